@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * pybuildid - a build-ID table that may be read from NMI context.
+ *
+ * A hash table from a 64-bit key (the address of an inode) to a build ID of at most 64 bytes. Lookups are
+ * wait-free and may interrupt anything, including an update of the same table on the same thread. Updates are
+ * lock-free. The table grows and shrinks without a lock and without a pause.
+ *
+ * Caveats, before the list of functions
+ * -------------------------------------
+ * - NMI context is emulated in user space by signal handlers written in C. A handler must return: a
+ *   siglongjmp() out of a handler that interrupted a function of this header leaves its pin behind, and memory
+ *   retired later is never freed (updates then fail with BID_E_RETIRED; lookups stay right).
+ * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else.
+ * - fork(): the child has its own copy of every table and may use it at once. A child made by a bare clone()
+ *   system call skips the fork handlers; its first pin takes page faults.
+ * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) may not use a table at once.
+ * - A thread must not run while its stack or its thread pointer is being set up or torn down by hand.
+ *
+ * Contexts
+ * --------
+ *   any      thread context, signal handlers (nested, on an alternate stack), a child after fork(); in a kernel
+ *            build also interrupt and NMI context
+ *   thread   where memory may be allocated: not in a signal handler
+ *
+ * Every function states four things: Context (where it may be called), Progress (wait-free: a constant number of
+ * its own steps; lock-free: some thread's operation finishes, whatever the others do, stopped ones included;
+ * blocking), Memory (what it allocates) and Returns.
+ *
+ * Lengths and sizes are in bytes. Functions that return int return one of enum bid_status; none touches errno
+ * unless it says so.
+ */
+#ifndef PYBUILDID_H
+#define PYBUILDID_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------- constants -- */
+
+#define BID_ID_MAX 64    /* the longest build ID that an entry can hold */
+#define BID_ID_NARROW 20 /* build IDs up to this length (SHA-1) take one 32-byte record, longer ones two or three */
+
+/* The bound of a lookup (guarantee G1): a key's path in one bucket array has BID_PATH_SLOTS slots, a lookup follows
+ * at most two paths, and reads at most one record for each slot. */
+#define BID_PATH_SLOTS 64
+#define BID_LOOKUP_MAX_SLOTS (2 * BID_PATH_SLOTS)
+#define BID_LOOKUP_MAX_RECORDS (2 * BID_PATH_SLOTS)
+
+/* What bid_lookup_many() writes as the length of an entry that says "known to have no build ID". */
+#define BID_LENGTH_NO_BUILD_ID 255
+
+/* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
+#define BID_RETIRED_MAX 29
+
+enum bid_status {
+    BID_OK = 0,          /* done; a lookup found the key, and the build ID is in the caller's buffer */
+    BID_ABSENT = 1,      /* the table has no entry for this key */
+    BID_STALE = 2,       /* there is an entry, but for another generation of the inode */
+    BID_NO_BUILD_ID = 3, /* there is an entry, and it says that this file has no build ID */
+    BID_EXISTS = 4,      /* insert: the key has an entry already, which is unchanged */
+
+    /* Rejected arguments and options: nothing was done. */
+    BID_E_NULL = -1,           /* a required pointer is NULL */
+    BID_E_ID_LENGTH = -2,      /* the build ID is longer than the table's id_size */
+    BID_E_OPTIONS_SIZE = -3,   /* options.size is not sizeof(struct bid_options) */
+    BID_E_OPTION_FLAGS = -4,   /* options.flags has a bit that this version does not know */
+    BID_E_OPTION_HASH = -5,    /* options.hash is none of enum bid_hash */
+    BID_E_OPTION_SHIFT = -6,   /* options.hash_shift is over 63, or given for a hash that has no shift */
+    BID_E_OPTION_ID_SIZE = -7, /* options.id_size is over BID_ID_MAX */
+    BID_E_OPTION_SEED = -8,    /* options.seed is given without BID_FIXED_SEED */
+    BID_E_TOO_MANY = -9,       /* expected or reserved entries are more than a table can hold (2^32) */
+    BID_E_OPTION_LIMIT = -10,  /* options.byte_limit does not leave room for the expected entries */
+
+    /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
+    BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records */
+    BID_E_BYTE_LIMIT = -12,     /* options.byte_limit would be exceeded */
+    BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader; see retired_limit */
+    BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
+    BID_E_CROWDED = -15,        /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
+    BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK) */
+
+    /* Creation only. */
+    BID_E_UNSUPPORTED = -17, /* this system lacks what the table needs (anonymous memory that a fork wipes) */
+
+    /* The protocol on inodes. */
+    BID_E_EVICTED = -18, /* the inode is being evicted or has been: nothing may be associated with it */
+};
+
+/* A sentence for a status, in English, without a full stop.
+ * Context: any. Progress: wait-free. Memory: none. Returns: a constant string, never NULL. */
+const char *bid_status_text(int status);
+
+/* A name for a status, as in this header ("BID_E_NULL"), or "BID_E_?" for a number that is none.
+ * Context: any. Progress: wait-free. Memory: none. Returns: a constant string, never NULL. */
+const char *bid_status_name(int status);
+
+/* ----------------------------------------------------------------------------------- create and destroy -- */
+
+enum bid_hash {
+    BID_HASH_MIX = 0,         /* the default: two multiplications, with a seed for each table */
+    BID_HASH_MIDDLE_BITS = 1, /* address >> hash_shift, as Al Viro proposed: good near log2 of the inode's size */
+    BID_HASH_XOR_FOLD = 2,    /* the address xor-folded to the bucket number: no multiplication, no seed */
+};
+
+enum bid_flags {
+    BID_FIXED_SEED = 1u << 0,  /* use options.seed, and derive later seeds from it: for tests, not against adversaries */
+    BID_MLOCK = 1u << 1,       /* lock the table's memory, so that it is never swapped out */
+    BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
+};
+
+struct bid_options {
+    uint64_t size;             /* sizeof(struct bid_options) */
+    uint64_t expected_entries; /* room for that many without growing; 0: start at the smallest */
+    uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit */
+    uint64_t retired_limit;    /* for memory retired and not yet freed; 0: four times the largest array + 1 MiB */
+    uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
+    uint32_t hash;             /* enum bid_hash: picks the first bucket of a path; the rest is always mixed */
+    uint32_t hash_shift;       /* for BID_HASH_MIDDLE_BITS: 0 to 63; otherwise 0 */
+    uint32_t id_size;          /* the longest build ID that this table accepts; 0: BID_ID_MAX */
+    uint32_t flags;            /* enum bid_flags */
+};
+
+struct bid_table;
+
+/* Creates a table. options may be NULL: all zero but for the size.
+ * Context: thread. Progress: blocking (system calls). Memory: allocates. May change errno.
+ * Returns: BID_OK and the table in *table; BID_E_NULL, any BID_E_OPTION*, BID_E_TOO_MANY, BID_E_NO_MEMORY,
+ * BID_E_MLOCK or BID_E_UNSUPPORTED, and *table is NULL. */
+int bid_create(struct bid_table **table, const struct bid_options *options);
+
+/* Destroys a table; NULL is allowed. No other call on this table may be running or come later, in any thread or
+ * handler: the caller sees to that, as for any object in C.
+ * Context: thread. Progress: wait-free but for system calls. Memory: frees everything. May change errno. */
+void bid_destroy(struct bid_table *table);
+
+/* ------------------------------------------------------------------------------------- lookup: any context -- */
+
+struct bid_build_id {
+    uint32_t generation; /* of the inode, as given to insert */
+    uint8_t length;      /* of the build ID; 0 with BID_NO_BUILD_ID */
+    uint8_t reserved[3];
+    uint8_t bytes[BID_ID_MAX]; /* the first `length` are set, and zeros up to a multiple that is not specified */
+};
+
+/* What one lookup read. */
+struct bid_probe_cost {
+    uint32_t slots;   /* at most BID_LOOKUP_MAX_SLOTS; read eight at a time */
+    uint32_t records; /* at most BID_LOOKUP_MAX_RECORDS */
+};
+
+/* Copies the build ID of a key into *id.
+ * Context: any. Progress: wait-free, at most BID_LOOKUP_MAX_SLOTS slots and BID_LOOKUP_MAX_RECORDS records.
+ * Memory: none. Returns: BID_OK, BID_ABSENT or BID_NO_BUILD_ID; *id is written for BID_OK, and generation and
+ * length also for BID_NO_BUILD_ID. */
+int bid_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id *id);
+
+/* As bid_lookup(), for one generation of the inode only.
+ * Context: any. Progress: wait-free, same bound. Memory: none.
+ * Returns: BID_OK, BID_ABSENT, BID_NO_BUILD_ID, or BID_STALE if the entry is for another generation (then *id is
+ * unchanged). */
+int bid_lookup_generation(const struct bid_table *table, uint64_t key, uint32_t generation, struct bid_build_id *id);
+
+/* As bid_lookup(), and says what it read.
+ * Context: any. Progress: wait-free, same bound. Memory: none. Returns: as bid_lookup(). */
+int bid_lookup_cost(const struct bid_table *table, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost);
+
+/* Looks up n keys. Row i of ids, id_size bytes wide, gets the build ID of keys[i], zero-padded (a longer one is cut
+ * off: give the table's id_size to rule that out), and lengths[i] its length: 0 for absent, BID_LENGTH_NO_BUILD_ID
+ * for "known to have no build ID". Each key is looked up for itself: the n answers are no snapshot. Keys are 8-byte
+ * aligned; the three arrays do not overlap. id_size is 1 to BID_ID_MAX.
+ * Context: any. Progress: wait-free, n times the bound of a lookup. Memory: none.
+ * Returns: the number of keys that have a build ID. */
+size_t bid_lookup_many(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *ids, size_t id_size,
+                       uint8_t *lengths);
+
+/* The number of entries; exact when no update is under way.
+ * Context: any. Progress: wait-free. Memory: none. */
+uint64_t bid_count(const struct bid_table *table);
+
+/* Whether a resize stands half done: 1 or 0, at some moment during the call.
+ * Context: any. Progress: wait-free. Memory: none. */
+int bid_resizing(const struct bid_table *table);
+
+/* ---------------------------------------------------------- updates for NMI context: they never allocate -- */
+
+/* Inserts an entry. length 0 (id may then be NULL) means "known to have no build ID".
+ * Context: any. Progress: lock-free. Memory: none: what is needed must be there already (see bid_reserve()).
+ * Returns: BID_OK, BID_EXISTS (whatever its generation), BID_E_NULL, BID_E_ID_LENGTH, BID_E_WOULD_ALLOCATE. */
+int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
+
+/* Removes an entry. Outside of a resize this needs no memory; during one it may have to copy a record first.
+ * Context: any. Progress: lock-free. Memory: none.
+ * Returns: BID_OK, BID_ABSENT, BID_E_NULL, BID_E_WOULD_ALLOCATE. */
+int bid_remove_nmi(struct bid_table *table, uint64_t key);
+
+/* ------------------------------------------------------------------------------ updates: thread context -- */
+/* All of these may allocate a bucket array or records, help with a resize that is under way, and free memory whose
+ * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_RETIRED, BID_E_CROWDED or
+ * BID_E_MLOCK; the table is then as it was. Those that take an ID fail with BID_E_NULL and BID_E_ID_LENGTH. */
+
+/* Inserts an entry if the key has none.
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_EXISTS, errors. */
+int bid_insert(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
+
+/* Replaces the entry of a key, generation included.
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_ABSENT, errors. */
+int bid_replace(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
+
+/* Inserts or replaces.
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
+ * Returns: BID_OK if it inserted, BID_EXISTS if it replaced, errors. */
+int bid_upsert(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
+
+/* Removes the entry of a key.
+ * Context: thread. Progress: lock-free. Memory: may allocate (to finish or begin a resize; failing to begin one is
+ * no error). May change errno. Returns: BID_OK, BID_ABSENT, errors. */
+int bid_remove(struct bid_table *table, uint64_t key);
+
+/* Removes the entry of a key if it is for this generation.
+ * Context: thread. Progress: lock-free. Memory: as bid_remove(). May change errno.
+ * Returns: BID_OK, BID_ABSENT, BID_STALE, errors. */
+int bid_remove_generation(struct bid_table *table, uint64_t key, uint32_t generation);
+
+/* Inserts n entries of generation 0 from rows of id_size bytes. lengths may be NULL: every ID then is id_size long;
+ * a length of BID_LENGTH_NO_BUILD_ID or 0 means "known to have no build ID". Keys that have an entry are left alone.
+ * Stops at the first error.
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
+ * Returns: BID_OK or an error; *inserted (may be NULL) is the number of new entries, also after an error. */
+int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, const uint8_t *ids, size_t id_size,
+                    const uint8_t *lengths, size_t *inserted);
+
+/* Makes room for that many entries in all, records included, so that inserts up to there do not allocate, also from
+ * NMI context, as long as nothing else consumes the room (every insert and replace consumes a record, also of a key
+ * that was there before). The table does not shrink below this by itself.
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
+ * Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, errors. */
+int bid_reserve(struct bid_table *table, uint64_t entries);
+
+/* Gives up reserved room and shrinks to what the entries need, dropping tombstones.
+ * Context: thread. Progress: lock-free. Memory: may allocate (the smaller array). May change errno.
+ * Returns: BID_OK (also if there was nothing to gain), BID_E_NULL, errors. */
+int bid_shrink(struct bid_table *table);
+
+/* Frees retired memory whose grace period has passed, without waiting. Updates do this by themselves now and then.
+ * Context: thread. Progress: lock-free. Memory: frees. May change errno.
+ * Returns: the number of bytes retired and not freed. */
+uint64_t bid_reclaim(struct bid_table *table);
+
+/* Calls visit for each entry. Weakly consistent: an entry that stays throughout is seen exactly once, one that comes,
+ * goes or changes meanwhile at most once; none is seen twice. What visit gets is the entry at the moment of the
+ * visit. visit may use the table. It stops the iteration by returning non-zero. The caller's thread is a reader
+ * throughout: memory retired meanwhile is freed after it.
+ * Context: any (but visit runs in the caller's context). Progress: wait-free but for visit, in the number of slots.
+ * Memory: none. Returns: BID_OK, BID_E_NULL, or what visit returned. */
+typedef int (*bid_visit)(void *argument, uint64_t key, int status, const struct bid_build_id *id);
+int bid_iterate(const struct bid_table *table, bid_visit visit, void *argument);
+
+/* Writes the keys of at most `capacity` entries.
+ * Context: any. Progress: as bid_iterate(). Memory: none.
+ * Returns: the number of entries seen, which may be more than capacity: call again with a larger array. */
+size_t bid_keys(const struct bid_table *table, uint64_t *keys, size_t capacity);
+
+/* ------------------------------------------------------------------------------------------- statistics -- */
+
+enum bid_resize_cause {
+    BID_RESIZE_GROW = 0,       /* too few empty slots for the live entries */
+    BID_RESIZE_SHRINK = 1,     /* few live entries, or bid_shrink() */
+    BID_RESIZE_TOMBSTONES = 2, /* tombstones or used-up records, same size */
+    BID_RESIZE_RESEED = 3,     /* a path was full at a low load: another seed, same size */
+    BID_RESIZE_RESERVE = 4,    /* bid_reserve() */
+    BID_RESIZE_CAUSES = 5,
+};
+
+#define BID_HISTOGRAM 33 /* bins 0 to 31 count exactly that many, bin 32 all above */
+
+struct bid_stats {
+    uint64_t size;            /* sizeof(struct bid_stats), set by the caller */
+    uint64_t entries;         /* live entries, as counted by visiting them */
+    uint64_t tombstones;      /* slots of removed keys, not yet dropped by a resize */
+    uint64_t slots;           /* in the current array */
+    uint64_t bytes_slots;     /* mapped and populated, all arrays that are not retired */
+    uint64_t bytes_records;   /* populated, all arrays that are not retired */
+    uint64_t bytes_retired;   /* waiting for a grace period */
+    uint64_t bytes_pins;      /* of the process, shared by all tables */
+    uint64_t retired_arrays;  /* waiting for a grace period */
+    uint64_t resizes;         /* finished */
+    uint64_t resize_begun[BID_RESIZE_CAUSES]; /* by enum bid_resize_cause */
+    uint64_t seed;            /* of the current array */
+    uint64_t slots_read[BID_HISTOGRAM];   /* live keys by the buckets of eight slots that a lookup of them reads */
+    uint64_t records_read[BID_HISTOGRAM]; /* live keys by the records that a lookup of them reads */
+    uint32_t max_slots_read;
+    uint32_t max_records_read;
+    uint32_t membarrier;      /* 1: pins without a fence, the updater uses membarrier(); 0: fenced pins */
+    uint32_t pin_slots;       /* in the process's pin table */
+    uint32_t pin_slots_used;  /* threads, living and dead, that have one */
+    uint32_t resizing;        /* as bid_resizing() */
+};
+
+/* Visits every entry and fills *stats. Exact when no update is under way.
+ * Context: thread. Progress: wait-free, in the number of slots. Memory: none.
+ * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS_SIZE (stats->size). */
+int bid_statistics(const struct bid_table *table, struct bid_stats *stats);
+
+/* ------------------------------------------------------------------- the protocol on inodes (csrc/inode) -- */
+/*
+ * As Al Viro proposed it: a bit in the inode's flags says whether the table, keyed by the inode's address, has an
+ * entry; lookups and eviction check the bit first, so that a file without an entry costs one load. Embed struct
+ * bid_inode in the object, or use it as it is.
+ *
+ * Who wins: of several associates the first (the others get BID_EXISTS); of an associate and an evict always the
+ * evict: whatever the order, once both have returned the table has no entry for the inode, and the associate
+ * returned BID_OK if it came before or BID_E_EVICTED. The caller keeps the inode alive during each call.
+ */
+struct bid_inode {
+    uint64_t device;
+    uint64_t number;
+    uint32_t generation;
+    uint32_t flags; /* accessed atomically by the functions below only */
+};
+
+/* Makes *inode a living inode with nothing associated; also for an address that is used again after bid_inode_evict().
+ * Context: any. Progress: wait-free. Memory: none. */
+void bid_inode_init(struct bid_inode *inode, uint64_t device, uint64_t number, uint32_t generation);
+
+/* Inserts the build ID (length 0: known to have none), then sets the bit.
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
+ * Returns: BID_OK, BID_EXISTS, BID_E_EVICTED, or as bid_insert(). */
+int bid_inode_associate(struct bid_table *table, struct bid_inode *inode, const void *id, size_t length);
+
+/* Marks the inode as dying, and removes its entry if the bit is set. May be called again.
+ * Context: thread. Progress: lock-free. Memory: as bid_remove(). May change errno.
+ * Returns: BID_OK if there was an entry, BID_ABSENT if not, or an error of bid_remove() (call it again then). */
+int bid_inode_evict(struct bid_table *table, struct bid_inode *inode);
+
+/* The build ID of an inode.
+ * Context: any. Progress: wait-free: one load if the bit is clear, else as bid_lookup_generation(). Memory: none.
+ * Returns: as bid_lookup_generation(); BID_ABSENT if the bit is clear. */
+int bid_inode_lookup(const struct bid_table *table, const struct bid_inode *inode, struct bid_build_id *id);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Bucket arrays: made and freed.
+ *
+ * One mapping each: slots, then records, then the bitmap of done chunks. Slots and bitmap are populated for writing
+ * before the array is published, so that no lookup ever takes a page fault; records a step ahead of their use.
+ */
+#include "update.h"
+
+/* From this size of the slots on, huge pages: what they round up is then small beside the array. */
+#define BID_HUGE_SLOT_BYTES (8ull << 20)
+#define BID_HUGE_PAGE (2ull << 20)
+#define BID_STEP_MAX (64ull << 10)
+
+uint64_t bid_array_slots(const struct bid_array *array)
+{
+    return (array->bucket_mask + 1) * BID_BUCKET_SLOTS;
+}
+
+static uint64_t bid_round_up(uint64_t value, uint64_t granularity)
+{
+    return (value + granularity - 1) / granularity * granularity;
+}
+
+/* A free descriptor becomes the caller's. NULL: all are in use, that is, too many arrays wait for a stalled reader. */
+static struct bid_array *bid_descriptor_take(struct bid_table *table)
+{
+    uint64_t birth = bid_add(&table->births, 1, BID_RELAXED) + 1;
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        uint64_t free = BID_LIFE_FREE;
+        if (bid_cas(&table->arrays[i].life, &free, birth << BID_LIFE_BITS | BID_LIFE_BUILDING, BID_L_ACQUIRE)) /* (L) */
+            return &table->arrays[i];
+    }
+    return NULL;
+}
+
+static void bid_descriptor_release(struct bid_array *array)
+{
+    bid_store(&array->bytes, 0, BID_RELAXED);
+    bid_store(&array->life, BID_LIFE_FREE, BID_L_RELEASE); /* (L) pairs with bid_descriptor_take() */
+}
+
+static void bid_array_shape(const struct bid_table *table, const struct bid_array_plan *plan, struct bid_array *array)
+{
+    uint64_t buckets = 1ull << plan->log2_buckets;
+    array->seed = plan->seed;
+    array->bucket_mask = buckets - 1;
+    array->bucket_shift = 63 - plan->log2_buckets;
+    array->hash = table->options.hash;
+    array->hash_shift = table->options.hash_shift;
+    array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;
+    array->home_slots = table->options.hash == BID_HASH_MIX ? BID_BUCKET_SLOTS : BID_WEAK_HOME_SLOTS;
+    array->chunks = (buckets + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
+    array->reseeds = plan->reseeds;
+    array->record_copies = plan->copies;
+    array->record_capacity = plan->capacity;
+    bid_store(&array->future, NULL, BID_RELAXED);
+    bid_store(&array->record_next, 0, BID_RELAXED);
+    bid_store(&array->record_ready, 0, BID_RELAXED);
+    bid_store(&array->claimed, 0, BID_RELAXED);
+    bid_store(&array->cursor, 0, BID_RELAXED);
+    bid_store(&array->done_words, 0, BID_RELAXED);
+}
+
+/* Sections of the mapping, each on a page of its own; the bitmap comes last, so that the records of a huge array keep
+ * the alignment of the mapping. */
+struct bid_layout {
+    int huge;
+    uint64_t slot_bytes, record_bytes, done_bytes, step_bytes;
+};
+
+static struct bid_layout bid_array_layout(const struct bid_array *array)
+{
+    uint64_t page = bid_platform_page();
+    uint64_t slots = bid_array_slots(array) * sizeof(bid_word), records = array->record_capacity * BID_RECORD_BYTES;
+    struct bid_layout layout = {.huge = slots >= BID_HUGE_SLOT_BYTES};
+    uint64_t step = records / 32 < BID_STEP_MAX ? records / 32 : BID_STEP_MAX;
+    layout.step_bytes = layout.huge ? BID_HUGE_PAGE : bid_round_up(step ? step : 1, page);
+    layout.slot_bytes = bid_round_up(slots, page);
+    layout.record_bytes = bid_round_up(records, layout.step_bytes);
+    layout.done_bytes = bid_round_up((array->chunks + 63) / 64 * sizeof(bid_word), page);
+    return layout;
+}
+
+static int bid_array_populate(struct bid_array *array, const struct bid_layout *layout, int lock)
+{
+    array->slots = array->mapping;
+    array->records = (struct bid_record *)((char *)array->mapping + layout->slot_bytes);
+    array->done = (bid_word *)((char *)array->records + layout->record_bytes);
+    int status = bid_platform_populate(array->slots, layout->slot_bytes, lock);
+    if (status == BID_OK)
+        status = bid_platform_populate(array->done, layout->done_bytes, lock);
+    if (status == BID_OK && array->chunks % 64) /* bits that stand for no chunk are done */
+        bid_store(&array->done[array->chunks / 64], ~0ull << array->chunks % 64, BID_RELAXED);
+    return status;
+}
+
+/* Maps and populates a charged array. */
+static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
+{
+    array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
+    array->mapping = bid_platform_map(array->mapping_bytes, layout->huge);
+    if (!array->mapping)
+        return BID_E_NO_MEMORY;
+    int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));
+    if (status != BID_OK)
+        bid_platform_unmap(array->mapping, array->mapping_bytes);
+    return status;
+}
+
+int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **result)
+{
+    struct bid_array *array = bid_descriptor_take(table);
+    if (!array)
+        return BID_E_RETIRED;
+    bid_array_shape(table, plan, array);
+    struct bid_layout layout = bid_array_layout(array);
+    array->record_step = layout.step_bytes / BID_RECORD_BYTES;
+    array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
+    array->record_charged = bid_round_up(plan->copies, array->record_step);
+    uint64_t bytes = layout.slot_bytes + layout.done_bytes + array->record_charged * BID_RECORD_BYTES;
+    int status = bid_charge(table, bytes);
+    if (status == BID_OK) {
+        status = bid_array_map(table, array, &layout);
+        if (status != BID_OK)
+            bid_uncharge(table, bytes);
+    }
+    if (status != BID_OK) {
+        bid_descriptor_release(array);
+        return status;
+    }
+    bid_store(&array->bytes, bytes, BID_RELAXED);
+    uint64_t birth = bid_load(&array->life, BID_RELAXED) & ~BID_LIFE_MASK;
+    bid_store(&array->life, birth | BID_LIFE_IN_USE, BID_L_RELEASE); /* (L) pairs with bid_array_is_unlinked() */
+    *result = array;
+    return BID_OK;
+}
+
+/* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. */
+void bid_array_free(struct bid_table *table, struct bid_array *array)
+{
+    bid_platform_unmap(array->mapping, array->mapping_bytes);
+    bid_uncharge(table, bid_load(&array->bytes, BID_RELAXED));
+    bid_descriptor_release(array);
+}

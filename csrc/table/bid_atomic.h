@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The atomic accesses of the table, and their orders by the letters of csrc/README.md.
+ *
+ * Each order has a name of its own, so that a model checker can be given the same source with one order weakened
+ * (-DBID_P_RELEASE=memory_order_relaxed) and has to find the fault. A kernel build maps the same names to
+ * smp_load_acquire() and its kin.
+ */
+#ifndef BID_ATOMIC_H
+#define BID_ATOMIC_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef _Atomic(uint64_t) bid_word;
+
+/* (P) a slot word publishes its record; with FROZEN also the future array */
+#ifndef BID_P_RELEASE
+#define BID_P_RELEASE memory_order_release
+#endif
+#ifndef BID_P_ACQUIRE
+#define BID_P_ACQUIRE memory_order_acquire
+#endif
+/* (F) the future pointer publishes an array */
+#ifndef BID_F_RELEASE
+#define BID_F_RELEASE memory_order_release
+#endif
+#ifndef BID_F_ACQUIRE
+#define BID_F_ACQUIRE memory_order_acquire
+#endif
+/* (D) a done bit says that a chunk is frozen and copied */
+#ifndef BID_D_RELEASE
+#define BID_D_RELEASE memory_order_release
+#endif
+#ifndef BID_D_ACQUIRE
+#define BID_D_ACQUIRE memory_order_acquire
+#endif
+/* (H) the head pointer moves on when every chunk is done */
+#ifndef BID_H_RELEASE
+#define BID_H_RELEASE memory_order_release
+#endif
+#ifndef BID_H_ACQUIRE
+#define BID_H_ACQUIRE memory_order_acquire
+#endif
+/* (E) the epoch is counted up after the head moved; a pin that has the new epoch sees the new head */
+#ifndef BID_E_RELEASE
+#define BID_E_RELEASE memory_order_release
+#endif
+#ifndef BID_E_ACQUIRE
+#define BID_E_ACQUIRE memory_order_acquire
+#endif
+/* (U) what a reader read, it read before it unpinned, and that before the memory is freed */
+#ifndef BID_U_RELEASE
+#define BID_U_RELEASE memory_order_release
+#endif
+#ifndef BID_U_ACQUIRE
+#define BID_U_ACQUIRE memory_order_acquire
+#endif
+/* (S) pin, then head: the store of a pin comes before the load of the head (Dekker, with the reclaimer) */
+#ifndef BID_S_FENCE
+#define BID_S_FENCE memory_order_seq_cst
+#endif
+/* (L) the life of an array descriptor: its fields are written between two of its states */
+#ifndef BID_L_RELEASE
+#define BID_L_RELEASE memory_order_release
+#endif
+#ifndef BID_L_ACQUIRE
+#define BID_L_ACQUIRE memory_order_acquire
+#endif
+/* (R) records below the watermark are populated */
+#ifndef BID_R_RELEASE
+#define BID_R_RELEASE memory_order_release
+#endif
+#ifndef BID_R_ACQUIRE
+#define BID_R_ACQUIRE memory_order_acquire
+#endif
+
+#define bid_load(pointer, order) atomic_load_explicit((pointer), (order))
+#define bid_store(pointer, value, order) atomic_store_explicit((pointer), (value), (order))
+#define bid_add(pointer, value, order) atomic_fetch_add_explicit((pointer), (value), (order))
+#define bid_sub(pointer, value, order) atomic_fetch_sub_explicit((pointer), (value), (order))
+#define bid_or(pointer, value, order) atomic_fetch_or_explicit((pointer), (value), (order))
+
+/* One compare-and-swap: true if *pointer was *expected and is now desired, else *expected is what it was. What a
+ * failed one read is used as a hint only, or read again with an order of its own. */
+#define bid_cas(pointer, expected, desired, order)                                                                     \
+    atomic_compare_exchange_strong_explicit((pointer), (expected), (desired), (order), memory_order_relaxed)
+
+/* Statistics and hints: nothing is concluded from their order. */
+#define BID_RELAXED memory_order_relaxed
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Tables: options, create, destroy.
+ */
+#include "update.h"
+
+static int bid_options_check(const struct bid_options *options)
+{
+    if (options->size != sizeof *options)
+        return BID_E_OPTIONS_SIZE;
+    if (options->flags & ~(uint32_t)(BID_FIXED_SEED | BID_MLOCK | BID_FENCED_PINS))
+        return BID_E_OPTION_FLAGS;
+    if (options->hash > BID_HASH_XOR_FOLD)
+        return BID_E_OPTION_HASH;
+    if (options->hash_shift > (options->hash == BID_HASH_MIDDLE_BITS ? 63 : 0))
+        return BID_E_OPTION_SHIFT;
+    if (options->id_size > BID_ID_MAX)
+        return BID_E_OPTION_ID_SIZE;
+    if (options->seed && !(options->flags & BID_FIXED_SEED))
+        return BID_E_OPTION_SEED;
+    return options->expected_entries > BID_ENTRIES_MAX ? BID_E_TOO_MANY : BID_OK;
+}
+
+/* The first array, and everything else that can fail. */
+static int bid_table_fill(struct bid_table *table)
+{
+    struct bid_options *options = &table->options;
+    struct bid_array *head;
+    struct bid_array_plan plan = {
+        .log2_buckets = bid_log2_for_room(options->expected_entries),
+        .seed = options->flags & BID_FIXED_SEED ? options->seed : bid_platform_random(),
+    };
+    if (!options->id_size)
+        options->id_size = BID_ID_MAX;
+    table->pins = bid_platform_pins(!!(options->flags & BID_FENCED_PINS));
+    if (!table->pins)
+        return BID_E_UNSUPPORTED;
+    bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
+    bid_plan_records(table, &plan);
+    int status = bid_array_make(table, &plan, &head);
+    if (status == BID_OK)
+        bid_store(&table->head, head, BID_H_RELEASE); /* (H) */
+    return status == BID_E_BYTE_LIMIT ? BID_E_OPTION_LIMIT : status;
+}
+
+int bid_create(struct bid_table **result, const struct bid_options *options)
+{
+    static const struct bid_options defaults = {.size = sizeof defaults};
+    if (!result)
+        return BID_E_NULL;
+    *result = NULL;
+    if (!options)
+        options = &defaults;
+    int status = bid_options_check(options);
+    if (status != BID_OK)
+        return status;
+    struct bid_table *table = bid_platform_map(sizeof *table, 0);
+    if (!table)
+        return BID_E_NO_MEMORY;
+    status = bid_platform_populate(table, sizeof *table, !!(options->flags & BID_MLOCK));
+    if (status == BID_OK) {
+        table->options = *options;
+        status = bid_table_fill(table);
+    }
+    if (status != BID_OK) {
+        bid_platform_unmap(table, sizeof *table);
+        return status;
+    }
+    *result = table;
+    return BID_OK;
+}
+
+void bid_destroy(struct bid_table *table)
+{
+    if (!table)
+        return;
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        /* (L) pairs with the stores of life. After a fork an array may stand half made or half freed by a thread that
+         * this process does not have: what its mapping says cannot be trusted. */
+        unsigned life = bid_load(&table->arrays[i].life, BID_L_ACQUIRE) & BID_LIFE_MASK;
+        if (life == BID_LIFE_IN_USE || life == BID_LIFE_RETIRED)
+            bid_array_free(table, &table->arrays[i]);
+    }
+    bid_platform_unmap(table, sizeof *table);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * A resize at work: seal, copy, help, and move the head.
+ *
+ * Invariants, A being the head and F its future:
+ *   1. A key whose deciding word in A is FROZEN is sealed: it can change in F only.
+ *   2. A copy into F is made only of a sealed LIVE word, and only if F has no slot of the key: a copy that comes late
+ *      finds the key's slot, live or tombstone, and does nothing. No resurrection.
+ *   3. An update in F comes after the copy of its key, so a remove finds a slot to leave its tombstone in.
+ *   4. The done bit of a chunk is set when all its slots are FROZEN and all its live keys have a slot in F (D); the head
+ *      moves when all bits are set (H). F gets a future only after that: at most two arrays are in use.
+ * Progress: lock-free. A chunk whose helper stands still is done again by others.
+ */
+#include "update.h"
+
+#define BID_CHUNK_SLOTS (BID_CHUNK_BUCKETS * BID_BUCKET_SLOTS)
+
+static void bid_copy_record(struct bid_record *to, const struct bid_record *from, unsigned units)
+{
+    for (unsigned i = 0; i < units; i++)
+        to[i] = from[i];
+}
+
+/* Gives F a slot for a sealed live word of A, unless the key has one. */
+static int bid_copy(struct bid_table *table, const struct bid_array *array, struct bid_array *future, uint64_t word,
+                    int may_allocate)
+{
+    const struct bid_record *record = &array->records[bid_word_index(word)];
+    unsigned length = bid_word_length(word), units = bid_record_units(length);
+    uint64_t index = 0;
+    for (int taken = 0;; taken = 1) {
+        struct bid_place place = bid_place_find(future, record->key);
+        if (place.own || place.word & BID_FROZEN) /* F freezes only when A is done: then the copy is made already */
+            return BID_OK;
+        if (!bid_word_is_empty(place.word))
+            return BID_E_CROWDED;
+        if (!taken) {
+            int status = bid_record_take(table, future, units, 1, may_allocate, &index);
+            if (status != BID_OK)
+                return status == BID_STEP_NO_RECORD ? BID_E_CROWDED : status;
+            bid_copy_record(&future->records[index], record, units);
+        }
+        uint64_t expected = place.word;
+        if (bid_cas(place.slot, &expected, bid_word_live(place.tag, index, length), BID_P_RELEASE)) { /* (P) */
+            bid_add(&future->claimed, 1, BID_RELAXED);
+            return BID_OK;
+        }
+    }
+}
+
+/* Freezes one word; what it then is for good. The caller has seen a future, which the FROZEN bit publishes (P). */
+static uint64_t bid_freeze(bid_word *slot)
+{
+    uint64_t word = bid_load(slot, BID_P_ACQUIRE); /* (P): the record will be read */
+    while (!(word & BID_FROZEN)) {
+        uint64_t expected = word;
+        if (bid_cas(slot, &expected, word | BID_FROZEN, BID_P_RELEASE)) /* (P) pairs with the lookup's scan */
+            return word | BID_FROZEN;
+        word = bid_load(slot, BID_P_ACQUIRE); /* (P) */
+    }
+    return word;
+}
+
+/* Sealing freezes the deciding word alone. The slots before it belong to other keys for good; they cannot become this
+ * key's, so they need not be frozen. */
+int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key, int may_allocate)
+{
+    struct bid_place place = bid_place_find(array, key);
+    while (!(place.word & BID_FROZEN)) {
+        uint64_t expected = place.word;
+        if (bid_cas(place.slot, &expected, place.word | BID_FROZEN, BID_P_RELEASE)) /* (P) pairs with the lookup's scan */
+            break;
+        place = bid_place_find(array, key);
+    }
+    if (!place.own || !bid_word_is_live(place.word))
+        return BID_OK;
+    return bid_copy(table, array, future, place.word, may_allocate);
+}
+
+/* ------------------------------------------------------------------------------------------------- help -- */
+
+/* The chunks that are not done begin at or after this word of the bitmap. */
+static uint64_t bid_done_words(struct bid_array *array)
+{
+    uint64_t words = (array->chunks + 63) / 64;
+    uint64_t word = bid_load(&array->done_words, BID_D_ACQUIRE); /* (D) pairs with the store below */
+    uint64_t first = word;
+    while (word < words && bid_load(&array->done[word], BID_D_ACQUIRE) == ~0ull) /* (D) pairs with bid_help() */
+        word++;
+    if (word != first)
+        bid_store(&array->done_words, word, BID_D_RELEASE); /* (D); a late store of less costs a second look */
+    return word;
+}
+
+static int bid_all_done(struct bid_array *array)
+{
+    return bid_done_words(array) == (array->chunks + 63) / 64;
+}
+
+/* A chunk that nobody has had yet; when there are none left, one whose helper has not finished. */
+static uint64_t bid_chunk_choose(struct bid_array *array)
+{
+    if (bid_load(&array->cursor, BID_RELAXED) < array->chunks) {
+        uint64_t chunk = bid_add(&array->cursor, 1, BID_RELAXED);
+        if (chunk < array->chunks)
+            return chunk;
+    }
+    uint64_t word = bid_done_words(array);
+    if (word == (array->chunks + 63) / 64)
+        return 0;
+    uint64_t undone = ~bid_load(&array->done[word], BID_RELAXED);
+    return undone ? word * 64 + (uint64_t)__builtin_ctzll(undone) : 0;
+}
+
+static int bid_move_chunk(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t chunk)
+{
+    uint64_t first = chunk * BID_CHUNK_SLOTS;
+    for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < bid_array_slots(array); slot++) {
+        uint64_t word = bid_freeze(&array->slots[slot]);
+        if (!bid_word_is_live(word))
+            continue;
+        int status = bid_copy(table, array, future, word, 1);
+        if (status != BID_OK)
+            return status;
+    }
+    return BID_OK;
+}
+
+/* The old array is retired by that: bid_reclaim() finds it. */
+static void bid_resize_finish(struct bid_table *table, struct bid_array *array, struct bid_array *future)
+{
+    struct bid_array *expected = array;
+    if (bid_cas(&table->head, &expected, future, BID_H_RELEASE)) /* (H) pairs with every load of the head */
+        bid_add(&table->resizes, 1, BID_RELAXED);
+}
+
+int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future)
+{
+    if (!bid_all_done(array)) {
+        uint64_t chunk = bid_chunk_choose(array);
+        int status = bid_move_chunk(table, array, future, chunk);
+        if (status != BID_OK)
+            return status;
+        bid_or(&array->done[chunk / 64], 1ull << chunk % 64, BID_D_RELEASE); /* (D) pairs with bid_done_words() */
+    }
+    if (bid_all_done(array))
+        bid_resize_finish(table, array, future);
+    return BID_OK;
+}
+
+int bid_resize_complete(struct bid_table *table, struct bid_array *array)
+{
+    struct bid_array *future = bid_load(&array->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_begin() */
+    int status = BID_OK;
+    while (status == BID_OK && future && bid_load(&table->head, BID_H_ACQUIRE) == array) /* (H) */
+        status = bid_help(table, array, future);
+    return status;
+}

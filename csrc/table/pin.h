@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Pins: the read-side sections of the table, without registration and without TLS.
+ *
+ * A thread has a pin slot for life, found by its thread pointer; whoever gets the thread pointer of a dead thread
+ * adopts its slot, so thread exit needs no hook. The slot's word holds an epoch and a nesting depth, and only its
+ * owner and the handlers that interrupt it write it. A handler leaves the word as it found it, so a plain load and a
+ * plain store are enough, wherever the handler came in between.
+ *
+ * A thread whose window of the table is full takes a temporary slot for each pin, by compare-and-swap; if those are
+ * all taken too, it counts itself in `crowd`. The three forms give the same protection; only their cost differs.
+ *
+ * Progress of pin and unpin: wait-free, at most BID_PIN_WINDOW + BID_PIN_TEMPORARY slots.
+ * Ordering: (S) the store of a pin comes before the load of the head. A plain pin leaves that to the reclaimer's
+ * membarrier(); a fenced one has a fence of its own. (E) and (U): see csrc/README.md.
+ */
+#ifndef BID_PIN_H
+#define BID_PIN_H
+
+#include "bid_atomic.h"
+#include "platform.h"
+
+#ifndef BID_PIN_SLOTS
+#define BID_PIN_SLOTS 1024 /* a power of two */
+#endif
+#ifndef BID_PIN_WINDOW
+#define BID_PIN_WINDOW 16
+#endif
+#ifndef BID_PIN_TEMPORARY
+#define BID_PIN_TEMPORARY 128
+#endif
+
+#define BID_PIN_DEPTH_BITS 16
+#define BID_PIN_DEPTH_MASK 0xffffull
+
+struct bid_pin_slot {
+    _Alignas(64) _Atomic(uintptr_t) owner; /* a thread pointer; 0: free */
+    bid_word word;                         /* epoch << BID_PIN_DEPTH_BITS | depth */
+};
+
+/* Readers write this, so it lies in memory that a fork wipes: it is never write-protected by one. */
+struct bid_pin_area {
+    struct bid_pin_slot slots[BID_PIN_SLOTS + BID_PIN_TEMPORARY]; /* the last ones are the temporary ones */
+    bid_word crowd;
+};
+
+/* Readers only read this. */
+struct bid_pins {
+    struct bid_pin_area *area;
+    int fenced;
+    bid_word epoch; /* counted up after each move of a head (E) */
+};
+
+/* What a pin took, for unpin: the slot, or NULL for the crowd. */
+struct bid_pin {
+    struct bid_pin_slot *slot;
+};
+
+static inline uint64_t bid_pin_slot_number(uintptr_t thread)
+{
+    return (uint64_t)thread * 0x9e3779b97f4a7c15ull >> 32 & (BID_PIN_SLOTS - 1);
+}
+
+/* Nested pins keep the epoch of the outermost. */
+static inline void bid_pin_enter(struct bid_pins *pins, struct bid_pin_slot *slot)
+{
+    uint64_t word = bid_load(&slot->word, BID_RELAXED);
+    if (!(word & BID_PIN_DEPTH_MASK))
+        word = bid_load(&pins->epoch, BID_E_ACQUIRE) << BID_PIN_DEPTH_BITS; /* (E) pairs with stamp in reclaim.c */
+    bid_store(&slot->word, word + 1, BID_U_RELEASE); /* a new epoch also says that older reads are done (U) */
+}
+
+/* Everything but the plain pin of a thread whose slot is the first of its window: in lookup.c. */
+struct bid_pin bid_pin_slow(struct bid_pins *pins, uintptr_t thread);
+void bid_unpin_slow(struct bid_pins *pins, struct bid_pin pin);
+
+static inline struct bid_pin bid_pin(struct bid_pins *pins)
+{
+    uintptr_t thread = bid_platform_thread();
+    struct bid_pin pin = {&pins->area->slots[bid_pin_slot_number(thread)]};
+    if (__builtin_expect(pins->fenced || bid_load(&pin.slot->owner, BID_RELAXED) != thread, 0))
+        return bid_pin_slow(pins, thread);
+    bid_pin_enter(pins, pin.slot);
+    bid_platform_compiler_barrier(); /* (S) the other half is bid_platform_barrier() in reclaim.c */
+    return pin;
+}
+
+static inline void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
+{
+    if (__builtin_expect(!pin.slot || pin.slot >= pins->area->slots + BID_PIN_SLOTS, 0)) {
+        bid_unpin_slow(pins, pin);
+        return;
+    }
+    bid_store(&pin.slot->word, bid_load(&pin.slot->word, BID_RELAXED) - 1, BID_U_RELEASE); /* (U) scan in reclaim.c */
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * All that differs between user space, a kernel and a model checker: memory, who the current thread is, and the
+ * barrier that the reclaimer pays for the readers. The user-space side is platform_user.c.
+ */
+#ifndef BID_PLATFORM_H
+#define BID_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct bid_pins;
+
+#ifndef BID_PLATFORM_MODEL
+
+/* The thread pointer: unique among the living threads of a process, and known without a call or TLS. Never 0. */
+static inline uintptr_t bid_platform_thread(void)
+{
+#if defined(__x86_64__)
+    /* The first word of the thread control block is its own address (System V ABI, ELF TLS variant II). */
+    uintptr_t self;
+    __asm__("mov %%fs:0, %0" : "=r"(self));
+    return self;
+#else
+    return (uintptr_t)__builtin_thread_pointer();
+#endif
+}
+
+/* Keeps the compiler from moving accesses across; costs no instruction. Pairs with bid_platform_barrier(). */
+static inline void bid_platform_compiler_barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+static inline void bid_platform_prefetch(const void *address)
+{
+    __builtin_prefetch(address);
+}
+
+#else
+uintptr_t bid_platform_thread(void);
+void bid_platform_compiler_barrier(void);
+void bid_platform_prefetch(const void *address);
+#endif
+
+/* Zeroed memory, reserved but not populated; aligned to a page, and for a huge page if `huge`. NULL: none. */
+void *bid_platform_map(size_t bytes, int huge);
+
+/* Makes [address, address + bytes) present for writing, so that no later access faults; other threads may be using
+ * it already. `lock` locks it too. Returns BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
+int bid_platform_populate(void *address, size_t bytes, int lock);
+
+void bid_platform_unmap(void *address, size_t bytes);
+
+/* The granularity of bid_platform_populate(): a power of two. */
+size_t bid_platform_page(void);
+
+/* The process's pins, made at first use: with membarrier() where the system has it, or fenced. NULL: no memory. */
+struct bid_pins *bid_platform_pins(int fenced);
+
+/* On return every thread that is running has executed a full barrier since the call (membarrier()); for fenced pins a
+ * full fence in the caller is enough. */
+void bid_platform_barrier(const struct bid_pins *pins);
+
+/* 64 bits that an adversary does not know. */
+uint64_t bid_platform_random(void);
+
+#endif

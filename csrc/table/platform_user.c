@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The platform of user space on Linux: the one file of the table that uses libc.
+ *
+ * fork(): the pins lie in memory that a fork wipes, so that the parent's are not write-protected by it and the child
+ * does not inherit the pins of threads that it does not have. The handlers here give the child its page and its own
+ * pins back, for a fork may come from a handler that interrupted a lookup.
+ */
+#define _GNU_SOURCE
+#include "platform.h"
+
+#include "pin.h"
+#include "pybuildid.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+#define BID_HUGE_ALIGN (2ull << 20)
+
+/* ---------------------------------------------------------------------------------------------- memory -- */
+
+size_t bid_platform_page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void *bid_map_plain(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* Maps more than needed and gives the ends back. */
+static void *bid_map_huge(size_t bytes)
+{
+    size_t page = bid_platform_page();
+    bytes = (bytes + page - 1) / page * page;
+    char *memory = bid_map_plain(bytes + BID_HUGE_ALIGN);
+    if (!memory)
+        return NULL;
+    size_t before = -(uintptr_t)memory & (BID_HUGE_ALIGN - 1);
+    if (before)
+        munmap(memory, before);
+    munmap(memory + before + bytes, BID_HUGE_ALIGN - before);
+    madvise(memory + before, bytes, MADV_HUGEPAGE); /* advice: small pages do as well */
+    return memory + before;
+}
+
+void *bid_platform_map(size_t bytes, int huge)
+{
+    return huge ? bid_map_huge(bytes) : bid_map_plain(bytes);
+}
+
+void bid_platform_unmap(void *address, size_t bytes)
+{
+    munmap(address, bytes);
+}
+
+/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. */
+static void bid_touch(char *address, size_t bytes)
+{
+    for (size_t offset = 0; offset < bytes; offset += bid_platform_page())
+        __atomic_fetch_or(address + offset, 0, __ATOMIC_RELAXED);
+}
+
+int bid_platform_populate(void *address, size_t bytes, int lock)
+{
+    if (!bytes)
+        return BID_OK;
+    char *first = (char *)((uintptr_t)address & ~(uintptr_t)(bid_platform_page() - 1));
+    bytes += (size_t)((char *)address - first);
+    if (lock && mlock(first, bytes) != 0)
+        return BID_E_MLOCK;
+    if (madvise(first, bytes, MADV_POPULATE_WRITE) == 0)
+        return BID_OK;
+    if (errno != EINVAL)
+        return BID_E_NO_MEMORY;
+    bid_touch(first, bytes);
+    return BID_OK;
+}
+
+uint64_t bid_platform_random(void)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed)
+        return seed;
+    struct timespec now; /* early in the boot, before the pool is ready */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&seed;
+}
+
+/* ------------------------------------------------------------------------------------------------ pins -- */
+
+static struct bid_pins bid_process_pins[2]; /* plain, fenced */
+static pthread_once_t bid_process_once = PTHREAD_ONCE_INIT;
+
+/* What the child of a fork gets back: a copy of the forking thread's own pins, made by that thread before the fork.
+ * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here; in `crowd` they do, and
+ * it only grows: too much delays freeing in the child, too little would free too early. */
+static struct bid_pin_area bid_fork_saved[2];
+
+static int bid_membarrier(int command)
+{
+    return (int)syscall(SYS_membarrier, command, 0, 0);
+}
+
+static int bid_membarrier_register(void)
+{
+    return bid_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+void bid_platform_barrier(const struct bid_pins *pins)
+{
+    if (!pins->fenced)
+        bid_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    atomic_thread_fence(BID_S_FENCE);
+}
+
+/* Calls `act` for each pin slot of this thread, with its copy. Returns whether one of them is a slot for life. */
+static int bid_fork_each(int kind, void (*act)(struct bid_pin_slot *slot, struct bid_pin_slot *saved))
+{
+    struct bid_pin_area *area = bid_process_pins[kind].area;
+    int own = 0;
+    for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
+        struct bid_pin_slot *slot = &area->slots[i], *saved = &bid_fork_saved[kind].slots[i];
+        if (bid_load(&slot->owner, BID_RELAXED) != bid_platform_thread() &&
+            bid_load(&saved->owner, BID_RELAXED) != bid_platform_thread())
+            continue;
+        act(slot, saved);
+        own |= i < BID_PIN_SLOTS;
+    }
+    return own;
+}
+
+static void bid_fork_save(struct bid_pin_slot *slot, struct bid_pin_slot *saved)
+{
+    bid_store(&saved->word, bid_load(&slot->word, BID_RELAXED), BID_RELAXED);
+    bid_store(&saved->owner, bid_load(&slot->owner, BID_RELAXED), BID_RELAXED);
+}
+
+static void bid_fork_restore(struct bid_pin_slot *slot, struct bid_pin_slot *saved)
+{
+    bid_fork_save(saved, slot);
+}
+
+static void bid_fork_prepare(void)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        if (!bid_process_pins[kind].area || bid_fork_each(kind, bid_fork_save))
+            continue; /* a thread with a slot for life is never in the crowd */
+        uint64_t crowd = bid_load(&bid_process_pins[kind].area->crowd, BID_RELAXED);
+        uint64_t saved = bid_load(&bid_fork_saved[kind].crowd, BID_RELAXED);
+        while (saved < crowd && !bid_cas(&bid_fork_saved[kind].crowd, &saved, crowd, BID_RELAXED))
+            ;
+    }
+}
+
+static void bid_fork_child(void)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        struct bid_pin_area *area = bid_process_pins[kind].area;
+        if (!area)
+            continue;
+        bid_platform_populate(area, sizeof *area, 0);
+        if (!bid_fork_each(kind, bid_fork_restore))
+            bid_store(&area->crowd, bid_load(&bid_fork_saved[kind].crowd, BID_RELAXED), BID_RELAXED);
+    }
+    bid_membarrier_register();
+}
+
+/* Memory that a fork wipes, present for writing; NULL if there is none to be had. */
+static struct bid_pin_area *bid_pin_area_make(void)
+{
+    struct bid_pin_area *area = bid_platform_map(sizeof *area, 0);
+    if (!area)
+        return NULL;
+    if (madvise(area, sizeof *area, MADV_WIPEONFORK) == 0 && bid_platform_populate(area, sizeof *area, 0) == BID_OK)
+        return area;
+    bid_platform_unmap(area, sizeof *area);
+    return NULL;
+}
+
+/* Both kinds at once, so that a fork finds all or nothing. */
+static void bid_pins_make(void)
+{
+    struct bid_pin_area *areas[2] = {bid_pin_area_make(), bid_pin_area_make()};
+    int membarrier = bid_membarrier_register();
+    if (!areas[0] || !areas[1] || pthread_atfork(bid_fork_prepare, NULL, bid_fork_child) != 0)
+        return;
+    for (int kind = 0; kind < 2; kind++) {
+        bid_process_pins[kind].fenced = kind || !membarrier;
+        bid_store(&bid_process_pins[kind].epoch, 1, BID_RELAXED);
+        bid_process_pins[kind].area = areas[kind];
+    }
+}
+
+struct bid_pins *bid_platform_pins(int fenced)
+{
+    pthread_once(&bid_process_once, bid_pins_make);
+    struct bid_pins *pins = &bid_process_pins[!!fenced];
+    return pins->area ? pins : NULL;
+}

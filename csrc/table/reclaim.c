@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Reclamation: arrays that were left are retired, and freed after a grace period. Nobody waits for one.
+ *
+ * An array is retired when the head has moved on from it: it then gets the epoch r, and the epoch is counted up (E).
+ *   - A reader whose pin has an epoch above r has seen the new head (H, E) and cannot reach the array.
+ *   - A reader whose pin the scan does not see had not stored it when the reclaimer executed its barrier (S), so its
+ *     load of the head comes later and finds the new one.
+ *   - A reader that the scan sees with an epoch of r or less may be in the array: it stays.
+ * So what is freed has epoch below every pin's (U).
+ *
+ * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING; a thread that is
+ * stopped there keeps that one array, and nothing else.
+ */
+#include "update.h"
+
+/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F). */
+static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
+{
+    return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_H_ACQUIRE) != array; /* (F), (H) */
+}
+
+static void bid_stamp_unlinked(struct bid_table *table)
+{
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        struct bid_array *array = &table->arrays[i];
+        uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
+        if ((life & BID_LIFE_MASK) != BID_LIFE_IN_USE || !bid_array_is_unlinked(table, array))
+            continue;
+        uint64_t epoch = bid_add(&table->pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_pin_enter() */
+        bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE); /* or another did */
+    }
+}
+
+/* The lowest epoch of a pin; 0 if a reader is in the crowd, which has no epochs. */
+static uint64_t bid_oldest_pin(const struct bid_pins *pins)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
+        uint64_t word = bid_load(&pins->area->slots[i].word, BID_U_ACQUIRE); /* (U) pairs with pin and unpin */
+        if (word & BID_PIN_DEPTH_MASK && word >> BID_PIN_DEPTH_BITS < oldest)
+            oldest = word >> BID_PIN_DEPTH_BITS;
+    }
+    return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest; /* (U) */
+}
+
+uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
+{
+    uint64_t bytes = 0;
+    unsigned number = 0;
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        const struct bid_array *array = &table->arrays[i];
+        unsigned life = bid_load(&array->life, BID_L_ACQUIRE) & BID_LIFE_MASK; /* (L) pairs with bid_array_make() */
+        if (life == BID_LIFE_RETIRED || life == BID_LIFE_FREEING ||
+            (life == BID_LIFE_IN_USE && bid_array_is_unlinked(table, array))) {
+            bytes += bid_load(&array->bytes, BID_RELAXED);
+            number++;
+        }
+    }
+    if (arrays)
+        *arrays = number;
+    return bytes;
+}
+
+/* The lives are read before the barrier and the scan, and the compare-and-swap fails if one has changed since. */
+uint64_t bid_reclaim(struct bid_table *table)
+{
+    uint64_t lives[BID_ARRAYS];
+    int any = 0;
+    bid_stamp_unlinked(table);
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        lives[i] = bid_load(&table->arrays[i].life, BID_L_ACQUIRE); /* (L) pairs with bid_stamp_unlinked() */
+        any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
+    }
+    if (!any)
+        return 0;
+    bid_platform_barrier(table->pins); /* (S) pairs with the barrier in bid_pin() */
+    uint64_t oldest = bid_oldest_pin(table->pins);
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        uint64_t life = lives[i];
+        if ((life & BID_LIFE_MASK) != BID_LIFE_RETIRED || life >> BID_LIFE_BITS >= oldest)
+            continue;
+        if (bid_cas(&table->arrays[i].life, &life, (life & ~BID_LIFE_MASK) | BID_LIFE_FREEING, BID_L_ACQUIRE)) {
+            bid_array_free(table, &table->arrays[i]);
+            bid_add(&table->frees, 1, BID_RELAXED);
+        }
+    }
+    return bid_retired_bytes(table, NULL);
+}

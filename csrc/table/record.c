@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Records of an array: handed out by a counter and never twice, populated a step ahead of it.
+ *
+ * Invariants: record_next <= record_capacity; a unit is taken only below record_ready, so that filling it faults
+ * never; record_ready only grows. Progress: lock-free; a thread stopped while it populates holds up nobody.
+ */
+#include "update.h"
+
+int bid_charge(struct bid_table *table, uint64_t bytes)
+{
+    uint64_t limit = table->options.byte_limit;
+    uint64_t before = bid_add(&table->bytes, bytes, BID_RELAXED);
+    if (!limit || before + bytes <= limit)
+        return BID_OK;
+    bid_uncharge(table, bytes);
+    return BID_E_BYTE_LIMIT;
+}
+
+void bid_uncharge(struct bid_table *table, uint64_t bytes)
+{
+    bid_sub(&table->bytes, bytes, BID_RELAXED);
+}
+
+/* What populating units [from, to) adds to the array's bill: the first record_charged units are paid for. */
+static uint64_t bid_record_bill(const struct bid_array *array, uint64_t from, uint64_t to)
+{
+    uint64_t paid = array->record_charged;
+    return ((to > paid ? to : paid) - (from > paid ? from : paid)) * BID_RECORD_BYTES;
+}
+
+/* Populates up to at least `need` units. Several threads may populate the same units: only one moves the watermark, and
+ * only that one pays. */
+static int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
+{
+    uint64_t ready = bid_load(&array->record_ready, BID_R_ACQUIRE); /* (R) pairs with the CAS below */
+    while (ready < need) {
+        uint64_t next = (need + array->record_step - 1) / array->record_step * array->record_step;
+        if (next > array->record_capacity)
+            next = array->record_capacity;
+        uint64_t bill = bid_record_bill(array, ready, next);
+        int status = bid_charge(table, bill);
+        if (status == BID_OK)
+            status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
+                                           !!(table->options.flags & BID_MLOCK));
+        if (status != BID_OK) {
+            if (status != BID_E_BYTE_LIMIT)
+                bid_uncharge(table, bill);
+            return status;
+        }
+        if (bid_cas(&array->record_ready, &ready, next, BID_R_RELEASE)) { /* (R) */
+            bid_add(&array->bytes, bill, BID_RELAXED);
+            return BID_OK;
+        }
+        bid_uncharge(table, bill); /* another thread moved it first, and paid */
+        ready = bid_load(&array->record_ready, BID_R_ACQUIRE);
+    }
+    return BID_OK;
+}
+
+/* While the array is being filled by a resize, the units that the copies may need are not for others. */
+static uint64_t bid_record_limit(const struct bid_table *table, const struct bid_array *array, int copying)
+{
+    if (copying || bid_load(&table->head, BID_RELAXED) == array)
+        return array->record_capacity;
+    return array->record_capacity - array->record_copies;
+}
+
+int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
+                    uint64_t *index)
+{
+    uint64_t limit = bid_record_limit(table, array, copying);
+    uint64_t next = bid_load(&array->record_next, BID_RELAXED);
+    do {
+        if (next + units > limit)
+            return BID_STEP_NO_RECORD;
+        if (next + units > bid_load(&array->record_ready, BID_R_ACQUIRE)) { /* (R) */
+            if (!may_allocate)
+                return BID_E_WOULD_ALLOCATE;
+            int status = bid_record_ready(table, array, next + units);
+            if (status != BID_OK)
+                return status;
+        }
+    } while (!bid_cas(&array->record_next, &next, next + units, BID_RELAXED));
+    *index = next;
+    return BID_OK;
+}
+
+int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units)
+{
+    uint64_t next = bid_load(&array->record_next, BID_RELAXED);
+    if (next + units > array->record_capacity)
+        return BID_STEP_NO_RECORD;
+    return bid_record_ready(table, array, next + units);
+}

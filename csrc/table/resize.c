@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * When to resize, to what, and the start of it. The work itself is in move.c.
+ *
+ * The rules: an array is left when 5/8 of its slots are claimed, when a path is full, when its records are used up, or
+ * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most 2/5.
+ * So a path of 64 slots that fills up is an accident of less than 1 in 10^10 a key, and one that fills below half
+ * load is taken for what it is: keys that collide under this seed. They get another seed, not more memory.
+ *
+ * Progress: lock-free. Several threads may build a future array at once; one wins, the others free theirs.
+ */
+#include "update.h"
+
+#define BID_RESEEDS_MAX 4 /* in a row; then keys are made for the seeds, and BID_E_CROWDED says so */
+
+static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t denominator)
+{
+    uint32_t log2 = 0;
+    while ((BID_BUCKET_SLOTS * numerator << log2) < entries * denominator)
+        log2++;
+    return log2;
+}
+
+/* Buckets of which `entries` fill at most 2/5. */
+uint32_t bid_log2_for(uint64_t entries)
+{
+    return bid_log2_fit(entries, 2, 5);
+}
+
+/* Buckets into which `entries` go before the array is left. */
+uint32_t bid_log2_for_room(uint64_t entries)
+{
+    return bid_log2_fit(entries, 5, 8);
+}
+
+static uint32_t bid_array_log2(const struct bid_array *array)
+{
+    return 63 - array->bucket_shift;
+}
+
+/* ------------------------------------------------------------------------------------------------- plan -- */
+
+static uint64_t bid_next_seed(const struct bid_table *table, uint64_t seed)
+{
+    return table->options.flags & BID_FIXED_SEED ? bid_mix(seed, 0x5bf03635u) : bid_platform_random();
+}
+
+/* Room for the records: those to be copied with a margin for inserts that are under way, then one for each slot that
+ * may be claimed and as many again for what is replaced. Reserved, not populated. */
+void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan)
+{
+    uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
+    uint64_t mean = live ? (units + live - 1) / live : 1;
+    uint64_t slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets;
+    if (mean < 1 || mean > 3)
+        mean = 3; /* the counters are between two updates */
+    plan->copies = units + units / 8 + 32;
+    uint64_t reserved = bid_load(&table->floor_entries, BID_RELAXED) * bid_record_units(table->options.id_size);
+    plan->capacity = plan->copies + slots * 5 / 4 * mean + 32;
+    if (plan->capacity < plan->copies + reserved)
+        plan->capacity = plan->copies + reserved;
+}
+
+/* The array to replace `array`; BID_STEP_MOVED if there is nothing to gain. */
+static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need,
+                    struct bid_array_plan *plan, enum bid_resize_cause *cause)
+{
+    uint32_t now = bid_array_log2(array), floor = bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
+    uint64_t claimed = bid_load(&array->claimed, BID_RELAXED);
+    uint64_t taken = bid_load(&array->record_next, BID_RELAXED);
+    int full = need == BID_NEED_SPACE;
+    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_for(bid_count(table)), .seed = array->seed};
+    if (plan->log2_buckets < floor)
+        plan->log2_buckets = floor;
+    if (need == BID_NEED_SHRINK && plan->log2_buckets > now)
+        plan->log2_buckets = now;
+    if (full && claimed * 2 < bid_array_slots(array) && taken * 2 < array->record_capacity) {
+        if (array->reseeds == BID_RESEEDS_MAX)
+            return BID_E_CROWDED;
+        plan->log2_buckets = now;
+        plan->reseeds = array->reseeds + 1;
+        plan->seed = bid_next_seed(table, array->seed);
+    }
+    if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX)
+        return BID_E_TOO_MANY;
+    *cause = need == BID_NEED_RESERVE       ? BID_RESIZE_RESERVE
+             : plan->log2_buckets > now     ? BID_RESIZE_GROW
+             : plan->log2_buckets < now     ? BID_RESIZE_SHRINK
+             : plan->reseeds                ? BID_RESIZE_RESEED
+                                            : BID_RESIZE_TOMBSTONES;
+    bid_plan_records(table, plan);
+    return BID_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------ begin -- */
+
+/* What becomes retired when `array` is left must fit under the limit on memory that waits for readers. */
+static int bid_retired_room(struct bid_table *table, struct bid_array *array)
+{
+    uint64_t bytes = bid_load(&array->bytes, BID_RELAXED), largest = bid_load(&table->largest, BID_RELAXED);
+    while (bytes > largest && !bid_cas(&table->largest, &largest, bytes, BID_RELAXED))
+        ;
+    if (bytes > largest)
+        largest = bytes;
+    uint64_t limit = table->options.retired_limit ? table->options.retired_limit : 4 * largest + (1 << 20);
+    if (bid_retired_bytes(table, NULL) + bytes <= limit)
+        return BID_OK;
+    return bid_reclaim(table) + bytes <= limit ? BID_OK : BID_E_RETIRED;
+}
+
+static int bid_resize_build(struct bid_table *table, struct bid_array *array, enum bid_need need)
+{
+    struct bid_array_plan plan;
+    enum bid_resize_cause cause;
+    struct bid_array *future = NULL, *none = NULL;
+    int status = bid_plan(table, array, need, &plan, &cause);
+    if (status == BID_OK)
+        status = bid_retired_room(table, array);
+    if (status == BID_OK)
+        status = bid_array_make(table, &plan, &future);
+    if (status == BID_E_RETIRED && bid_reclaim(table) == 0) /* no descriptor was free */
+        status = bid_array_make(table, &plan, &future);
+    if (status != BID_OK)
+        return status;
+    if (bid_cas(&array->future, &none, future, BID_F_RELEASE)) /* (F) pairs with every load of a future */
+        bid_add(&table->causes[cause], 1, BID_RELAXED);
+    else
+        bid_array_free(table, future);
+    return BID_OK;
+}
+
+int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need)
+{
+    if (bid_load(&array->future, BID_F_ACQUIRE)) /* (F) */
+        return BID_OK;
+    int status = bid_resize_build(table, array, need);
+    /* Another thread's array may have taken what this one lacked. */
+    return bid_load(&array->future, BID_F_ACQUIRE) ? BID_OK : status; /* (F) */
+}
+
+/* One thread builds while the others go on in the old array, which has room left: a hint, not a lock, for whoever runs
+ * into a full path builds one too. */
+void bid_resize_consider(struct bid_table *table, struct bid_array *array)
+{
+    uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
+    int crowded = claimed * 8 > slots * 5;
+    int idle = bid_array_log2(array) > bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED)) &&
+               bid_count(table) * 16 <= slots;
+    if (!crowded && !idle)
+        return;
+    uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
+    if (builder == birth || !bid_cas(&table->builder, &builder, birth, BID_RELAXED))
+        return;
+    if (bid_resize_begin(table, array, crowded ? BID_NEED_SPACE : BID_NEED_SHRINK) != BID_OK)
+        bid_store(&table->builder, 0, BID_RELAXED);
+}
+
+/* ---------------------------------------------------------------------------------- reserve and shrink -- */
+
+/* Whether a new array would be smaller, or free of tombstones or of used-up records. */
+static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
+{
+    uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
+    return bid_log2_for(live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
+           bid_load(&array->record_next, BID_RELAXED) > units;
+}
+
+/* Whether `entries` in all fit without allocating; populates the records for them. */
+static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64_t entries)
+{
+    uint64_t count = bid_count(table), more = entries > count ? entries - count : 0;
+    if ((bid_load(&array->claimed, BID_RELAXED) + more) * 8 > bid_array_slots(array) * 5)
+        return BID_STEP_FULL;
+    return bid_record_prepare(table, array, more * bid_record_units(table->options.id_size));
+}
+
+/* What reserve and shrink have in common: finish the resize that is under way, see whether the head will do, and if
+ * not, replace it. Ends when the head will do; a rebuilt one does unless others have filled it meanwhile. */
+static int bid_rebuild_until(struct bid_table *table, enum bid_need need, uint64_t entries)
+{
+    int rebuilt = 0;
+    for (;;) {
+        struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
+        int status = bid_resize_complete(table, head);
+        if (status != BID_OK)
+            return status;
+        head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) */
+        if (need == BID_NEED_SHRINK)
+            status = rebuilt || !bid_wasteful(table, head) ? BID_OK : BID_STEP_FULL;
+        else
+            status = bid_has_room(table, head, entries);
+        if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD)
+            return status;
+        status = bid_resize_begin(table, head, need);
+        if (status == BID_OK)
+            status = bid_resize_complete(table, head);
+        if (status != BID_OK)
+            return status;
+        rebuilt = 1;
+    }
+}
+
+static int bid_rebuild(struct bid_table *table, enum bid_need need, uint64_t entries)
+{
+    struct bid_pin pin = bid_pin(table->pins);
+    int status = bid_rebuild_until(table, need, entries);
+    bid_unpin(table->pins, pin);
+    bid_reclaim(table);
+    return status;
+}
+
+int bid_reserve(struct bid_table *table, uint64_t entries)
+{
+    if (!table)
+        return BID_E_NULL;
+    if (entries > BID_ENTRIES_MAX)
+        return BID_E_TOO_MANY;
+    uint64_t floor = bid_load(&table->floor_entries, BID_RELAXED);
+    while (floor < entries && !bid_cas(&table->floor_entries, &floor, entries, BID_RELAXED))
+        ;
+    return bid_rebuild(table, BID_NEED_RESERVE, entries);
+}
+
+int bid_shrink(struct bid_table *table)
+{
+    if (!table)
+        return BID_E_NULL;
+    bid_store(&table->floor_entries, 0, BID_RELAXED);
+    return bid_rebuild(table, BID_NEED_SHRINK, 0);
+}

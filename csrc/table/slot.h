@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Slot words and records.
+ *
+ *   63      48 47                   10 9      3 2     1      0
+ *   +---------+----------------------+---------+-------+--------+
+ *   |   tag   |     record index     | length  | state | FROZEN |
+ *   +---------+----------------------+---------+-------+--------+
+ *
+ * States: EMPTY -> LIVE -> TOMBSTONE -> LIVE ... Invariants:
+ *   1. A slot never returns to EMPTY and never changes its key: a tombstone keeps its record, which names the key.
+ *   2. A FROZEN word never changes again.
+ *   3. A record is written before the word that names it is published (P), and never after; its index is not used
+ *      again in its array. Hence a word that is seen twice means the same thing twice: no ABA.
+ *   4. The tag of a slot that is not EMPTY has its top bit set, so the sign of the word tells EMPTY.
+ */
+#ifndef BID_SLOT_H
+#define BID_SLOT_H
+
+#include "bid_atomic.h"
+
+#ifndef BID_BUCKET_SLOTS
+#define BID_BUCKET_SLOTS 8 /* one cache line */
+#endif
+
+#define BID_FROZEN 1ull
+#define BID_STATE_MASK 6ull
+#define BID_EMPTY 0ull
+#define BID_LIVE 2ull
+#define BID_TOMBSTONE 4ull
+#define BID_TAG_SHIFT 48
+#define BID_INDEX_SHIFT 10
+#define BID_INDEX_BITS 38
+#define BID_LENGTH_SHIFT 3
+#define BID_LENGTH_MASK 127ull
+
+#define BID_RECORD_BYTES 32
+#define BID_RECORD_ID 12 /* where the ID begins in a record */
+
+/* One unit; an ID of more than 20 bytes runs on into the next unit or two. Zero-padded to whole units. */
+struct bid_record {
+    uint64_t key;
+    uint32_t generation;
+    uint8_t id[BID_RECORD_BYTES - BID_RECORD_ID];
+};
+
+static inline unsigned bid_word_length(uint64_t word)
+{
+    return (word >> BID_LENGTH_SHIFT) & BID_LENGTH_MASK;
+}
+
+static inline uint64_t bid_word_index(uint64_t word)
+{
+    return (word >> BID_INDEX_SHIFT) & ((1ull << BID_INDEX_BITS) - 1);
+}
+
+static inline int bid_word_is_live(uint64_t word)
+{
+    return (word & BID_STATE_MASK) == BID_LIVE;
+}
+
+static inline int bid_word_is_empty(uint64_t word)
+{
+    return (word & BID_STATE_MASK) == BID_EMPTY;
+}
+
+static inline uint64_t bid_word_live(uint64_t tag, uint64_t index, unsigned length)
+{
+    return tag << BID_TAG_SHIFT | index << BID_INDEX_SHIFT | (uint64_t)length << BID_LENGTH_SHIFT | BID_LIVE;
+}
+
+static inline uint64_t bid_word_tombstone(uint64_t word)
+{
+    return (word & ~BID_STATE_MASK) | BID_TOMBSTONE;
+}
+
+/* Units of 32 bytes that a record with an ID of this length takes: 1 to 3. */
+static inline unsigned bid_record_units(unsigned length)
+{
+    return (BID_RECORD_ID + length + BID_RECORD_BYTES - 1) / BID_RECORD_BYTES;
+}
+
+#endif

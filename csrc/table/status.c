@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Names and texts of the statuses of pybuildid.h.
+ */
+#include "pybuildid.h"
+
+struct bid_status_entry {
+    int status;
+    const char *name;
+    const char *text;
+};
+
+#define BID_ENTRY(status, text) {status, #status, text}
+
+static const struct bid_status_entry bid_statuses[] = {
+    BID_ENTRY(BID_OK, "done"),
+    BID_ENTRY(BID_ABSENT, "the table has no entry for this key"),
+    BID_ENTRY(BID_STALE, "the entry is for another generation of the inode"),
+    BID_ENTRY(BID_NO_BUILD_ID, "the file is known to have no build ID"),
+    BID_ENTRY(BID_EXISTS, "the key has an entry already"),
+    BID_ENTRY(BID_E_NULL, "a required pointer is NULL"),
+    BID_ENTRY(BID_E_ID_LENGTH, "the build ID is longer than the table's id_size"),
+    BID_ENTRY(BID_E_OPTIONS_SIZE, "the size field does not fit this version of the library"),
+    BID_ENTRY(BID_E_OPTION_FLAGS, "options.flags has an unknown bit"),
+    BID_ENTRY(BID_E_OPTION_HASH, "options.hash is not a known hash"),
+    BID_ENTRY(BID_E_OPTION_SHIFT, "options.hash_shift is over 63, or the hash takes no shift"),
+    BID_ENTRY(BID_E_OPTION_ID_SIZE, "options.id_size is over 64"),
+    BID_ENTRY(BID_E_OPTION_SEED, "options.seed needs the flag BID_FIXED_SEED"),
+    BID_ENTRY(BID_E_TOO_MANY, "more than 2^32 entries"),
+    BID_ENTRY(BID_E_OPTION_LIMIT, "options.byte_limit has no room for the expected entries"),
+    BID_ENTRY(BID_E_NO_MEMORY, "the system has no memory left"),
+    BID_ENTRY(BID_E_BYTE_LIMIT, "the table's byte limit would be exceeded"),
+    BID_ENTRY(BID_E_RETIRED, "too much retired memory waits for a stalled reader"),
+    BID_ENTRY(BID_E_WOULD_ALLOCATE, "this would allocate memory, which is not allowed in NMI context"),
+    BID_ENTRY(BID_E_CROWDED, "too many keys collide under the table's seeds"),
+    BID_ENTRY(BID_E_MLOCK, "memory could not be locked: see RLIMIT_MEMLOCK"),
+    BID_ENTRY(BID_E_UNSUPPORTED, "the system lacks anonymous memory that a fork wipes (Linux 4.14)"),
+    BID_ENTRY(BID_E_EVICTED, "the inode is being evicted"),
+};
+
+static const struct bid_status_entry *bid_status_find(int status)
+{
+    static const struct bid_status_entry unknown = {0, "BID_E_?", "unknown status"};
+    for (unsigned i = 0; i < sizeof bid_statuses / sizeof *bid_statuses; i++)
+        if (bid_statuses[i].status == status)
+            return &bid_statuses[i];
+    return &unknown;
+}
+
+const char *bid_status_text(int status)
+{
+    return bid_status_find(status)->text;
+}
+
+const char *bid_status_name(int status)
+{
+    return bid_status_find(status)->name;
+}

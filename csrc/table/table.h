@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The table and its bucket arrays, as lookups and updates see them. Nothing here allocates.
+ *
+ * A table has a head array; while it is being resized that array has a future array. Descriptors of arrays are part
+ * of the table and are never unmapped, so that they may be read without a pin; what they point to may not.
+ */
+#ifndef BID_TABLE_H
+#define BID_TABLE_H
+
+#include "pybuildid.h"
+
+#include "slot.h"
+
+#ifndef BID_PATH_BUCKETS
+#define BID_PATH_BUCKETS (BID_PATH_SLOTS / BID_BUCKET_SLOTS)
+#endif
+#ifndef BID_ARRAYS
+#define BID_ARRAYS (BID_RETIRED_MAX + 3) /* the retired, the head, its future, and one being built to replace it */
+#endif
+
+/* Under a hash that may pile keys up, a key may take only these slots of its home bucket. However bad the hash, the
+ * other half is left to keys that come with a mixed step, so that few buckets are full and every path finds room. */
+#ifndef BID_WEAK_HOME_SLOTS
+#define BID_WEAK_HOME_SLOTS (BID_BUCKET_SLOTS / 2)
+#endif
+
+#define BID_LINE _Alignas(64)
+
+#ifndef BID_CHUNK_BUCKETS
+#define BID_CHUNK_BUCKETS 4 /* of a resize: what one update helps with */
+#endif
+
+/*
+ * The life of a descriptor, as one word: a state and a number that makes the word unique, so that a compare-and-swap
+ * from a word seen earlier fails if the descriptor has lived on.
+ *   FREE -> BUILDING (its maker's alone) -> IN USE, number of birth -> RETIRED, epoch -> FREEING (one thread's alone)
+ *   -> FREE
+ */
+enum bid_life { BID_LIFE_FREE, BID_LIFE_BUILDING, BID_LIFE_IN_USE, BID_LIFE_RETIRED, BID_LIFE_FREEING };
+#define BID_LIFE_BITS 3
+#define BID_LIFE_MASK 7ull
+
+struct bid_array {
+    /* Read by lookups; constant from publication (F, H) until the grace period is over. */
+    BID_LINE bid_word *slots; /* buckets << 3 words, each bucket on a line of its own */
+    struct bid_record *records;
+    uint64_t seed;
+    uint64_t bucket_mask;
+    uint32_t bucket_shift; /* 63 - log2(buckets) */
+    uint32_t hash;         /* enum bid_hash */
+    uint32_t hash_shift;
+    uint32_t path_buckets; /* min(buckets, BID_PATH_BUCKETS) */
+    uint32_t home_slots;   /* of the first bucket of a path, those that belong to the path */
+    _Atomic(struct bid_array *) future; /* NULL, then set once */
+
+    /* Constant likewise; read by updates only. */
+    BID_LINE uint64_t record_capacity; /* in units */
+    uint64_t record_copies;  /* units set aside for the records that the resize copies into this array */
+    uint64_t record_charged; /* units paid for when the array was made */
+    uint64_t record_step;    /* units populated at once */
+    uint64_t chunks;         /* of the buckets, for helpers of a resize */
+    bid_word *done;          /* a bit for each chunk: frozen and copied */
+    void *mapping;
+    uint64_t mapping_bytes;
+    uint32_t reseeds; /* how many reseeds in a row made this array */
+
+    /* Written by updates. */
+    BID_LINE bid_word record_next; /* the first unit that nobody has taken */
+    bid_word record_ready;         /* units populated */
+    bid_word claimed;              /* slots that are not EMPTY */
+    BID_LINE bid_word cursor;      /* chunks handed out to helpers */
+    bid_word done_words;           /* words of `done` known to be full */
+    bid_word life;                 /* enum bid_life and a number */
+    bid_word bytes;                /* charged to the byte limit: slots, records, bitmap */
+};
+
+struct bid_table {
+    BID_LINE _Atomic(struct bid_array *) head;
+    struct bid_pins *pins;
+
+    BID_LINE bid_word count;  /* live entries */
+    bid_word extra_units;     /* record units of live entries beyond one each */
+
+    BID_LINE bid_word births; /* numbers for bid_life */
+    bid_word builder;         /* birth number of the array that somebody is building a future for: a hint */
+    bid_word bytes;           /* charged to byte_limit */
+    bid_word floor_entries;   /* do not shrink below room for that many */
+    bid_word largest;         /* bytes of the largest array so far */
+    bid_word resizes;         /* heads moved */
+    bid_word frees;           /* retired arrays freed: the rest waits */
+    bid_word ticks;           /* updates since something waits */
+    bid_word causes[BID_RESIZE_CAUSES];
+    struct bid_options options;
+
+    struct bid_array arrays[BID_ARRAYS];
+};
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Updates: insert, replace, upsert and remove, each linearized by one compare-and-swap of one slot word.
+ *
+ * In an array that nobody resizes:  insert   EMPTY or TOMBSTONE -> LIVE
+ *                                   replace  LIVE -> LIVE with another record
+ *                                   remove   LIVE -> TOMBSTONE; the record stays, so that the slot still names its key
+ * An update that meets a future array first carries its key over (seal, copy), then works there.
+ *
+ * Progress: lock-free. Each turn of a loop here follows on a compare-and-swap that another thread won, or on a resize
+ * that moved on. No step waits: an update that needs the resize to be finished finishes it itself.
+ */
+#include "update.h"
+
+/* ------------------------------------------------------------------------------------------ in one array -- */
+
+static void bid_record_fill(const struct bid_array *array, const struct bid_operation *op)
+{
+    unsigned units = bid_record_units(op->length);
+    struct bid_record *record = &array->records[op->record_index];
+    uint8_t *to = (uint8_t *)record + BID_RECORD_ID;
+    const uint8_t *from = op->id;
+    record->key = op->key;
+    record->generation = op->generation;
+    for (unsigned i = 0; i < units * BID_RECORD_BYTES - BID_RECORD_ID; i++)
+        to[i] = i < op->length ? from[i] : 0;
+}
+
+/* A filled record in this array, kept for the next attempt if this one's compare-and-swap fails. */
+static int bid_operation_record(struct bid_table *table, struct bid_array *array, struct bid_operation *op)
+{
+    if (op->record_array == array)
+        return BID_OK;
+    int status = bid_record_take(table, array, bid_record_units(op->length), 0, op->may_allocate, &op->record_index);
+    if (status != BID_OK)
+        return status;
+    bid_record_fill(array, op);
+    op->record_array = array;
+    return BID_OK;
+}
+
+/* Whether the operation ends here because of what the key's slot says; its status then. */
+static int bid_operation_declines(const struct bid_array *array, const struct bid_operation *op,
+                                  const struct bid_place *place, int *status)
+{
+    int live = place->own && bid_word_is_live(place->word);
+    if (op->kind == BID_UPSERT || live == (op->kind != BID_INSERT)) {
+        if (!op->match_generation || array->records[bid_word_index(place->word)].generation == op->generation)
+            return 0;
+        *status = BID_STALE;
+        return 1;
+    }
+    *status = live ? BID_EXISTS : BID_ABSENT;
+    return 1;
+}
+
+/* Counters for statistics and for sizing; nothing depends on their being exact. */
+static void bid_operation_count(struct bid_table *table, struct bid_array *array, const struct bid_operation *op,
+                                const struct bid_place *place)
+{
+    int was_live = place->own && bid_word_is_live(place->word);
+    uint64_t before = was_live ? bid_record_units(bid_word_length(place->word)) - 1 : 0;
+    uint64_t after = op->kind == BID_REMOVE ? 0 : bid_record_units(op->length) - 1;
+    if (!place->own)
+        bid_add(&array->claimed, 1, BID_RELAXED);
+    if (op->kind == BID_REMOVE)
+        bid_sub(&table->count, 1, BID_RELAXED);
+    else if (!was_live)
+        bid_add(&table->count, 1, BID_RELAXED);
+    if (after != before)
+        bid_add(&table->extra_units, after - before, BID_RELAXED);
+}
+
+/* BID_OK with op->status set, an error, or one of enum bid_step. */
+static int bid_update_array(struct bid_table *table, struct bid_array *array, struct bid_operation *op)
+{
+    for (;;) {
+        struct bid_place place = bid_place_find(array, op->key);
+        if (place.word & BID_FROZEN)
+            return BID_STEP_MOVED;
+        if (bid_operation_declines(array, op, &place, &op->status))
+            return BID_OK;
+        uint64_t word = bid_word_tombstone(place.word);
+        if (op->kind != BID_REMOVE) {
+            if (!place.own && !bid_word_is_empty(place.word))
+                return BID_STEP_FULL;
+            int status = bid_operation_record(table, array, op);
+            if (status != BID_OK)
+                return status;
+            word = bid_word_live(place.tag, op->record_index, op->length);
+        }
+        uint64_t expected = place.word;
+        if (bid_cas(place.slot, &expected, word, BID_P_RELEASE)) { /* (P) pairs with loads of slots: linearization */
+            op->status = op->kind == BID_UPSERT && place.own && bid_word_is_live(place.word) ? BID_EXISTS : BID_OK;
+            bid_operation_count(table, array, op, &place);
+            return BID_OK;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------- across a resize -- */
+
+/* One attempt while `array` is being resized. BID_STEP_MOVED: look at the head again. */
+static int bid_update_resizing(struct bid_table *table, struct bid_array *array, struct bid_array *future,
+                               struct bid_operation *op)
+{
+    int status = bid_carry(table, array, future, op->key, op->may_allocate);
+    if (status == BID_OK && op->may_allocate)
+        status = bid_help(table, array, future);
+    if (status != BID_OK)
+        return status;
+    status = bid_update_array(table, future, op);
+    if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD)
+        return status;
+    if (!op->may_allocate)
+        return BID_E_WOULD_ALLOCATE;
+    /* The future array is full already: a third may begin only when the head has moved to the second. */
+    status = bid_resize_complete(table, array);
+    return status == BID_OK ? BID_STEP_MOVED : status;
+}
+
+/* One attempt. The caller holds a pin. */
+static int bid_update_once(struct bid_table *table, struct bid_operation *op)
+{
+    struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);     /* (H) pairs with bid_resize_finish() */
+    struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_begin() */
+    if (future)
+        return bid_update_resizing(table, head, future, op);
+    int status = bid_update_array(table, head, op);
+    if (status == BID_OK && op->may_allocate)
+        bid_resize_consider(table, head);
+    if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD)
+        return status;
+    if (!op->may_allocate)
+        return BID_E_WOULD_ALLOCATE;
+    status = bid_resize_begin(table, head, BID_NEED_SPACE);
+    return status == BID_OK ? BID_STEP_MOVED : status;
+}
+
+#define BID_RECLAIM_EVERY 64 /* updates, while memory waits to be freed */
+
+/* Outside of the pin, which would hold up what it wants to free. */
+static void bid_reclaim_now_and_then(struct bid_table *table)
+{
+    if (bid_load(&table->resizes, BID_RELAXED) != bid_load(&table->frees, BID_RELAXED) &&
+        bid_add(&table->ticks, 1, BID_RELAXED) % BID_RECLAIM_EVERY == 0)
+        bid_reclaim(table);
+}
+
+int bid_update(struct bid_table *table, struct bid_operation *op)
+{
+    struct bid_pin pin = bid_pin(table->pins);
+    int status;
+    do
+        status = bid_update_once(table, op);
+    while (status == BID_STEP_MOVED);
+    bid_unpin(table->pins, pin);
+    if (op->may_allocate)
+        bid_reclaim_now_and_then(table);
+    return status == BID_OK ? op->status : status;
+}
+
+/* --------------------------------------------------------------------------------- the public functions -- */
+
+static int bid_store_entry(struct bid_table *table, enum bid_kind kind, int may_allocate, uint64_t key,
+                           uint32_t generation, const void *id, size_t length)
+{
+    if (!table || (!id && length))
+        return BID_E_NULL;
+    if (length > table->options.id_size)
+        return BID_E_ID_LENGTH;
+    struct bid_operation op = {.kind = kind,
+                               .may_allocate = may_allocate,
+                               .key = key,
+                               .generation = generation,
+                               .id = id,
+                               .length = (unsigned)length};
+    return bid_update(table, &op);
+}
+
+static int bid_remove_entry(struct bid_table *table, struct bid_operation op)
+{
+    op.kind = BID_REMOVE;
+    return table ? bid_update(table, &op) : BID_E_NULL;
+}
+
+int bid_insert(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    return bid_store_entry(table, BID_INSERT, 1, key, generation, id, length);
+}
+
+int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    return bid_store_entry(table, BID_INSERT, 0, key, generation, id, length);
+}
+
+int bid_replace(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    return bid_store_entry(table, BID_REPLACE, 1, key, generation, id, length);
+}
+
+int bid_upsert(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    return bid_store_entry(table, BID_UPSERT, 1, key, generation, id, length);
+}
+
+int bid_remove(struct bid_table *table, uint64_t key)
+{
+    return bid_remove_entry(table, (struct bid_operation){.key = key, .may_allocate = 1});
+}
+
+int bid_remove_nmi(struct bid_table *table, uint64_t key)
+{
+    return bid_remove_entry(table, (struct bid_operation){.key = key});
+}
+
+int bid_remove_generation(struct bid_table *table, uint64_t key, uint32_t generation)
+{
+    return bid_remove_entry(
+        table,
+        (struct bid_operation){.key = key, .may_allocate = 1, .generation = generation, .match_generation = 1});
+}
+
+int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, const uint8_t *ids, size_t id_size,
+                    const uint8_t *lengths, size_t *inserted)
+{
+    size_t new_entries = 0;
+    int status = table && (n == 0 || (keys && ids)) ? BID_OK : BID_E_NULL;
+    for (size_t i = 0; i < n && status >= 0; i++) {
+        size_t length = lengths ? lengths[i] : id_size;
+        if (length == BID_LENGTH_NO_BUILD_ID)
+            length = 0;
+        status = length <= id_size ? bid_insert(table, keys[i], 0, ids + i * id_size, length) : BID_E_ID_LENGTH;
+        new_entries += status == BID_OK;
+    }
+    if (inserted)
+        *inserted = new_entries;
+    return status < 0 ? status : BID_OK;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What the files of the update side share. Nothing of this is included by the lookup path.
+ */
+#ifndef BID_UPDATE_H
+#define BID_UPDATE_H
+
+#include "hash.h"
+#include "pin.h"
+
+/* How an operation on one array ended, beside BID_OK and the errors of the public header. */
+enum bid_step {
+    BID_STEP_MOVED = 100,     /* the key's path is frozen: go on in the future array */
+    BID_STEP_FULL = 101,      /* no EMPTY slot on the path */
+    BID_STEP_NO_RECORD = 102, /* every record of the array is taken */
+};
+
+enum bid_kind { BID_INSERT, BID_REPLACE, BID_UPSERT, BID_REMOVE };
+
+struct bid_operation {
+    enum bid_kind kind;
+    int may_allocate; /* thread context */
+    uint64_t key;
+    uint32_t generation;
+    int match_generation; /* remove only if the entry is for `generation` */
+    const void *id;
+    unsigned length;
+    /* A record taken and filled, but not published: used by the next attempt in the same array. */
+    struct bid_array *record_array;
+    uint64_t record_index;
+    int status; /* the result, when a step returns BID_OK */
+};
+
+/* The word that decides about a key in one array, and its slot: the key's own, else the first EMPTY one of its path,
+ * else the last one of its path. */
+struct bid_place {
+    bid_word *slot;
+    uint64_t word;
+    int own;
+    uint64_t tag;
+};
+
+/* ---- place.c */
+struct bid_place bid_place_find(const struct bid_array *array, uint64_t key);
+
+/* ---- record.c */
+/* Takes `units` consecutive units for one record. copying: for a resize, which has units set aside for it.
+ * Returns BID_OK, BID_STEP_NO_RECORD, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_MLOCK. */
+int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
+                    uint64_t *index);
+/* Populates records so that `units` can be taken without allocating. Returns as bid_record_take(). */
+int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units);
+int bid_charge(struct bid_table *table, uint64_t bytes); /* BID_OK or BID_E_BYTE_LIMIT */
+void bid_uncharge(struct bid_table *table, uint64_t bytes);
+
+/* ---- update.c */
+int bid_update(struct bid_table *table, struct bid_operation *operation);
+
+/* ---- array.c */
+struct bid_array_plan {
+    uint32_t log2_buckets;
+    uint32_t reseeds;
+    uint64_t seed;
+    uint64_t copies;   /* units set aside for the records to be copied */
+    uint64_t capacity; /* units in all */
+};
+/* Maps, charges and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */
+int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
+void bid_array_free(struct bid_table *table, struct bid_array *array);
+uint64_t bid_array_slots(const struct bid_array *array);
+
+/* ---- resize.c: only where allocation is allowed */
+#define BID_ENTRIES_MAX (1ull << 32)
+#define BID_LOG2_BUCKETS_MAX 30
+void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan);
+enum bid_need { BID_NEED_SPACE, BID_NEED_SHRINK, BID_NEED_RESERVE };
+/* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. */
+int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need);
+/* BID_OK when `array` is not the head any more. */
+int bid_resize_complete(struct bid_table *table, struct bid_array *array);
+/* After an update: begins a resize early, so that nobody runs into a full path. A failure is no error. */
+void bid_resize_consider(struct bid_table *table, struct bid_array *array);
+uint32_t bid_log2_for(uint64_t entries);
+uint32_t bid_log2_for_room(uint64_t entries);
+
+/* ---- move.c: the resize itself */
+/* Seals the key's path in `array` and copies its live record to the future array. */
+int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key, int may_allocate);
+/* Does one chunk of the resize, and moves the head when all are done. */
+int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future);
+
+/* ---- reclaim.c */
+uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays);
+
+#endif
