@@ -342,6 +342,131 @@ int bid_inode_evict(struct bid_table *table, struct bid_inode *inode);
  * Returns: as bid_lookup_generation(); BID_ABSENT if the bit is clear. */
 int bid_inode_lookup(const struct bid_table *table, const struct bid_inode *inode, struct bid_build_id *id);
 
+/* ------------------------------------------------------------------------- build-ID notes (csrc/note) -- */
+/*
+ * Reads the build ID of an ELF file from the bytes that hold it, a few KiB whatever the size of the file. The parser
+ * is a state machine without I/O: it is given bytes, and says which bytes it wants next.
+ *
+ *     struct bid_elf elf;
+ *     bid_elf_begin(&elf, BID_ELF_FILE);
+ *     while ((status = bid_elf_feed(&elf, offset, buffer, n)) == BID_ELF_MORE)
+ *         n = pread(fd, buffer, sizeof buffer, offset = elf.want_offset);   (first time: n and offset are 0)
+ *
+ * It reads ELF files of 32 and 64 bits in both byte orders and of every type. Notes are looked for in the PT_NOTE
+ * segments first, then in the SHT_NOTE sections; the first GNU build ID wins, and without one the first Go build ID.
+ * Alignment 8 of a segment or section is followed, any other means 4. A GNU build ID wins over damage elsewhere in
+ * the file: a malformed part is passed over, and reported only if the rest has no build ID. A Go build ID that is
+ * longer than BID_ID_MAX (as the Go linker writes them by default) is passed over as well.
+ */
+
+/* Bounds that hold for any input: the parser examines at most BID_ELF_MAX_STEPS program headers, section headers and
+ * notes, and wants at most BID_ELF_MAX_WANT bytes for each, once. It allocates nothing. */
+#define BID_ELF_MAX_STEPS (1u << 20)
+#define BID_ELF_MAX_WANT 80
+
+enum bid_elf_mode {
+    BID_ELF_FILE = 0,   /* an ELF file, or a file that is notes and nothing else (/sys/kernel/notes) */
+    BID_ELF_IMAGE = 1,  /* ELF as it lies in memory (the vDSO): segments are found by their address */
+    BID_ELF_NOTES = 2,  /* notes and nothing else, 4-byte aligned */
+    BID_ELF_KERNEL = 3, /* an ELF file; the answer is what Linux 6.12 and later find: PT_NOTE segments within the
+                           first 4 GiB, only for ET_EXEC and ET_DYN, in native byte order, the first
+                           BID_ELF_KERNEL_PHDRS program headers, GNU build IDs of at most BID_ID_NARROW bytes; all
+                           else is BID_ELF_NO_BUILD_ID */
+    BID_ELF_MODES = 4,
+};
+#define BID_ELF_KERNEL_PHDRS 256
+
+enum bid_elf_status {
+    BID_ELF_OK = 0,          /* the build ID is in .id */
+    BID_ELF_MORE = 1,        /* feed the bytes at .want_offset next, at least .want_length of them */
+    BID_ELF_NO_BUILD_ID = 2, /* well-formed as far as it was read, and without a build ID */
+    BID_ELF_NOT_ELF = 3,     /* neither ELF nor notes */
+
+    /* Malformed: .error_offset is the offset of what is wrong. */
+    BID_ELF_E_TRUNCATED = -1, /* a header, note or build ID lies past the end of the file */
+    BID_ELF_E_CLASS = -2,     /* e_ident says neither 32 nor 64 bits */
+    BID_ELF_E_DATA = -3,      /* e_ident says neither little nor big endian */
+    BID_ELF_E_VERSION = -4,   /* e_ident says another version than 1 */
+    BID_ELF_E_PHENTSIZE = -5, /* e_phentsize is not the size of a program header */
+    BID_ELF_E_SHENTSIZE = -6, /* e_shentsize is not the size of a section header */
+    BID_ELF_E_NOTE = -7,      /* a note is longer than its segment or section */
+    BID_ELF_E_ID_LENGTH = -8, /* a GNU build ID is empty or longer than BID_ID_MAX */
+    BID_ELF_E_TOO_MANY = -9,  /* BID_ELF_MAX_STEPS reached */
+
+    BID_ELF_E_MODE = -10, /* the mode is none of enum bid_elf_mode */
+    BID_ELF_E_IO = -11,   /* reading failed, see errno (functions that do I/O only) */
+};
+
+enum bid_elf_owner {
+    BID_ELF_OWNER_NONE = 0,
+    BID_ELF_OWNER_GNU = 1, /* NT_GNU_BUILD_ID, name "GNU" */
+    BID_ELF_OWNER_GO = 2,  /* type 4, name "Go" */
+};
+
+struct bid_elf {
+    uint64_t want_offset;  /* with BID_ELF_MORE */
+    uint32_t want_length;  /* with BID_ELF_MORE: 1 to BID_ELF_MAX_WANT */
+    int32_t error;         /* the first thing found malformed, also with BID_ELF_OK; else 0 */
+    uint64_t error_offset; /* where */
+    uint64_t id_offset;    /* with BID_ELF_OK: where the build ID stands */
+    uint8_t id_length;     /* with BID_ELF_OK: 1 to BID_ID_MAX */
+    uint8_t id_owner;      /* with BID_ELF_OK: enum bid_elf_owner */
+    uint8_t id[BID_ID_MAX];
+
+    /* Private to csrc/note from here on. */
+    uint8_t mode, phase, is64, big_endian, in_sections;
+    uint16_t shentsize;
+    uint32_t steps;
+    uint32_t align;
+    uint64_t phoff, phnum, shoff, shnum; /* the header tables */
+    uint64_t next;                       /* the next program or section header, or the type of the last one */
+    uint64_t base;                       /* BID_ELF_IMAGE: the address of the first byte */
+    uint64_t note, notes_end;            /* what is left of the segment or section at hand */
+};
+
+/* Begins to parse. mode is one of enum bid_elf_mode.
+ * Context: any. Progress: wait-free. Memory: none. */
+void bid_elf_begin(struct bid_elf *elf, int mode);
+
+/* Goes on with the `length` bytes of the file that begin at `offset`. They should contain the range wanted; that they
+ * do not means that the file ends before it. data may be NULL if length is 0. Not to be called again after a return
+ * other than BID_ELF_MORE.
+ * Context: any. Progress: wait-free, at most BID_ELF_MAX_STEPS steps in all calls together. Memory: none.
+ * Returns: one of enum bid_elf_status. */
+int bid_elf_feed(struct bid_elf *elf, uint64_t offset, const void *data, size_t length);
+
+/* Parses a file or image that is in memory as a whole: begin and feed in one.
+ * Context: any. Progress: wait-free, at most BID_ELF_MAX_STEPS steps. Memory: none.
+ * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
+int bid_elf_parse(struct bid_elf *elf, int mode, const void *data, size_t length);
+
+/* A sentence for one of enum bid_elf_status, in English, without a full stop.
+ * Context: any. Progress: wait-free. Memory: none. Returns: a constant string, never NULL. */
+const char *bid_elf_status_text(int status);
+
+/* Its name, as in this header ("BID_ELF_E_NOTE"), or "BID_ELF_?" for a number that is none.
+ * Context: any. Progress: wait-free. Memory: none. Returns: a constant string, never NULL. */
+const char *bid_elf_status_name(int status);
+
+/* What bid_elf_read_files() says of one file. */
+struct bid_elf_answer {
+    int32_t status;  /* one of enum bid_elf_status, but not BID_ELF_MORE */
+    int32_t errnum;  /* with BID_ELF_E_IO: errno; else 0 */
+    uint64_t offset; /* with an error: where; else 0 */
+    uint8_t length;  /* with BID_ELF_OK: 1 to BID_ID_MAX; else 0 */
+    uint8_t id[BID_ID_MAX];
+};
+
+/* Parses an open file with pread(), so its file position stays.
+ * Context: thread. Progress: blocking (system calls). Memory: none. May change errno.
+ * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
+int bid_elf_read_fd(struct bid_elf *elf, int mode, int fd);
+
+/* Parses regular files; anything else (directories, devices, pipes) is not opened, but answered with EISDIR or
+ * ENOTSUP. paths is n strings, each ended by a NUL, one after the other; answers has n elements.
+ * Context: thread. Progress: blocking (system calls). Memory: none. May change errno. */
+void bid_elf_read_files(struct bid_elf_answer *answers, int mode, const char *paths, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

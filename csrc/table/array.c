@@ -45,7 +45,7 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     uint64_t buckets = 1ull << plan->log2_buckets;
     array->seed = plan->seed;
     array->bucket_mask = buckets - 1;
-    array->bucket_shift = 63 - plan->log2_buckets;
+    array->home_shift = 64 - plan->log2_buckets;
     array->hash = table->options.hash;
     array->hash_shift = table->options.hash_shift;
     array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;

@@ -14,8 +14,8 @@
 
 struct bid_path {
     uint64_t bucket;
-    uint64_t step; /* odd, hence the buckets of a path differ */
-    uint64_t tag;  /* 16 bits, the top one set */
+    uint64_t step;    /* made odd, so that the buckets of a path differ */
+    uint64_t pattern; /* the tag, where a slot word has it */
 };
 
 /* Multiply, fold, multiply: every bit of the key reaches the top half, and the seed enters before both products. The
@@ -27,10 +27,9 @@ static inline uint64_t bid_mix(uint64_t key, uint64_t seed)
     return x * 0xbb67ae8584caa73bull;
 }
 
-static inline uint64_t bid_home(const struct bid_array *array, uint64_t key, uint64_t mixed)
+/* The home bucket under a hash that the user chose. */
+static inline uint64_t bid_home_weak(const struct bid_array *array, uint64_t key)
 {
-    if (array->hash == BID_HASH_MIX)
-        return mixed >> 1 >> array->bucket_shift;
     if (array->hash == BID_HASH_MIDDLE_BITS)
         return key >> array->hash_shift & array->bucket_mask;
     key ^= key >> 32;
@@ -41,11 +40,9 @@ static inline uint64_t bid_home(const struct bid_array *array, uint64_t key, uin
 static inline struct bid_path bid_path(const struct bid_array *array, uint64_t key)
 {
     uint64_t mixed = bid_mix(key, array->seed);
-    struct bid_path path = {
-        .bucket = bid_home(array, key, mixed),
-        .step = mixed | 1,
-        .tag = (mixed >> 16 & 0x7fff) | 0x8000,
-    };
+    struct bid_path path = {mixed >> array->home_shift, mixed, (mixed << BID_TAG_SHIFT & BID_TAG_MASK) | BID_TAG_ONE};
+    if (__builtin_expect(array->hash != BID_HASH_MIX, 0))
+        path.bucket = bid_home_weak(array, key);
     return path;
 }
 
@@ -56,7 +53,7 @@ static inline bid_word *bid_bucket(const struct bid_array *array, const struct b
 
 static inline void bid_path_next(const struct bid_array *array, struct bid_path *path)
 {
-    path->bucket = (path->bucket + path->step) & array->bucket_mask;
+    path->bucket = (path->bucket + (path->step | 1)) & array->bucket_mask;
 }
 
 #endif

@@ -5,12 +5,13 @@
  * Progress: wait-free. At most two paths (guarantee G1), whatever the writers do: there is no loop but those over the
  * buckets of a path, the matching tags of a bucket, the words of an ID, and the slots of the pin table's window.
  *
- * Why two paths are enough. Let A be the head array that the lookup reads first.
- *   - The word that ends A's path is not FROZEN: then A alone decides at the moment it was read.
- *   - It is FROZEN: the future array F of A is visible (P, F). A slot of the key in F decides, frozen or not: F can
- *     freeze only after the head has moved to F, which this lookup's read of the head precedes, so a frozen word of F
- *     was the key's current state at some moment of this lookup.
- *   - No slot of the key in F: nobody has copied or updated the key since A's word froze; A's word is the answer.
+ * Why two paths are enough, and why FROZEN does not concern a lookup. Let A be the head that it reads first, and F the
+ * future of A that it reads next.
+ *   - There is no F. Then nothing of A was frozen when F was read, and what froze since was current since: A decides.
+ *   - There is an F. It is asked first. A slot of the key there decides, frozen or not: F can freeze only after the head
+ *     has moved to F, which this lookup's read of the head precedes, so a frozen word was current since.
+ *   - F has no slot of the key: at that moment nobody had copied or updated the key in F, so A had its state; and A's
+ *     word, read after that, was current then or has been since.
  * csrc/README.md has the argument in full, with every edge.
  */
 #include "pin.h"
@@ -40,56 +41,63 @@ static struct bid_pin_slot *bid_pin_temporary(struct bid_pins *pins, uintptr_t t
     for (unsigned i = 0; i < BID_PIN_TEMPORARY; i++) {
         struct bid_pin_slot *slot = &pins->area->slots[BID_PIN_SLOTS + (first + i) % BID_PIN_TEMPORARY];
         uintptr_t owner = 0;
-        if (bid_cas(&slot->owner, &owner, thread, BID_U_ACQUIRE)) /* pairs with the release in bid_unpin_slow() */
+        if (bid_cas(&slot->owner, &owner, thread, BID_U_ACQUIRE)) /* pairs with bid_unpin() */
             return slot;
     }
     return NULL;
 }
 
-__attribute__((noinline)) struct bid_pin bid_pin_slow(struct bid_pins *pins, uintptr_t thread)
+struct bid_pin bid_pin(struct bid_pins *pins)
 {
+    uintptr_t thread = bid_platform_thread();
     struct bid_pin pin = {bid_pin_own(pins, thread)};
-    int own = pin.slot != NULL;
-    if (!own)
+    int plain = pin.slot && !pins->fenced;
+    if (!pin.slot)
         pin.slot = bid_pin_temporary(pins, thread);
     if (pin.slot)
         bid_pin_enter(pins, pin.slot);
     else
         bid_add(&pins->area->crowd, 1, BID_U_RELEASE);
-    if (own && !pins->fenced)
+    if (plain)
         bid_platform_compiler_barrier();
     else
         atomic_thread_fence(BID_S_FENCE); /* (S) pairs with bid_platform_barrier() in reclaim.c */
     return pin;
 }
 
-__attribute__((noinline)) void bid_unpin_slow(struct bid_pins *pins, struct bid_pin pin)
+void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 {
     if (!pin.slot) {
-        bid_sub(&pins->area->crowd, 1, BID_U_RELEASE);
+        bid_sub(&pins->area->crowd, 1, BID_U_RELEASE); /* (U) */
         return;
     }
-    bid_store(&pin.slot->word, 0, BID_U_RELEASE);
-    bid_store(&pin.slot->owner, 0, BID_U_RELEASE);
+    bid_unpin_plain(pin.slot);
+    if (pin.slot >= pins->area->slots + BID_PIN_SLOTS)
+        bid_store(&pin.slot->owner, 0, BID_U_RELEASE); /* (U) pairs with bid_pin_temporary() */
 }
 
 /* ---------------------------------------------------------------------------------------------- lookups -- */
 
-/* The key's state, from at most two paths. The caller holds a pin. */
-static inline struct bid_probe bid_find(const struct bid_table *table, uint64_t key, struct bid_probe_cost *cost)
+/* While a resize is under way: the future array first. A path each. */
+static __attribute__((noinline)) struct bid_probe bid_find_resizing(const struct bid_array *head,
+                                                                    const struct bid_array *future, uint64_t key,
+                                                                    struct bid_probe_cost *cost)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
-    struct bid_probe found = bid_probe_path(head, key, cost);
-    if (__builtin_expect(found.frozen, 0)) {
-        const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_begin() */
-        struct bid_probe newer = bid_probe_path(future, key, cost);
-        if (newer.record)
-            return newer;
-    }
-    return found;
+    struct bid_probe found = bid_probe_path(future, key, cost);
+    return found.record ? found : bid_probe_path(head, key, cost);
 }
 
-static inline int bid_found_live(const struct bid_probe *found)
+/* The key's state, from at most two paths. The caller holds a pin. */
+BID_INLINE struct bid_probe bid_find(const struct bid_table *table, uint64_t key, struct bid_probe_cost *cost)
+{
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
+    const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
+    if (__builtin_expect(future != NULL, 0))
+        return bid_find_resizing(head, future, key, cost);
+    return bid_probe_path(head, key, cost);
+}
+
+BID_INLINE int bid_found_live(const struct bid_probe *found)
 {
     return found->record && bid_word_is_live(found->word);
 }
@@ -104,45 +112,60 @@ static inline void bid_copy_id(uint8_t *to, const struct bid_record *record, uns
             __builtin_memcpy(to + i, from + i, 4);
 }
 
-static inline int bid_answer(const struct bid_probe *found, struct bid_build_id *id)
+/* The whole of a lookup but the pin. generation: NULL for any. */
+BID_INLINE int bid_lookup_pinned(const struct bid_table *table, uint64_t key, const uint32_t *generation,
+                                 struct bid_build_id *id, struct bid_probe_cost *cost)
 {
-    unsigned length = bid_word_length(found->word);
-    id->generation = found->record->generation;
+    struct bid_probe found = bid_find(table, key, cost);
+    if (!bid_found_live(&found))
+        return BID_ABSENT;
+    if (generation && found.record->generation != *generation)
+        return BID_STALE;
+    unsigned length = bid_word_length(found.word);
+    id->generation = found.record->generation;
     id->length = (uint8_t)length;
     if (!length)
         return BID_NO_BUILD_ID;
-    bid_copy_id(id->bytes, found->record, length);
+    bid_copy_id(id->bytes, found.record, length);
     return BID_OK;
+}
+
+/* With the general pin. */
+static __attribute__((noinline)) int bid_lookup_general(const struct bid_table *table, uint64_t key,
+                                                        const uint32_t *generation, struct bid_build_id *id,
+                                                        struct bid_probe_cost *cost)
+{
+    struct bid_pin pin = bid_pin(table->pins);
+    int status = bid_lookup_pinned(table, key, generation, id, cost);
+    bid_unpin(table->pins, pin);
+    return status;
+}
+
+BID_INLINE int bid_lookup_plain(const struct bid_table *table, uint64_t key, const uint32_t *generation,
+                                struct bid_build_id *id)
+{
+    struct bid_pin_slot *slot = bid_pin_plain(table->pins);
+    if (!slot)
+        return bid_lookup_general(table, key, generation, id, NULL);
+    int status = bid_lookup_pinned(table, key, generation, id, NULL);
+    bid_unpin_plain(slot);
+    return status;
 }
 
 int bid_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id *id)
 {
-    struct bid_pin pin = bid_pin(table->pins);
-    struct bid_probe found = bid_find(table, key, NULL);
-    int status = bid_found_live(&found) ? bid_answer(&found, id) : BID_ABSENT;
-    bid_unpin(table->pins, pin);
-    return status;
+    return bid_lookup_plain(table, key, NULL, id);
 }
 
 int bid_lookup_generation(const struct bid_table *table, uint64_t key, uint32_t generation, struct bid_build_id *id)
 {
-    struct bid_pin pin = bid_pin(table->pins);
-    struct bid_probe found = bid_find(table, key, NULL);
-    int status = BID_ABSENT;
-    if (bid_found_live(&found))
-        status = found.record->generation == generation ? bid_answer(&found, id) : BID_STALE;
-    bid_unpin(table->pins, pin);
-    return status;
+    return bid_lookup_plain(table, key, &generation, id);
 }
 
 int bid_lookup_cost(const struct bid_table *table, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
 {
-    struct bid_pin pin = bid_pin(table->pins);
     cost->slots = cost->records = 0;
-    struct bid_probe found = bid_find(table, key, cost);
-    int status = bid_found_live(&found) ? bid_answer(&found, id) : BID_ABSENT;
-    bid_unpin(table->pins, pin);
-    return status;
+    return bid_lookup_general(table, key, NULL, id, cost);
 }
 
 /* One row of bid_lookup_many(): always written whole. */

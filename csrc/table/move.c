@@ -41,7 +41,7 @@ static int bid_copy(struct bid_table *table, const struct bid_array *array, stru
             bid_copy_record(&future->records[index], record, units);
         }
         uint64_t expected = place.word;
-        if (bid_cas(place.slot, &expected, bid_word_live(place.tag, index, length), BID_P_RELEASE)) { /* (P) */
+        if (bid_cas(place.slot, &expected, bid_word_live(place.pattern, index, length), BID_P_RELEASE)) { /* (P) */
             bid_add(&future->claimed, 1, BID_RELAXED);
             return BID_OK;
         }

@@ -70,28 +70,25 @@ static inline void bid_pin_enter(struct bid_pins *pins, struct bid_pin_slot *slo
     bid_store(&slot->word, word + 1, BID_U_RELEASE); /* a new epoch also says that older reads are done (U) */
 }
 
-/* Everything but the plain pin of a thread whose slot is the first of its window: in lookup.c. */
-struct bid_pin bid_pin_slow(struct bid_pins *pins, uintptr_t thread);
-void bid_unpin_slow(struct bid_pins *pins, struct bid_pin pin);
-
-static inline struct bid_pin bid_pin(struct bid_pins *pins)
+/* The plain pin of a thread whose slot is the first of its window; NULL if it is not that simple. */
+static inline struct bid_pin_slot *bid_pin_plain(struct bid_pins *pins)
 {
     uintptr_t thread = bid_platform_thread();
-    struct bid_pin pin = {&pins->area->slots[bid_pin_slot_number(thread)]};
-    if (__builtin_expect(pins->fenced || bid_load(&pin.slot->owner, BID_RELAXED) != thread, 0))
-        return bid_pin_slow(pins, thread);
-    bid_pin_enter(pins, pin.slot);
+    struct bid_pin_slot *slot = &pins->area->slots[bid_pin_slot_number(thread)];
+    if (__builtin_expect(pins->fenced || bid_load(&slot->owner, BID_RELAXED) != thread, 0))
+        return NULL;
+    bid_pin_enter(pins, slot);
     bid_platform_compiler_barrier(); /* (S) the other half is bid_platform_barrier() in reclaim.c */
-    return pin;
+    return slot;
 }
 
-static inline void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
+static inline void bid_unpin_plain(struct bid_pin_slot *slot)
 {
-    if (__builtin_expect(!pin.slot || pin.slot >= pins->area->slots + BID_PIN_SLOTS, 0)) {
-        bid_unpin_slow(pins, pin);
-        return;
-    }
-    bid_store(&pin.slot->word, bid_load(&pin.slot->word, BID_RELAXED) - 1, BID_U_RELEASE); /* (U) scan in reclaim.c */
+    bid_store(&slot->word, bid_load(&slot->word, BID_RELAXED) - 1, BID_U_RELEASE); /* (U) scan in reclaim.c */
 }
+
+/* The general form, in lookup.c. */
+struct bid_pin bid_pin(struct bid_pins *pins);
+void bid_unpin(struct bid_pins *pins, struct bid_pin pin);
 
 #endif

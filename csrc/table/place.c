@@ -11,7 +11,7 @@
 struct bid_place bid_place_find(const struct bid_array *array, uint64_t key)
 {
     struct bid_path path = bid_path(array, key);
-    struct bid_place place = {.tag = path.tag};
+    struct bid_place place = {.pattern = path.pattern};
     for (uint32_t i = 0; i < array->path_buckets; i++, bid_path_next(array, &path)) {
         bid_word *bucket = bid_bucket(array, &path);
         unsigned slots = i ? BID_BUCKET_SLOTS : array->home_slots;
@@ -20,7 +20,7 @@ struct bid_place bid_place_find(const struct bid_array *array, uint64_t key)
             place.word = bid_load(place.slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
             if (bid_word_is_empty(place.word))
                 return place;
-            if (place.word >> BID_TAG_SHIFT != path.tag)
+            if ((place.word ^ path.pattern) >> BID_TAG_SHIFT)
                 continue;
             place.own = array->records[bid_word_index(place.word)].key == key;
             if (place.own)

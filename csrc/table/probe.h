@@ -7,65 +7,84 @@
 
 #include "hash.h"
 
-/* What a path says about a key. record is NULL if no slot is the key's. `frozen`: the future array must be asked. */
+#define BID_INLINE static inline __attribute__((always_inline))
+
+/* What a path says about a key: its slot's word, without the tag, and record; no record if no slot is the key's. */
 struct bid_probe {
     const struct bid_record *record;
     uint64_t word;
-    int frozen;
-};
-
-/* Eight slots at once. match: bit i says that slot i has the tag; seen: all words or-ed; last: the last slot that
- * belongs to the path. */
-struct bid_scan {
-    unsigned match;
-    uint64_t seen;
-    uint64_t last;
 };
 
 /*
- * The last slot is read first, then all from the last to the first, and that matters. If it is EMPTY then, at the moment
- * it was read, no slot of this key lay in a later bucket, and one in this bucket is still there when its turn comes; so
- * "no match, last EMPTY" means that the key was absent at that moment. The same moment serves FROZEN: had the key's path
- * been sealed by then, the frozen EMPTY slot would be read after it, and `seen` shows it. A FROZEN bit of another key
- * in the same bucket sends a lookup to the future array for nothing, which is harmless: no slot there, no change.
+ * Eight slots at once, without a branch. A word xor-ed with the tag is below 1 << BID_TAG_SHIFT if it has the tag, and
+ * is then the word without it; so the least of the eight is the word of a slot that has the tag, if there is one.
  */
-static inline struct bid_scan bid_scan_bucket(bid_word *bucket, unsigned slots, uint64_t tag)
+BID_INLINE uint64_t bid_bucket_least(bid_word *bucket, uint64_t pattern)
 {
-    struct bid_scan scan = {.last = bid_load(&bucket[slots - 1], BID_P_ACQUIRE)}; /* (P) */
-    uint64_t pattern = tag << BID_TAG_SHIFT;
+    uint64_t least = UINT64_MAX;
+#pragma GCC unroll 8
     for (int i = BID_BUCKET_SLOTS - 1; i >= 0; i--) {
-        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
-        scan.match = 2 * scan.match + ((word ^ pattern) < 1ull << BID_TAG_SHIFT);
-        scan.seen |= word;
+        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ pattern; /* (P) pairs with every CAS of a slot */
+        least = word < least ? word : least;
     }
-    return scan;
+    return least;
 }
 
-/* Bound: array->path_buckets buckets, and one record for each of their slots. A match in the half of a home bucket that
- * is not of the path costs a look at a record of another key, no more. */
-static inline struct bid_probe bid_probe_path(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
+/* One in some thousand times the least is another key's, with the same tag; then the slots are read one by one. */
+static __attribute__((noinline)) struct bid_probe bid_bucket_search(const struct bid_array *array, bid_word *bucket,
+                                                                    uint64_t pattern, uint64_t key,
+                                                                    struct bid_probe_cost *cost)
+{
+    for (unsigned i = 0; i < BID_BUCKET_SLOTS; i++) {
+        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ pattern; /* (P) */
+        if (word >> BID_TAG_SHIFT)
+            continue;
+        const struct bid_record *record = &array->records[bid_word_index(word)];
+        if (cost)
+            cost->records++;
+        if (record->key == key)
+            return (struct bid_probe){record, word};
+    }
+    return (struct bid_probe){NULL, 0};
+}
+
+/* The key's slot in one bucket. */
+BID_INLINE struct bid_probe bid_probe_bucket(const struct bid_array *array, bid_word *bucket, uint64_t pattern,
+                                             uint64_t key, struct bid_probe_cost *cost)
+{
+    uint64_t least = bid_bucket_least(bucket, pattern);
+    if (cost)
+        cost->slots += BID_BUCKET_SLOTS;
+    if (least >> BID_TAG_SHIFT)
+        return (struct bid_probe){NULL, 0};
+    const struct bid_record *record = &array->records[least >> BID_INDEX_SHIFT];
+    if (__builtin_expect(record->key != key, 0))
+        return bid_bucket_search(array, bucket, pattern, key, cost);
+    if (cost)
+        cost->records++;
+    return (struct bid_probe){record, least};
+}
+
+/*
+ * The last slot of a bucket is read before the others, and that matters. If it is EMPTY then, at the moment it was read,
+ * no slot of this key lay in a later bucket, and one in this bucket is still there when its turn comes; so "not here,
+ * last EMPTY" means that the array had no slot of the key at that moment.
+ *
+ * Bound: array->path_buckets buckets, and one record for each of their slots. A match in the half of a home bucket that
+ * is not of the path costs a look at a record of another key, no more.
+ */
+BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
     struct bid_path path = bid_path(array, key);
-    unsigned slots = array->home_slots;
-    for (uint32_t i = 0;;) {
+    uint32_t last = array->home_slots - 1, more = array->path_buckets;
+    for (;;) {
         bid_word *bucket = bid_bucket(array, &path);
-        struct bid_scan scan = bid_scan_bucket(bucket, slots, path.tag);
-        if (cost)
-            cost->slots += BID_BUCKET_SLOTS;
-        for (unsigned match = scan.match; match; match &= match - 1) {
-            uint64_t word = bid_load(&bucket[__builtin_ctz(match)], BID_P_ACQUIRE); /* same key still, maybe newer */
-            const struct bid_record *record = &array->records[bid_word_index(word)];
-            if (cost)
-                cost->records++;
-            if (record->key == key)
-                return (struct bid_probe){record, word, (int)(word & BID_FROZEN)};
-        }
-        if (bid_word_is_empty(scan.last))
-            return (struct bid_probe){NULL, 0, (int)(scan.seen & BID_FROZEN)};
-        if (++i == array->path_buckets)
-            return (struct bid_probe){NULL, 0, (int)(scan.last & BID_FROZEN)};
+        uint64_t end = bid_load(&bucket[last], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+        struct bid_probe found = bid_probe_bucket(array, bucket, path.pattern, key, cost);
+        if (found.record || bid_word_is_empty(end) || --more == 0)
+            return found;
         bid_path_next(array, &path);
-        slots = BID_BUCKET_SLOTS;
+        last = BID_BUCKET_SLOTS - 1;
     }
 }
 

@@ -15,7 +15,7 @@
 
 static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t denominator)
 {
-    uint32_t log2 = 0;
+    uint32_t log2 = BID_LOG2_BUCKETS_MIN;
     while ((BID_BUCKET_SLOTS * numerator << log2) < entries * denominator)
         log2++;
     return log2;
@@ -35,7 +35,7 @@ uint32_t bid_log2_for_room(uint64_t entries)
 
 static uint32_t bid_array_log2(const struct bid_array *array)
 {
-    return 63 - array->bucket_shift;
+    return 64 - array->home_shift;
 }
 
 /* ------------------------------------------------------------------------------------------------- plan -- */

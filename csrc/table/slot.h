@@ -2,17 +2,17 @@
 /*
  * Slot words and records.
  *
- *   63      48 47                   10 9      3 2     1      0
- *   +---------+----------------------+---------+-------+--------+
- *   |   tag   |     record index     | length  | state | FROZEN |
- *   +---------+----------------------+---------+-------+--------+
+ *   63   62 61     48 47                10 9      3 2     1      0
+ *   +---+---+--------+-------------------+--------+-------+--------+
+ *   | 0 | 1 |  tag   |   record index    | length | state | FROZEN |
+ *   +---+---+--------+-------------------+--------+-------+--------+
  *
  * States: EMPTY -> LIVE -> TOMBSTONE -> LIVE ... Invariants:
  *   1. A slot never returns to EMPTY and never changes its key: a tombstone keeps its record, which names the key.
  *   2. A FROZEN word never changes again.
  *   3. A record is written before the word that names it is published (P), and never after; its index is not used
  *      again in its array. Hence a word that is seen twice means the same thing twice: no ABA.
- *   4. The tag of a slot that is not EMPTY has its top bit set, so the sign of the word tells EMPTY.
+ *   4. Bit 62 is set in every word that is not EMPTY, so that no tag matches EMPTY: see bid_bucket_least().
  */
 #ifndef BID_SLOT_H
 #define BID_SLOT_H
@@ -29,6 +29,8 @@
 #define BID_LIVE 2ull
 #define BID_TOMBSTONE 4ull
 #define BID_TAG_SHIFT 48
+#define BID_TAG_MASK (0x3fffull << BID_TAG_SHIFT)
+#define BID_TAG_ONE (1ull << 62)
 #define BID_INDEX_SHIFT 10
 #define BID_INDEX_BITS 38
 #define BID_LENGTH_SHIFT 3
@@ -64,9 +66,9 @@ static inline int bid_word_is_empty(uint64_t word)
     return (word & BID_STATE_MASK) == BID_EMPTY;
 }
 
-static inline uint64_t bid_word_live(uint64_t tag, uint64_t index, unsigned length)
+static inline uint64_t bid_word_live(uint64_t pattern, uint64_t index, unsigned length)
 {
-    return tag << BID_TAG_SHIFT | index << BID_INDEX_SHIFT | (uint64_t)length << BID_LENGTH_SHIFT | BID_LIVE;
+    return pattern | index << BID_INDEX_SHIFT | (uint64_t)length << BID_LENGTH_SHIFT | BID_LIVE;
 }
 
 static inline uint64_t bid_word_tombstone(uint64_t word)

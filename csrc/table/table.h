@@ -47,8 +47,8 @@ struct bid_array {
     struct bid_record *records;
     uint64_t seed;
     uint64_t bucket_mask;
-    uint32_t bucket_shift; /* 63 - log2(buckets) */
-    uint32_t hash;         /* enum bid_hash */
+    uint32_t home_shift; /* 64 - log2(buckets): the mixing hash's top bits are the home bucket */
+    uint32_t hash;       /* enum bid_hash */
     uint32_t hash_shift;
     uint32_t path_buckets; /* min(buckets, BID_PATH_BUCKETS) */
     uint32_t home_slots;   /* of the first bucket of a path, those that belong to the path */

@@ -87,7 +87,7 @@ static int bid_update_array(struct bid_table *table, struct bid_array *array, st
             int status = bid_operation_record(table, array, op);
             if (status != BID_OK)
                 return status;
-            word = bid_word_live(place.tag, op->record_index, op->length);
+            word = bid_word_live(place.pattern, op->record_index, op->length);
         }
         uint64_t expected = place.word;
         if (bid_cas(place.slot, &expected, word, BID_P_RELEASE)) { /* (P) pairs with loads of slots: linearization */

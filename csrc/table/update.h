@@ -37,7 +37,7 @@ struct bid_place {
     bid_word *slot;
     uint64_t word;
     int own;
-    uint64_t tag;
+    uint64_t pattern; /* the key's tag, for a new word */
 };
 
 /* ---- place.c */
@@ -71,6 +71,7 @@ uint64_t bid_array_slots(const struct bid_array *array);
 
 /* ---- resize.c: only where allocation is allowed */
 #define BID_ENTRIES_MAX (1ull << 32)
+#define BID_LOG2_BUCKETS_MIN 1 /* home_shift is below 64 */
 #define BID_LOG2_BUCKETS_MAX 30
 void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan);
 enum bid_need { BID_NEED_SPACE, BID_NEED_SHRINK, BID_NEED_RESERVE };
