@@ -117,7 +117,8 @@ struct bid_options {
     uint64_t size;             /* sizeof(struct bid_options) */
     uint64_t expected_entries; /* room for that many without growing; 0: start at the smallest */
     uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit */
-    uint64_t retired_limit;    /* for memory retired and not yet freed; 0: four times the largest array + 1 MiB */
+    uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
+                                  0: four times the largest array + 1 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
     uint32_t hash;             /* enum bid_hash: picks the first bucket of a path; the rest is always mixed */
     uint32_t hash_shift;       /* for BID_HASH_MIDDLE_BITS: 0 to 63; otherwise 0 */

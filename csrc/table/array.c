@@ -103,6 +103,8 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
     if (!array->mapping)
         return BID_E_NO_MEMORY;
     int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));
+    if (status == BID_OK)
+        status = bid_record_ready(table, array, 1); /* a first step of records, for updates from NMI context */
     if (status != BID_OK)
         bid_platform_unmap(array->mapping, array->mapping_bytes);
     return status;
@@ -119,7 +121,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
     array->record_charged = bid_round_up(plan->copies, array->record_step);
     uint64_t bytes = layout.slot_bytes + layout.done_bytes + array->record_charged * BID_RECORD_BYTES;
-    int status = bid_charge(table, bytes);
+    int status = bid_charge(table, bytes, 0);
     if (status == BID_OK) {
         status = bid_array_map(table, array, &layout);
         if (status != BID_OK)

@@ -126,12 +126,13 @@ static int bid_move_chunk(struct bid_table *table, struct bid_array *array, stru
     return BID_OK;
 }
 
-/* The old array is retired by that: bid_reclaim() finds it. */
 static void bid_resize_finish(struct bid_table *table, struct bid_array *array, struct bid_array *future)
 {
     struct bid_array *expected = array;
-    if (bid_cas(&table->head, &expected, future, BID_H_RELEASE)) /* (H) pairs with every load of the head */
-        bid_add(&table->resizes, 1, BID_RELAXED);
+    if (!bid_cas(&table->head, &expected, future, BID_H_RELEASE)) /* (H) pairs with every load of the head */
+        return;
+    bid_add(&table->resizes, 1, BID_RELAXED);
+    bid_retire(table); /* whoever comes later can do that as well: bid_reclaim() does */
 }
 
 int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future)

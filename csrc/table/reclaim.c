@@ -20,7 +20,7 @@ static int bid_array_is_unlinked(const struct bid_table *table, const struct bid
     return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_H_ACQUIRE) != array; /* (F), (H) */
 }
 
-static void bid_stamp_unlinked(struct bid_table *table)
+void bid_retire(struct bid_table *table)
 {
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         struct bid_array *array = &table->arrays[i];
@@ -67,9 +67,9 @@ uint64_t bid_reclaim(struct bid_table *table)
 {
     uint64_t lives[BID_ARRAYS];
     int any = 0;
-    bid_stamp_unlinked(table);
+    bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        lives[i] = bid_load(&table->arrays[i].life, BID_L_ACQUIRE); /* (L) pairs with bid_stamp_unlinked() */
+        lives[i] = bid_load(&table->arrays[i].life, BID_L_ACQUIRE); /* (L) pairs with bid_retire() */
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
     if (!any)
@@ -86,4 +86,16 @@ uint64_t bid_reclaim(struct bid_table *table)
         }
     }
     return bid_retired_bytes(table, NULL);
+}
+
+int bid_lacks_memory(int status)
+{
+    return status == BID_E_NO_MEMORY || status == BID_E_BYTE_LIMIT || status == BID_E_RETIRED || status == BID_E_MLOCK;
+}
+
+int bid_reclaim_some(struct bid_table *table)
+{
+    uint64_t frees = bid_load(&table->frees, BID_RELAXED);
+    bid_reclaim(table);
+    return bid_load(&table->frees, BID_RELAXED) != frees;
 }

@@ -7,11 +7,11 @@
  */
 #include "update.h"
 
-int bid_charge(struct bid_table *table, uint64_t bytes)
+int bid_charge(struct bid_table *table, uint64_t bytes, uint64_t spare)
 {
     uint64_t limit = table->options.byte_limit;
     uint64_t before = bid_add(&table->bytes, bytes, BID_RELAXED);
-    if (!limit || before + bytes <= limit)
+    if (!limit || before + bytes + spare <= limit)
         return BID_OK;
     bid_uncharge(table, bytes);
     return BID_E_BYTE_LIMIT;
@@ -29,9 +29,16 @@ static uint64_t bid_record_bill(const struct bid_array *array, uint64_t from, ui
     return ((to > paid ? to : paid) - (from > paid ? from : paid)) * BID_RECORD_BYTES;
 }
 
+/* Records leave an eighth of the byte limit to arrays: a table at its limit can still be rebuilt once entries went. */
+static uint64_t bid_record_spare(const struct bid_table *table)
+{
+    uint64_t eighth = table->options.byte_limit / 8, least = 4 * bid_platform_page();
+    return eighth > least ? eighth : least;
+}
+
 /* Populates up to at least `need` units. Several threads may populate the same units: only one moves the watermark, and
  * only that one pays. */
-static int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
 {
     uint64_t ready = bid_load(&array->record_ready, BID_R_ACQUIRE); /* (R) pairs with the CAS below */
     while (ready < need) {
@@ -39,7 +46,7 @@ static int bid_record_ready(struct bid_table *table, struct bid_array *array, ui
         if (next > array->record_capacity)
             next = array->record_capacity;
         uint64_t bill = bid_record_bill(array, ready, next);
-        int status = bid_charge(table, bill);
+        int status = bill ? bid_charge(table, bill, bid_record_spare(table)) : BID_OK;
         if (status == BID_OK)
             status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
                                            !!(table->options.flags & BID_MLOCK));

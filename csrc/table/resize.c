@@ -94,7 +94,8 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
 
 /* ------------------------------------------------------------------------------------------------ begin -- */
 
-/* What becomes retired when `array` is left must fit under the limit on memory that waits for readers. */
+/* What becomes retired when `array` is left must fit under the limit on memory that waits for readers, unless nothing
+ * waits: a limit below the size of one array must not stop the table from growing. */
 static int bid_retired_room(struct bid_table *table, struct bid_array *array)
 {
     uint64_t bytes = bid_load(&array->bytes, BID_RELAXED), largest = bid_load(&table->largest, BID_RELAXED);
@@ -103,9 +104,8 @@ static int bid_retired_room(struct bid_table *table, struct bid_array *array)
     if (bytes > largest)
         largest = bytes;
     uint64_t limit = table->options.retired_limit ? table->options.retired_limit : 4 * largest + (1 << 20);
-    if (bid_retired_bytes(table, NULL) + bytes <= limit)
-        return BID_OK;
-    return bid_reclaim(table) + bytes <= limit ? BID_OK : BID_E_RETIRED;
+    uint64_t retired = bid_retired_bytes(table, NULL);
+    return !retired || retired + bytes <= limit ? BID_OK : BID_E_RETIRED;
 }
 
 static int bid_resize_build(struct bid_table *table, struct bid_array *array, enum bid_need need)
@@ -117,8 +117,6 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
     if (status == BID_OK)
         status = bid_retired_room(table, array);
     if (status == BID_OK)
-        status = bid_array_make(table, &plan, &future);
-    if (status == BID_E_RETIRED && bid_reclaim(table) == 0) /* no descriptor was free */
         status = bid_array_make(table, &plan, &future);
     if (status != BID_OK)
         return status;
@@ -200,11 +198,19 @@ static int bid_rebuild_until(struct bid_table *table, enum bid_need need, uint64
     }
 }
 
-static int bid_rebuild(struct bid_table *table, enum bid_need need, uint64_t entries)
+static int bid_rebuild_pinned(struct bid_table *table, enum bid_need need, uint64_t entries)
 {
     struct bid_pin pin = bid_pin(table->pins);
     int status = bid_rebuild_until(table, need, entries);
     bid_unpin(table->pins, pin);
+    return status;
+}
+
+static int bid_rebuild(struct bid_table *table, enum bid_need need, uint64_t entries)
+{
+    int status = bid_rebuild_pinned(table, need, entries);
+    if (bid_lacks_memory(status) && bid_reclaim_some(table))
+        return bid_rebuild_pinned(table, need, entries);
     bid_reclaim(table);
     return status;
 }

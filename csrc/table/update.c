@@ -129,7 +129,7 @@ static int bid_update_once(struct bid_table *table, struct bid_operation *op)
     int status = bid_update_array(table, head, op);
     if (status == BID_OK && op->may_allocate)
         bid_resize_consider(table, head);
-    if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD)
+    if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD && status != BID_E_BYTE_LIMIT)
         return status;
     if (!op->may_allocate)
         return BID_E_WOULD_ALLOCATE;
@@ -147,17 +147,27 @@ static void bid_reclaim_now_and_then(struct bid_table *table)
         bid_reclaim(table);
 }
 
-int bid_update(struct bid_table *table, struct bid_operation *op)
+static int bid_update_pinned(struct bid_table *table, struct bid_operation *op)
 {
     struct bid_pin pin = bid_pin(table->pins);
     int status;
+    op->record_array = NULL;
     do
         status = bid_update_once(table, op);
     while (status == BID_STEP_MOVED);
     bid_unpin(table->pins, pin);
-    if (op->may_allocate)
-        bid_reclaim_now_and_then(table);
     return status == BID_OK ? op->status : status;
+}
+
+int bid_update(struct bid_table *table, struct bid_operation *op)
+{
+    int status = bid_update_pinned(table, op);
+    if (!op->may_allocate)
+        return status;
+    if (bid_lacks_memory(status) && bid_reclaim_some(table))
+        return bid_update_pinned(table, op);
+    bid_reclaim_now_and_then(table);
+    return status;
 }
 
 /* --------------------------------------------------------------------------------- the public functions -- */

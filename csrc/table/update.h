@@ -50,7 +50,10 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned u
                     uint64_t *index);
 /* Populates records so that `units` can be taken without allocating. Returns as bid_record_take(). */
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units);
-int bid_charge(struct bid_table *table, uint64_t bytes); /* BID_OK or BID_E_BYTE_LIMIT */
+/* Makes at least the first `units` units present. BID_OK, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT or BID_E_MLOCK. */
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t units);
+/* Books bytes if `spare` more would still fit under the byte limit. BID_OK or BID_E_BYTE_LIMIT. */
+int bid_charge(struct bid_table *table, uint64_t bytes, uint64_t spare);
 void bid_uncharge(struct bid_table *table, uint64_t bytes);
 
 /* ---- update.c */
@@ -91,6 +94,11 @@ int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array
 int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future);
 
 /* ---- reclaim.c */
+/* Gives arrays that the head has left their epoch. */
+void bid_retire(struct bid_table *table);
+/* Whether a status says that freeing memory may help, and whether some could be freed. Outside of a pin. */
+int bid_lacks_memory(int status);
+int bid_reclaim_some(struct bid_table *table);
 uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays);
 
 #endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Limits on bytes: a clear error, nothing lost, and recovery. */
+#include "check.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static uint64_t fill(struct bid_table *table, uint64_t from, int expected)
+{
+    int status;
+    while ((status = insert(table, inode_key(from), 1, 20)) == BID_OK)
+        from++;
+    CHECK_STATUS(status, expected);
+    return from;
+}
+
+static void all_there(struct bid_table *table, uint64_t entries)
+{
+    for (uint64_t i = 0; i < entries; i++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, inode_key(i), &id), BID_OK);
+        CHECK(id_is(&id, inode_key(i), 1, 20));
+    }
+    CHECK(bid_count(table) == entries);
+}
+
+static void byte_limit(uint64_t limit)
+{
+    struct bid_table *table = make_table((struct bid_options){.byte_limit = limit, .id_size = 20});
+    uint64_t entries = fill(table, 0, BID_E_BYTE_LIMIT);
+    struct bid_stats stats = statistics(table);
+    CHECK(stats.bytes_slots + stats.bytes_records + stats.bytes_retired <= limit);
+    CHECK(entries * 128 > limit); /* the limit is used, not just kept */
+    all_there(table, entries);
+    for (uint64_t i = 0; i < entries; i++)
+        CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+    CHECK(fill(table, 0, BID_E_BYTE_LIMIT) * 2 > entries);
+    bid_destroy(table);
+}
+
+/* A reader that stands still inside an iteration. */
+struct stall {
+    struct bid_table *table;
+    atomic_int inside, go_on;
+};
+
+static int stand_still(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    struct stall *stall = argument;
+    (void)key, (void)status, (void)id;
+    atomic_store(&stall->inside, 1);
+    while (!atomic_load(&stall->go_on))
+        ;
+    return 1;
+}
+
+static void *reader(void *argument)
+{
+    struct stall *stall = argument;
+    CHECK(bid_iterate(stall->table, stand_still, stall) == 1);
+    return NULL;
+}
+
+/* Churn beside it: retired bytes stay under the limit, updates say BID_E_RETIRED, and all is well when it goes on. */
+static void stalled_reader(uint64_t limit, uint32_t flags)
+{
+    struct bid_table *table = make_table((struct bid_options){.retired_limit = limit, .id_size = 20, .flags = flags});
+    struct stall stall = {.table = table};
+    pthread_t thread;
+    CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
+    CHECK(pthread_create(&thread, NULL, reader, &stall) == 0);
+    while (!atomic_load(&stall.inside))
+        ;
+    int status = BID_OK;
+    uint64_t done = 0;
+    for (; status >= 0 && done < 10000000; done++) {
+        uint64_t key = 2 + done % 300;
+        status = done / 300 % 2 ? bid_remove(table, key) : insert(table, key, 1, 20);
+        if (done % 64 == 0)
+            CHECK(!limit || statistics(table).bytes_retired <= limit);
+    }
+    CHECK_STATUS(status, BID_E_RETIRED);
+    CHECK(statistics(table).bytes_retired > 0);
+    struct bid_build_id id;
+    CHECK_STATUS(bid_lookup(table, 1, &id), BID_OK);
+    CHECK(id_is(&id, 1, 1, 20));
+    atomic_store(&stall.go_on, 1);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(bid_reclaim(table) == 0);
+    CHECK(statistics(table).bytes_retired == 0 && statistics(table).retired_arrays == 0);
+    for (uint64_t i = 0; i < 100000; i++)
+        CHECK(insert(table, inode_key(i), 1, 20) == BID_OK);
+    bid_destroy(table);
+}
+
+int main(void)
+{
+    byte_limit(64 << 10);
+    byte_limit(1 << 20);
+    byte_limit(20 << 20);
+    stalled_reader(256 << 10, 0);
+    stalled_reader(4 << 20, 0);
+    stalled_reader(256 << 10, BID_FENCED_PINS);
+    stalled_reader(0, 0);
+    return 0;
+}

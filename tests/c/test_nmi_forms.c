@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* bid_insert_nmi() and bid_remove_nmi(): they work where no memory is needed, and say so where it is. */
+#include "check.h"
+
+static int insert_nmi(struct bid_table *table, uint64_t key)
+{
+    uint8_t id[20];
+    make_id(key, 1, id, sizeof id);
+    return bid_insert_nmi(table, key, 1, id, sizeof id);
+}
+
+/* After reserve(n) exactly n inserts need no memory, at the least. */
+static void reserved_room_is_enough(uint64_t entries)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    CHECK_STATUS(bid_reserve(table, entries), BID_OK);
+    uint64_t resizes = statistics(table).resizes;
+    for (uint64_t i = 0; i < entries; i++)
+        CHECK_STATUS(insert_nmi(table, inode_key(i)), BID_OK);
+    CHECK(bid_count(table) == entries);
+    CHECK(statistics(table).resizes == resizes);
+    for (uint64_t i = 0; i < entries; i++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, inode_key(i), &id), BID_OK);
+        CHECK(id_is(&id, inode_key(i), 1, 20));
+        CHECK_STATUS(insert_nmi(table, inode_key(i)), BID_EXISTS);
+    }
+    for (uint64_t i = 0; i < entries; i++)
+        CHECK_STATUS(bid_remove_nmi(table, inode_key(i)), BID_OK);
+    CHECK_STATUS(bid_remove_nmi(table, inode_key(0)), BID_ABSENT);
+    bid_destroy(table);
+}
+
+/* Without room the table stays as it was, and a thread-context update makes room. */
+static void would_allocate_loses_nothing(void)
+{
+    struct bid_table *table = make_table((struct bid_options){0});
+    uint64_t inserted = 0;
+    int status;
+    while ((status = insert_nmi(table, inode_key(inserted))) == BID_OK)
+        inserted++;
+    CHECK_STATUS(status, BID_E_WOULD_ALLOCATE);
+    CHECK(bid_count(table) == inserted);
+    struct bid_build_id id;
+    CHECK_STATUS(bid_lookup(table, inode_key(inserted), &id), BID_ABSENT);
+    for (uint64_t i = 0; i < 1000; i++)
+        CHECK(insert(table, inode_key(i), 1, 20) == (i < inserted ? BID_EXISTS : BID_OK));
+    CHECK(bid_count(table) == 1000);
+    bid_destroy(table);
+}
+
+/* During a resize a remove may have to copy first: it does, or would allocate; never does it lose the entry. */
+static void remove_during_a_resize(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    uint64_t entries = 0, refused = 0, removed = 0;
+    for (int turn = 0; turn < 200; turn++) {
+        while (!bid_resizing(table))
+            CHECK_STATUS(insert(table, inode_key(entries++), 1, 20), BID_OK);
+        for (uint64_t i = 0; i < entries && bid_resizing(table); i += 1 + entries / 5) {
+            struct bid_build_id id;
+            int before = bid_lookup(table, inode_key(i), &id), status = bid_remove_nmi(table, inode_key(i));
+            int after = bid_lookup(table, inode_key(i), &id);
+            CHECK(status == BID_OK ? before == BID_OK && after == BID_ABSENT : before == after);
+            removed += status == BID_OK;
+            refused += status == BID_E_WOULD_ALLOCATE;
+        }
+        if (entries > 20000)
+            break;
+        CHECK_STATUS(bid_reserve(table, 0), BID_OK); /* finishes the resize */
+    }
+    CHECK(removed > 0);
+    printf("removed %lu, refused %lu\n", (unsigned long)removed, (unsigned long)refused);
+    bid_destroy(table);
+}
+
+int main(void)
+{
+    reserved_room_is_enough(1);
+    reserved_room_is_enough(1000);
+    reserved_room_is_enough(100000);
+    would_allocate_loses_nothing();
+    remove_during_a_resize();
+    return 0;
+}
