@@ -49,7 +49,7 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     array->hash = table->options.hash;
     array->hash_shift = table->options.hash_shift;
     array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;
-    array->home_slots = table->options.hash == BID_HASH_MIX ? BID_BUCKET_SLOTS : BID_WEAK_HOME_SLOTS;
+    array->first_slots = table->options.hash == BID_HASH_MIX ? BID_BUCKET_SLOTS : BID_WEAK_SLOTS;
     array->chunks = (buckets + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
@@ -58,6 +58,7 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     bid_store(&array->record_next, 0, BID_RELAXED);
     bid_store(&array->record_ready, 0, BID_RELAXED);
     bid_store(&array->claimed, 0, BID_RELAXED);
+    bid_store(&array->live_limit, UINT64_MAX, BID_RELAXED);
     bid_store(&array->cursor, 0, BID_RELAXED);
     bid_store(&array->done_words, 0, BID_RELAXED);
 }
@@ -119,7 +120,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     struct bid_layout layout = bid_array_layout(array);
     array->record_step = layout.step_bytes / BID_RECORD_BYTES;
     array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
-    array->record_charged = bid_round_up(plan->copies, array->record_step);
+    array->record_charged = bid_round_up(plan->charged, array->record_step);
     uint64_t bytes = layout.slot_bytes + layout.done_bytes + array->record_charged * BID_RECORD_BYTES;
     int status = bid_charge(table, bytes, 0);
     if (status == BID_OK) {

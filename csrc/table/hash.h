@@ -2,9 +2,9 @@
 /*
  * Where a key may be in an array: its path. Bucket i of a path is home + i * step, modulo the number of buckets.
  *
- * The options choose the home bucket only. The step and the tag always come from the seeded mixing hash, so that keys
- * that share a home under a weak hash part at the next bucket: a weak hash costs probes, never the table.
- * For the mixing hash, home is the top bits: with the same seed an array twice as large keeps the order, and a resize
+ * The seeded mixing hash gives home, step and tag. A weak hash that the user chose only puts a bucket of its own before
+ * that, in place of the last one; so keys that share it part right after: a weak hash costs probes, never the table.
+ * Home is the top bits: with the same seed an array twice as large keeps the order, and a resize
  * walks both arrays from front to back.
  */
 #ifndef BID_HASH_H
@@ -16,6 +16,7 @@ struct bid_path {
     uint64_t bucket;
     uint64_t step;    /* made odd, so that the buckets of a path differ */
     uint64_t pattern; /* the tag, where a slot word has it */
+    int weak;         /* this is the bucket that a weak hash gives; the home bucket comes next */
 };
 
 /* Multiply, fold, multiply: every bit of the key reaches the top half, and the seed enters before both products. The
@@ -27,8 +28,8 @@ static inline uint64_t bid_mix(uint64_t key, uint64_t seed)
     return x * 0xbb67ae8584caa73bull;
 }
 
-/* The home bucket under a hash that the user chose. */
-static inline uint64_t bid_home_weak(const struct bid_array *array, uint64_t key)
+/* The first bucket under a hash that the user chose. */
+static inline uint64_t bid_weak_bucket(const struct bid_array *array, uint64_t key)
 {
     if (array->hash == BID_HASH_MIDDLE_BITS)
         return key >> array->hash_shift & array->bucket_mask;
@@ -40,9 +41,14 @@ static inline uint64_t bid_home_weak(const struct bid_array *array, uint64_t key
 static inline struct bid_path bid_path(const struct bid_array *array, uint64_t key)
 {
     uint64_t mixed = bid_mix(key, array->seed);
-    struct bid_path path = {mixed >> array->home_shift, mixed, (mixed << BID_TAG_SHIFT & BID_TAG_MASK) | BID_TAG_ONE};
-    if (__builtin_expect(array->hash != BID_HASH_MIX, 0))
-        path.bucket = bid_home_weak(array, key);
+    struct bid_path path = {
+        .bucket = mixed >> array->home_shift,
+        .step = mixed,
+        .pattern = (mixed << BID_TAG_SHIFT & BID_TAG_MASK) | BID_TAG_ONE,
+        .weak = array->hash != BID_HASH_MIX,
+    };
+    if (__builtin_expect(path.weak, 0))
+        path.bucket = bid_weak_bucket(array, key);
     return path;
 }
 
@@ -53,7 +59,9 @@ static inline bid_word *bid_bucket(const struct bid_array *array, const struct b
 
 static inline void bid_path_next(const struct bid_array *array, struct bid_path *path)
 {
-    path->bucket = (path->bucket + (path->step | 1)) & array->bucket_mask;
+    path->bucket = path->weak ? path->step >> array->home_shift : path->bucket + (path->step | 1);
+    path->bucket &= array->bucket_mask;
+    path->weak = 0;
 }
 
 #endif

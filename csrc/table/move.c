@@ -36,8 +36,10 @@ static int bid_copy(struct bid_table *table, const struct bid_array *array, stru
             return BID_E_CROWDED;
         if (!taken) {
             int status = bid_record_take(table, future, units, 1, may_allocate, &index);
-            if (status != BID_OK)
-                return status == BID_STEP_NO_RECORD ? BID_E_CROWDED : status;
+            if (status != BID_OK) /* no matter, if another thread has made the copy meanwhile */
+                return bid_place_find(future, record->key).own      ? BID_OK
+                       : status == BID_STEP_NO_ROOM ? BID_E_CROWDED
+                                                    : status;
             bid_copy_record(&future->records[index], record, units);
         }
         uint64_t expected = place.word;

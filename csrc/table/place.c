@@ -14,7 +14,7 @@ struct bid_place bid_place_find(const struct bid_array *array, uint64_t key)
     struct bid_place place = {.pattern = path.pattern};
     for (uint32_t i = 0; i < array->path_buckets; i++, bid_path_next(array, &path)) {
         bid_word *bucket = bid_bucket(array, &path);
-        unsigned slots = i ? BID_BUCKET_SLOTS : array->home_slots;
+        unsigned slots = i ? BID_BUCKET_SLOTS : array->first_slots;
         for (unsigned s = 0; s < slots; s++) {
             place.slot = &bucket[s];
             place.word = bid_load(place.slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */

@@ -70,13 +70,13 @@ BID_INLINE struct bid_probe bid_probe_bucket(const struct bid_array *array, bid_
  * no slot of this key lay in a later bucket, and one in this bucket is still there when its turn comes; so "not here,
  * last EMPTY" means that the array had no slot of the key at that moment.
  *
- * Bound: array->path_buckets buckets, and one record for each of their slots. A match in the half of a home bucket that
- * is not of the path costs a look at a record of another key, no more.
+ * Bound: array->path_buckets buckets, and one record for each of their slots. A match in the half of a weak bucket
+ * that is not of the path costs a look at a record of another key, no more.
  */
 BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
     struct bid_path path = bid_path(array, key);
-    uint32_t last = array->home_slots - 1, more = array->path_buckets;
+    uint32_t last = array->first_slots - 1, more = array->path_buckets;
     for (;;) {
         bid_word *bucket = bid_bucket(array, &path);
         uint64_t end = bid_load(&bucket[last], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */

@@ -80,7 +80,7 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned u
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
     do {
         if (next + units > limit)
-            return BID_STEP_NO_RECORD;
+            return BID_STEP_NO_ROOM;
         if (next + units > bid_load(&array->record_ready, BID_R_ACQUIRE)) { /* (R) */
             if (!may_allocate)
                 return BID_E_WOULD_ALLOCATE;
@@ -97,6 +97,6 @@ int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_
 {
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
     if (next + units > array->record_capacity)
-        return BID_STEP_NO_RECORD;
+        return BID_STEP_NO_ROOM;
     return bid_record_ready(table, array, next + units);
 }

@@ -45,36 +45,40 @@ static uint64_t bid_next_seed(const struct bid_table *table, uint64_t seed)
     return table->options.flags & BID_FIXED_SEED ? bid_mix(seed, 0x5bf03635u) : bid_platform_random();
 }
 
-/* Room for the records: those to be copied with a margin for inserts that are under way, then one for each slot that
- * may be claimed and as many again for what is replaced. Reserved, not populated. */
+/* The entries with which a new array may be published: of more than half its slots a copy might find its path full. */
+static uint64_t bid_plan_entries(const struct bid_array_plan *plan)
+{
+    return (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets >> 1;
+}
+
+/* Room for the records: as many as may have to be copied, with a margin for the inserts that are under way when the
+ * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved, not
+ * populated; what is likely to be copied is booked at once, so that a byte limit does not stop a resize half way. */
 void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan)
 {
     uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
-    uint64_t mean = live ? (units + live - 1) / live : 1;
+    uint64_t most = bid_record_units(table->options.id_size), mean = live ? (units + live - 1) / live : 1;
     uint64_t slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets;
-    if (mean < 1 || mean > 3)
-        mean = 3; /* the counters are between two updates */
-    plan->copies = units + units / 8 + 32;
-    uint64_t reserved = bid_load(&table->floor_entries, BID_RELAXED) * bid_record_units(table->options.id_size);
-    plan->capacity = plan->copies + slots * 5 / 4 * mean + 32;
-    if (plan->capacity < plan->copies + reserved)
-        plan->capacity = plan->copies + reserved;
+    uint64_t reserved = bid_load(&table->floor_entries, BID_RELAXED) * most, churn = slots * 5 / 4;
+    if (mean < 1 || mean > most)
+        mean = most; /* the counters are between two updates */
+    plan->charged = live * mean + live / 8 + 32;
+    plan->copies = (bid_plan_entries(plan) + 1024) * most;
+    plan->capacity = plan->copies + (churn * mean > reserved ? churn * mean : reserved);
 }
 
-/* The array to replace `array`; BID_STEP_MOVED if there is nothing to gain. */
+/* The array to replace `array`, for the entries that there are now. */
 static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need,
                     struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
     uint32_t now = bid_array_log2(array), floor = bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
-    uint64_t claimed = bid_load(&array->claimed, BID_RELAXED);
-    uint64_t taken = bid_load(&array->record_next, BID_RELAXED);
-    int full = need == BID_NEED_SPACE;
-    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_for(bid_count(table)), .seed = array->seed};
+    uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
+    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_for(live), .seed = array->seed};
     if (plan->log2_buckets < floor)
         plan->log2_buckets = floor;
-    if (need == BID_NEED_SHRINK && plan->log2_buckets > now)
+    if (need == BID_NEED_SHRINK && plan->log2_buckets > now && live * 2 <= bid_array_slots(array))
         plan->log2_buckets = now;
-    if (full && claimed * 2 < bid_array_slots(array) && taken * 2 < array->record_capacity) {
+    if (need == BID_NEED_PATH && claimed * 2 < bid_array_slots(array)) {
         if (array->reseeds == BID_RESEEDS_MAX)
             return BID_E_CROWDED;
         plan->log2_buckets = now;
@@ -108,18 +112,34 @@ static int bid_retired_room(struct bid_table *table, struct bid_array *array)
     return !retired || retired + bytes <= limit ? BID_OK : BID_E_RETIRED;
 }
 
+/* Keeps the entries of `array` to what its future has room for while that is built and until all have seen it; inserts
+ * above the limit build a future of their own. The limit only sinks, so it holds for every future that is being built.
+ * Returns whether the entries are under it. */
+static int bid_limit_entries(struct bid_table *table, struct bid_array *array, uint64_t limit)
+{
+    uint64_t old = bid_load(&array->live_limit, BID_RELAXED);
+    while (limit < old && !bid_cas(&array->live_limit, &old, limit, BID_RELAXED))
+        ;
+    return bid_count(table) <= limit;
+}
+
 static int bid_resize_build(struct bid_table *table, struct bid_array *array, enum bid_need need)
 {
     struct bid_array_plan plan;
     enum bid_resize_cause cause;
     struct bid_array *future = NULL, *none = NULL;
-    int status = bid_plan(table, array, need, &plan, &cause);
-    if (status == BID_OK)
-        status = bid_retired_room(table, array);
-    if (status == BID_OK)
-        status = bid_array_make(table, &plan, &future);
-    if (status != BID_OK)
-        return status;
+    for (;;) {
+        int status = bid_plan(table, array, need, &plan, &cause);
+        if (status == BID_OK)
+            status = bid_retired_room(table, array);
+        if (status == BID_OK)
+            status = bid_array_make(table, &plan, &future);
+        if (status != BID_OK)
+            return status;
+        if (bid_limit_entries(table, array, bid_plan_entries(&plan)))
+            break;
+        bid_array_free(table, future); /* too small by now: other threads have inserted meanwhile */
+    }
     if (bid_cas(&array->future, &none, future, BID_F_RELEASE)) /* (F) pairs with every load of a future */
         bid_add(&table->causes[cause], 1, BID_RELAXED);
     else
@@ -149,7 +169,7 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
     if (builder == birth || !bid_cas(&table->builder, &builder, birth, BID_RELAXED))
         return;
-    if (bid_resize_begin(table, array, crowded ? BID_NEED_SPACE : BID_NEED_SHRINK) != BID_OK)
+    if (bid_resize_begin(table, array, crowded ? BID_NEED_ROOM : BID_NEED_SHRINK) != BID_OK)
         bid_store(&table->builder, 0, BID_RELAXED);
 }
 
@@ -159,8 +179,9 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
-    return bid_log2_for(live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
-           bid_load(&array->record_next, BID_RELAXED) > units;
+    return live * 2 <= bid_array_slots(array) &&
+           (bid_log2_for(live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
+            bid_load(&array->record_next, BID_RELAXED) > units);
 }
 
 /* Whether `entries` in all fit without allocating; populates the records for them. */
@@ -187,7 +208,7 @@ static int bid_rebuild_until(struct bid_table *table, enum bid_need need, uint64
             status = rebuilt || !bid_wasteful(table, head) ? BID_OK : BID_STEP_FULL;
         else
             status = bid_has_room(table, head, entries);
-        if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD)
+        if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
             return status;
         status = bid_resize_begin(table, head, need);
         if (status == BID_OK)

@@ -19,10 +19,10 @@
 #define BID_ARRAYS (BID_RETIRED_MAX + 3) /* the retired, the head, its future, and one being built to replace it */
 #endif
 
-/* Under a hash that may pile keys up, a key may take only these slots of its home bucket. However bad the hash, the
- * other half is left to keys that come with a mixed step, so that few buckets are full and every path finds room. */
-#ifndef BID_WEAK_HOME_SLOTS
-#define BID_WEAK_HOME_SLOTS (BID_BUCKET_SLOTS / 2)
+/* Of the bucket that a weak hash gives it, a key may take only these slots. However the keys pile up there, the other
+ * half is left to keys that come by the mixing hash, so that few buckets are full and every path finds room. */
+#ifndef BID_WEAK_SLOTS
+#define BID_WEAK_SLOTS (BID_BUCKET_SLOTS / 2)
 #endif
 
 #define BID_LINE _Alignas(64)
@@ -51,7 +51,7 @@ struct bid_array {
     uint32_t hash;       /* enum bid_hash */
     uint32_t hash_shift;
     uint32_t path_buckets; /* min(buckets, BID_PATH_BUCKETS) */
-    uint32_t home_slots;   /* of the first bucket of a path, those that belong to the path */
+    uint32_t first_slots;  /* of the first bucket of a path, those that belong to the path */
     _Atomic(struct bid_array *) future; /* NULL, then set once */
 
     /* Constant likewise; read by updates only. */
@@ -69,6 +69,7 @@ struct bid_array {
     BID_LINE bid_word record_next; /* the first unit that nobody has taken */
     bid_word record_ready;         /* units populated */
     bid_word claimed;              /* slots that are not EMPTY */
+    bid_word live_limit;           /* entries at which inserts go to the future array: see bid_resize_build() */
     BID_LINE bid_word cursor;      /* chunks handed out to helpers */
     bid_word done_words;           /* words of `done` known to be full */
     bid_word life;                 /* enum bid_life and a number */

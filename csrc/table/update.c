@@ -84,6 +84,8 @@ static int bid_update_array(struct bid_table *table, struct bid_array *array, st
         if (op->kind != BID_REMOVE) {
             if (!place.own && !bid_word_is_empty(place.word))
                 return BID_STEP_FULL;
+            if (!bid_word_is_live(place.word) && bid_count(table) >= bid_load(&array->live_limit, BID_RELAXED))
+                return BID_STEP_NO_ROOM;
             int status = bid_operation_record(table, array, op);
             if (status != BID_OK)
                 return status;
@@ -110,7 +112,7 @@ static int bid_update_resizing(struct bid_table *table, struct bid_array *array,
     if (status != BID_OK)
         return status;
     status = bid_update_array(table, future, op);
-    if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD)
+    if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
         return status;
     if (!op->may_allocate)
         return BID_E_WOULD_ALLOCATE;
@@ -129,11 +131,11 @@ static int bid_update_once(struct bid_table *table, struct bid_operation *op)
     int status = bid_update_array(table, head, op);
     if (status == BID_OK && op->may_allocate)
         bid_resize_consider(table, head);
-    if (status != BID_STEP_FULL && status != BID_STEP_NO_RECORD && status != BID_E_BYTE_LIMIT)
+    if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM && status != BID_E_BYTE_LIMIT)
         return status;
     if (!op->may_allocate)
         return BID_E_WOULD_ALLOCATE;
-    status = bid_resize_begin(table, head, BID_NEED_SPACE);
+    status = bid_resize_begin(table, head, status == BID_STEP_FULL ? BID_NEED_PATH : BID_NEED_ROOM);
     return status == BID_OK ? BID_STEP_MOVED : status;
 }
 

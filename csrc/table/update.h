@@ -12,7 +12,7 @@
 enum bid_step {
     BID_STEP_MOVED = 100,     /* the key's path is frozen: go on in the future array */
     BID_STEP_FULL = 101,      /* no EMPTY slot on the path */
-    BID_STEP_NO_RECORD = 102, /* every record of the array is taken */
+    BID_STEP_NO_ROOM = 102,   /* every record of the array is taken, or as many entries as its future has room for */
 };
 
 enum bid_kind { BID_INSERT, BID_REPLACE, BID_UPSERT, BID_REMOVE };
@@ -45,7 +45,7 @@ struct bid_place bid_place_find(const struct bid_array *array, uint64_t key);
 
 /* ---- record.c */
 /* Takes `units` consecutive units for one record. copying: for a resize, which has units set aside for it.
- * Returns BID_OK, BID_STEP_NO_RECORD, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_MLOCK. */
+ * Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_MLOCK. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
                     uint64_t *index);
 /* Populates records so that `units` can be taken without allocating. Returns as bid_record_take(). */
@@ -65,6 +65,7 @@ struct bid_array_plan {
     uint32_t reseeds;
     uint64_t seed;
     uint64_t copies;   /* units set aside for the records to be copied */
+    uint64_t charged;  /* units booked under the byte limit at once */
     uint64_t capacity; /* units in all */
 };
 /* Maps, charges and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */
@@ -77,7 +78,12 @@ uint64_t bid_array_slots(const struct bid_array *array);
 #define BID_LOG2_BUCKETS_MIN 1 /* home_shift is below 64 */
 #define BID_LOG2_BUCKETS_MAX 30
 void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan);
-enum bid_need { BID_NEED_SPACE, BID_NEED_SHRINK, BID_NEED_RESERVE };
+enum bid_need {
+    BID_NEED_PATH,    /* a key's path is full */
+    BID_NEED_ROOM,    /* too few EMPTY slots or records are left */
+    BID_NEED_SHRINK,  /* few live entries */
+    BID_NEED_RESERVE, /* bid_reserve() */
+};
 /* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. */
 int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need);
 /* BID_OK when `array` is not the head any more. */

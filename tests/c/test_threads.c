@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Threads by the thousand, and more of them at once than the pin table has slots for (G6). */
+#include "check.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define STEADY 1000
+
+static struct bid_table *table;
+static atomic_int stop, waiting, go_on;
+
+static void look_some_up(uint64_t from)
+{
+    for (uint64_t i = 0; i < 100; i++) {
+        struct bid_build_id id;
+        uint64_t key = inode_key((from + i * 7) % STEADY);
+        CHECK_STATUS(bid_lookup(table, key, &id), BID_OK);
+        CHECK(id_is(&id, key, 1, 20));
+    }
+}
+
+static void *short_life(void *argument)
+{
+    look_some_up((uintptr_t)argument);
+    return NULL;
+}
+
+static void *churn(void *argument)
+{
+    for (uint64_t turn = 0; !atomic_load(&stop); turn++) {
+        uint64_t key = inode_key(STEADY + turn * 13 % 3000);
+        int status = turn / 3000 % 2 ? bid_remove(table, key) : insert(table, key, 1, 20);
+        CHECK_STATUS(status < 0 ? status : BID_OK, BID_OK);
+    }
+    return argument;
+}
+
+/* All of them hold on until the last one has come, then look up again at the same time. */
+static void *crowd(void *argument)
+{
+    look_some_up((uintptr_t)argument);
+    atomic_fetch_add(&waiting, 1);
+    while (!atomic_load(&go_on))
+        sched_yield();
+    look_some_up((uintptr_t)argument);
+    return NULL;
+}
+
+static int stay_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    (void)argument, (void)key, (void)status, (void)id;
+    atomic_fetch_add(&waiting, 1);
+    while (!atomic_load(&go_on))
+        sched_yield();
+    return 1;
+}
+
+static void *pinned_crowd(void *argument)
+{
+    CHECK(bid_iterate(table, stay_inside, NULL) == 1);
+    return argument;
+}
+
+static void many_at_once(void *(*run)(void *), unsigned n)
+{
+    pthread_t *threads = calloc(n, sizeof *threads);
+    pthread_attr_t attributes;
+    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, 64 << 10) == 0);
+    atomic_store(&waiting, 0);
+    atomic_store(&go_on, 0);
+    for (uintptr_t i = 0; i < n; i++)
+        CHECK(pthread_create(&threads[i], &attributes, run, (void *)i) == 0);
+    while (atomic_load(&waiting) < (int)n)
+        sched_yield();
+    if (run == pinned_crowd) { /* none of them may lose what it reads, however it is pinned */
+        uint64_t before = statistics(table).bytes_retired;
+        CHECK_STATUS(bid_reserve(table, 200000), BID_OK);
+        CHECK(bid_reclaim(table) > before);
+    }
+    atomic_store(&go_on, 1);
+    for (unsigned i = 0; i < n; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(bid_reclaim(table) == 0);
+    free(threads);
+}
+
+int main(void)
+{
+    pthread_t updater, thread;
+    table = make_table((struct bid_options){.id_size = 20});
+    for (uint64_t i = 0; i < STEADY; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    CHECK(pthread_create(&updater, NULL, churn, NULL) == 0);
+    for (uintptr_t i = 0; i < 10000; i++) {
+        CHECK(pthread_create(&thread, NULL, short_life, (void *)i) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+    }
+    atomic_store(&stop, 1);
+    CHECK(pthread_join(updater, NULL) == 0);
+    many_at_once(crowd, 3000);
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    many_at_once(pinned_crowd, 3000);
+    struct bid_stats stats = statistics(table);
+    printf("%u of %u pin slots used\n", stats.pin_slots_used, stats.pin_slots);
+    CHECK(stats.pin_slots_used > stats.pin_slots * 9 / 10);
+    bid_destroy(table);
+    return 0;
+}
