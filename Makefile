@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+# make setup: .venv with the package built into it and the harness ready. Every other target calls it as it needs to.
+
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+
+C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
+STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
+BENCH_C := $(sort $(wildcard bench/*.[ch]))
+WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle
+
+.DELETE_ON_ERROR:
+.PHONY: setup run test bench lint lint-python lint-c format wheel clean
+
+setup: $(VENV)/harness.stamp
+
+$(VENV)/build-tools.stamp: $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) setuptools cffi
+	@touch $@
+
+# An editable package: its extension module lies beside its Python files.
+pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py
+	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,test,dev]'
+	@touch $@
+
+$(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) $(wildcard stress/build_engine.py)
+	[ ! -f stress/build_engine.py ] || $(BIN)/python -m stress.build_engine
+	@touch $@
+
+run: setup
+	$(BIN)/python -m stress --seconds 30
+
+test: setup
+	$(BIN)/python -m pytest
+
+URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb)
+
+bench: build/bench
+	build/bench
+
+build/bench: $(C_FILES) $(BENCH_C)
+	@mkdir -p build
+	$(CC) -std=c11 -O2 -Wall -Wextra -Icsrc/include $(if $(URCU_LIBS),-DHAVE_URCU) \
+		-o $@ $(filter bench/%.c csrc/table/%.c,$^) $(URCU_LIBS) -lpthread -lm
+
+lint: lint-python lint-c
+
+lint-python: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
+FREESTANDING := $(filter-out %/platform_user.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+
+lint-c: setup
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(STRESS_C) $(BENCH_C)
+	@mkdir -p build
+	set -e; for file in $(filter %.c,$(C_FILES)); do $(CC) $(WARNINGS) -c -o build/lint.o $$file; done
+	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ csrc/include/pybuildid.h
+	$(CC) $(WARNINGS) -ffreestanding -nostdlib -r -o build/freestanding.o $(FREESTANDING)
+	! nm -u build/freestanding.o | grep -Ev ' (bid_platform_.*|mem(cpy|move|set|cmp))$$'
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(C_FILES) $(STRESS_C) $(BENCH_C)
+
+wheel: setup
+	$(BIN)/python -m build --no-isolation
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info pybuildid/_core.c pybuildid/*.so stress/*.so \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find pybuildid stress tests -name __pycache__ -type d -prune -exec rm -r {} +

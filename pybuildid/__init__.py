@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""A build-ID table that may be read from NMI context, and what belongs to it.
+
+Table: the table. InodeCache: build IDs of inodes. read_build_id(), scan(): build IDs of ELF files.
+"""
+
+from pybuildid import errors
+from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
+from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
+from pybuildid.inode import Inode, InodeCache
+from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
+
+__all__ = [
+    "NO_BUILD_ID",
+    "BuildIdTableError",
+    "ClosedError",
+    "ElfError",
+    "EvictedError",
+    "Inode",
+    "InodeCache",
+    "NotElfError",
+    "Resizes",
+    "StaleError",
+    "Table",
+    "TableStats",
+    "errors",
+    "read_build_id",
+    "scan",
+]

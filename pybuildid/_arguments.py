@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""From Python values to what C takes: numbers, build IDs, buffers. What does not fit raises an error of errors.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from pybuildid._core import ffi
+from pybuildid.errors import ArgumentRangeError, ArgumentTypeError, BufferSizeError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+NATIVE = "<" if sys.byteorder == "little" else ">"
+UINT64_FORMATS = ("Q", "@Q", "=Q", NATIVE + "Q", "L", "@L")  # L is NumPy's name for it; its item size tells
+
+
+def uint(value: SupportsIndex, bits: int, name: str) -> int:
+    """An integer that fits into so many bits."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"{name} must be an integer, not {type(value).__name__}") from None
+    if number < 0 or number >> bits:
+        raise ArgumentRangeError(f"{name} must be 0 to 2**{bits} - 1, not {number}")
+    return number
+
+
+def build_id(value: Buffer) -> bytes:
+    """The bytes of a build ID; C checks the length."""
+    if isinstance(value, bytes):
+        return value
+    with _view(value, "id") as view:
+        return view.tobytes()
+
+
+@contextmanager
+def uint64_buffer(value: Buffer, name: str) -> Iterator[tuple[Any, int]]:
+    """A one-dimensional buffer of native uint64, as (pointer, number of items)."""
+    with _view(value, name) as view:
+        if view.itemsize != 8 or view.format not in UINT64_FORMATS or view.ndim != 1:
+            raise ArgumentTypeError(
+                f"{name} must be a one-dimensional buffer of uint64, such as array('Q'), not {view.ndim}-dimensional "
+                f"of items {view.format!r} of {view.itemsize} bytes"
+            )
+        with _pointer(view, name) as pointer:
+            if view.nbytes and int(ffi.cast("uintptr_t", pointer)) % 8:
+                raise BufferSizeError(f"{name} must be aligned to 8 bytes")
+            yield ffi.cast("uint64_t *", pointer), len(view)
+
+
+@contextmanager
+def byte_buffer(value: Buffer, name: str, size: int, *, writable: bool = False) -> Iterator[Any]:
+    """A buffer of bytes, of any shape, as a pointer: of exactly that size to read from, of at least it to write to."""
+    with _view(value, name) as view:
+        if view.itemsize != 1:
+            raise ArgumentTypeError(f"{name} must be a buffer of bytes, not of items of {view.itemsize} bytes")
+        if writable and view.readonly:
+            raise ArgumentTypeError(f"{name} must be a writable buffer")
+        if view.nbytes < size or (view.nbytes > size and not writable):
+            raise BufferSizeError(f"{name} must be a buffer of {size} bytes, not {view.nbytes}")
+        with _pointer(view, name) as pointer:
+            yield pointer
+
+
+def _view(value: Buffer, name: str) -> memoryview:
+    try:
+        return memoryview(value)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"{name} must be an object with the buffer protocol, not {type(value).__name__}"
+        ) from None
+
+
+def _pointer(view: memoryview, name: str) -> Any:
+    if not view.c_contiguous:
+        raise ArgumentTypeError(f"{name} must be contiguous")
+    return ffi.from_buffer("uint8_t[]", view)

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The extension module that cffi builds from _cffi_build.py."""
+
+from typing import Any
+
+class _Lib:
+    BID_OK: int
+    BID_ABSENT: int
+    BID_EXISTS: int
+    def __getattr__(self, name: str) -> Any: ...
+
+ffi: Any
+lib: _Lib

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The errors of tables: one class for each error status of pybuildid.h, and those of wrong Python arguments.
+
+All derive from BuildIdTableError, and besides from the built-in error that they are a case of.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pybuildid._core import ffi, lib
+
+
+class BuildIdTableError(Exception):
+    """Base of all errors of tables.
+
+    code: the status of pybuildid.h, or None if the arguments were refused before C was called.
+    name: its name there, such as "BID_E_ID_LENGTH", or None.
+    """
+
+    code: ClassVar[int | None] = None
+    name: ClassVar[str | None] = None
+
+    def __init_subclass__(cls) -> None:
+        if cls.code is not None and "name" not in cls.__dict__:
+            cls.name = ffi.string(lib.bid_status_name(cls.code)).decode()
+
+    def __init__(self, message: str | None = None) -> None:
+        if message is None and self.code is not None:
+            message = ffi.string(lib.bid_status_text(self.code)).decode()
+        super().__init__(message)
+
+
+# ------------------------------------------------------------------- arguments that have no form in C
+
+
+class ArgumentTypeError(BuildIdTableError, TypeError):
+    """A key that is no integer, an ID that is no bytes-like object, a buffer of other items or without write access."""
+
+
+class ArgumentRangeError(BuildIdTableError, OverflowError):
+    """A number that does not fit: keys are 0 to 2**64 - 1, generations 0 to 2**32 - 1."""
+
+
+class BufferSizeError(BuildIdTableError, ValueError):
+    """A buffer of the wrong length, or one that is not aligned to its items."""
+
+
+# ------------------------------------------------------------------------------- rejected arguments and options
+
+
+class NullPointerError(BuildIdTableError, ValueError):
+    """A required pointer is NULL: for callers of C only."""
+
+    code = lib.BID_E_NULL
+
+
+class IdLengthError(BuildIdTableError, ValueError):
+    """The build ID is longer than the table's id_size."""
+
+    code = lib.BID_E_ID_LENGTH
+
+
+class OptionsSizeError(BuildIdTableError, ValueError):
+    """A struct is of another version of the library: for callers of C only."""
+
+    code = lib.BID_E_OPTIONS_SIZE
+
+
+class OptionFlagsError(BuildIdTableError, ValueError):
+    """An unknown flag: for callers of C only."""
+
+    code = lib.BID_E_OPTION_FLAGS
+
+
+class OptionHashError(BuildIdTableError, ValueError):
+    """hash is no known hash."""
+
+    code = lib.BID_E_OPTION_HASH
+
+
+class OptionShiftError(BuildIdTableError, ValueError):
+    """shift is over 63, or the hash takes none."""
+
+    code = lib.BID_E_OPTION_SHIFT
+
+
+class OptionIdSizeError(BuildIdTableError, ValueError):
+    """id_size is not 1 to 64."""
+
+    code = lib.BID_E_OPTION_ID_SIZE
+
+
+class OptionSeedError(BuildIdTableError, ValueError):
+    """A seed without the flag for it: for callers of C only."""
+
+    code = lib.BID_E_OPTION_SEED
+
+
+class TooManyEntriesError(BuildIdTableError, ValueError):
+    """More entries expected or reserved than a table can hold, 2**32."""
+
+    code = lib.BID_E_TOO_MANY
+
+
+class OptionLimitError(BuildIdTableError, ValueError):
+    """byte_limit has no room for the expected entries."""
+
+    code = lib.BID_E_OPTION_LIMIT
+
+
+class EvictedError(BuildIdTableError, ValueError):
+    """The inode has been evicted, or is being evicted: nothing may be associated with it."""
+
+    code = lib.BID_E_EVICTED
+
+
+class ClosedError(BuildIdTableError, ValueError):
+    """The table has been closed."""
+
+    code = lib.BID_HANDLE_CLOSED
+    name = "BID_HANDLE_CLOSED"
+
+    def __init__(self, message: str = "the table has been closed") -> None:
+        super().__init__(message)
+
+
+# --------------------------------------------- updates that could not be done: the table is unchanged, try later
+
+
+class NoMemoryError(BuildIdTableError, MemoryError):
+    """The system has no memory for a new bucket array or for records."""
+
+    code = lib.BID_E_NO_MEMORY
+
+
+class ByteLimitError(BuildIdTableError, MemoryError):
+    """The table's byte_limit would be exceeded."""
+
+    code = lib.BID_E_BYTE_LIMIT
+
+
+class RetiredLimitError(BuildIdTableError, MemoryError):
+    """Too much retired memory waits for a stalled reader: see retired_limit."""
+
+    code = lib.BID_E_RETIRED
+
+
+class WouldAllocateError(BuildIdTableError, MemoryError):
+    """An update for NMI context would have to allocate: for callers of C only."""
+
+    code = lib.BID_E_WOULD_ALLOCATE
+
+
+class CrowdedError(BuildIdTableError):
+    """Keys that were made for this table's seeds fill a path."""
+
+    code = lib.BID_E_CROWDED
+
+
+class MemoryLockError(BuildIdTableError, MemoryError):
+    """Memory could not be locked: see RLIMIT_MEMLOCK, `ulimit -l`."""
+
+    code = lib.BID_E_MLOCK
+
+
+class UnsupportedError(BuildIdTableError):
+    """The system lacks what a table needs: anonymous memory that a fork wipes (Linux 4.14)."""
+
+    code = lib.BID_E_UNSUPPORTED
+
+
+# -------------------------------------------------------------------------------------------------- answers
+
+
+class StaleError(BuildIdTableError, LookupError):
+    """The entry of this key is for another generation of the inode than the one asked for."""
+
+    code = lib.BID_STALE
+
+
+_BY_CODE = {error.code: error for error in BuildIdTableError.__subclasses__() if error.code is not None}
+
+
+def check(status: int) -> int:
+    """Returns a status that is none of an error, and raises the others."""
+    if status < 0:
+        raise _BY_CODE[status]()
+    return status

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What several tests need: made-up entries, work in a child process, threads on processors of their own."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import traceback
+from array import array
+from collections.abc import Callable, Iterable
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("default", deadline=None)  # the machine may be busy: no times are asserted
+hypothesis.settings.load_profile("default")
+
+Work = Callable[[], object]
+
+
+def make_entries(n: int, seed: int = 1, id_size: int = 20) -> dict[int, bytes]:
+    """n different keys like addresses of inodes, each with an ID that names it."""
+    rng = random.Random(seed)
+    keys = rng.sample(range(0xFFFF888100000000, 0xFFFF888200000000, 8), n)
+    return {key: rng.randbytes(id_size - 8) + key.to_bytes(8, "little") for key in keys}
+
+
+def make_arrays(entries: dict[int, bytes]) -> tuple[array[int], bytes]:
+    """The same for insert_many()."""
+    return array("Q", entries), b"".join(entries.values())
+
+
+def mapped_bytes() -> int:
+    """The address space of this process."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture
+def in_child() -> Callable[[Work], None]:
+    """Runs something in the child of a fork, and fails if it raises, dies or hangs there."""
+
+    def run(work: Work) -> None:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                work()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    return run
+
+
+def run_threads(works: Iterable[Work]) -> None:
+    """Runs each in a thread pinned to one of this process's processors in turn; raises the first exception."""
+    processors = sorted(os.sched_getaffinity(0))
+    errors: list[BaseException] = []
+
+    def run(work: Work, processor: int) -> None:
+        try:
+            os.sched_setaffinity(0, {processor})
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [
+        threading.Thread(target=run, args=(work, processors[i % len(processors)])) for i, work in enumerate(works)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Every error: its class, code, name and text, and that it comes when it should."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import resource
+import threading
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Work, make_arrays, make_entries
+
+from pybuildid import InodeCache, Table, errors
+from pybuildid._core import ffi, lib
+
+HEADER = Path(__file__).parents[1] / "csrc/include/pybuildid.h"
+CODES = {name: int(code) for name, code in re.findall(r"^ +(BID_E_\w+) = (-\d+),", HEADER.read_text(), re.M)}
+CLASSES = {error.code: error for error in errors.BuildIdTableError.__subclasses__() if error.code is not None}
+
+
+def test_one_class_for_each_code_of_the_header() -> None:
+    assert len(CODES) >= 18
+    wanted = {*CODES.values(), lib.BID_STALE, lib.BID_HANDLE_CLOSED}
+    assert set(CLASSES) == wanted
+    assert len(wanted) == len(CODES) + 2
+    for name, code in CODES.items():
+        assert CLASSES[code].name == name == ffi.string(lib.bid_status_name(code)).decode()
+
+
+@pytest.mark.parametrize("code", sorted(CODES.values()))
+def test_check_raises_the_class_of_a_code(code: int) -> None:
+    """Also those that the Python interface gives no way to: NULL, structs of another size, updates for NMI context."""
+    with pytest.raises(CLASSES[code]) as caught:
+        errors.check(code)
+    assert type(caught.value) is CLASSES[code]
+    assert str(caught.value) == ffi.string(lib.bid_status_text(code)).decode()
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_check_passes_what_is_no_error() -> None:
+    for status in (lib.BID_OK, lib.BID_ABSENT, lib.BID_STALE, lib.BID_NO_BUILD_ID, lib.BID_EXISTS):
+        assert errors.check(status) == status
+
+
+def test_built_in_bases() -> None:
+    for error in CLASSES.values():
+        text = f"{error.name}"
+        memory = re.search("MEMORY|BYTE_LIMIT|RETIRED|ALLOCATE|MLOCK", text) is not None
+        argument = re.search("NULL|LENGTH|OPTION|TOO_MANY|EVICTED|CLOSED", text) is not None
+        assert issubclass(error, MemoryError) == memory, error
+        assert issubclass(error, ValueError) == argument, error
+    assert issubclass(errors.StaleError, LookupError)
+    assert issubclass(errors.ArgumentTypeError, TypeError)
+    assert issubclass(errors.ArgumentRangeError, OverflowError)
+    assert issubclass(errors.BufferSizeError, ValueError)
+
+
+REFUSED_OPTIONS: list[tuple[dict[str, Any], type[errors.BuildIdTableError]]] = [
+    ({"hash": "md5"}, errors.OptionHashError),
+    ({"hash": "middle-bits", "shift": 64}, errors.OptionShiftError),
+    ({"shift": 10}, errors.OptionShiftError),
+    ({"hash": "xor-fold", "shift": 1}, errors.OptionShiftError),
+    ({"id_size": 0}, errors.OptionIdSizeError),
+    ({"id_size": 65}, errors.OptionIdSizeError),
+    ({"expected": 2**32 + 1}, errors.TooManyEntriesError),
+    ({"expected": 10**6, "byte_limit": 10**6}, errors.OptionLimitError),
+    ({"byte_limit": 1}, errors.OptionLimitError),
+    ({"expected": -1}, errors.ArgumentRangeError),
+    ({"expected": 2**64}, errors.ArgumentRangeError),
+    ({"expected": 1.5}, errors.ArgumentTypeError),
+    ({"expected": "1"}, errors.ArgumentTypeError),
+    ({"byte_limit": -1}, errors.ArgumentRangeError),
+    ({"retired_limit": 2**64}, errors.ArgumentRangeError),
+    ({"seed": 2**64}, errors.ArgumentRangeError),
+    ({"seed": -1}, errors.ArgumentRangeError),
+    ({"hash": "middle-bits", "shift": -1}, errors.ArgumentRangeError),
+    ({"hash": "middle-bits", "shift": 2**32}, errors.ArgumentRangeError),
+    ({"id_size": -1}, errors.ArgumentRangeError),
+    ({"id_size": 2**32}, errors.ArgumentRangeError),
+    ({"id_size": "20"}, errors.ArgumentTypeError),
+]
+
+
+@pytest.mark.parametrize(("options", "error"), REFUSED_OPTIONS, ids=str)
+def test_refused_options(options: dict[str, Any], error: type[errors.BuildIdTableError]) -> None:
+    with pytest.raises(error) as caught:
+        Table(**options)
+    assert type(caught.value) is error
+    assert str(caught.value)
+
+
+def test_unknown_option() -> None:
+    with pytest.raises(TypeError, match="buckets"):
+        Table(buckets=5)  # type: ignore[call-arg]
+
+
+BY_KEY: list[Callable[[Table, Any], object]] = [
+    lambda table, key: table[key],
+    lambda table, key: table.get(key),
+    lambda table, key: key in table,
+    lambda table, key: table.__setitem__(key, b"x"),
+    lambda table, key: table.__delitem__(key),
+    lambda table, key: table.lookup(key),
+    lambda table, key: table.insert(key, b"x"),
+    lambda table, key: table.replace(key, b"x"),
+    lambda table, key: table.evict(key),
+    lambda table, key: table.pop(key, None),
+    lambda table, key: table.setdefault(key, b"x"),
+    lambda table, key: table.reserve(key),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BY_KEY)))
+def test_refused_keys(number: int) -> None:
+    table = Table()
+    for key in (-1, 2**64, 10**30):
+        with pytest.raises(errors.ArgumentRangeError, match=re.escape(f"0 to 2**64 - 1, not {key}")):
+            BY_KEY[number](table, key)
+    for key in ("1", 1.0, None, b"1", [1]):
+        with pytest.raises(errors.ArgumentTypeError, match=f"must be an integer, not {type(key).__name__}"):
+            BY_KEY[number](table, key)
+    assert len(table) == 0
+
+
+def test_refused_generations() -> None:
+    table = Table()
+    calls: list[Callable[[Any], object]] = [
+        lambda generation: table.lookup(1, generation),
+        lambda generation: table.insert(1, b"x", generation),
+        lambda generation: table.replace(1, b"x", generation),
+        lambda generation: table.evict(1, generation),
+    ]
+    for call in calls:
+        for number in (-1, 2**32):
+            with pytest.raises(errors.ArgumentRangeError, match="generation must be 0 to"):
+                call(number)
+        with pytest.raises(errors.ArgumentTypeError, match="generation must be an integer"):
+            call("1")
+    assert len(table) == 0
+
+
+BY_ID: list[Callable[[Table, Any], object]] = [
+    lambda table, id: table.__setitem__(1, id),
+    lambda table, id: table.insert(1, id),
+    lambda table, id: table.replace(1, id),
+    lambda table, id: table.setdefault(1, id),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BY_ID)))
+def test_refused_ids(number: int) -> None:
+    table = Table()
+    for id in (bytes(21), bytes(1000), memoryview(bytes(21))):
+        with pytest.raises(errors.IdLengthError, match="longer than the table's id_size"):
+            BY_ID[number](table, id)
+    for id in ("abc", None, 20, [1, 2]):
+        with pytest.raises(errors.ArgumentTypeError, match=f"not {type(id).__name__}"):
+            BY_ID[number](table, id)
+    assert len(table) == 0
+
+
+def test_too_many_reserved() -> None:
+    with pytest.raises(errors.TooManyEntriesError):
+        Table().reserve(2**32 + 1)
+
+
+def test_byte_limit() -> None:
+    """The table stays as it is, and goes on where there is room."""
+    entries = make_entries(20000)
+    table = Table(byte_limit=200_000)
+    with pytest.raises(errors.ByteLimitError):
+        table.update(entries)
+    count = len(table)
+    assert 500 < count < 20000
+    assert dict(table) == dict(list(entries.items())[:count])
+    stats = table.stats()
+    assert stats.bytes_slots + stats.bytes_records + stats.bytes_retired <= 200_000
+    for key in list(table)[: count // 2]:
+        del table[key]
+    table[1] = b"x"
+    assert table[1] == b"x"
+
+
+def test_no_memory(in_child: Callable[[Work], None]) -> None:
+    def work() -> None:
+        table = Table()
+        table[1] = b"x"
+        resource.setrlimit(resource.RLIMIT_AS, (0, resource.RLIM_INFINITY))
+        with pytest.raises(errors.NoMemoryError):
+            table.reserve(10**7)
+        with pytest.raises(errors.NoMemoryError):
+            Table(10**7)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        table.reserve(10**4)
+        assert dict(table) == {1: b"x"}
+
+    in_child(work)
+
+
+def test_memory_not_lockable(in_child: Callable[[Work], None]) -> None:
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+        if os.geteuid() == 0:
+            os.setuid(65534)  # the superuser may lock any memory
+        with pytest.raises(errors.MemoryLockError, match="RLIMIT_MEMLOCK"):
+            Table(mlock=True)
+
+    in_child(work)
+
+
+def test_retired_limit() -> None:
+    """A reader that takes its time keeps the memory of each resize, and with hardly any allowed updates fail."""
+    keys, ids = make_arrays(make_entries(200_000))
+    table = Table(retired_limit=1)
+    table.insert_many(keys, ids)
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            table.stats()  # pinned all the while
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with pytest.raises(errors.RetiredLimitError):
+            for _ in range(1000):
+                table.reserve(1_000_000)
+                table.shrink()
+    finally:
+        stop.set()
+        reader.join()
+    assert table.reclaim() == 0
+    table.shrink()
+    assert table.lookup_many(keys)[0] == ids
+
+
+def test_evicted_and_foreign_inodes() -> None:
+    cache, other = InodeCache(), InodeCache()
+    inode = cache.inode(1, 2, 3)
+    cache.evict(inode)
+    with pytest.raises(errors.EvictedError):
+        cache.associate(inode, b"x")
+    for call in (other.lookup, other.evict, lambda inode: other.associate(inode, b"x"), lambda i: other.reuse(i, 1, 2)):
+        for wrong in (inode, 5, None):
+            with pytest.raises(errors.ArgumentTypeError, match="Inode of this cache"):
+                call(wrong)
+
+
+def test_closed() -> None:
+    table = Table()
+    table.close()
+    with pytest.raises(errors.ClosedError) as caught:
+        table[1] = b"x"
+    assert (caught.value.code, caught.value.name) == (lib.BID_HANDLE_CLOSED, "BID_HANDLE_CLOSED")
+    assert str(caught.value) == "the table has been closed"
+
+
+def test_errors_of_callers_of_c() -> None:
+    created = ffi.new("struct bid_handle **")
+    size = ffi.sizeof("struct bid_options")
+    options = [
+        ({"size": size - 1}, errors.OptionsSizeError),
+        ({"size": size, "flags": 1 << 30}, errors.OptionFlagsError),
+        ({"size": size, "hash": 3}, errors.OptionHashError),
+        ({"size": size, "seed": 5}, errors.OptionSeedError),
+    ]
+    for values, error in options:
+        with pytest.raises(error):
+            errors.check(lib.bid_handle_create(created, ffi.new("struct bid_options *", values)))
+        assert created[0] == ffi.NULL
+    with pytest.raises(errors.NullPointerError):
+        errors.check(lib.bid_handle_create(ffi.NULL, ffi.NULL))
+    table = Table()
+    keys = array("Q", [1])
+    with pytest.raises(errors.NullPointerError):
+        errors.check(
+            lib.bid_handle_insert_many(
+                table._handle, ffi.from_buffer("uint64_t[]", keys), 1, ffi.NULL, 20, ffi.NULL, ffi.NULL
+            )
+        )

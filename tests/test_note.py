@@ -1,0 +1,524 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Build IDs of ELF files: every form, broken files, and what other readers say of the files under /usr."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import functools
+import itertools
+import mmap
+import os
+import pickle
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elfbuild import (
+    ABI_TAG,
+    CORE,
+    ET_CORE,
+    ET_DYN,
+    ET_EXEC,
+    ET_REL,
+    PROPERTY,
+    PT_LOAD,
+    SHF_COMPRESSED,
+    SHT_NOTE,
+    Elf,
+    Note,
+    Part,
+    any_bytes,
+    broken_files,
+    elfs,
+    gnu,
+    go,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pybuildid._core import ffi, lib
+from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
+
+ID = bytes(range(1, 21))
+OTHER = bytes(range(101, 121))
+FORMS = [(bits, order) for bits in (32, 64) for order in ("little", "big")]
+
+
+def segment(*notes: Note, **keywords: Any) -> Part:
+    return Part(notes, **keywords)
+
+
+def section(*notes: Note, **keywords: Any) -> Part:
+    return Part(notes, type=SHT_NOTE, **keywords)
+
+
+def feed(data: bytes, mode: int, window: int) -> tuple[int, bytes, int, int]:
+    """Parses through windows of that many bytes: (status, build ID, error offset, number of windows)."""
+    elf = ffi.new("struct bid_elf *")
+    lib.bid_elf_begin(elf, mode)
+    offset, chunk, count = 0, b"", 0
+    while (status := lib.bid_elf_feed(elf, offset, chunk, len(chunk))) == lib.BID_ELF_MORE:
+        assert 1 <= elf.want_length <= lib.BID_ELF_MAX_WANT
+        offset, count = elf.want_offset, count + 1
+        chunk = data[offset : offset + max(window, elf.want_length)]
+    return status, bytes(elf.id[0 : elf.id_length]), elf.error_offset, count
+
+
+# --------------------------------------------------------------------------------------------------- valid files
+
+
+@pytest.mark.parametrize("kind", [ET_REL, ET_EXEC, ET_DYN, ET_CORE])
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+def test_class_order_type(bits: int, order: str, kind: int) -> None:
+    form = Elf(bits=bits, order=order, type=kind)
+    assert read_build_id(replace(form, segments=[segment(gnu(ID))]).build()) == ID
+    assert read_build_id(replace(form, sections=[section(gnu(ID))]).build()) == ID
+    assert read_build_id(form.build()) is None
+
+
+@pytest.mark.parametrize("length", range(1, 65))
+def test_lengths(length: int) -> None:
+    data = Elf([segment(gnu(bytes(range(length))))]).build()
+    assert read_build_id(data) == bytes(range(length))
+    assert read_build_id(data, kernel_compatible=True) == (bytes(range(length)) if length <= 20 else None)
+
+
+@pytest.mark.parametrize("align", [0, 1, 2, 3, 4, 5, 8, 16, 4096, 2**32 + 8, 2**63])
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+def test_alignment(bits: int, order: str, align: int) -> None:
+    align %= 2**bits
+    notes = [Note(b"Linux\0", 9, b"12345"), PROPERTY, gnu(ID)]
+    assert read_build_id(Elf([segment(*notes, align=align)], bits=bits, order=order).build()) == ID
+    assert read_build_id(Elf([], [section(*notes, align=align)], bits=bits, order=order).build()) == ID
+
+
+def test_many_segments_and_notes() -> None:
+    segments = [segment(ABI_TAG), segment(PROPERTY, align=8), Part(b"code", PT_LOAD), segment(CORE, ABI_TAG, gnu(ID))]
+    assert read_build_id(Elf([*segments, segment(gnu(OTHER))]).build()) == ID
+
+
+def test_segments_before_sections() -> None:
+    assert read_build_id(Elf([segment(gnu(ID))], [section(gnu(OTHER))]).build()) == ID
+
+
+def test_gnu_before_go() -> None:
+    assert read_build_id(Elf([segment(go(OTHER), gnu(ID))]).build()) == ID
+    assert read_build_id(Elf([segment(go(OTHER))], [section(gnu(ID))]).build()) == ID
+    assert read_build_id(Elf([segment(go(ID), go(OTHER))]).build()) == ID
+    assert read_build_id(Elf([segment(go(bytes(83)), go(ID))]).build()) == ID
+    assert read_build_id(Elf([segment(go(bytes(83)))]).build()) is None
+
+
+@pytest.mark.parametrize("note", [CORE, Note(b"GNU", 3, ID), Note(b"GNU\0", 4, ID), Note(b"Go\0\0", 3, ID)])
+def test_other_notes_are_no_build_ids(note: Note) -> None:
+    assert read_build_id(Elf([segment(note)], [section(note)]).build()) is None
+
+
+def test_compressed_section_is_no_note() -> None:
+    assert read_build_id(Elf([], [section(gnu(ID), flags=SHF_COMPRESSED)]).build()) is None
+
+
+def test_last_padding_may_be_missing() -> None:
+    size = len(gnu(b"12345").encode("little")) - 3
+    assert read_build_id(Elf([segment(gnu(b"12345"), size=size)]).build()) == b"12345"
+
+
+def test_notes_end_with_their_segment() -> None:
+    unpadded = segment(Note(b"Linux note\0", 9, b"12345"), size=12 + 12 + 5)
+    assert read_build_id(Elf([unpadded, Part(gnu(ID).encode("little"), PT_LOAD)]).build()) is None
+
+
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+def test_counts_in_section_zero(bits: int, order: str) -> None:
+    loads = [Part(b"", PT_LOAD)] * 300
+    form = Elf([*loads, segment(gnu(ID))], bits=bits, order=order, xnum=True)
+    assert read_build_id(form.build()) == ID
+    assert read_build_id(replace(form, segments=loads, sections=[section(gnu(ID))]).build()) == ID
+
+
+def test_over_65535_segments_and_sections() -> None:
+    loads = [Part(b"", PT_LOAD)] * 0x10000
+    assert read_build_id(Elf([*loads, segment(gnu(ID))], xnum=True).build()) == ID
+    assert read_build_id(Elf(loads, [Part(b"", type=1)] * 0x10000 + [section(gnu(ID))], xnum=True).build()) == ID
+
+
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+@pytest.mark.parametrize("address", [0, 0x400000, 0xFFFFE000])
+def test_image(bits: int, order: str, address: int) -> None:
+    """In memory the notes lie at their address; the file offset leads elsewhere, as it does in a prelinked vDSO."""
+    load = Part(bytes(64), PT_LOAD, offset=64, vaddr=address + 64)
+    elf = Elf([segment(gnu(ID)), load], bits=bits, order=order)
+    where = elf.build().index(gnu(ID).encode(order))
+    prelinked = segment(gnu(ID), offset=8, size=36, vaddr=address + where)
+    assert read_build_id(replace(elf, segments=[prelinked, load]).build(), image=True) == ID
+    assert read_build_id(replace(elf, segments=[prelinked, load]).build()) is None
+    with pytest.raises(ElfError, match="past the end"):
+        read_build_id(replace(elf, segments=[replace(prelinked, vaddr=address - 4), load]).build(), image=True)
+
+
+def test_own_vdso() -> None:
+    """The vDSO of this process, from its memory."""
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("[vdso]")]
+    if not lines:
+        pytest.skip("this kernel maps no vDSO (boot option vdso=0?)")
+    start, end = (int(part, 16) for part in lines[0][0].split("-"))
+    build_id = read_build_id(ctypes.string_at(start, end - start), image=True)
+    assert build_id is not None
+    assert len(build_id) == 20
+
+
+def test_kernel_notes() -> None:
+    path = Path("/sys/kernel/notes")
+    if not path.exists():
+        pytest.skip("no /sys/kernel/notes here (mount sysfs)")
+    build_id = read_build_id(path)
+    assert build_id
+    assert b"GNU\0" + build_id in path.read_bytes()
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_file_of_notes(order: str) -> None:
+    blob = b"".join(note.encode(order) for note in (Note(b"Xen\0", 6, b"1"), ABI_TAG, gnu(ID)))
+    assert read_build_id(blob) == ID
+    assert read_build_id(ABI_TAG.encode(order)) is None
+    with pytest.raises(ElfError) as caught:
+        read_build_id(blob[:-1])
+    assert caught.value.offset == len(blob) - 36
+
+
+@given(elfs, st.sampled_from([0, 80, 128, 1000, 4096]))
+def test_any_valid_file(elf: Elf, window: int) -> None:
+    data = elf.build()
+    expected = elf.build_id()
+    assert read_build_id(data) == expected
+    assert feed(data, lib.BID_ELF_FILE, window)[1] == (expected or b"")
+
+
+# ------------------------------------------------------------------------------------------------------ sources
+
+
+def test_sources(tmp_path: Path) -> None:
+    data = Elf([segment(gnu(ID))], gap=10000).build()
+    path = tmp_path / "file \udcff"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        file.seek(7)
+        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            sources = [path, str(path), file.fileno(), data, bytearray(data), memoryview(data), mapped]
+            assert [read_build_id(source) for source in sources] == [ID] * 7  # type: ignore[arg-type]
+        assert file.tell() == 7
+
+
+def test_a_huge_file_is_read_by_its_headers(tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    far = 2**40
+    with path.open("wb") as file:
+        file.write(Elf([segment(offset=far, size=36)]).build())
+        try:
+            file.truncate(far + 36)
+        except OSError as error:
+            pytest.skip(f"no sparse files of 1 TiB in {tmp_path}: {error}")
+        file.seek(far)
+        file.write(gnu(ID).encode("little"))
+    assert read_build_id(path) == ID
+    assert read_build_id(path, kernel_compatible=True) is None  # beyond 4 GiB
+
+
+def test_not_regular(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError):
+        read_build_id(tmp_path)
+    with pytest.raises(OSError, match="Not a regular file"):
+        read_build_id(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError) as caught:
+        read_build_id(tmp_path / "absent")
+    assert caught.value.filename == str(tmp_path / "absent")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        read_build_id(-1)
+    with pytest.raises(ValueError, match="null byte"):
+        read_build_id("a\0b")
+    with pytest.raises(TypeError):
+        read_build_id(None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="image"):
+        read_build_id(b"", image=True, kernel_compatible=True)
+
+
+# ---------------------------------------------------------------------------------------------------- malformed
+
+
+@pytest.mark.parametrize("data", [b"", b"\x7fEL", b"#!/bin/sh\n", bytes(100), b"\4\0\0\0" * 10, b"\x7fFLE" + bytes(60)])
+def test_not_elf(data: bytes) -> None:
+    with pytest.raises(NotElfError):
+        read_build_id(data)
+    assert read_build_id(data, kernel_compatible=True) is None
+
+
+GOOD = Elf([segment(gnu(ID))])
+NOTES_AT = len(Elf([segment()]).build())
+MALFORMED = [
+    ("class", replace(GOOD, header={"class": 3}), 4, "class"),
+    ("data", replace(GOOD, header={"data": 0}), 5, "byte order"),
+    ("version", replace(GOOD, header={"ident_version": 2}), 6, "version"),
+    ("phentsize", replace(GOOD, header={"phentsize": 55}), 54, "program headers"),
+    ("phentsize 32", replace(GOOD, bits=32, header={"phentsize": 56}), 42, "program headers"),
+    ("shentsize", Elf([], [section(gnu(ID))], header={"shentsize": 40}), 58, "section headers"),
+    ("phoff", replace(GOOD, header={"phoff": 10**6}), 10**6, "past the end"),
+    ("phoff wraps", replace(GOOD, header={"phoff": 2**64 - 8}), 2**64 - 8, "past the end"),
+    ("phnum", Elf([segment(ABI_TAG)], header={"phnum": 7}), 64 + 56, "past the end"),
+    ("shoff", Elf([], [section(gnu(ID))], header={"shoff": 10**6}), 10**6, "past the end"),
+    ("p_offset", Elf([segment(gnu(ID), offset=10**6)]), 10**6, "past the end"),
+    ("p_offset wraps", Elf([segment(gnu(ID), offset=2**64 - 4, size=2**63)]), 2**64 - 4, "past the end"),
+    ("note", Elf([segment(gnu(ID), size=35)]), NOTES_AT, "longer than its segment"),
+    ("second note", Elf([segment(ABI_TAG, gnu(ID), size=67)]), NOTES_AT + 32, "longer than its segment"),
+    ("empty ID", Elf([segment(gnu(b""))]), NOTES_AT + 4, "empty or longer"),
+    ("long ID", Elf([segment(gnu(bytes(65)))]), NOTES_AT + 4, "empty or longer"),
+]
+
+
+@pytest.mark.parametrize(
+    ("elf", "offset", "reason"), [case[1:] for case in MALFORMED], ids=[case[0] for case in MALFORMED]
+)
+def test_malformed(elf: Elf, offset: int, reason: str) -> None:
+    with pytest.raises(ElfError, match=reason) as caught:
+        read_build_id(elf.build())
+    assert caught.value.offset == offset
+    assert f"at offset {offset:#x}" in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_cut_anywhere() -> None:
+    """Every prefix: no ELF, malformed, or, where nothing that leads to it is missing, the build ID."""
+    data = Elf([segment(gnu(ID))], [section(gnu(OTHER))]).build()
+    complete = data.index(ID) + len(ID)
+    for end in range(len(data) + 1):
+        if end >= complete:
+            assert read_build_id(data[:end]) == ID
+        else:
+            with pytest.raises(ElfError) as caught:
+                read_build_id(data[:end])
+            assert isinstance(caught.value, NotElfError) == (end < 4)
+            assert end < 4 or caught.value.offset <= end
+
+
+def test_damage_elsewhere_does_not_matter() -> None:
+    bad = [segment(gnu(ID), offset=10**6), segment(gnu(ID), size=35), segment(gnu(b""))]
+    assert read_build_id(Elf([*bad, segment(gnu(ID))]).build()) == ID
+    assert read_build_id(Elf(bad, [section(gnu(ID))]).build()) == ID
+    assert read_build_id(Elf([segment(go(ID))], [section(size=10**9)]).build()) == ID
+
+
+def test_too_many_notes() -> None:
+    with pytest.raises(ElfError, match="too many"):
+        read_build_id(Elf([Part(bytes(12 * (lib.BID_ELF_MAX_STEPS + 1)))]).build())
+    nearly = bytes(12 * (lib.BID_ELF_MAX_STEPS - 2))
+    assert read_build_id(Elf([Part(nearly + gnu(ID).encode("little"))]).build()) == ID
+
+
+@given(any_bytes, st.sampled_from([0, 80, 128, 4096]), st.integers(0, 3))
+@settings(max_examples=1000)
+def test_any_bytes(data: bytes, window: int, mode: int) -> None:
+    """Broken files give an answer of the documented kinds, the same through any window, in bounded work."""
+    whole = feed(data, mode, len(data))
+    assert feed(data, mode, window)[:3] == whole[:3]
+    assert whole[0] != lib.BID_ELF_MORE
+    assert (whole[0] == lib.BID_ELF_OK) == bool(whole[1])
+    assert ffi.string(lib.bid_elf_status_name(whole[0])) != b"BID_ELF_?"
+    with contextlib.suppress(ElfError):
+        assert read_build_id(data) in (None, feed(data, lib.BID_ELF_FILE, window)[1])
+    assert len(read_build_id(data, kernel_compatible=True) or b"") <= 20
+
+
+def test_unknown_mode() -> None:
+    assert feed(b"", 4, 0)[0] == feed(b"", -1, 0)[0] == lib.BID_ELF_E_MODE
+
+
+# --------------------------------------------------------------------------------------------- kernel compatible
+
+
+NATIVE, FOREIGN = ("little", "big") if sys.byteorder == "little" else ("big", "little")
+LOADS = [Part(b"", PT_LOAD)] * 255
+KERNEL = {
+    "plain": (Elf([segment(gnu(ID))], order=NATIVE), ID),
+    "32 bits": (Elf([segment(gnu(ID))], order=NATIVE, bits=32, type=ET_EXEC), ID),
+    "foreign order": (Elf([segment(gnu(ID))], order=FOREIGN), None),
+    "relocatable": (Elf([segment(gnu(ID))], order=NATIVE, type=ET_REL), None),
+    "core": (Elf([segment(gnu(ID))], order=NATIVE, type=ET_CORE), None),
+    "section": (Elf([], [section(gnu(ID))], order=NATIVE), None),
+    "Go": (Elf([segment(go(ID))], order=NATIVE), None),
+    "21 bytes": (Elf([segment(gnu(bytes(21)), gnu(ID))], order=NATIVE), ID),
+    "256 headers": (Elf([*LOADS, segment(gnu(ID))], order=NATIVE), ID),
+    "257 headers": (Elf([*LOADS, LOADS[0], segment(gnu(ID))], order=NATIVE), None),
+    "lies": (Elf([segment(gnu(ID))], order=NATIVE, header={"phentsize": 1, "ident_version": 9, "data": 9}), ID),
+    "no padding": (Elf([segment(gnu(b"12345"), size=21)], order=NATIVE), None),
+    "bad segment first": (Elf([segment(offset=2**63, size=99), segment(gnu(ID))], order=NATIVE), ID),
+    "size modulo 2^32": (Elf([segment(gnu(ID), size=2**32 + 36)], order=NATIVE), ID),
+    "align 8": (Elf([segment(Note(b"Linux note\0", 9, b"123"), gnu(ID), align=8)], order=NATIVE), None),
+}
+
+
+@pytest.mark.parametrize("name", KERNEL)
+def test_kernel_compatible(name: str) -> None:
+    elf, expected = KERNEL[name]
+    assert read_build_id(elf.build(), kernel_compatible=True) == expected
+
+
+class MapQuery:
+    """The kernel's own answer: the build ID of a mapping of this process (PROCMAP_QUERY, Linux 6.11)."""
+
+    REQUEST = 0xC0686611
+    SIZE = 104
+
+    def __init__(self) -> None:
+        self.maps = open("/proc/self/maps", "rb")  # noqa: SIM115 (closed by the fixture)
+        self.id = ctypes.create_string_buffer(20)
+
+    def build_id(self, address: int) -> bytes | None:
+        """Raises OSError (ENOTTY) where the kernel does not have this request."""
+        fields = [self.SIZE, 0, address, 0, 0, 0, 0, 0, 0]
+        query = bytearray(struct.pack("=9Q4I2Q", *fields, 0, 0, 0, 20, 0, ctypes.addressof(self.id)))
+        fcntl.ioctl(self.maps, self.REQUEST, query)
+        size = struct.unpack("=9Q4I2Q", query)[12]
+        return self.id.raw[:size] or None
+
+    def of_file(self, path: Path) -> bytes | None:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+            view = ctypes.c_char.from_buffer(mapped)
+            address = ctypes.addressof(view)
+            try:
+                return self.build_id(address)
+            finally:
+                del view
+
+
+@pytest.fixture(scope="session")
+def map_query() -> Iterator[MapQuery]:
+    query = MapQuery()
+    try:
+        query.build_id(ctypes.addressof(query.id))
+    except OSError as error:
+        pytest.skip(f"this kernel has no PROCMAP_QUERY (Linux 6.11): {error}")
+    yield query
+    query.maps.close()
+
+
+@pytest.mark.parametrize("name", KERNEL)
+def test_kernel_itself(tmp_path: Path, map_query: MapQuery, name: str) -> None:
+    elf, expected = KERNEL[name]
+    (tmp_path / "file").write_bytes(elf.build())
+    assert map_query.of_file(tmp_path / "file") == expected
+
+
+@given(data=broken_files())
+@settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_kernel_agrees(tmp_path: Path, map_query: MapQuery, data: bytes) -> None:
+    """The kernel itself, over broken files. Zeros follow: past the end of a file it sees the rest of the page."""
+    path = tmp_path / "file"
+    path.unlink(missing_ok=True)
+    path.write_bytes(data + bytes(-len(data) % mmap.PAGESIZE or mmap.PAGESIZE))
+    assert read_build_id(path, kernel_compatible=True) == map_query.of_file(path)
+
+
+# --------------------------------------------------------------------------------------------------------- scan
+
+
+def test_scan(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(GOOD.build())
+    (tmp_path / "none").write_bytes(Elf().build())
+    (tmp_path / "text").write_bytes(b"text")
+    (tmp_path / "bad").write_bytes(GOOD.build()[:100])
+    names = ["good", "none", "text", "bad", "absent", "."]
+    for threads in (None, 1, 3):
+        found = list(scan([tmp_path / name for name in names] * 500, threads=threads))
+        assert [path for path, _ in found] == [tmp_path / name for name in names] * 500
+        kinds = [result if isinstance(result, (bytes, type(None))) else type(result) for _, result in found]
+        assert kinds == [ID, None, NotElfError, ElfError, FileNotFoundError, IsADirectoryError] * 500
+    assert list(scan([])) == []
+    with pytest.raises(ValueError, match="threads"):
+        scan([], threads=0)
+
+
+def test_scan_is_lazy(tmp_path: Path) -> None:
+    path = tmp_path / "good"
+    path.write_bytes(GOOD.build())
+    endless = scan(itertools.repeat(path), threads=2)
+    assert [result for _, result in itertools.islice(endless, 1000)] == [ID] * 1000
+    endless.close()  # type: ignore[attr-defined]
+
+
+# --------------------------------------------------------------------------------------- other readers, real files
+
+ALL_FILES = os.environ.get("PYBUILDID_ALL_FILES") == "1"
+SAMPLE = 200  # files of the normal run
+TEXT_ID = re.compile(r"^\s*Build ID: ([0-9a-f]+)", re.MULTILINE)
+FILE_LINE = re.compile(r"^(?:File: |)(/.*?):?$", re.MULTILINE)
+
+
+@functools.lru_cache(1)
+def elf_files() -> list[str]:
+    """Files under /usr that begin like ELF: a sample that is the same each time, or all of them."""
+    paths = (os.path.join(top, name) for top, _, names in os.walk("/usr") for name in names)
+    files = sorted(path for path in paths if os.path.isfile(path) and not os.path.islink(path))
+    random.Random(1).shuffle(files)
+    found = (path for path, result in scan(files) if not isinstance(result, (NotElfError, OSError)))
+    return list(found if ALL_FILES else itertools.islice(found, SAMPLE))
+
+
+def answers(command: list[str], files: list[str]) -> dict[str, list[str]]:
+    """What a readelf prints: the build IDs of each file, in order."""
+    found: dict[str, list[str]] = {}
+    for at in range(0, len(files), 200):
+        batch = files[at : at + 200]
+        # Twice the first, as one file alone is printed without its name.
+        run = subprocess.run([*command, batch[0], *batch], capture_output=True, env={**os.environ, "LC_ALL": "C"})
+        chunks = FILE_LINE.split(run.stdout.decode(errors="replace"))
+        for name, text in zip(chunks[1::2], chunks[2::2]):
+            found[name] = TEXT_ID.findall(text)
+    return found
+
+
+def known_disagreement(path: str, theirs: str | None) -> str | None:
+    """The reason why another reader says otherwise of a file, or None if there is no good one."""
+    elf = ffi.new("struct bid_elf *")
+    with open(path, "rb") as file:
+        status = lib.bid_elf_read_fd(elf, lib.BID_ELF_FILE, file.fileno())
+    if status == lib.BID_ELF_OK and elf.id_owner == lib.BID_ELF_OWNER_GO and theirs is None:
+        return "they do not take a Go build ID for one"
+    return None
+
+
+def disagreements(files: Iterable[str], theirs: dict[str, list[str]]) -> list[str]:
+    found = []
+    for path, result in scan(files):
+        ours = result.hex() if isinstance(result, bytes) else None
+        first = next(iter(theirs.get(path, [])), None)
+        if ours != first and not known_disagreement(path, first):
+            found.append(f"{path}: {result!r}, theirs {first}")
+    return found
+
+
+@pytest.mark.parametrize(("tool", "package"), [("readelf", "binutils"), ("eu-readelf", "elfutils")])
+def test_other_readers_agree(tool: str, package: str) -> None:
+    if not shutil.which(tool):
+        pytest.skip(f"no {tool} here (install the package {package})")
+    files = elf_files()
+    assert files
+    theirs = answers([tool, "-n"], files)
+    assert any(theirs.values())
+    assert disagreements(files, theirs) == []
+
+
+def test_kernel_agrees_on_real_files(map_query: MapQuery) -> None:
+    files = elf_files()
+    assert files
+    ours = {path: read_build_id(path, kernel_compatible=True) for path in files}
+    assert {path: build_id for path, build_id in ours.items() if build_id != map_query.of_file(Path(path))} == {}
