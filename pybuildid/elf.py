@@ -64,8 +64,7 @@ def read_build_id(
     cannot be read, or is a path of something else than a regular file. Neither of the first two is raised with
     kernel_compatible, except that a file with more than a million notes is malformed everywhere.
 
-    A few KiB are read whatever the file's size, in about 10 microseconds; at most a million headers and notes in the
-    worst file.
+    A few KiB are read whatever the file's size; of the worst file a million headers and notes, in seconds.
     """
     if image and kernel_compatible:
         raise ValueError("the kernel parses files, not images: image and kernel_compatible exclude each other")

@@ -187,6 +187,10 @@ uint64_t bid_count(const struct bid_table *table);
  * Context: any. Progress: wait-free. Memory: none. */
 int bid_resizing(const struct bid_table *table);
 
+/* The number of resizes that were finished.
+ * Context: any. Progress: wait-free. Memory: none. */
+uint64_t bid_resizes(const struct bid_table *table);
+
 /* ---------------------------------------------------------- updates for NMI context: they never allocate -- */
 
 /* Inserts an entry. length 0 (id may then be NULL) means "known to have no build ID".

@@ -225,3 +225,8 @@ int bid_resizing(const struct bid_table *table)
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* a descriptor: readable without a pin */
     return bid_load(&head->future, BID_F_ACQUIRE) != NULL;
 }
+
+uint64_t bid_resizes(const struct bid_table *table)
+{
+    return bid_load(&table->resizes, BID_RELAXED);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The storm's engine, as its Python side sees it.
+ *
+ * storm_start() forks a child that runs the storm and shares its counters with the caller, so that a child that is
+ * blocked for good can be observed and killed. Nothing in the child is Python.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORM_WORKERS 16
+#define STORM_LEVELS 4 /* a thread, and the handlers of three signals nested in it */
+#define STORM_COMPLAINTS 8
+
+enum storm_source { STORM_PERF, STORM_TIMER, STORM_DIRECTED, STORM_SOURCES };
+enum storm_state { STORM_STARTING, STORM_RUNNING, STORM_CHECKING, STORM_DONE, STORM_FAILED };
+enum storm_place { STORM_ELSEWHERE, STORM_IN_UPDATE, STORM_IN_LOOKUP };
+
+struct storm_config {
+    const char *design; /* a name, see storm_design() */
+    const uint64_t *keys;
+    const uint8_t *ids;      /* n rows of 64 bytes */
+    const uint8_t *lengths;  /* 0: known to have no build ID */
+    uint64_t n;
+    uint64_t seed;
+    double seconds;
+    uint32_t lookers, churners; /* threads; together at most STORM_WORKERS */
+    uint32_t sources;           /* bits of enum storm_source that are allowed */
+};
+
+/* One answer that no legal order of events explains. */
+struct storm_complaint {
+    uint64_t key;
+    uint64_t lowest, highest; /* the versions that would have been legal */
+    uint64_t answered;        /* the version that the answer names, if it names one */
+    int32_t status;
+    uint32_t level; /* 0: a thread; above: a handler */
+    uint32_t place; /* enum storm_place: what the handler interrupted */
+};
+
+struct storm_worker {
+    _Alignas(64) int32_t tid;
+    uint32_t churner;
+    uint64_t updates, refused; /* refused: tried again after BID_E_RETIRED */
+    uint64_t lookups;          /* of the thread and of its handlers */
+    uint64_t interruptions[STORM_SOURCES];
+    uint64_t landed_in_update, landed_in_resize, landed_in_lookup;
+    uint64_t nested; /* interruptions of a handler */
+    uint64_t wrong, errno_changed;
+    uint32_t max_slots, max_records;
+    /* Lookups begun and ended at each level of nesting: one that never ends shows here. */
+    uint64_t begun[STORM_LEVELS], ended[STORM_LEVELS];
+};
+
+struct storm_shared {
+    uint32_t state;    /* enum storm_state */
+    uint32_t error;    /* errno or a negative status, with STORM_FAILED */
+    char failed[64];   /* what failed, with STORM_FAILED */
+    uint32_t sources;  /* bits of enum storm_source that are in use */
+    uint32_t perf_errno; /* why perf is not among them */
+    uint64_t resizes, entries, wrong_at_end, errors;
+    int32_t first_error; /* a status of an update that should have succeeded */
+    uint32_t period_us;  /* of the timers, adapted to the machine */
+    uint64_t complaints;
+    struct storm_complaint complaint[STORM_COMPLAINTS];
+    struct storm_worker worker[STORM_WORKERS];
+};
+
+/* Returns the child's process number, or -errno. *shared stays mapped until storm_free(). */
+int storm_start(const struct storm_config *config, struct storm_shared **shared);
+void storm_free(struct storm_shared *shared);
+
+/* Name and summary of design i, NULL past the last; lying designs come last and say so in their name. */
+const char *storm_design_name(uint32_t i);
+const char *storm_design_summary(uint32_t i);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The platform of the models, in place of csrc/table/platform_user.c.
+ *
+ * Arrays come from malloc(), so that the model checker sees an access to memory that was freed, or that was never
+ * written. A thread is known by a number that the model gives it. Pins are the fenced ones: C11 has no membarrier().
+ */
+#ifndef BID_PLATFORM_MODEL_H
+#define BID_PLATFORM_MODEL_H
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "pin.h"
+#include "table.h"
+
+#define MODEL_PAGE 32 /* bytes: one record, or four slots */
+
+static _Thread_local uintptr_t model_thread;
+
+uintptr_t bid_platform_thread(void)
+{
+    return model_thread;
+}
+
+void bid_platform_compiler_barrier(void)
+{
+}
+
+void bid_platform_prefetch(const void *address)
+{
+    (void)address;
+}
+
+/* The table itself is static, and so zeroed. Every other mapping is an array's, whose maker populates first the slots,
+ * then the bitmap: these are zeroed then. Records are not, for none may be read that nobody has written. */
+static struct bid_table model_table;
+static _Thread_local int model_zeroed_sections;
+
+void *bid_platform_map(size_t bytes, int huge)
+{
+    (void)huge;
+    if (bytes == sizeof model_table)
+        return &model_table;
+    model_zeroed_sections = 2;
+    return malloc(bytes);
+}
+
+int bid_platform_populate(void *address, size_t bytes, int lock)
+{
+    (void)lock;
+    if (address == &model_table || !model_zeroed_sections)
+        return BID_OK;
+    model_zeroed_sections--;
+    bid_word *words = address;
+    for (size_t i = 0; i < bytes / sizeof *words; i++)
+        bid_store(&words[i], 0, BID_RELAXED);
+    return BID_OK;
+}
+
+void bid_platform_unmap(void *address, size_t bytes)
+{
+    (void)bytes;
+    if (address != &model_table)
+        free(address);
+}
+
+size_t bid_platform_page(void)
+{
+    return MODEL_PAGE;
+}
+
+static struct bid_pin_area model_pin_area;
+static struct bid_pins model_pins = {.area = &model_pin_area, .fenced = 1, .epoch = 1};
+
+struct bid_pins *bid_platform_pins(int fenced)
+{
+    (void)fenced;
+    return &model_pins;
+}
+
+void bid_platform_barrier(const struct bid_pins *pins)
+{
+    (void)pins;
+    atomic_thread_fence(BID_S_FENCE); /* (S) */
+}
+
+uint64_t bid_platform_random(void)
+{
+    return 0;
+}
+
+#endif
