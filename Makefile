@@ -10,6 +10,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
 BENCH_C := $(sort $(wildcard bench/*.[ch]))
+TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle
 
 .DELETE_ON_ERROR:
@@ -58,7 +59,7 @@ lint-python: setup
 FREESTANDING := $(filter-out %/platform_user.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 
 lint-c: setup
-	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(STRESS_C) $(BENCH_C)
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(STRESS_C) $(BENCH_C) $(TEST_C)
 	@mkdir -p build
 	set -e; for file in $(filter %.c,$(C_FILES)); do $(CC) $(WARNINGS) -c -o build/lint.o $$file; done
 	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ csrc/include/pybuildid.h
@@ -68,7 +69,7 @@ lint-c: setup
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(C_FILES) $(STRESS_C) $(BENCH_C)
+	$(BIN)/clang-format -i $(C_FILES) $(STRESS_C) $(BENCH_C) $(TEST_C)
 
 wheel: setup
 	$(BIN)/python -m build --no-isolation

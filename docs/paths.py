@@ -3,8 +3,8 @@
 
     python3 docs/paths.py
 
-prints, for 131,072 buckets of eight slots, the share of full buckets by load (its eighth power is the probability that a
-path of eight hashed buckets is full), and the load at which the first key found its path full, with linear and with
+prints, for 131,072 buckets of eight slots, the share of full buckets by load (its eighth power is the probability that
+a path of eight hashed buckets is full), and the load at which the first key found its path full, with linear and with
 hashed steps.
 """
 
@@ -37,7 +37,7 @@ def first_full_path(rng: random.Random, *, hashed: bool, report: bool) -> float:
         load = entries / (buckets * BUCKET_SLOTS)
         if report and load >= next_report:
             share = filled.count(BUCKET_SLOTS) / buckets
-            print(f"  load {load:.2f}: {share:8.3%} of the buckets full, a path is full with p = {share**PATH_BUCKETS:.0e}")
+            print(f"  load {load:.2f}: {share:8.3%} of the buckets full; of a path all, p = {share**PATH_BUCKETS:.0e}")
             next_report += 0.05
 
 

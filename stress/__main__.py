@@ -37,7 +37,9 @@ def main() -> None:
     """
 
 
-def run(console: Console, design: str, files: Collection, seed: int, seconds: float, threads: int, mask: int) -> Outcome:
+def run(
+    console: Console, design: str, files: Collection, seed: int, seconds: float, threads: int, mask: int
+) -> Outcome:
     """One storm over one design, with a display while it runs."""
     lookers = max(threads // 2, 1)
     began = time.monotonic()

@@ -63,9 +63,7 @@ class Display:
             self._bar.start()
 
     def tick(self, storm: Storm, elapsed: float, seconds: float) -> None:
-        text = (
-            f"{storm.interruptions():,} interruptions, {storm.lookups():,} lookups, {storm.updates():,} updates"
-        )
+        text = f"{storm.interruptions():,} interruptions, {storm.lookups():,} lookups, {storm.updates():,} updates"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=min(elapsed / seconds, 1.0), text=text)
         elif time.monotonic() - self._last >= 5:

@@ -108,8 +108,8 @@ enum bid_hash {
 };
 
 enum bid_flags {
-    BID_FIXED_SEED = 1u << 0,  /* use options.seed, and derive later seeds from it: for tests, not against adversaries */
-    BID_MLOCK = 1u << 1,       /* lock the table's memory, so that it is never swapped out */
+    BID_FIXED_SEED = 1u << 0, /* use options.seed, and derive later seeds from it: for tests, not against adversaries */
+    BID_MLOCK = 1u << 1,      /* lock the table's memory, so that it is never swapped out */
     BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
 };
 
@@ -284,26 +284,26 @@ enum bid_resize_cause {
 #define BID_HISTOGRAM 33 /* bins 0 to 31 count exactly that many, bin 32 all above */
 
 struct bid_stats {
-    uint64_t size;            /* sizeof(struct bid_stats), set by the caller */
-    uint64_t entries;         /* live entries, as counted by visiting them */
-    uint64_t tombstones;      /* slots of removed keys, not yet dropped by a resize */
-    uint64_t slots;           /* in the current array */
-    uint64_t bytes_slots;     /* mapped and populated, all arrays that are not retired */
-    uint64_t bytes_records;   /* populated, all arrays that are not retired */
-    uint64_t bytes_retired;   /* waiting for a grace period */
-    uint64_t bytes_pins;      /* of the process, shared by all tables */
-    uint64_t retired_arrays;  /* waiting for a grace period */
-    uint64_t resizes;         /* finished */
+    uint64_t size;                            /* sizeof(struct bid_stats), set by the caller */
+    uint64_t entries;                         /* live entries, as counted by visiting them */
+    uint64_t tombstones;                      /* slots of removed keys, not yet dropped by a resize */
+    uint64_t slots;                           /* in the current array */
+    uint64_t bytes_slots;                     /* mapped and populated, all arrays that are not retired */
+    uint64_t bytes_records;                   /* populated, all arrays that are not retired */
+    uint64_t bytes_retired;                   /* waiting for a grace period */
+    uint64_t bytes_pins;                      /* of the process, shared by all tables */
+    uint64_t retired_arrays;                  /* waiting for a grace period */
+    uint64_t resizes;                         /* finished */
     uint64_t resize_begun[BID_RESIZE_CAUSES]; /* by enum bid_resize_cause */
-    uint64_t seed;            /* of the current array */
-    uint64_t slots_read[BID_HISTOGRAM];   /* live keys by the buckets of eight slots that a lookup of them reads */
-    uint64_t records_read[BID_HISTOGRAM]; /* live keys by the records that a lookup of them reads */
+    uint64_t seed;                            /* of the current array */
+    uint64_t slots_read[BID_HISTOGRAM];       /* live keys by the buckets of eight slots that a lookup of them reads */
+    uint64_t records_read[BID_HISTOGRAM];     /* live keys by the records that a lookup of them reads */
     uint32_t max_slots_read;
     uint32_t max_records_read;
-    uint32_t membarrier;      /* 1: pins without a fence, the updater uses membarrier(); 0: fenced pins */
-    uint32_t pin_slots;       /* in the process's pin table */
-    uint32_t pin_slots_used;  /* threads, living and dead, that have one */
-    uint32_t resizing;        /* as bid_resizing() */
+    uint32_t membarrier;     /* 1: pins without a fence, the updater uses membarrier(); 0: fenced pins */
+    uint32_t pin_slots;      /* in the process's pin table */
+    uint32_t pin_slots_used; /* threads, living and dead, that have one */
+    uint32_t resizing;       /* as bid_resizing() */
 };
 
 /* Visits every entry and fills *stats. Exact when no update is under way.

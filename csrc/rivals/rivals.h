@@ -11,7 +11,7 @@
 
 struct bid_design {
     const char *name;
-    const char *summary; /* one line, for a reader who has not seen it */
+    const char *summary;                                       /* one line, for a reader who has not seen it */
     void *(*create)(uint64_t expected_entries, uint64_t seed); /* NULL: no memory */
     void (*destroy)(void *design);
     int (*lookup)(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost);

@@ -46,7 +46,7 @@ int bid_iterate(const struct bid_table *table, bid_visit visit, void *argument)
         return BID_E_NULL;
     struct bid_walk walk = {table, visit, argument};
     struct bid_pin pin = bid_pin(table->pins);
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);     /* (H) */
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) */
     const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) */
     int status = bid_walk_array(&walk, head, NULL);
     if (!status && future)

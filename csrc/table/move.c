@@ -37,9 +37,9 @@ static int bid_copy(struct bid_table *table, const struct bid_array *array, stru
         if (!taken) {
             int status = bid_record_take(table, future, units, 1, may_allocate, &index);
             if (status != BID_OK) /* no matter, if another thread has made the copy meanwhile */
-                return bid_place_find(future, record->key).own      ? BID_OK
-                       : status == BID_STEP_NO_ROOM ? BID_E_CROWDED
-                                                    : status;
+                return bid_place_find(future, record->key).own ? BID_OK
+                       : status == BID_STEP_NO_ROOM            ? BID_E_CROWDED
+                                                               : status;
             bid_copy_record(&future->records[index], record, units);
         }
         uint64_t expected = place.word;
@@ -56,7 +56,7 @@ static uint64_t bid_freeze(bid_word *slot)
     uint64_t word = bid_load(slot, BID_P_ACQUIRE); /* (P): the record will be read */
     while (!(word & BID_FROZEN)) {
         uint64_t expected = word;
-        if (bid_cas(slot, &expected, word | BID_FROZEN, BID_P_RELEASE)) /* (P) pairs with the lookup's scan */
+        if (bid_cas(slot, &expected, word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_place_find() */
             return word | BID_FROZEN;
         word = bid_load(slot, BID_P_ACQUIRE); /* (P) */
     }
@@ -65,12 +65,13 @@ static uint64_t bid_freeze(bid_word *slot)
 
 /* Sealing freezes the deciding word alone. The slots before it belong to other keys for good; they cannot become this
  * key's, so they need not be frozen. */
-int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key, int may_allocate)
+int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
+              int may_allocate)
 {
     struct bid_place place = bid_place_find(array, key);
     while (!(place.word & BID_FROZEN)) {
         uint64_t expected = place.word;
-        if (bid_cas(place.slot, &expected, place.word | BID_FROZEN, BID_P_RELEASE)) /* (P) pairs with the lookup's scan */
+        if (bid_cas(place.slot, &expected, place.word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_place_find() */
             break;
         place = bid_place_find(array, key);
     }

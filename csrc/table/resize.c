@@ -87,11 +87,11 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
     }
     if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX)
         return BID_E_TOO_MANY;
-    *cause = need == BID_NEED_RESERVE       ? BID_RESIZE_RESERVE
-             : plan->log2_buckets > now     ? BID_RESIZE_GROW
-             : plan->log2_buckets < now     ? BID_RESIZE_SHRINK
-             : plan->reseeds                ? BID_RESIZE_RESEED
-                                            : BID_RESIZE_TOMBSTONES;
+    *cause = need == BID_NEED_RESERVE   ? BID_RESIZE_RESERVE
+             : plan->log2_buckets > now ? BID_RESIZE_GROW
+             : plan->log2_buckets < now ? BID_RESIZE_SHRINK
+             : plan->reseeds            ? BID_RESIZE_RESEED
+                                        : BID_RESIZE_TOMBSTONES;
     bid_plan_records(table, plan);
     return BID_OK;
 }

@@ -66,7 +66,7 @@ int bid_statistics(const struct bid_table *table, struct bid_stats *stats)
         return BID_E_OPTIONS_SIZE;
     *stats = (struct bid_stats){.size = sizeof *stats, .resizing = (uint32_t)bid_resizing(table)};
     struct bid_pin pin = bid_pin(table->pins);
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);     /* (H) */
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) */
     const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) */
     bid_iterate(table, bid_measure_key, &(struct bid_measure){table, stats});
     bid_count_slots(head, stats);

@@ -50,17 +50,17 @@ struct bid_array {
     uint32_t home_shift; /* 64 - log2(buckets): the mixing hash's top bits are the home bucket */
     uint32_t hash;       /* enum bid_hash */
     uint32_t hash_shift;
-    uint32_t path_buckets; /* min(buckets, BID_PATH_BUCKETS) */
-    uint32_t first_slots;  /* of the first bucket of a path, those that belong to the path */
+    uint32_t path_buckets;              /* min(buckets, BID_PATH_BUCKETS) */
+    uint32_t first_slots;               /* of the first bucket of a path, those that belong to the path */
     _Atomic(struct bid_array *) future; /* NULL, then set once */
 
     /* Constant likewise; read by updates only. */
     BID_LINE uint64_t record_capacity; /* in units */
-    uint64_t record_copies;  /* units set aside for the records that the resize copies into this array */
-    uint64_t record_charged; /* units paid for when the array was made */
-    uint64_t record_step;    /* units populated at once */
-    uint64_t chunks;         /* of the buckets, for helpers of a resize */
-    bid_word *done;          /* a bit for each chunk: frozen and copied */
+    uint64_t record_copies;            /* units set aside for the records that the resize copies into this array */
+    uint64_t record_charged;           /* units paid for when the array was made */
+    uint64_t record_step;              /* units populated at once */
+    uint64_t chunks;                   /* of the buckets, for helpers of a resize */
+    bid_word *done;                    /* a bit for each chunk: frozen and copied */
     void *mapping;
     uint64_t mapping_bytes;
     uint32_t reseeds; /* how many reseeds in a row made this array */
@@ -80,8 +80,8 @@ struct bid_table {
     BID_LINE _Atomic(struct bid_array *) head;
     struct bid_pins *pins;
 
-    BID_LINE bid_word count;  /* live entries */
-    bid_word extra_units;     /* record units of live entries beyond one each */
+    BID_LINE bid_word count; /* live entries */
+    bid_word extra_units;    /* record units of live entries beyond one each */
 
     BID_LINE bid_word births; /* numbers for bid_life */
     bid_word builder;         /* birth number of the array that somebody is building a future for: a hint */

@@ -124,7 +124,7 @@ static int bid_update_resizing(struct bid_table *table, struct bid_array *array,
 /* One attempt. The caller holds a pin. */
 static int bid_update_once(struct bid_table *table, struct bid_operation *op)
 {
-    struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);     /* (H) pairs with bid_resize_finish() */
+    struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
     struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_begin() */
     if (future)
         return bid_update_resizing(table, head, future, op);
@@ -229,8 +229,7 @@ int bid_remove_nmi(struct bid_table *table, uint64_t key)
 int bid_remove_generation(struct bid_table *table, uint64_t key, uint32_t generation)
 {
     return bid_remove_entry(
-        table,
-        (struct bid_operation){.key = key, .may_allocate = 1, .generation = generation, .match_generation = 1});
+        table, (struct bid_operation){.key = key, .may_allocate = 1, .generation = generation, .match_generation = 1});
 }
 
 int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, const uint8_t *ids, size_t id_size,

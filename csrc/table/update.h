@@ -10,9 +10,9 @@
 
 /* How an operation on one array ended, beside BID_OK and the errors of the public header. */
 enum bid_step {
-    BID_STEP_MOVED = 100,     /* the key's path is frozen: go on in the future array */
-    BID_STEP_FULL = 101,      /* no EMPTY slot on the path */
-    BID_STEP_NO_ROOM = 102,   /* every record of the array is taken, or as many entries as its future has room for */
+    BID_STEP_MOVED = 100,   /* the key's path is frozen: go on in the future array */
+    BID_STEP_FULL = 101,    /* no EMPTY slot on the path */
+    BID_STEP_NO_ROOM = 102, /* every record of the array is taken, or as many entries as its future has room for */
 };
 
 enum bid_kind { BID_INSERT, BID_REPLACE, BID_UPSERT, BID_REMOVE };
@@ -95,7 +95,8 @@ uint32_t bid_log2_for_room(uint64_t entries);
 
 /* ---- move.c: the resize itself */
 /* Seals the key's path in `array` and copies its live record to the future array. */
-int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key, int may_allocate);
+int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
+              int may_allocate);
 /* Does one chunk of the resize, and moves the head when all are done. */
 int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future);
 

@@ -22,8 +22,8 @@ enum storm_place { STORM_ELSEWHERE, STORM_IN_UPDATE, STORM_IN_LOOKUP };
 struct storm_config {
     const char *design; /* a name, see storm_design() */
     const uint64_t *keys;
-    const uint8_t *ids;      /* n rows of 64 bytes */
-    const uint8_t *lengths;  /* 0: known to have no build ID */
+    const uint8_t *ids;     /* n rows of 64 bytes */
+    const uint8_t *lengths; /* 0: known to have no build ID */
     uint64_t n;
     uint64_t seed;
     double seconds;
@@ -56,10 +56,10 @@ struct storm_worker {
 };
 
 struct storm_shared {
-    uint32_t state;    /* enum storm_state */
-    uint32_t error;    /* errno or a negative status, with STORM_FAILED */
-    char failed[64];   /* what failed, with STORM_FAILED */
-    uint32_t sources;  /* bits of enum storm_source that are in use */
+    uint32_t state;      /* enum storm_state */
+    uint32_t error;      /* errno or a negative status, with STORM_FAILED */
+    char failed[64];     /* what failed, with STORM_FAILED */
+    uint32_t sources;    /* bits of enum storm_source that are in use */
     uint32_t perf_errno; /* why perf is not among them */
     uint64_t resizes, entries, wrong_at_end, errors;
     int32_t first_error; /* a status of an update that should have succeeded */

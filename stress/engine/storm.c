@@ -22,10 +22,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STORM_ABSENT_KEYS 1024        /* that nobody ever inserts */
-#define STORM_EXTRA_KEYS 2            /* keys that begin absent, for each real one: they make the table grow */
-#define STORM_STEADY_KEYS 8           /* of so many real keys one is never changed */
-#define STORM_ERRNO 4711              /* what a handler finds in errno must still be there after its lookups */
+#define STORM_ABSENT_KEYS 1024 /* that nobody ever inserts */
+#define STORM_EXTRA_KEYS 2     /* keys that begin absent, for each real one: they make the table grow */
+#define STORM_STEADY_KEYS 8    /* of so many real keys one is never changed */
+#define STORM_ERRNO 4711       /* what a handler finds in errno must still be there after its lookups */
 #define STORM_ALT_STACK (256u << 10)
 #define STORM_PERIOD_US 50
 #define STORM_PERIOD_MAX_US 20000
@@ -37,9 +37,9 @@ struct storm_thread {
     unsigned number;
     pthread_t pthread;
     struct source_set sources;
-    _Atomic(uint64_t) *seen;       /* for each key, the newest version that this thread has been answered */
-    _Atomic(uint64_t) current;     /* the key that it is updating, for its handlers */
-    atomic_int level;              /* 0: the thread itself; else how many handlers are nested */
+    _Atomic(uint64_t) *seen;        /* for each key, the newest version that this thread has been answered */
+    _Atomic(uint64_t) current;      /* the key that it is updating, for its handlers */
+    atomic_int level;               /* 0: the thread itself; else how many handlers are nested */
     atomic_int place[STORM_LEVELS]; /* enum storm_place of each level */
     uint64_t random[STORM_LEVELS];
     int growing; /* a churner inserts more than it removes, or the other way round */
@@ -69,8 +69,8 @@ static void complain(struct storm_thread *thread, const struct storm_complaint *
 static void remember(_Atomic(uint64_t) *seen, uint64_t version)
 {
     uint64_t old = atomic_load_explicit(seen, memory_order_relaxed);
-    while (old < version && !atomic_compare_exchange_weak_explicit(seen, &old, version, memory_order_relaxed,
-                                                                   memory_order_relaxed))
+    while (old < version &&
+           !atomic_compare_exchange_weak_explicit(seen, &old, version, memory_order_relaxed, memory_order_relaxed))
         ;
 }
 
@@ -220,7 +220,7 @@ static void advance(struct storm_thread *thread, uint64_t number)
         atomic_store_explicit(&thread->place[0], STORM_IN_UPDATE, memory_order_relaxed);
         status = update_once(thread, key, was, becomes, &id);
         atomic_store_explicit(&thread->place[0], STORM_ELSEWHERE, memory_order_relaxed);
-        if (status != BID_E_RETIRED || atomic_load(&thread->storm->stop))
+        if (status != BID_E_RETIRED)
             break;
         thread->shared->refused++;
         sched_yield();
@@ -287,8 +287,8 @@ static void *run_thread(void *argument)
     pin_to_processor(thread->number);
     sigaltstack(&stack, NULL);
     thread->shared->tid = (int32_t)syscall(SYS_gettid);
-    uint32_t armed = source_arm(&thread->sources, storm->config.sources, STORM_PERIOD_US, thread,
-                                &storm->shared->perf_errno);
+    uint32_t armed =
+        source_arm(&thread->sources, storm->config.sources, STORM_PERIOD_US, thread, &storm->shared->perf_errno);
     __atomic_fetch_or(&storm->shared->sources, armed, __ATOMIC_RELAXED);
     while (!atomic_load_explicit(&storm->stop, memory_order_relaxed)) {
         if (thread->shared->churner)

@@ -49,8 +49,8 @@ static uint64_t mix(uint64_t key, uint64_t seed)
 static void known_seed(unsigned log2)
 {
     const uint64_t buckets = 1ull << log2, seed = 12345, wanted = BID_PATH_SLOTS + 40;
-    struct bid_table *table = make_table((struct bid_options){
-        .flags = BID_FIXED_SEED, .seed = seed, .expected_entries = buckets * 5, .id_size = 20});
+    struct bid_table *table = make_table(
+        (struct bid_options){.flags = BID_FIXED_SEED, .seed = seed, .expected_entries = buckets * 5, .id_size = 20});
     uint64_t keys[BID_PATH_SLOTS + 40], n = 0;
     CHECK(statistics(table).slots == buckets * 8);
     for (uint64_t key = 1; n < wanted; key++) {
