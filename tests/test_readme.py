@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The README's examples, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def example(language: str) -> str:
+    """The README's one example in a language."""
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
+def test_python_example() -> None:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example("python")], capture_output=True, text=True, check=True
+    )
+    assert "2\n0 absent;" in result.stdout
+
+
+def test_c_example(tmp_path: Path) -> None:
+    source = tmp_path / "example.c"
+    source.write_text(example("c"))
+    command = [os.environ.get("CC", "cc"), "-Wall", "-Icsrc/include", str(source)]
+    command += map(str, sorted((ROOT / "csrc" / "table").glob("*.c")))
+    subprocess.run([*command, "-pthread", "-o", str(tmp_path / "example")], cwd=ROOT, check=True)
+    result = subprocess.run([str(tmp_path / "example")], capture_output=True, text=True, check=True)
+    assert result.stdout == "20 bytes: 0123456789abcdefghij\n"
+
+
+def test_every_named_file_exists() -> None:
+    for document in (ROOT / "README.md", ROOT / "csrc" / "README.md"):
+        for name in re.findall(r"`((?:tests|csrc|docs|stress|bench)/[\w./]+\.\w+)`", document.read_text()):
+            assert (ROOT / name).exists(), f"{document.name} names {name}"
