@@ -115,7 +115,7 @@ enum bid_flags {
 
 struct bid_options {
     uint64_t size;             /* sizeof(struct bid_options) */
-    uint64_t expected_entries; /* room for that many without growing; 0: start at the smallest */
+    uint64_t expected_entries; /* room for that many without growing; 0: a page of slots, 320 entries */
     uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 1 MiB */

@@ -27,7 +27,8 @@ static int bid_table_fill(struct bid_table *table)
     struct bid_options *options = &table->options;
     struct bid_array *head;
     struct bid_array_plan plan = {
-        .log2_buckets = bid_log2_for_room(options->expected_entries),
+        .log2_buckets =
+            options->expected_entries ? bid_log2_for_room(options->expected_entries) : BID_LOG2_BUCKETS_START,
         .seed = options->flags & BID_FIXED_SEED ? options->seed : bid_platform_random(),
     };
     if (!options->id_size)

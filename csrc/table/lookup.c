@@ -78,11 +78,13 @@ void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 
 /* ---------------------------------------------------------------------------------------------- lookups -- */
 
-/* While a resize is under way: the future array first. A path each. */
+/* While a resize is under way: the future array first. A path each; the second's first bucket is fetched meanwhile. */
 static __attribute__((noinline)) struct bid_probe bid_find_resizing(const struct bid_array *head,
                                                                     const struct bid_array *future, uint64_t key,
                                                                     struct bid_probe_cost *cost)
 {
+    struct bid_path path = bid_path(head, key);
+    bid_platform_prefetch(bid_bucket(head, &path));
     struct bid_probe found = bid_probe_path(future, key, cost);
     return found.record ? found : bid_probe_path(head, key, cost);
 }

@@ -21,33 +21,66 @@ static void bid_copy_record(struct bid_record *to, const struct bid_record *from
         to[i] = from[i];
 }
 
-/* Gives F a slot for a sealed live word of A, unless the key has one. */
-static int bid_copy(struct bid_table *table, const struct bid_array *array, struct bid_array *future, uint64_t word,
-                    int may_allocate)
+/* Keeps of the n words those whose key has no slot in F yet, with the slots to claim and the units of record they need.
+ * Returns how many are left, or BID_E_CROWDED. */
+static int bid_copy_survey(const struct bid_array *array, const struct bid_array *future, uint64_t *words, int n,
+                           struct bid_place *places, unsigned *units)
 {
-    const struct bid_record *record = &array->records[bid_word_index(word)];
-    unsigned length = bid_word_length(word), units = bid_record_units(length);
-    uint64_t index = 0;
-    for (int taken = 0;; taken = 1) {
-        struct bid_place place = bid_place_find(future, record->key);
+    int left = 0;
+    *units = 0;
+    for (int i = 0; i < n; i++) {
+        struct bid_place place = bid_place_find(future, array->records[bid_word_index(words[i])].key);
         if (place.own || place.word & BID_FROZEN) /* F freezes only when A is done: then the copy is made already */
-            return BID_OK;
+            continue;
         if (!bid_word_is_empty(place.word))
             return BID_E_CROWDED;
-        if (!taken) {
-            int status = bid_record_take(table, future, units, 1, may_allocate, &index);
-            if (status != BID_OK) /* no matter, if another thread has made the copy meanwhile */
-                return bid_place_find(future, record->key).own ? BID_OK
-                       : status == BID_STEP_NO_ROOM            ? BID_E_CROWDED
-                                                               : status;
-            bid_copy_record(&future->records[index], record, units);
-        }
-        uint64_t expected = place.word;
-        if (bid_cas(place.slot, &expected, bid_word_live(place.pattern, index, length), BID_P_RELEASE)) { /* (P) */
-            bid_add(&future->claimed, 1, BID_RELAXED);
-            return BID_OK;
-        }
+        *units += bid_record_units(bid_word_length(words[i]));
+        words[left] = words[i];
+        places[left++] = place;
     }
+    return left;
+}
+
+/* Claims a slot for a copied record; returns whether it did, or found that the key has one. */
+static int bid_copy_publish(struct bid_array *future, struct bid_place place, uint64_t index, unsigned length)
+{
+    uint64_t key = future->records[index].key;
+    for (;;) {
+        uint64_t expected = place.word;
+        if (bid_cas(place.slot, &expected, bid_word_live(place.pattern, index, length), BID_P_RELEASE)) /* (P) */
+            return 1;
+        place = bid_place_find(future, key);
+        if (place.own || place.word & BID_FROZEN)
+            return 0;
+        if (!bid_word_is_empty(place.word))
+            return BID_E_CROWDED;
+    }
+}
+
+/* Gives F a slot for each of n sealed live words of A, unless its key has one. The records are taken all at once. */
+static int bid_copy(struct bid_table *table, const struct bid_array *array, struct bid_array *future, uint64_t *words,
+                    int n, int may_allocate)
+{
+    struct bid_place places[BID_CHUNK_SLOTS];
+    unsigned units, claimed = 0;
+    uint64_t index;
+    n = bid_copy_survey(array, future, words, n, places, &units);
+    if (n <= 0)
+        return n;
+    int status = bid_record_take(table, future, units, 1, may_allocate, &index);
+    if (status != BID_OK) { /* no matter, if other threads have made the copies meanwhile */
+        n = bid_copy_survey(array, future, words, n, places, &units);
+        return n <= 0 ? n : status == BID_STEP_NO_ROOM ? BID_E_CROWDED : status;
+    }
+    for (int i = 0; i < n && status >= 0; i++) {
+        unsigned length = bid_word_length(words[i]), length_units = bid_record_units(length);
+        bid_copy_record(&future->records[index], &array->records[bid_word_index(words[i])], length_units);
+        status = bid_copy_publish(future, places[i], index, length);
+        claimed += status > 0;
+        index += length_units;
+    }
+    bid_add(&future->claimed, claimed, BID_RELAXED);
+    return status < 0 ? status : BID_OK;
 }
 
 /* Freezes one word; what it then is for good. The caller has seen a future, which the FROZEN bit publishes (P). */
@@ -77,7 +110,7 @@ int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array
     }
     if (!place.own || !bid_word_is_live(place.word))
         return BID_OK;
-    return bid_copy(table, array, future, place.word, may_allocate);
+    return bid_copy(table, array, future, &place.word, 1, may_allocate);
 }
 
 /* ------------------------------------------------------------------------------------------------- help -- */
@@ -117,16 +150,16 @@ static uint64_t bid_chunk_choose(struct bid_array *array)
 
 static int bid_move_chunk(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t chunk)
 {
-    uint64_t first = chunk * BID_CHUNK_SLOTS;
-    for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < bid_array_slots(array); slot++) {
+    uint64_t live[BID_CHUNK_SLOTS], first = chunk * BID_CHUNK_SLOTS, slots = bid_array_slots(array);
+    int n = 0;
+    for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < slots; slot++) {
         uint64_t word = bid_freeze(&array->slots[slot]);
         if (!bid_word_is_live(word))
             continue;
-        int status = bid_copy(table, array, future, word, 1);
-        if (status != BID_OK)
-            return status;
+        bid_platform_prefetch(&array->records[bid_word_index(word)]);
+        live[n++] = word;
     }
-    return BID_OK;
+    return bid_copy(table, array, future, live, n, 1);
 }
 
 static void bid_resize_finish(struct bid_table *table, struct bid_array *array, struct bid_array *future)

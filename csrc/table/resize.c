@@ -162,8 +162,8 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
     int crowded = claimed * 8 > slots * 5;
-    int idle = bid_array_log2(array) > bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED)) &&
-               bid_count(table) * 16 <= slots;
+    int idle = bid_array_log2(array) > BID_LOG2_BUCKETS_START && bid_count(table) * 16 <= slots &&
+               bid_array_log2(array) > bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
     if (!crowded && !idle)
         return;
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);

@@ -106,6 +106,8 @@ static int bid_update_array(struct bid_table *table, struct bid_array *array, st
 static int bid_update_resizing(struct bid_table *table, struct bid_array *array, struct bid_array *future,
                                struct bid_operation *op)
 {
+    struct bid_path path = bid_path(future, op->key);
+    bid_platform_prefetch(bid_bucket(future, &path)); /* needed after what comes first */
     int status = bid_carry(table, array, future, op->key, op->may_allocate);
     if (status == BID_OK && op->may_allocate)
         status = bid_help(table, array, future);
