@@ -196,6 +196,20 @@ def test_grows_and_shrinks() -> None:
     assert after.bytes_retired == after.retired_arrays == 0
 
 
+@pytest.mark.parametrize("options", [*HASHES, {"hash": "middle-bits", "shift": 63}], ids=str)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_evicts_in_the_order_of_iteration(options: dict[str, Any], backwards: bool) -> None:
+    """That is the order of the home buckets, so what stays is crowded together, and has to move to a smaller array."""
+    entries = make_entries(20000)
+    for seed in range(3):
+        table = Table(seed=seed, **options)
+        table.update(entries)
+        for number, key in enumerate(list(table)[:: -1 if backwards else 1]):
+            assert table.evict(key)
+            assert len(table) == 19999 - number
+        assert table.stats().resize_begun.shrink >= 2
+
+
 @pytest.mark.parametrize("options", [*HASHES, {"hash": "middle-bits", "shift": 30}], ids=str)
 @pytest.mark.parametrize("n", [0, 1, 7, 1000])
 def test_statistics_add_up(options: dict[str, Any], n: int) -> None:

@@ -72,8 +72,11 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
                     struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
     uint32_t now = bid_array_log2(array), floor = bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
+    uint32_t least = now < BID_LOG2_BUCKETS_START ? now : BID_LOG2_BUCKETS_START; /* a page is too little to gain */
     uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
     *plan = (struct bid_array_plan){.log2_buckets = bid_log2_for(live), .seed = array->seed};
+    if (plan->log2_buckets < least && need != BID_NEED_SHRINK)
+        plan->log2_buckets = least;
     if (plan->log2_buckets < floor)
         plan->log2_buckets = floor;
     if (need == BID_NEED_SHRINK && plan->log2_buckets > now && live * 2 <= bid_array_slots(array))
@@ -169,7 +172,7 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
     if (builder == birth || !bid_cas(&table->builder, &builder, birth, BID_RELAXED))
         return;
-    if (bid_resize_begin(table, array, crowded ? BID_NEED_ROOM : BID_NEED_SHRINK) != BID_OK)
+    if (bid_resize_begin(table, array, BID_NEED_ROOM) != BID_OK)
         bid_store(&table->builder, 0, BID_RELAXED);
 }
 

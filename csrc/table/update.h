@@ -75,14 +75,14 @@ uint64_t bid_array_slots(const struct bid_array *array);
 
 /* ---- resize.c: only where allocation is allowed */
 #define BID_ENTRIES_MAX (1ull << 32)
-#define BID_LOG2_BUCKETS_MIN 1 /* home_shift is below 64 */
+#define BID_LOG2_BUCKETS_MIN 1   /* home_shift is below 64 */
 #define BID_LOG2_BUCKETS_START 6 /* a page of slots, and no array shrinks below by itself */
 #define BID_LOG2_BUCKETS_MAX 30
 void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan);
 enum bid_need {
     BID_NEED_PATH,    /* a key's path is full */
-    BID_NEED_ROOM,    /* too few EMPTY slots or records are left */
-    BID_NEED_SHRINK,  /* few live entries */
+    BID_NEED_ROOM,    /* too few EMPTY slots or records are left, or too many */
+    BID_NEED_SHRINK,  /* bid_shrink() */
     BID_NEED_RESERVE, /* bid_reserve() */
 };
 /* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. */

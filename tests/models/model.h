@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What every model shares: the real sources of the table at a small size, one table, and threads.
+ *
+ * A model is a C file whose main() sets a table up, runs a few threads and asserts what they may have seen. The model
+ * checker (GenMC, RC11) runs it in every way that the C11 memory model allows. It also reports data races on records
+ * and descriptors, and accesses to memory that was freed or never written. So only what an answer may be is asserted.
+ */
 #ifndef BID_MODEL_H
 #define BID_MODEL_H
 
@@ -7,9 +14,11 @@
 
 #include "pybuildid.h"
 
+/* The model checker knows no memcpy() of a length that it cannot see, and no access that overlaps another of a
+ * different size; records are written byte by byte, so they are read like that. The IDs of the models are one byte. */
 #undef BID_ID_NARROW
 #define BID_ID_NARROW 1
-static void model_copy(uint8_t *to, const uint8_t *from, unsigned bytes)
+static inline void model_copy(uint8_t *to, const uint8_t *from, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++)
         to[i] = from[i];
@@ -17,11 +26,19 @@ static void model_copy(uint8_t *to, const uint8_t *from, unsigned bytes)
 #define __builtin_memcpy(to, from, bytes) model_copy((to), (from), (bytes))
 
 #define BID_PLATFORM_MODEL
+#ifndef MODEL_FENCED_PINS
+#define MODEL_FENCED_PINS 0 /* a fence would order more than the table asks for */
+#endif
+#ifndef BID_BUCKET_SLOTS
 #define BID_BUCKET_SLOTS 2
+#endif
+#define BID_CHUNK_BUCKETS 1
 #define BID_ARRAYS 4
+#ifndef BID_PIN_SLOTS
 #define BID_PIN_SLOTS 4
 #define BID_PIN_WINDOW 4
 #define BID_PIN_TEMPORARY 1
+#endif
 
 #include "array.c"
 #include "create.c"
@@ -34,4 +51,97 @@ static void model_copy(uint8_t *to, const uint8_t *from, unsigned bytes)
 #include "update.c"
 
 #include "platform_model.h"
+
+static struct bid_table table;
+
+/* ---------------------------------------------------------------------------------------------- threads -- */
+
+#define MODEL_THREADS 3 /* at most, beside main() */
+
+/* Thread numbers whose pin slots differ, so that claiming them does not multiply the executions. */
+static const uintptr_t model_numbers[1 + MODEL_THREADS] = {1, 2, 3, 5};
+
+struct model_threads {
+    pthread_t thread[MODEL_THREADS];
+    int running;
+};
+
+/* A thread's main function begins with this; `n` is 1 to MODEL_THREADS. */
+static inline void model_enter(int n)
+{
+    model_thread = model_numbers[n];
+}
+
+static inline void model_start(struct model_threads *threads, void *(*run)(void *))
+{
+    pthread_create(&threads->thread[threads->running++], NULL, run, NULL);
+}
+
+static inline void model_join(struct model_threads *threads)
+{
+    while (threads->running)
+        pthread_join(threads->thread[--threads->running], NULL);
+}
+
+/* ------------------------------------------------------------------------------------------- operations -- */
+
+/* An empty table of two buckets of two slots, with room for two entries before it is resized by itself. */
+static inline void model_setup(void)
+{
+    model_enter(0);
+    table.options.expected_entries = 2;
+    table.options.flags = BID_FIXED_SEED | BID_FENCED_PINS;
+    table.options.seed = 1;
+    table.options.id_size = 1;
+    bid_store(&table.ticks, 1, BID_RELAXED); /* no reclaiming but where a model asks for it */
+    int status = bid_table_fill(&table);
+    assert(status == BID_OK);
+}
+
+/* Values are the one byte of an ID, and the generation as well: a torn answer is noticed. */
+static inline int model_insert(uint64_t key, uint8_t value)
+{
+    return bid_insert(&table, key, value, &value, 1);
+}
+
+static inline int model_replace(uint64_t key, uint8_t value)
+{
+    return bid_replace(&table, key, value, &value, 1);
+}
+
+#define MODEL_ABSENT 0 /* is no value */
+
+static inline int model_lookup(uint64_t key)
+{
+    struct bid_build_id id;
+    int status = bid_lookup(&table, key, &id);
+    if (status == BID_ABSENT)
+        return MODEL_ABSENT;
+    assert(status == BID_OK && id.length == 1 && id.generation == id.bytes[0]);
+    return id.bytes[0];
+}
+
+static inline struct bid_array *model_head(void)
+{
+    return bid_load(&table.head, BID_H_ACQUIRE);
+}
+
+/* Gives the head a future of four buckets, as an update that found too little room does. */
+static inline void model_resize_begin(void)
+{
+    struct bid_pin pin = bid_pin(table.pins);
+    int status = bid_resize_begin(&table, model_head(), BID_NEED_RESERVE);
+    assert(status == BID_OK);
+    bid_unpin(table.pins, pin);
+}
+
+/* Finishes the resize that is under way, or one that another thread has begun meanwhile. */
+static inline void model_resize_complete(void)
+{
+    struct bid_pin pin = bid_pin(table.pins);
+    int status = bid_resize_complete(&table, model_head());
+    assert(status == BID_OK);
+    bid_unpin(table.pins, pin);
+}
+
 #endif

@@ -32,16 +32,13 @@ void bid_platform_prefetch(const void *address)
     (void)address;
 }
 
-/* The table itself is static, and so zeroed. Every other mapping is an array's, whose maker populates first the slots,
- * then the bitmap: these are zeroed then. Records are not, for none may be read that nobody has written. */
-static struct bid_table model_table;
+/* Every mapping is an array's, whose maker populates first the slots, then the bitmap: these are zeroed then. Records are
+ * not, for none may be read that nobody has written. */
 static _Thread_local int model_zeroed_sections;
 
 void *bid_platform_map(size_t bytes, int huge)
 {
     (void)huge;
-    if (bytes == sizeof model_table)
-        return &model_table;
     model_zeroed_sections = 2;
     return malloc(bytes);
 }
@@ -49,7 +46,7 @@ void *bid_platform_map(size_t bytes, int huge)
 int bid_platform_populate(void *address, size_t bytes, int lock)
 {
     (void)lock;
-    if (address == &model_table || !model_zeroed_sections)
+    if (!model_zeroed_sections)
         return BID_OK;
     model_zeroed_sections--;
     bid_word *words = address;
@@ -61,8 +58,7 @@ int bid_platform_populate(void *address, size_t bytes, int lock)
 void bid_platform_unmap(void *address, size_t bytes)
 {
     (void)bytes;
-    if (address != &model_table)
-        free(address);
+    free(address);
 }
 
 size_t bid_platform_page(void)
@@ -71,7 +67,7 @@ size_t bid_platform_page(void)
 }
 
 static struct bid_pin_area model_pin_area;
-static struct bid_pins model_pins = {.area = &model_pin_area, .fenced = 1, .epoch = 1};
+static struct bid_pins model_pins = {.area = &model_pin_area, .fenced = MODEL_FENCED_PINS, .epoch = 1};
 
 struct bid_pins *bid_platform_pins(int fenced)
 {

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The wheel and the sdist, as `python -m build` makes them from the sources here."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import pybuildid
+
+ROOT = Path(__file__).parents[1]
+SOURCES = (
+    "pyproject.toml",
+    "setup.py",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+    "LICENSES",
+    "csrc",
+    "pybuildid",
+    "stress",
+)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory with an sdist of a copy of the sources, and the wheel that is built from that sdist."""
+    copy = tmp_path_factory.mktemp("sources")
+    built = shutil.ignore_patterns("*.so", "*.o", "_core.c", "_engine.c", "__pycache__")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=built)
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CFLAGS": "-O0"})
+    assert result.returncode == 0, result.stdout + result.stderr
+    return copy / "dist"
+
+
+@pytest.fixture
+def wheel(dist: Path) -> Path:
+    (wheel,) = dist.glob("*.whl")
+    return wheel
+
+
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def test_one_wheel_fits_every_python(wheel: Path) -> None:
+    assert re.fullmatch(r"pybuildid-[\d.]+-cp39-abi3-linux_\w+\.whl", wheel.name)
+
+
+def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    top = {name.split("/")[0] for name in names}
+    version = metadata(wheel)["Version"]
+    assert top == {"pybuildid", f"pybuildid-{version}.dist-info"}
+    modules = {f"pybuildid/{path.name}" for path in (ROOT / "pybuildid").glob("*.py")}
+    others = {"pybuildid/py.typed", "pybuildid/_core.pyi", "pybuildid/_core.abi3.so"}
+    assert {name for name in names if name.startswith("pybuildid/")} == modules | others
+    assert any(name.endswith("/LICENSE") for name in names)
+    assert any(name.endswith("/GPL-2.0-only.txt") for name in names)
+    assert any(name.endswith("/BSD-2-Clause.txt") for name in names)
+
+
+def test_metadata(wheel: Path) -> None:
+    message = metadata(wheel)
+    assert message["License-Expression"] == "BSD-2-Clause OR GPL-2.0-only"
+    assert message["Requires-Python"] == ">=3.9"
+    required = [text for text in message.get_all("Requires-Dist", []) if "extra ==" not in text]
+    assert len(required) == 1
+    assert required[0].startswith("cffi>=")
+    for text in message.get_all("Requires-Dist", []):
+        assert ">=" in text, f"{text} has no lower bound"
+    assert {"cli", "test", "dev"} <= set(message.get_all("Provides-Extra", []))
+
+
+def test_the_wheel_works(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    program = "import pybuildid; t = pybuildid.Table(); t[1] = b'x'; print(dict(t), pybuildid.__file__)"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == f"{{1: b'x'}} {tmp_path}/pybuildid/__init__.py\n"
+
+
+def test_the_extension_exports_its_init_function_alone(wheel: Path, tmp_path: Path) -> None:
+    if not shutil.which("nm"):
+        pytest.skip("nm is missing: apt-get install binutils")
+    with zipfile.ZipFile(wheel) as archive:
+        extension = archive.extract("pybuildid/_core.abi3.so", tmp_path)
+    symbols = subprocess.run(["nm", "-D", "--defined-only", extension], capture_output=True, text=True, check=True)
+    names = {line.split()[-1] for line in symbols.stdout.splitlines()}
+    assert names == {"PyInit__core"}
+
+
+def test_the_sdist_has_all_sources(dist: Path) -> None:
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("table", "inode", "note", "handle", "include"):
+        sources = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc" / folder).glob("*.[ch]")}
+        assert sources
+        assert sources <= names
+    assert {"LICENSE", "LICENSES/GPL-2.0-only.txt", "LICENSES/BSD-2-Clause.txt", "README.md", "setup.py"} <= names
+
+
+def test_init_only_re_exports() -> None:
+    body = ast.parse((ROOT / "pybuildid/__init__.py").read_text()).body
+    assert isinstance(body[0], ast.Expr)
+    assert all(isinstance(statement, (ast.ImportFrom, ast.Assign)) for statement in body[1:])
+    assert sorted(pybuildid.__all__) == sorted(set(pybuildid.__all__))
+    assert all(getattr(pybuildid, name).__doc__ for name in pybuildid.__all__)
+
+
+def test_every_source_names_its_licence() -> None:
+    files = [
+        path for folder in ("csrc", "pybuildid", "stress", "tests", "bench") for path in (ROOT / folder).rglob("*")
+    ]
+    sources = [path for path in files if path.suffix in (".c", ".h", ".py", ".pyi")]
+    assert len(sources) > 50
+    made = {ROOT / "pybuildid/_core.c", ROOT / "stress/_engine.c"}
+    for path in {*sources, ROOT / "setup.py", ROOT / "Makefile"} - made:
+        assert "SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only" in path.read_text()[:300], path
+
+
+def test_pinned_versions_meet_the_lower_bounds(wheel: Path) -> None:
+    """constraints.txt names every package that pyproject.toml asks for, in a version that it allows."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.lower().split("==") for line in lines if line and not line.startswith("#"))
+    for text in metadata(wheel).get_all("Requires-Dist", []):
+        match = re.match(r"([\w-]+)>=([\d.]+)", text)
+        assert match, text
+        pinned = [int(part) for part in pins[match[1].lower()].split(".")]
+        assert pinned >= [int(part) for part in match[2].split(".")], text
