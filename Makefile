@@ -28,8 +28,8 @@ pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml set
 	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,test,dev]'
 	@touch $@
 
-$(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) $(wildcard stress/build_engine.py)
-	[ ! -f stress/build_engine.py ] || $(BIN)/python -m stress.build_engine
+$(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) stress/build_engine.py
+	$(BIN)/python -m stress.build_engine
 	@touch $@
 
 run: setup
@@ -40,8 +40,9 @@ test: setup
 
 URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb)
 
-bench: build/bench
+bench: setup build/bench
 	build/bench
+	$(BIN)/python bench/lookup_many.py
 
 build/bench: $(C_FILES) $(BENCH_C)
 	@mkdir -p build

@@ -18,9 +18,9 @@
  *
  * Times are nanoseconds an operation, over batches of at least config.batch_ns. A wrong answer ends the program.
  *
- * The machine may be shared. Lookups and loads are timed by CLOCK_MONOTONIC, a chunk at a time, and chunks that took four
- * times the median or more are left out as interruptions: a share that is reported. Inserts and removes, whose slow chunks
- * are their own (growing), are timed as a whole by the thread's processor time: none of the contenders waits in one.
+ * The machine may be shared. Lookups and loads are timed by CLOCK_MONOTONIC, a chunk at a time, and chunks that took
+ * four times the median or more are left out as interruptions: a share that is reported. Inserts and removes, whose
+ * slow chunks are their own (growing), are timed as a whole by the thread's processor time: no contender waits in one.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -50,8 +50,8 @@ struct bench_draws {
     uint64_t sums[BENCH_DRAWS / BENCH_CHUNK]; /* of the first eight ID bytes of each chunk */
 };
 
-/* n inodes that are in the table and n that are not, mixed in the same slabs. The ID of an inode begins with the address
- * of the next inode on a random cycle through all n, so that a chain of lookups can follow it. */
+/* n inodes that are in the table and n that are not, mixed in the same slabs. The ID of an inode begins with the
+ * address of the next inode on a random cycle through all n, so that a chain of lookups can follow it. */
 struct bench_keys {
     size_t n;
     uint64_t *present; /* in the order of insertion */
@@ -153,8 +153,8 @@ void bench_company(const struct bench_config *config, const struct bench_keys *k
 void bench_memory(const struct bench_config *config, size_t size);
 int bench_serve(const struct bench_config *config, const char *path, size_t entries);
 
-/* Runs `chunk`, which does BENCH_CHUNK operations, untimed for a while, then for at least batch_ns and as long as go_on (may
- * be NULL) says; ns an operation. */
+/* Runs `chunk`, which does BENCH_CHUNK operations, untimed for a while, then for at least batch_ns and as long as go_on
+ * (may be NULL) says; ns an operation. */
 double bench_time_chunks(void (*chunk)(void *argument), void *argument, uint64_t batch_ns, int (*go_on)(void *argument),
                          void *go_on_argument);
 double bench_left_out(void); /* the share of chunks that were left out, in all */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Times what is done in chunks of BENCH_CHUNK operations, one look at the clock between two. The other contenders have
- * emptied the caches, so the first chunks are not timed. A chunk that took four times the median or more was interrupted:
- * by another process, or by another virtual machine. The mean of the others is the sample.
+ * emptied the caches, so the first chunks are not timed. A chunk that took four times the median or more was
+ * interrupted, by another process or by another virtual machine. The mean of the others is the sample.
  */
 #include "bench.h"
 
 #include <stdlib.h>
 
 #define WARM_CHUNKS 256
+#define CHUNKS_MIN 50 /* for a median that is not an interruption */
 #define CHUNKS_MAX (1u << 18)
 #define INTERRUPTED 4 /* times the median */
 
@@ -52,7 +53,7 @@ double bench_time_chunks(void (*chunk)(void *argument), void *argument, uint64_t
         chunk(argument);
     size_t count = 0;
     uint64_t begin = bench_now(), last = begin, now = begin;
-    while (count < CHUNKS_MAX && (now - begin < batch_ns || (go_on && go_on(go_on_argument)))) {
+    while (count < CHUNKS_MAX && (count < CHUNKS_MIN || now - begin < batch_ns || (go_on && go_on(go_on_argument)))) {
         chunk(argument);
         now = bench_now();
         times[count++] = now - last < UINT32_MAX ? (uint32_t)(now - last) : UINT32_MAX;

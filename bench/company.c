@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Hits while a partner on the other processor churns (inserts and removes other keys) or resizes (reserves four times the
- * room, and shrinks). Each is judged by a quiet hit on the same table just before.
+ * Hits while a partner on the other processor churns (inserts and removes other keys) or resizes (reserves four times
+ * the room, and shrinks). Each is judged by a quiet hit on the same table just before.
  */
 #include "bench.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Loads from memory, beside which a lookup is judged: over as many bytes as the table has, a cache line each. Dependent:
- * each line holds the address of the next one of a random cycle through all. Independent: the addresses come from an
- * array that is walked in order, as the keys of the lookups do.
+ * Loads from memory, beside which a lookup is judged: over as many bytes as the table has, a cache line each.
+ * Dependent: each line holds the address of the next one of a random cycle through all. Independent: the addresses come
+ * from an array that is walked in order, as the keys of the lookups do.
  */
 #include "bench.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * One thread alone: hit, dependent hit, miss, insert, remove. In each round the contenders take turns at each figure, the
- * first one first in every other round, so that what drifts hits all alike.
+ * One thread alone: hit, dependent hit, miss, insert, remove. In each round the contenders take turns at each figure,
+ * the first one first in every other round, so that what drifts hits all alike.
  */
 #include "bench.h"
 

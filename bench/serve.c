@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The C side of lookup_many.py: fills a table from a file of keys, then, for each line on standard input, looks all of
- * them up once in another order, and prints a line: ns a key by bid_lookup_many() into arrays for all answers, ns a key by
- * a loop over bid_lookup(), keys found.
+ * them up once in another order, and prints a line: ns a key by bid_lookup_many() into arrays for all answers, ns a key
+ * by a loop over bid_lookup(), keys found.
  *
  * The file: `entries` keys to insert, then the keys to look up, 64-bit words in native order.
  */

@@ -13,7 +13,17 @@ from pybuildid._core import ffi
 from pybuildid.errors import ArgumentRangeError, ArgumentTypeError, BufferSizeError
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from typing import Protocol, Union
+
+    import typing_extensions
+
+    class NumPyArray(Protocol):
+        """Its types say that it is a buffer from Python 3.12 on only."""
+
+        @property
+        def __array_interface__(self) -> Any: ...
+
+    Buffer = Union[typing_extensions.Buffer, NumPyArray]
 
 NATIVE = "<" if sys.byteorder == "little" else ">"
 UINT64_FORMATS = ("Q", "@Q", "=Q", NATIVE + "Q", "L", "@L")  # L is NumPy's name for it; its item size tells
@@ -67,7 +77,7 @@ def byte_buffer(value: Buffer, name: str, size: int, *, writable: bool = False) 
             yield pointer
 
 
-def _view(value: Buffer, name: str) -> memoryview:
+def _view(value: Any, name: str) -> memoryview:
     try:
         return memoryview(value)
     except TypeError:

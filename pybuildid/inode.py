@@ -13,8 +13,9 @@ from pybuildid.table import Table, answer
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from typing_extensions import Buffer, Self, Unpack
+    from typing_extensions import Self, Unpack
 
+    from pybuildid._arguments import Buffer
     from pybuildid.table import TableOptions
 
 

@@ -16,7 +16,9 @@ from pybuildid.errors import ArgumentTypeError, OptionHashError, OptionIdSizeErr
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from typing_extensions import Buffer, Literal, Self
+    from typing_extensions import Literal, Self
+
+    from pybuildid._arguments import Buffer
 
     Hash = Literal["mix", "middle-bits", "xor-fold"]
 

@@ -122,9 +122,9 @@ def test_refused_keys(number: int) -> None:
     for key in (-1, 2**64, 10**30):
         with pytest.raises(errors.ArgumentRangeError, match=re.escape(f"0 to 2**64 - 1, not {key}")):
             BY_KEY[number](table, key)
-    for key in ("1", 1.0, None, b"1", [1]):
-        with pytest.raises(errors.ArgumentTypeError, match=f"must be an integer, not {type(key).__name__}"):
-            BY_KEY[number](table, key)
+    for wrong in ("1", 1.0, None, b"1", [1]):
+        with pytest.raises(errors.ArgumentTypeError, match=f"must be an integer, not {type(wrong).__name__}"):
+            BY_KEY[number](table, wrong)
     assert len(table) == 0
 
 
@@ -146,10 +146,10 @@ def test_refused_generations() -> None:
 
 
 BY_ID: list[Callable[[Table, Any], object]] = [
-    lambda table, id: table.__setitem__(1, id),
-    lambda table, id: table.insert(1, id),
-    lambda table, id: table.replace(1, id),
-    lambda table, id: table.setdefault(1, id),
+    lambda table, value: table.__setitem__(1, value),
+    lambda table, value: table.insert(1, value),
+    lambda table, value: table.replace(1, value),
+    lambda table, value: table.setdefault(1, value),
 ]
 
 
@@ -159,9 +159,9 @@ def test_refused_ids(number: int) -> None:
     for id in (bytes(21), bytes(1000), memoryview(bytes(21))):
         with pytest.raises(errors.IdLengthError, match="longer than the table's id_size"):
             BY_ID[number](table, id)
-    for id in ("abc", None, 20, [1, 2]):
-        with pytest.raises(errors.ArgumentTypeError, match=f"not {type(id).__name__}"):
-            BY_ID[number](table, id)
+    for wrong in ("abc", None, 20, [1, 2]):
+        with pytest.raises(errors.ArgumentTypeError, match=f"not {type(wrong).__name__}"):
+            BY_ID[number](table, wrong)
     assert len(table) == 0
 
 
@@ -214,6 +214,12 @@ def test_memory_not_lockable(in_child: Callable[[Work], None]) -> None:
     in_child(work)
 
 
+def resize(table: Table, times: int) -> None:
+    for _ in range(times):
+        table.reserve(1_000_000)
+        table.shrink()
+
+
 def test_retired_limit() -> None:
     """A reader that takes its time keeps the memory of each resize, and with hardly any allowed updates fail."""
     keys, ids = make_arrays(make_entries(200_000))
@@ -229,9 +235,7 @@ def test_retired_limit() -> None:
     reader.start()
     try:
         with pytest.raises(errors.RetiredLimitError):
-            for _ in range(1000):
-                table.reserve(1_000_000)
-                table.shrink()
+            resize(table, times=1000)
     finally:
         stop.set()
         reader.join()
@@ -246,7 +250,13 @@ def test_evicted_and_foreign_inodes() -> None:
     cache.evict(inode)
     with pytest.raises(errors.EvictedError):
         cache.associate(inode, b"x")
-    for call in (other.lookup, other.evict, lambda inode: other.associate(inode, b"x"), lambda i: other.reuse(i, 1, 2)):
+    calls: list[Callable[[Any], object]] = [
+        other.lookup,
+        other.evict,
+        lambda inode: other.associate(inode, b"x"),
+        lambda inode: other.reuse(inode, 1, 2),
+    ]
+    for call in calls:
         for wrong in (inode, 5, None):
             with pytest.raises(errors.ArgumentTypeError, match="Inode of this cache"):
                 call(wrong)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import gzip
@@ -45,6 +46,15 @@ def test_known_to_have_no_build_id() -> None:
     assert cache.associate(inode, b"") is True
     assert cache.lookup(inode) == b""
     assert cache.evict(inode) is True
+
+
+def test_an_entry_of_another_generation_is_stale() -> None:
+    cache = InodeCache()
+    inode = cache.inode(1, 2, 3)
+    cache.associate(inode, ID)
+    cache.table.replace(inode.address, OTHER, generation=4)
+    with pytest.raises(StaleError):
+        cache.lookup(inode)
 
 
 def test_reuse_evicts_first() -> None:
@@ -135,10 +145,8 @@ def test_associate_races_with_evict() -> None:
     def associate() -> None:
         for number, inode in enumerate(inodes):
             start.wait()
-            try:
+            with contextlib.suppress(EvictedError):
                 associated[number] = cache.associate(inode, ID)
-            except EvictedError:
-                pass
             end.wait()
 
     def evict() -> None:

@@ -260,7 +260,7 @@ def test_iteration_is_weakly_consistent() -> None:
         if number == 0:
             for other in gone:
                 del table[other]
-            table.update({other: ID for other in range(5000)})
+            table.update(dict.fromkeys(range(5000), ID))
         seen.append(key)
     assert len(seen) == len(set(seen))
     assert set(entries) - gone <= set(seen)

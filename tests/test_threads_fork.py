@@ -63,13 +63,14 @@ def test_readers_see_whole_values_that_never_go_back() -> None:
 
     def write() -> None:
         go_on, version = until(SECONDS), 0
-        while go_on():
+        while go_on() or version < 10:
             version += 1
             for key in keys:
                 table[key] = versions(key, version)
             table.insert_many(array("Q", range(1, 8001, 8)), bytes(20 * 1000))
             for key in range(1, 8001, 8):
                 table.evict(key)
+            table.shrink()
         done.set()
 
     def read() -> None:
@@ -84,7 +85,7 @@ def test_readers_see_whole_values_that_never_go_back() -> None:
                 last[key] = version
 
     run_threads([write, read, read])
-    assert table.stats().resizes > 10
+    assert table.stats().resizes >= 10
 
 
 def test_an_insert_has_one_winner() -> None:
@@ -254,7 +255,7 @@ def test_fork(in_child: Callable[[Work], None]) -> None:
             table.evict(key)
         table.shrink()
         assert table.reclaim() == 0
-        in_child(lambda: (table.clear(), table.close()))
+        in_child(table.clear)
         with Table() as new:
             new[1] = b"x"
             assert new[1] == b"x"
@@ -265,7 +266,12 @@ def test_fork(in_child: Callable[[Work], None]) -> None:
     in_child(work)
     assert table == entries
     table.close()
-    in_child(lambda: pytest.raises(ClosedError, len, table))
+
+    def closed_there_too() -> None:
+        with pytest.raises(ClosedError):
+            len(table)
+
+    in_child(closed_there_too)
 
 
 @pytest.mark.parametrize("close_first", [False, True])
@@ -314,17 +320,17 @@ def test_fork_while_other_threads_update(in_child: Callable[[Work], None]) -> No
     def churn() -> None:
         while not done.is_set():
             table.insert_many(array("Q", range(3000)), bytes(20 * 3000))
-            for key in range(0, 3000):
+            for key in range(3000):
                 table.evict(key)
 
     def work() -> None:
-        ids, lengths = table.lookup_many(array("Q", stay))
+        ids, _lengths = table.lookup_many(array("Q", stay))
         assert ids == b"".join(stay.values())
         for key in range(3000):
             table.evict(key)
-        table.update({key: b"child" for key in range(4000, 8000)})
+        table.update(dict.fromkeys(range(4000, 8000), b"child"))
         table.shrink()
-        assert dict(table) == {**stay, **{key: b"child" for key in range(4000, 8000)}}
+        assert dict(table) == {**stay, **dict.fromkeys(range(4000, 8000), b"child")}
         table.close()
 
     threads = [threading.Thread(target=churn) for _ in range(2)]
@@ -348,7 +354,7 @@ keys = array("Q", range(50_000))
 table = Table()
 table.insert_many(keys, bytes(20 * len(keys)))
 for _ in range(3):
-    threading.Thread(target=table.lookup_many, args=(keys * 200,), daemon=True).start()
+    threading.Thread(target=table.lookup_many, args=(keys * 100,), daemon=True).start()
 time.sleep(0.02)
 """
 

@@ -4,7 +4,7 @@
  *
  * The seeded mixing hash gives home, step and tag. A weak hash that the user chose only puts a bucket of its own before
  * that, in place of the last one; so keys that share it part right after: a weak hash costs probes, never the table.
- * Home is the top bits: with the same seed an array twice as large keeps the order, and a resize
+ * Home is the top bits: with the same seed a larger array keeps the order, and growing
  * walks both arrays from front to back.
  */
 #ifndef BID_HASH_H

@@ -2,8 +2,8 @@
 /*
  * Records of an array: handed out by a counter and never twice, populated a step ahead of it.
  *
- * Invariants: record_next <= record_capacity; a unit is taken only below record_ready, so that filling it faults
- * never; record_ready only grows. Progress: lock-free; a thread stopped while it populates holds up nobody.
+ * Invariants: a unit is used only below record_capacity and record_ready, so that filling it never faults; record_next
+ * and record_ready only grow. Progress: lock-free; a thread stopped while it populates holds up nobody.
  */
 #include "update.h"
 
@@ -73,24 +73,23 @@ static uint64_t bid_record_limit(const struct bid_table *table, const struct bid
     return array->record_capacity - array->record_copies;
 }
 
+/* The look before the addition keeps the counter from running away; the one after it decides. Units that are taken and
+ * cannot be used are lost to the array, which is a matter of a few at its end. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
                     uint64_t *index)
 {
-    uint64_t limit = bid_record_limit(table, array, copying);
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
-    do {
-        if (next + units > limit)
-            return BID_STEP_NO_ROOM;
-        if (next + units > bid_load(&array->record_ready, BID_R_ACQUIRE)) { /* (R) */
-            if (!may_allocate)
-                return BID_E_WOULD_ALLOCATE;
-            int status = bid_record_ready(table, array, next + units);
-            if (status != BID_OK)
-                return status;
-        }
-    } while (!bid_cas(&array->record_next, &next, next + units, BID_RELAXED));
+    if (next + units > bid_record_limit(table, array, copying))
+        return BID_STEP_NO_ROOM;
+    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_R_ACQUIRE)) /* (R) */
+        return BID_E_WOULD_ALLOCATE;
+    next = bid_add(&array->record_next, units, BID_RELAXED);
+    if (next + units > array->record_capacity)
+        return BID_STEP_NO_ROOM;
     *index = next;
-    return BID_OK;
+    if (next + units <= bid_load(&array->record_ready, BID_R_ACQUIRE)) /* (R) */
+        return BID_OK;
+    return may_allocate ? bid_record_ready(table, array, next + units) : BID_E_WOULD_ALLOCATE;
 }
 
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units)

@@ -86,8 +86,11 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
             return BID_E_CROWDED;
         plan->log2_buckets = now;
         plan->reseeds = array->reseeds + 1;
-        plan->seed = bid_next_seed(table, array->seed);
     }
+    /* What was removed may have left the rest in one part of the array. A larger one spreads that; in one that is not
+     * larger it would pile up, were it not for another seed. */
+    if (plan->log2_buckets <= now)
+        plan->seed = bid_next_seed(table, array->seed);
     if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX)
         return BID_E_TOO_MANY;
     *cause = need == BID_NEED_RESERVE   ? BID_RESIZE_RESERVE

@@ -151,26 +151,28 @@ static void bid_reclaim_now_and_then(struct bid_table *table)
         bid_reclaim(table);
 }
 
-static int bid_update_pinned(struct bid_table *table, struct bid_operation *op)
+/* Each attempt has a pin of its own, so that an update that goes through many resizes does not hold up what they left. */
+static int bid_update_until_done(struct bid_table *table, struct bid_operation *op)
 {
-    struct bid_pin pin = bid_pin(table->pins);
-    int status;
-    op->record_array = NULL;
-    do
-        status = bid_update_once(table, op);
-    while (status == BID_STEP_MOVED);
-    bid_unpin(table->pins, pin);
-    return status == BID_OK ? op->status : status;
+    for (;;) {
+        struct bid_pin pin = bid_pin(table->pins);
+        op->record_array = NULL;
+        int status = bid_update_once(table, op);
+        bid_unpin(table->pins, pin);
+        if (status == BID_STEP_MOVED && op->may_allocate)
+            bid_reclaim(table);
+        if (status != BID_STEP_MOVED)
+            return status == BID_OK ? op->status : status;
+    }
 }
 
 int bid_update(struct bid_table *table, struct bid_operation *op)
 {
-    int status = bid_update_pinned(table, op);
-    if (!op->may_allocate)
-        return status;
-    if (bid_lacks_memory(status) && bid_reclaim_some(table))
-        return bid_update_pinned(table, op);
-    bid_reclaim_now_and_then(table);
+    int status = bid_update_until_done(table, op);
+    if (op->may_allocate && bid_lacks_memory(status) && bid_reclaim_some(table))
+        status = bid_update_until_done(table, op);
+    if (op->may_allocate)
+        bid_reclaim_now_and_then(table);
     return status;
 }
 
