@@ -7,24 +7,6 @@
  */
 #include "update.h"
 
-/* A bucket, read without a branch: bit i says that slot i is EMPTY, or that it has the key's tag. */
-struct bid_bucket_view {
-    uint64_t words[BID_BUCKET_SLOTS];
-    unsigned empty, tagged;
-};
-
-static inline struct bid_bucket_view bid_bucket_read(bid_word *bucket, uint64_t pattern)
-{
-    struct bid_bucket_view view = {.empty = 0, .tagged = 0};
-    for (unsigned s = 0; s < BID_BUCKET_SLOTS; s++) {
-        uint64_t word = bid_load(&bucket[s], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
-        view.words[s] = word;
-        view.empty |= (unsigned)bid_word_is_empty(word) << s;
-        view.tagged |= (unsigned)!((word ^ pattern) >> BID_TAG_SHIFT) << s;
-    }
-    return view;
-}
-
 /* Bound: the slots of one path, and a record for each. */
 struct bid_place bid_place_find(const struct bid_array *array, uint64_t key)
 {
@@ -33,16 +15,17 @@ struct bid_place bid_place_find(const struct bid_array *array, uint64_t key)
     for (uint32_t i = 0; i < array->path_buckets; i++, bid_path_next(array, &path)) {
         bid_word *bucket = bid_bucket(array, &path);
         unsigned slots = i ? BID_BUCKET_SLOTS : array->first_slots;
-        struct bid_bucket_view view = bid_bucket_read(bucket, path.pattern);
-        unsigned found = view.tagged;
-        while (found && array->records[bid_word_index(view.words[__builtin_ctz(found)])].key != key)
-            found &= found - 1;
-        place.own = found != 0;
-        found = found ? found : view.empty & ((1u << slots) - 1);
-        place.slot = &bucket[found ? (unsigned)__builtin_ctz(found) : slots - 1];
-        place.word = view.words[place.slot - bucket];
-        if (found)
-            return place;
+        for (unsigned s = 0; s < slots; s++) {
+            place.slot = &bucket[s];
+            place.word = bid_load(place.slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+            if (bid_word_is_empty(place.word))
+                return place;
+            if ((place.word ^ path.pattern) >> BID_TAG_SHIFT)
+                continue;
+            place.own = array->records[bid_word_index(place.word)].key == key;
+            if (place.own)
+                return place;
+        }
     }
     return place;
 }

@@ -16,14 +16,12 @@
 
 static void bid_record_fill(const struct bid_array *array, const struct bid_operation *op)
 {
-    unsigned units = bid_record_units(op->length);
     struct bid_record *record = &array->records[op->record_index];
-    uint8_t *to = (uint8_t *)record + BID_RECORD_ID;
-    const uint8_t *from = op->id;
+    __builtin_memset(record, 0, bid_record_units(op->length) * sizeof *record);
     record->key = op->key;
     record->generation = op->generation;
-    for (unsigned i = 0; i < units * BID_RECORD_BYTES - BID_RECORD_ID; i++)
-        to[i] = i < op->length ? from[i] : 0;
+    if (op->length)
+        __builtin_memcpy((uint8_t *)record + BID_RECORD_ID, op->id, op->length);
 }
 
 /* A filled record in this array, kept for the next attempt if this one's compare-and-swap fails. */
