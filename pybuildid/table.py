@@ -90,7 +90,7 @@ class Table(MutableMapping[int, bytes]):
 
     expected: room for that many entries without growing.
     byte_limit: for slots, records and retired memory together, in bytes; 0: none.
-    retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 1 MiB.
+    retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
     hash: "mix" (two multiplications and a seed), "middle-bits" (key >> shift) or "xor-fold".
     shift: for "middle-bits" only, 0 to 63: best near log2 of the size of an inode. None is 0.
     seed: for tests: fixes the seeds, which then protect from no adversary.

@@ -55,7 +55,7 @@ extern "C" {
 #define BID_LENGTH_NO_BUILD_ID 255
 
 /* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
-#define BID_RETIRED_MAX 29
+#define BID_RETIRED_MAX 125
 
 enum bid_status {
     BID_OK = 0,          /* done; a lookup found the key, and the build ID is in the caller's buffer */
@@ -118,7 +118,7 @@ struct bid_options {
     uint64_t expected_entries; /* room for that many without growing; 0: a page of slots, 320 entries */
     uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
-                                  0: four times the largest array + 1 MiB */
+                                  0: four times the largest array + 16 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
     uint32_t hash;             /* enum bid_hash: picks the first bucket of a path; the rest is always mixed */
     uint32_t hash_shift;       /* for BID_HASH_MIDDLE_BITS: 0 to 63; otherwise 0 */

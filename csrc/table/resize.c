@@ -113,7 +113,7 @@ static int bid_retired_room(struct bid_table *table, struct bid_array *array)
         ;
     if (bytes > largest)
         largest = bytes;
-    uint64_t limit = table->options.retired_limit ? table->options.retired_limit : 4 * largest + (1 << 20);
+    uint64_t limit = table->options.retired_limit ? table->options.retired_limit : 4 * largest + (16 << 20);
     uint64_t retired = bid_retired_bytes(table, NULL);
     return !retired || retired + bytes <= limit ? BID_OK : BID_E_RETIRED;
 }
