@@ -53,7 +53,7 @@ def run(
         churners=max(threads - lookers, 1),
         sources=mask,
     )
-    display = report.Display(console, f"storm over {design}")
+    display = report.Display(console, design)
     try:
         return storm.run(lambda storm: display.tick(storm, time.monotonic() - began, seconds))
     finally:
@@ -111,8 +111,8 @@ def storm(
     """Runs a signal storm over a table that holds the build IDs of this machine's ELF files.
 
     Threads look up and churn (insert, replace, evict, grow, shrink) while signal handlers written in C interrupt them,
-    and each other, and look up in turn. An oracle judges every answer. The last line says SUCCESS or FAILURE; the exit
-    status is 0 for SUCCESS only.
+    and each other, and look up, insert and remove in turn. An oracle judges every answer. The last line says SUCCESS or
+    FAILURE; the exit status is 0 for SUCCESS only.
     """
     console = Console()
     seed = secrets.randbits(32) if seed is None else seed
@@ -128,9 +128,9 @@ def storm(
     report.print_outcomes(console, [outcome, *others])
     if others and others[0].blocked:
         console.print(f"{RIVAL} was caught: {', '.join(others[0].failures)}. So the harness can tell.", soft_wrap=True)
-    console.print(report.summary(outcome, verdict, failures), highlight=False, soft_wrap=True)
     if json_file:
-        report.write_json(json_file, outcome, others, verdict, failures)
+        report.write_json(json_file, files, outcome, others, verdict, failures)
+    console.print(report.summary(outcome, verdict, failures), highlight=False, markup=False, soft_wrap=True)
     sys.exit(verdict != "SUCCESS")
 
 

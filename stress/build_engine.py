@@ -6,22 +6,25 @@ It compiles the table's sources once more, so that the storm runs over exactly t
 
 from __future__ import annotations
 
-import os
-from glob import glob
+import shutil
 from pathlib import Path
 
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
-os.chdir(ROOT)  # the paths below, and what cffi writes, are relative to the checkout
+BUILD = ROOT / "build" / "engine"
 MODULES = ("csrc/table", "csrc/rivals", "stress/engine")
 
 ffibuilder = FFI()
 ffibuilder.cdef(
     """
-#define STORM_WORKERS ...
+#define BID_OK ...
+#define BID_ABSENT ...
+#define BID_STALE ...
+#define BID_NO_BUILD_ID ...
 #define BID_LOOKUP_MAX_SLOTS ...
 #define BID_LOOKUP_MAX_RECORDS ...
+#define STORM_WORKERS ...
 #define STORM_LEVELS ...
 #define STORM_COMPLAINTS ...
 #define STORM_SOURCES ...
@@ -52,30 +55,53 @@ struct storm_complaint {
     ...;
 };
 
+struct storm_tally {
+    uint64_t begun, ended;
+    uint64_t interruptions[...];
+    uint64_t landed_in_update, landed_in_resize, landed_in_lookup, updates, refused, wrong, errno_changed;
+    uint32_t max_slots, max_records;
+    ...;
+};
+
 struct storm_worker {
     int32_t tid;
-    uint32_t churner;
-    uint64_t updates, refused, lookups;
-    uint64_t interruptions[...];
-    uint64_t landed_in_update, landed_in_resize, landed_in_lookup, nested, wrong, errno_changed;
-    uint32_t max_slots, max_records;
-    uint64_t begun[...];
-    uint64_t ended[...];
+    struct storm_tally tally[...];
     ...;
 };
 
 struct storm_shared {
-    uint32_t state, error;
+    uint32_t state;
     char failed[...];
     uint32_t sources, perf_errno;
-    uint64_t resizes, entries, wrong_at_end, errors;
-    int32_t first_error;
+    double seconds;
     uint32_t period_us;
-    uint64_t complaints;
+    uint64_t errors;
+    int32_t first_error;
+    uint64_t resizes, entries, count, wrong_at_end, complaints;
     struct storm_complaint complaint[...];
     struct storm_worker worker[...];
     ...;
 };
+
+struct bid_build_id {
+    uint32_t generation;
+    uint8_t length;
+    uint8_t bytes[...];
+    ...;
+};
+
+struct oracle_key {
+    uint64_t key;
+    uint8_t length;
+    uint8_t id[...];
+    ...;
+};
+
+int oracle_state(const struct oracle_key *key, uint64_t version, struct bid_build_id *id);
+int oracle_judge(const struct oracle_key *key, uint64_t lowest, uint64_t highest, int status,
+                 const struct bid_build_id *id, uint64_t *version);
+int oracle_judge_generation(const struct oracle_key *key, uint64_t lowest, uint64_t highest, uint32_t generation,
+                            int status, const struct bid_build_id *id, uint64_t *version);
 
 int storm_start(const struct storm_config *config, struct storm_shared **shared);
 void storm_free(struct storm_shared *shared);
@@ -86,13 +112,13 @@ const char *bid_status_name(int status);
 )
 ffibuilder.set_source(
     "stress._engine",
-    '#include "engine.h"\n#include <pybuildid.h>\n',
-    sources=sorted(source for module in MODULES for source in glob(f"{module}/*.c")),
-    include_dirs=["csrc/include", "csrc/rivals", "stress/engine"],
-    extra_compile_args=["-std=c11", "-O2", "-g", "-fvisibility=hidden"],
+    '#include "oracle.h"\n',
+    sources=[str(source) for module in MODULES for source in sorted((ROOT / module).glob("*.c"))],
+    include_dirs=[str(ROOT / directory) for directory in ("csrc/include", "stress/engine")],
+    extra_compile_args=["-std=c11", "-O2", "-g", "-Wall", "-fvisibility=hidden"],
     extra_link_args=["-pthread", "-lrt"],
     py_limited_api=True,
 )
 
 if __name__ == "__main__":
-    ffibuilder.compile(tmpdir=".", verbose=False)
+    shutil.copy(ffibuilder.compile(tmpdir=str(BUILD)), ROOT / "stress")

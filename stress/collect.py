@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pybuildid import scan
+from pybuildid import ElfError, NotElfError, scan
 
 ID_MAX = 64
 MASK = (1 << 64) - 1
+PROC = Path("/proc")
+
+Inode = tuple[int, int]  #: st_dev, st_ino
 
 
 def inode_key(device: int, number: int) -> int:
-    """The table's key for an inode: user space does not see its address, so device and number are mixed to 64 bits.
+    """The table's key for an inode: user space does not see its address, so device and number are mixed to 63 bits.
 
-    The mixture is one-to-one in the number for each device, and the top bit is clear (the storm's keys that are never
-    inserted have it set).
+    Both are multiplied by odd constants and the halves folded together; no two inodes of one device whose numbers
+    differ by less than 2**59 get one key. The top bit stays clear: the storm's keys that are never inserted have it.
     """
     mixed = (number * 0x9E3779B97F4A7C15 ^ device * 0xBB67AE8584CAA73B) & MASK
     return (mixed ^ mixed >> 31) >> 1
@@ -27,7 +30,7 @@ def inode_key(device: int, number: int) -> int:
 
 @dataclass
 class Collection:
-    """Files by inode, and what was left out."""
+    """Files by inode, and what was left out, by name where it could not be read."""
 
     keys: list[int] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)  #: b"": the file has no build ID
@@ -35,69 +38,78 @@ class Collection:
     mapped: int = 0  #: of them, files that some process maps
     without_id: int = 0
     not_elf: int = 0
-    unreadable: int = 0
-    denied: int = 0  #: processes whose mappings may not be read
+    malformed: list[str] = field(default_factory=list)  #: ELF files, and what is wrong with them
+    unreadable: list[str] = field(default_factory=list)  #: files and directories, and why
+    hidden: list[str] = field(default_factory=list)  #: processes whose mappings could not be read, and why
+
+    def add(self, inode: Inode, path: str, identifier: bytes) -> None:
+        self.keys.append(inode_key(*inode))
+        self.ids.append(identifier)
+        self.paths.append(path)
+        self.without_id += not identifier
 
 
-def mapped_files() -> tuple[set[str], int]:
-    """The files that processes map, and the number of processes whose mappings may not be read."""
+def mapped_files(collection: Collection) -> set[str]:
+    """The files that processes map; those that were deleted since have no path, and are left out."""
     paths: set[str] = set()
-    denied = 0
-    for maps in Path("/proc").glob("[0-9]*/maps"):
+    for process in PROC.glob("[0-9]*"):
         try:
-            lines = maps.read_text(errors="surrogateescape").splitlines()
-        except PermissionError:
-            denied += 1
-            continue
-        except OSError:
+            lines = (process / "maps").read_text(errors="surrogateescape").splitlines()
+        except (FileNotFoundError, ProcessLookupError):
             continue  # the process has ended
+        except OSError as error:
+            collection.hidden.append(f"process {process.name} ({error.strerror})")
+            continue
         for line in lines:
             path = line.split(maxsplit=5)[-1]
             if path.startswith("/") and not path.endswith(" (deleted)"):
                 paths.add(path)
-    return paths, denied
+    return paths
 
 
-def files_under(directories: Iterable[Path]) -> Iterator[str]:
+def files_under(directories: Iterable[Path], collection: Collection) -> Iterator[str]:
+    def note(error: OSError) -> None:
+        collection.unreadable.append(f"{error.filename} ({error.strerror})")
+
     for directory in directories:
-        for parent, _, names in os.walk(directory):
+        for parent, _, names in os.walk(directory, onerror=note):
             for name in names:
                 yield os.path.join(parent, name)
 
 
-def collect(directories: Iterable[Path], progress: Callable[[int], None] = lambda found: None) -> Collection:
-    """Reads every candidate once per inode, hard links and symbolic links included."""
-    collection = Collection()
-    mapped, collection.denied = mapped_files()
-    inodes: dict[tuple[int, int], str] = {}
-    seen_mapped = set()
-    for path in (*sorted(mapped), *files_under(directories)):
+def by_inode(paths: Iterable[str], collection: Collection) -> dict[Inode, str]:
+    """One path for each regular file, whatever hard and symbolic links lead to it; dangling ones are no files."""
+    inodes: dict[Inode, str] = {}
+    for path in paths:
         try:
             status = os.stat(path)
-        except OSError:
-            collection.unreadable += 1
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            collection.unreadable.append(f"{path} ({error.strerror})")
             continue
         if stat.S_ISREG(status.st_mode):
-            inode = (status.st_dev, status.st_ino)
-            inodes.setdefault(inode, path)
-            if path in mapped:
-                seen_mapped.add(inode)
-    inode_of = {path: inode for inode, path in inodes.items()}
-    for path, answer in scan(list(inode_of)):
-        name = os.fspath(path)
-        if isinstance(answer, OSError):
-            collection.unreadable += 1
-            continue
-        if isinstance(answer, Exception):
+            inodes.setdefault((status.st_dev, status.st_ino), path)
+    return inodes
+
+
+def collect(directories: Iterable[Path], progress: Callable[[int], None] = lambda found: None) -> Collection:
+    """Reads every candidate once per inode. Two inodes of one key (less likely than a broken disk) raise ValueError."""
+    collection = Collection()
+    mapped = by_inode(sorted(mapped_files(collection)), collection)
+    inodes = {**by_inode(files_under(directories, collection), collection), **mapped}
+    for (inode, path), (_, answer) in zip(inodes.items(), scan(inodes.values())):
+        if isinstance(answer, NotElfError):
             collection.not_elf += 1
-            continue
-        identifier = (answer or b"")[:ID_MAX]
-        inode = inode_of[str(name)]
-        collection.keys.append(inode_key(*inode))
-        collection.ids.append(identifier)
-        collection.paths.append(str(name))
-        collection.mapped += inode in seen_mapped
-        collection.without_id += not identifier
-        if len(collection.keys) % 100 == 0:
-            progress(len(collection.keys))
+        elif isinstance(answer, ElfError):
+            collection.malformed.append(str(answer))
+        elif isinstance(answer, OSError):
+            collection.unreadable.append(f"{path} ({answer.strerror})")
+        else:
+            collection.add(inode, path, (answer or b"")[:ID_MAX])
+            collection.mapped += inode in mapped
+            if len(collection.keys) % 100 == 0:
+                progress(len(collection.keys))
+    if len(set(collection.keys)) != len(collection.keys):
+        raise ValueError("two inodes have one key")
     return collection

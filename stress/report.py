@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from stress._engine import lib
@@ -27,6 +28,7 @@ ROWS = (
     ("  inside another handler", "nested"),
     ("lookups", "lookups"),
     ("updates", "updates"),
+    ("  from a handler", "updates_in_handlers"),
     ("resizes", "resizes"),
     ("wrong answers", "wrong"),
     ("wrong entries at the end", "wrong_at_end"),
@@ -35,6 +37,9 @@ ROWS = (
     ("worst lookup, slots read", "max_slots_read"),
     ("worst lookup, records read", "max_records_read"),
 )
+
+LINE_SECONDS = 5  #: between two lines of progress where there is no terminal
+SHOWN = 3  #: names of files and processes that were left out
 
 
 def processor() -> str:
@@ -50,77 +55,98 @@ class Display:
 
     def __init__(self, console: Console, title: str) -> None:
         self._console, self._title, self._last = console, title, time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=True,
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(16), TextColumn("{task.fields[text]}"))
+        self._bar = Progress(*columns, console=console, transient=True)
         self._task = self._bar.add_task(title, total=1.0, text="")
         if console.is_terminal:
             self._bar.start()
 
     def tick(self, storm: Storm, elapsed: float, seconds: float) -> None:
-        text = f"{storm.interruptions():,} interruptions, {storm.lookups():,} lookups, {storm.updates():,} updates"
+        numbers = f"{storm.interruptions():,} interruptions, {storm.lookups():,} lookups"
+        text = f"{elapsed:.0f} of {seconds:.0f} s, {numbers}"
         if self._console.is_terminal:
             self._bar.update(self._task, completed=min(elapsed / seconds, 1.0), text=text)
-        elif time.monotonic() - self._last >= 5:
+        elif time.monotonic() - self._last >= LINE_SECONDS:
             self._last = time.monotonic()
-            self._console.print(f"{self._title}: {elapsed:.0f} of {seconds:.0f} s, {text}", highlight=False)
+            self._console.print(f"{self._title}: {text}", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
+
+
+def some(names: Sequence[str]) -> str:
+    """How many, and the first few of them by name."""
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return f"{len(names):,}: {shown}" if names else "0"
 
 
 def print_collection(console: Console, files: Collection) -> None:
-    console.print(
+    lines = [
         f"{len(files.keys):,} ELF files by inode, {files.mapped:,} of them mapped by a process; "
-        f"{files.without_id:,} without a build ID. Left out: {files.not_elf:,} files that are not ELF, "
-        f"{files.unreadable:,} unreadable, the mappings of {files.denied:,} processes (no permission).",
-        highlight=False,
-        soft_wrap=True,
+        f"{files.without_id:,} without a build ID. {files.not_elf:,} other files are not ELF."
+    ]
+    left_out = (
+        (files.malformed, "malformed ELF files"),
+        (files.unreadable, "could not be read"),
+        (files.hidden, "mappings that could not be read"),
     )
+    lines += [f"Left out, {what}: {some(names)}" for names, what in left_out if names]
+    console.print(escape("\n".join(lines)), highlight=False, soft_wrap=True)
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     table = Table(title="signal storm", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for outcome in outcomes:
         table.add_column(outcome.design, justify="right")
     for label, name in ROWS:
         table.add_row(label, *(f"{getattr(outcome, name):,}" for outcome in outcomes))
-    rates = [outcome.interruptions / outcome.seconds for outcome in outcomes]
-    table.add_row("interruptions a second", *(f"{rate:,.0f}" for rate in rates))
-    table.add_row("entries, at the start and the end", *(f"{o.entries_at_start:,} / {o.entries:,}" for o in outcomes))
-    table.add_row("sources of interruptions", *(", ".join(outcome.sources) for outcome in outcomes))
+    table.add_row("interruptions a second", *(f"{outcome.rates['interruptions']:,.0f}" for outcome in outcomes))
+    table.add_row("entries at the start", *(f"{outcome.entries_at_start:,}" for outcome in outcomes))
+    table.add_row(
+        "entries at the end", *(f"{outcome.entries:,}" if outcome.finished else "not reached" for outcome in outcomes)
+    )
+    table.add_row("interrupted by", *(", ".join(outcome.engines) for outcome in outcomes))
     console.print(table)
     for outcome in outcomes:
+        notes = list(outcome.complaints)
         if outcome.perf_error:
-            console.print(f"{outcome.design}: no perf events here ({outcome.perf_error}); see perf_event_paranoid")
-        for complaint in outcome.complaints:
-            console.print(f"{outcome.design}: {complaint}", highlight=False, soft_wrap=True)
+            notes.insert(0, f"no perf events here ({outcome.perf_error}); see /proc/sys/kernel/perf_event_paranoid")
+        for note in notes:
+            console.print(escape(f"{outcome.design}: {note}"), highlight=False, soft_wrap=True)
 
 
 def summary(outcome: Outcome, verdict: str, failures: Sequence[str]) -> str:
     """The last line: it begins with SUCCESS or FAILURE."""
     bounds = f"{outcome.max_slots_read} slots and {outcome.max_records_read} records"
     stated = f"{lib.BID_LOOKUP_MAX_SLOTS} and {lib.BID_LOOKUP_MAX_RECORDS}"
+    rates = ", ".join(f"{rate:,.0f} {name}" for name, rate in outcome.rates.items())
     text = (
         f"{verdict}: seed {outcome.seed}, {outcome.interruptions:,} interruptions in {outcome.seconds:.1f} s, "
         f"{outcome.landed_in_update:,} inside an update, {outcome.landed_in_resize:,} inside a resize, "
         f"{outcome.landed_in_lookup:,} inside a lookup; {outcome.lookups:,} lookups, {outcome.wrong:,} wrong, "
-        f"{outcome.blocked:,} blocked; {outcome.resizes:,} resizes; worst lookup {bounds} (bound {stated})"
+        f"{outcome.blocked:,} blocked; {outcome.resizes:,} resizes; worst lookup {bounds} (bound {stated}); "
+        f"a second: {rates}"
     )
     return f"{text}. {'; '.join(failures)}" if failures else text
 
 
-def write_json(path: Path, outcome: Outcome, others: Sequence[Outcome], verdict: str, failures: Sequence[str]) -> None:
+def write_json(
+    path: Path, files: Collection, outcome: Outcome, others: Sequence[Outcome], verdict: str, failures: Sequence[str]
+) -> None:
     report = {
         **asdict(outcome),
         "verdict": verdict,
         "failures": list(failures),
+        "files": {
+            "mapped": files.mapped,
+            "without_id": files.without_id,
+            "not_elf": files.not_elf,
+            "malformed": files.malformed,
+            "unreadable": files.unreadable,
+            "hidden": files.hidden,
+        },
         "others": [{**asdict(other), "verdict": other.verdict} for other in others],
         "bound_slots": lib.BID_LOOKUP_MAX_SLOTS,
         "bound_records": lib.BID_LOOKUP_MAX_RECORDS,

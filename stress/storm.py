@@ -36,19 +36,21 @@ class Outcome:
     seed: int
     seconds: float
     threads: int
-    sources: list[str] = field(default_factory=list)
-    perf_error: str = ""
+    engines: list[str] = field(default_factory=list)  #: what interrupted
+    perf_error: str = ""  #: why perf events did not
     entries_at_start: int = 0
     entries: int = 0
     interruptions: int = 0
-    interruptions_by_source: dict[str, int] = field(default_factory=dict)
-    nested: int = 0
+    interruptions_by_engine: dict[str, int] = field(default_factory=dict)
+    nested: int = 0  #: interruptions of a handler
     landed_in_update: int = 0
     landed_in_resize: int = 0
     landed_in_lookup: int = 0
     lookups: int = 0
     updates: int = 0
-    refused: int = 0
+    updates_in_handlers: int = 0  #: of them
+    refused: int = 0  #: updates that found retired memory waiting for readers, or in a handler no memory at hand
+    rates: dict[str, float] = field(default_factory=dict)  #: a second
     wrong: int = 0
     wrong_at_end: int = 0
     errno_changed: int = 0
@@ -57,7 +59,8 @@ class Outcome:
     resizes: int = 0
     max_slots_read: int = 0
     max_records_read: int = 0
-    period_us: int = 0
+    period_us: int = 0  #: of perf events and timers, at the end
+    finished: bool = False  #: with all threads joined and the whole table compared
     complaints: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  #: why it is no success, one sentence each
 
@@ -92,7 +95,7 @@ class Storm:
     ) -> None:
         self.outcome = Outcome(design, seed, seconds, lookers + churners, entries_at_start=len(keys))
         self._began = time.monotonic()
-        self._stuck: dict[tuple[int, int], tuple[int, float]] = {}
+        self._inside: dict[int, tuple[int, int, float]] = {}  # thread: level, lookup and CPU time when first seen
         buffers = (array("Q", keys), b"".join(i.ljust(ROW, b"\0") for i in ids), bytes(map(len, ids)))
         name = ffi.new("char[]", design.encode())
         config = ffi.new("struct storm_config *")
@@ -106,59 +109,62 @@ class Storm:
         if self.pid < 0:
             raise OSError(-self.pid, os.strerror(-self.pid))
         self.shared: Any = shared[0]
+        self._status: int | None = None  # of the child that has ended, as from waitpid
 
     # -------------------------------------------------------------------------------------------- watch --
 
-    def _workers(self) -> list[Any]:
-        return [self.shared.worker[i] for i in range(self.outcome.threads)]
+    def _tallies(self) -> list[Any]:
+        workers = [self.shared.worker[i] for i in range(self.outcome.threads)]
+        return [tally for worker in workers for tally in worker.tally]
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(tally, name) for tally in self._tallies())
 
     def interruptions(self) -> int:
-        return sum(sum(worker.interruptions) for worker in self._workers())
+        return sum(sum(tally.interruptions) for tally in self._tallies())
 
     def lookups(self) -> int:
-        return sum(worker.lookups for worker in self._workers())
+        return self._sum("ended")
 
     def updates(self) -> int:
-        return sum(worker.updates for worker in self._workers())
+        return self._sum("updates")
 
     def _cpu_seconds(self, thread: int) -> float:
         fields = Path(f"/proc/{self.pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def blocked(self) -> int:
-        """Lookups that have used a second of their thread's own CPU time and have not come back.
+        """Threads whose innermost lookup has used a second of the thread's own CPU time and has not come back.
 
         A lookup takes less than a microsecond, so no load on the machine explains that; waiting for a processor does
         not count.
         """
-        stuck = 0
-        for number, worker in enumerate(self._workers()):
+        count = 0
+        for number in range(self.outcome.threads):
+            worker = self.shared.worker[number]
+            inside = [level for level, tally in enumerate(worker.tally) if tally.begun != tally.ended]
             try:
                 cpu = self._cpu_seconds(worker.tid)
             except (OSError, IndexError):
                 continue  # not started yet, or gone
-            for level in range(lib.STORM_LEVELS):
-                begun, ended = worker.begun[level], worker.ended[level]
-                known, since = self._stuck.get((number, level), (-1, cpu))
-                if begun == ended or begun != known:
-                    self._stuck[number, level] = (begun, cpu)
-                else:
-                    stuck += cpu - since >= BLOCKED_CPU_SECONDS
-        return stuck
+            if not inside:
+                self._inside.pop(number, None)
+                continue
+            now = (inside[-1], worker.tally[inside[-1]].begun)
+            level, lookup, since = self._inside.get(number, (*now, cpu))
+            if now != (level, lookup):
+                since = cpu
+            self._inside[number] = (*now, since)
+            count += cpu - since >= BLOCKED_CPU_SECONDS
+        return count
 
     def run(self, tick: Callable[[Storm], None] = lambda storm: None) -> Outcome:
-        """Waits for the end, or for a blocked lookup; calls `tick` ten times a second."""
+        """Waits for the end, or for a blocked lookup; calls `tick` ten times a second. To be called once."""
         try:
-            while True:
-                pid, _ = os.waitpid(self.pid, os.WNOHANG)
-                if pid:
-                    break
-                late = time.monotonic() - self._began > self.outcome.seconds + GRACE_SECONDS
+            while not self._ended():
                 self.outcome.blocked = self.blocked()
+                late = time.monotonic() - self._began > self.outcome.seconds + GRACE_SECONDS
                 if self.outcome.blocked or late:
-                    self.kill()
-                    if late and not self.outcome.blocked:
-                        self.outcome.failures.append("the storm did not come to its end")
                     break
                 tick(self)
                 time.sleep(0.1)
@@ -168,36 +174,48 @@ class Storm:
             lib.storm_free(self.shared)
         return self.outcome
 
+    def _ended(self) -> bool:
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._status = status if pid else None
+        return self._status is not None
+
     def kill(self) -> None:
-        try:
+        """Ends the child, if it has not ended by itself."""
+        if not self._ended():
             os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
+            self._status = os.waitpid(self.pid, 0)[1]
 
     # ------------------------------------------------------------------------------------------ conclude --
 
     def _conclude(self) -> None:
-        outcome, shared, workers = self.outcome, self.shared, self._workers()
-        outcome.seconds = round(time.monotonic() - self._began, 3)
-        outcome.sources = [name for name, bit in SOURCES.items() if shared.sources & bit]
+        outcome, shared = self.outcome, self.shared
+        outcome.seconds = round(shared.seconds or time.monotonic() - self._began, 3)
+        outcome.finished = shared.state == lib.STORM_DONE
+        outcome.engines = [name for name, bit in SOURCES.items() if shared.sources & bit]
         outcome.perf_error = os.strerror(shared.perf_errno) if shared.perf_errno else ""
-        outcome.interruptions = self.interruptions()
-        outcome.interruptions_by_source = {
-            name: sum(worker.interruptions[i] for worker in workers) for i, name in enumerate(SOURCES)
+        outcome.interruptions, outcome.lookups = self.interruptions(), self.lookups()
+        outcome.interruptions_by_engine = {
+            name: sum(tally.interruptions[i] for tally in self._tallies()) for i, name in enumerate(SOURCES)
         }
-        for name in ("nested", "landed_in_update", "landed_in_resize", "landed_in_lookup", "lookups", "updates"):
-            setattr(outcome, name, sum(getattr(worker, name) for worker in workers))
-        for name in ("refused", "wrong", "errno_changed"):
-            setattr(outcome, name, sum(getattr(worker, name) for worker in workers))
-        outcome.max_slots_read = max(worker.max_slots for worker in workers)
-        outcome.max_records_read = max(worker.max_records for worker in workers)
+        levels = [
+            [self.shared.worker[i].tally[level] for i in range(outcome.threads)] for level in range(lib.STORM_LEVELS)
+        ]
+        outcome.nested = sum(sum(tally.interruptions) for tallies in levels[2:] for tally in tallies)
+        outcome.updates_in_handlers = sum(tally.updates for tallies in levels[1:] for tally in tallies)
+        for name in ("landed_in_update", "landed_in_resize", "landed_in_lookup", "updates", "refused"):
+            setattr(outcome, name, self._sum(name))
+        outcome.wrong, outcome.errno_changed = self._sum("wrong"), self._sum("errno_changed")
+        for name in ("interruptions", "lookups", "updates"):
+            outcome.rates[name] = round(getattr(outcome, name) / outcome.seconds, 1)
+        outcome.max_slots_read = max(tally.max_slots for tally in self._tallies())
+        outcome.max_records_read = max(tally.max_records for tally in self._tallies())
         outcome.wrong_at_end, outcome.update_errors = shared.wrong_at_end, shared.errors
         outcome.resizes, outcome.entries, outcome.period_us = shared.resizes, shared.entries, shared.period_us
         outcome.complaints = [
             self._describe(shared.complaint[i]) for i in range(min(shared.complaints, lib.STORM_COMPLAINTS))
         ]
-        self._judge()
+        outcome.failures = [text for failed, text in self._conditions() if failed]
 
     @staticmethod
     def _describe(complaint: Any) -> str:
@@ -207,23 +225,30 @@ class Storm:
         legal = f"{complaint.lowest} to {complaint.highest}"
         return f"key {complaint.key:#x}: {where} was told {status}{named}; legal were the versions {legal}"
 
-    def _judge(self) -> None:
+    def _end(self) -> str:
+        """How it ended, if not as it should have."""
+        if self.shared.state == lib.STORM_FAILED:
+            return f"set-up failed: {ffi.string(self.shared.failed).decode()}"
+        if self._status is None:
+            return f"the storm did not end within {GRACE_SECONDS:.0f} seconds of its time"
+        if os.WIFSIGNALED(self._status):
+            return f"the storm died of {signal.Signals(os.WTERMSIG(self._status)).name}"
+        return "the storm's process ended early"
+
+    def _conditions(self) -> list[tuple[object, str]]:
+        """All that makes a storm a failure, and whether it did."""
         outcome, shared = self.outcome, self.shared
-        conditions = (
-            (shared.state == lib.STORM_FAILED, f"set-up failed: {ffi.string(shared.failed).decode()} ({shared.error})"),
-            (outcome.wrong, f"{outcome.wrong} wrong answers"),
-            (outcome.wrong_at_end, f"{outcome.wrong_at_end} wrong entries at the end"),
-            (outcome.blocked, f"{outcome.blocked} blocked lookups"),
-            (outcome.errno_changed, f"errno was changed {outcome.errno_changed} times"),
-            (
-                outcome.update_errors,
-                f"{outcome.update_errors} updates failed, the first with "
-                + ffi.string(lib.bid_status_name(shared.first_error)).decode(),
-            ),
+        first_error = ffi.string(lib.bid_status_name(shared.first_error)).decode()
+        slots, records = lib.BID_LOOKUP_MAX_SLOTS, lib.BID_LOOKUP_MAX_RECORDS
+        return [
+            (not outcome.finished and not outcome.blocked, self._end()),
+            (outcome.wrong, f"{outcome.wrong:,} wrong answers"),
+            (outcome.wrong_at_end, f"{outcome.wrong_at_end:,} wrong entries at the end"),
+            (outcome.blocked, f"{outcome.blocked} blocked lookup{'s' * (outcome.blocked != 1)}"),
+            (outcome.errno_changed, f"errno was changed {outcome.errno_changed:,} times"),
+            (outcome.update_errors, f"{outcome.update_errors:,} updates failed, the first with {first_error}"),
+            (outcome.finished and shared.count != outcome.entries, f"the table counts {shared.count:,} entries"),
+            (outcome.max_slots_read > slots, f"a lookup read more than {slots} slots"),
+            (outcome.max_records_read > records, f"a lookup read more than {records} records"),
             (not outcome.landed_in_update, "no interruption landed inside an update"),
-            (
-                shared.state not in (lib.STORM_DONE, lib.STORM_FAILED) and not outcome.blocked,
-                "the storm's process ended early",
-            ),
-        )
-        outcome.failures += [text for failed, text in conditions if failed]
+        ]

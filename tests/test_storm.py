@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pybuildid import read_build_id
+from stress import collect
+from stress._engine import ffi, lib
+from stress.collect import inode_key
+from stress.storm import Storm
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
@@ -21,25 +29,66 @@ KEYS = {
     "landed_in_resize",
     "landed_in_lookup",
     "lookups",
+    "updates",
+    "rates",
     "wrong",
     "blocked",
     "resizes",
     "entries",
     "max_slots_read",
+    "max_records_read",
+    "engines",
+    "kernel",
+    "processor",
+}
+
+#: What makes a storm over it fail: the beginning of one of the sentences in the report.
+LIES = {
+    "lying-absent": "wrong answers",
+    "lying-torn": "wrong answers",
+    "lying-back": "wrong answers",
+    "lying-stale": "wrong answers",
+    "lying-lost": "wrong answers",
+    "lying-errno": "errno was changed",
+    "lying-long": "a lookup read more than 128 slots",
+    "lying-refused": "updates failed, the first with BID_E_NO_MEMORY",
+    "lying-twice": "wrong entries at the end",
+    "lying-count": "the table counts",
+    "lying-death": "the storm died of SIGKILL",
 }
 
 
-def storm(tmp_path: Path, *options: str) -> tuple[int, str, dict[str, Any]]:
+@pytest.fixture
+def elf_files(tmp_path: Path) -> Path:
+    """A directory of one ELF file, under several names, and others that are none."""
+    directory = tmp_path / "files"
+    (directory / "sub").mkdir(parents=True)
+    content = Path(sys.executable).resolve().read_bytes()
+    (directory / "program").write_bytes(content)
+    os.link(directory / "program", directory / "sub" / "hard link")
+    (directory / "symbolic").symlink_to("program")
+    (directory / "dangling").symlink_to("nowhere")
+    (directory / "loop").symlink_to("loop")
+    (directory / "text").write_text("no ELF")
+    (directory / "truncated").write_bytes(content[:40])
+    return directory
+
+
+def storm(tmp_path: Path, directory: Path, *options: str) -> tuple[int, str, dict[str, Any]]:
     """Exit status, what was printed, and the JSON report."""
     file = tmp_path / "storm.json"
-    command = [sys.executable, "-m", "stress", "--json", str(file), "--dir", "/usr/bin", "--seed", "7", *options]
+    common = ("--json", str(file), "--dir", str(directory))
+    command = [sys.executable, "-m", "stress", *options, *common, *(() if "--seed" in options else ("--seed", "7"))]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     report = json.loads(file.read_text()) if file.exists() else {}
     return result.returncode, result.stdout + result.stderr, report
 
 
+# ------------------------------------------------------------------------------------------------- the command --
+
+
 def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
-    status, text, report = storm(tmp_path, "--seconds", "3")
+    status, text, report = storm(tmp_path, Path("/usr/bin"), "--seconds", "3")
     assert status == 0, text
     assert text.splitlines()[-1].startswith("SUCCESS: seed 7")
     assert report.keys() >= KEYS
@@ -48,38 +97,69 @@ def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
     assert report["wrong"] == report["wrong_at_end"] == report["blocked"] == report["errno_changed"] == 0
     assert report["landed_in_update"] > 0
     assert report["landed_in_lookup"] > 0
+    assert report["updates_in_handlers"] > 0
     assert report["resizes"] > 0
     assert 0 < report["max_slots_read"] <= report["bound_slots"]
-    assert report["max_records_read"] <= report["bound_records"]
+    assert 0 < report["max_records_read"] <= report["bound_records"]
     (rival,) = report["others"]
     assert rival["design"] == "spinlock"
     assert rival["verdict"] == "FAILURE"
     assert rival["blocked"] > 0
 
 
-@pytest.mark.parametrize("source", ["timer", "directed"])
-def test_one_source_of_interruptions_is_enough(tmp_path: Path, source: str) -> None:
-    status, text, report = storm(tmp_path, "--seconds", "2", "--design", "ours", "--source", source)
+@pytest.mark.parametrize("engine", ["timer", "directed"])
+def test_one_engine_is_enough(tmp_path: Path, elf_files: Path, engine: str) -> None:
+    status, text, report = storm(tmp_path, elf_files, "--seconds", "2", "--design", "ours", "--source", engine)
     assert status == 0, text
-    assert report["sources"] == [source]
+    assert report["engines"] == [engine]
     assert report["landed_in_update"] > 0
 
 
-def test_the_rival_alone_fails(tmp_path: Path) -> None:
-    status, text, report = storm(tmp_path, "--seconds", "5", "--design", "spinlock")
+def test_the_rival_alone_fails(tmp_path: Path, elf_files: Path) -> None:
+    status, text, report = storm(tmp_path, elf_files, "storm", "--seconds", "5", "--design", "spinlock")
     assert status == 1
     assert text.splitlines()[-1].startswith("FAILURE: ")
     assert report["blocked"] > 0
-    assert "blocked lookups" in report["failures"][0]
+    assert "blocked lookup" in report["failures"][0]
 
 
-@pytest.mark.parametrize("lie", ["lying-absent", "lying-torn", "lying-back", "lying-lost"])
-def test_a_lie_is_caught(tmp_path: Path, lie: str) -> None:
-    status, text, report = storm(tmp_path, "--seconds", "1", "--design", lie)
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_is_caught(tmp_path: Path, elf_files: Path, lie: str) -> None:
+    status, text, report = storm(tmp_path, elf_files, "--seconds", "1", "--design", lie)
     assert status == 1, text
     assert report["verdict"] == "FAILURE"
-    assert report["wrong"] > 0
-    assert any("legal were the versions" in complaint for complaint in report["complaints"])
+    assert any(LIES[lie] in failure for failure in report["failures"]), report["failures"]
+    if LIES[lie] == "wrong answers":
+        assert report["wrong"] > 0
+        assert any("legal were the versions" in complaint for complaint in report["complaints"])
+
+
+def test_a_storm_without_interruptions_fails() -> None:
+    outcome = Storm("ours", [1, 2, 3], [b"a" * 20] * 3, seed=1, seconds=1.0, lookers=1, churners=1, sources=0).run()
+    assert outcome.finished
+    assert outcome.updates > 0
+    assert outcome.failures == ["no interruption landed inside an update"]
+
+
+def test_without_perf_events_the_others_go_on() -> None:
+    free = os.open("/dev/null", os.O_RDONLY)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))  # perf_event_open() needs a file descriptor
+    try:
+        outcome = Storm("ours", [1, 2, 3], [b"a" * 20] * 3, seed=1, seconds=1, lookers=1, churners=1).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert outcome.verdict == "SUCCESS", outcome.failures
+    assert outcome.engines == ["timer", "directed"]
+    assert outcome.perf_error == "Too many open files"
+
+
+def test_a_storm_that_cannot_be_set_up_fails() -> None:
+    outcome = Storm("ours", [5, 5], [b"a", b"b"], seed=1, seconds=0.2, lookers=1, churners=1).run()
+    assert outcome.failures[0] == "set-up failed: filling the table (BID_EXISTS)"
+    with pytest.raises(OSError, match="Invalid argument"):
+        Storm("ours", [5], [b"a"], seed=1, seconds=0.2, lookers=1, churners=lib.STORM_WORKERS)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +171,116 @@ def test_a_lie_is_caught(tmp_path: Path, lie: str) -> None:
         (("--design", "none"), "--design"),
         (("--source", "thunder"), "--source"),
         (("--seed", "-1"), "--seed"),
+        (("thunder",), "thunder"),
     ],
 )
-def test_bad_options_are_named(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
-    status, text, report = storm(tmp_path, *options)
+def test_bad_options_are_named(tmp_path: Path, elf_files: Path, options: tuple[str, ...], message: str) -> None:
+    status, text, report = storm(tmp_path, elf_files, *options)
     assert status == 2
     assert message in text
     assert not report
+
+
+# --------------------------------------------------------------------------------------------------- the input --
+
+
+def test_files_are_collected_once_per_inode(elf_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = elf_files.parent / "proc"
+    (processes / "7").mkdir(parents=True)
+    (processes / "8" / "maps").mkdir(parents=True)  # cannot be read as a file
+    program = elf_files / "sub" / "hard link"
+    maps = [
+        f"1000-2000 r-xp 0 08:01 5 {program}",
+        "2000-3000 rw-p 0 00:00 0",
+        f"3000-4000 r--p 0 08:01 6 {program} (deleted)",
+    ]
+    (processes / "7" / "maps").write_text("\n".join(maps) + "\n")
+    monkeypatch.setattr(collect, "PROC", processes)
+    files = collect.collect([elf_files])
+    status = os.stat(program)
+    assert files.keys == [inode_key(status.st_dev, status.st_ino)]
+    assert files.ids == [read_build_id(sys.executable) or b""]
+    assert files.mapped == 1
+    assert files.not_elf == 1
+    assert files.malformed[0].startswith(str(elf_files / "truncated"))
+    assert files.unreadable == [f"{elf_files / 'loop'} (Too many levels of symbolic links)"]
+    assert files.hidden == ["process 8 (Is a directory)"]
+
+
+def test_keys_leave_the_top_bit_clear_and_differ() -> None:
+    keys = {inode_key(device, number) for device in range(50) for number in range(1000)}
+    assert len(keys) == 50_000
+    assert max(keys) < 2**63
+
+
+# -------------------------------------------------------------------------------------------------- the oracle --
+
+VERSIONS = range(24)
+
+
+def answer(key: Any, version: int) -> tuple[int, Any]:
+    """What a right table says about a version of a key."""
+    identifier = ffi.new("struct bid_build_id *")
+    return lib.oracle_state(key, version, identifier), identifier
+
+
+def judge(
+    key: Any, lowest: int, highest: int, status: int, identifier: Any, generation: int | None = None
+) -> int | None:
+    """The version that the oracle sees in an answer, None if it is a wrong one."""
+    version = ffi.new("uint64_t *")
+    if generation is None:
+        right = lib.oracle_judge(key, lowest, highest, status, identifier, version)
+    else:
+        right = lib.oracle_judge_generation(key, lowest, highest, generation, status, identifier, version)
+    return int(version[0]) if right else None
+
+
+@pytest.fixture
+def key() -> Any:
+    return ffi.new("struct oracle_key *", {"key": 42, "length": 20, "id": bytes(range(64))})
+
+
+def test_the_oracle_takes_the_versions_between_and_no_others(key: Any) -> None:
+    states = {version: answer(key, version) for version in VERSIONS}
+    absent = {version for version in VERSIONS if states[version][0] == lib.BID_ABSENT}
+    assert absent
+    assert {status for status, _ in states.values()} == {lib.BID_OK, lib.BID_ABSENT, lib.BID_NO_BUILD_ID}
+    for lowest in VERSIONS:
+        for highest in range(lowest, len(VERSIONS)):
+            between = set(range(lowest, highest + 1))
+            for version, (status, identifier) in states.items():
+                if version in absent:
+                    assert judge(key, lowest, highest, status, identifier) == min(between & absent, default=None)
+                else:
+                    expected = version if version in between else None
+                    assert judge(key, lowest, highest, status, identifier) == expected
+
+
+def test_the_oracle_compares_every_byte(key: Any) -> None:
+    lengths = set()
+    for version in range(200):
+        status, identifier = answer(key, version)
+        if status != lib.BID_OK:
+            continue
+        lengths.add(identifier.length)
+        for i in range(identifier.length):
+            identifier.bytes[i] ^= 1
+            assert judge(key, version, version, status, identifier) is None
+            identifier.bytes[i] ^= 1
+        identifier.length -= 1
+        assert judge(key, version, version, status, identifier) is None
+    assert lengths == {20, 32, 64}
+
+
+def test_the_oracle_judges_answers_about_one_generation(key: Any) -> None:
+    for version in VERSIONS:
+        status, identifier = answer(key, version)
+        if status == lib.BID_ABSENT:
+            assert judge(key, version, version, status, identifier, version) == version
+            assert judge(key, version, version, lib.BID_STALE, identifier, version) is None
+        else:
+            assert judge(key, version, version, status, identifier, version) == version
+            assert judge(key, version, version, status, identifier, version + 1) is None
+            assert judge(key, version, version, lib.BID_STALE, identifier, version + 1) == version
+            assert judge(key, version, version, lib.BID_STALE, identifier, version) is None

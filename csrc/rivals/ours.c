@@ -5,11 +5,8 @@
 static void *ours_create(uint64_t expected_entries, uint64_t seed)
 {
     struct bid_table *table;
-    struct bid_options options = {.size = sizeof options, .expected_entries = expected_entries};
-    if (seed) {
-        options.seed = seed;
-        options.flags = BID_FIXED_SEED;
-    }
+    struct bid_options options = {
+        .size = sizeof options, .expected_entries = expected_entries, .seed = seed, .flags = BID_FIXED_SEED};
     return bid_create(&table, &options) == BID_OK ? table : NULL;
 }
 
@@ -20,7 +17,12 @@ static void ours_destroy(void *design)
 
 static int ours_lookup(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
 {
-    return bid_lookup_cost(design, key, id, cost);
+    return cost ? bid_lookup_cost(design, key, id, cost) : bid_lookup(design, key, id);
+}
+
+static int ours_lookup_generation(void *design, uint64_t key, uint32_t generation, struct bid_build_id *id)
+{
+    return bid_lookup_generation(design, key, generation, id);
 }
 
 static int ours_insert(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
@@ -38,6 +40,16 @@ static int ours_remove(void *design, uint64_t key)
     return bid_remove(design, key);
 }
 
+static int ours_insert_nmi(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    return bid_insert_nmi(design, key, generation, id, length);
+}
+
+static int ours_remove_nmi(void *design, uint64_t key)
+{
+    return bid_remove_nmi(design, key);
+}
+
 static int ours_reserve(void *design, uint64_t entries)
 {
     return bid_reserve(design, entries);
@@ -46,6 +58,16 @@ static int ours_reserve(void *design, uint64_t entries)
 static int ours_shrink(void *design)
 {
     return bid_shrink(design);
+}
+
+static uint64_t ours_reclaim(void *design)
+{
+    return bid_reclaim(design);
+}
+
+static uint64_t ours_count(const void *design)
+{
+    return bid_count(design);
 }
 
 static int ours_resizing(const void *design)
@@ -64,11 +86,16 @@ const struct bid_design bid_design_ours = {
     .create = ours_create,
     .destroy = ours_destroy,
     .lookup = ours_lookup,
+    .lookup_generation = ours_lookup_generation,
     .insert = ours_insert,
     .replace = ours_replace,
     .remove = ours_remove,
+    .insert_nmi = ours_insert_nmi,
+    .remove_nmi = ours_remove_nmi,
     .reserve = ours_reserve,
     .shrink = ours_shrink,
+    .reclaim = ours_reclaim,
+    .count = ours_count,
     .resizing = ours_resizing,
     .resizes = ours_resizes,
 };

@@ -2,7 +2,8 @@
 /*
  * The designs that are compared, behind one interface: ours and its rivals.
  *
- * The statuses are those of pybuildid.h. A design that has no such thing leaves reserve, shrink, resizing or resizes NULL.
+ * Statuses, arguments and contexts are those of the functions of the same name in pybuildid.h; a lookup's cost may be
+ * NULL, and is not measured then. A design leaves NULL what it does not have, of the functions after remove.
  */
 #ifndef BID_RIVALS_H
 #define BID_RIVALS_H
@@ -15,11 +16,16 @@ struct bid_design {
     void *(*create)(uint64_t expected_entries, uint64_t seed); /* NULL: no memory */
     void (*destroy)(void *design);
     int (*lookup)(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost);
+    int (*lookup_generation)(void *design, uint64_t key, uint32_t generation, struct bid_build_id *id);
     int (*insert)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);
     int (*replace)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);
     int (*remove)(void *design, uint64_t key);
+    int (*insert_nmi)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);
+    int (*remove_nmi)(void *design, uint64_t key);
     int (*reserve)(void *design, uint64_t entries);
     int (*shrink)(void *design);
+    uint64_t (*reclaim)(void *design);
+    uint64_t (*count)(const void *design);
     int (*resizing)(const void *design);
     uint64_t (*resizes)(const void *design);
 };

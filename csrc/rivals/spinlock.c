@@ -89,16 +89,27 @@ static int spinlock_lookup(void *design, uint64_t key, struct bid_build_id *id, 
 {
     struct spinlock_bucket *bucket = spinlock_enter(design, key);
     struct spinlock_entry *entry = bucket->first;
-    cost->slots = 1;
-    cost->records = 0;
+    uint32_t records = entry != NULL;
     for (; entry && entry->key != key; entry = entry->next)
-        cost->records++;
-    if (entry) {
-        cost->records++;
+        records += entry->next != NULL;
+    if (entry)
         *id = entry->id;
-    }
     spinlock_leave(bucket);
+    if (cost)
+        *cost = (struct bid_probe_cost){.slots = 1, .records = records};
     return !entry ? BID_ABSENT : id->length ? BID_OK : BID_NO_BUILD_ID;
+}
+
+static int spinlock_lookup_generation(void *design, uint64_t key, uint32_t generation, struct bid_build_id *id)
+{
+    struct bid_build_id found;
+    int status = spinlock_lookup(design, key, &found, NULL);
+    if (status == BID_ABSENT)
+        return status;
+    if (found.generation != generation)
+        return BID_STALE;
+    *id = found;
+    return status;
 }
 
 static int spinlock_insert(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
@@ -147,6 +158,7 @@ const struct bid_design bid_design_spinlock = {
     .create = spinlock_create,
     .destroy = spinlock_destroy,
     .lookup = spinlock_lookup,
+    .lookup_generation = spinlock_lookup_generation,
     .insert = spinlock_insert,
     .replace = spinlock_replace,
     .remove = spinlock_remove,

@@ -11,16 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORM_WORKERS 16
-#define STORM_LEVELS 4 /* a thread, and the handlers of three signals nested in it */
-#define STORM_COMPLAINTS 8
-
 enum storm_source { STORM_PERF, STORM_TIMER, STORM_DIRECTED, STORM_SOURCES };
 enum storm_state { STORM_STARTING, STORM_RUNNING, STORM_CHECKING, STORM_DONE, STORM_FAILED };
 enum storm_place { STORM_ELSEWHERE, STORM_IN_UPDATE, STORM_IN_LOOKUP };
 
+#define STORM_WORKERS 16
+#define STORM_LEVELS (1 + STORM_SOURCES) /* a thread, and nested in it a handler of each signal */
+#define STORM_COMPLAINTS 8
+
 struct storm_config {
-    const char *design; /* a name, see storm_design() */
+    const char *design; /* a name, see storm_design_name() */
     const uint64_t *keys;
     const uint8_t *ids;     /* n rows of 64 bytes */
     const uint8_t *lengths; /* 0: known to have no build ID */
@@ -35,35 +35,44 @@ struct storm_config {
 struct storm_complaint {
     uint64_t key;
     uint64_t lowest, highest; /* the versions that would have been legal */
-    uint64_t answered;        /* the version that the answer names, if it names one */
+    uint64_t answered;        /* the version that the answer names, UINT64_MAX if it names none */
     int32_t status;
     uint32_t level; /* 0: a thread; above: a handler */
     uint32_t place; /* enum storm_place: what the handler interrupted */
 };
 
-struct storm_worker {
-    _Alignas(64) int32_t tid;
-    uint32_t churner;
-    uint64_t updates, refused; /* refused: tried again after BID_E_RETIRED */
-    uint64_t lookups;          /* of the thread and of its handlers */
+/*
+ * What one thread did at one level of nesting. Nobody else writes it: of two handlers at one level the first is over
+ * before the second begins. So no count is lost, without an atomic addition.
+ *
+ * An interruption counts as landed inside an update or a lookup when it comes between two marks that the interrupted
+ * level sets around its call of the design; the marks are a few instructions from the call. It counts as landed inside a
+ * resize when it landed inside an update and the table says that a resize stands half done.
+ */
+struct storm_tally {
+    uint64_t begun, ended; /* lookups: one that never ends shows here */
     uint64_t interruptions[STORM_SOURCES];
     uint64_t landed_in_update, landed_in_resize, landed_in_lookup;
-    uint64_t nested; /* interruptions of a handler */
+    uint64_t updates, refused; /* refused: for BID_E_RETIRED, or in a handler BID_E_WOULD_ALLOCATE */
     uint64_t wrong, errno_changed;
     uint32_t max_slots, max_records;
-    /* Lookups begun and ended at each level of nesting: one that never ends shows here. */
-    uint64_t begun[STORM_LEVELS], ended[STORM_LEVELS];
+};
+
+struct storm_worker {
+    _Alignas(64) int32_t tid; /* 0: not started yet */
+    struct storm_tally tally[STORM_LEVELS];
 };
 
 struct storm_shared {
-    uint32_t state;      /* enum storm_state */
-    uint32_t error;      /* errno or a negative status, with STORM_FAILED */
-    char failed[64];     /* what failed, with STORM_FAILED */
-    uint32_t sources;    /* bits of enum storm_source that are in use */
-    uint32_t perf_errno; /* why perf is not among them */
-    uint64_t resizes, entries, wrong_at_end, errors;
-    int32_t first_error; /* a status of an update that should have succeeded */
-    uint32_t period_us;  /* of the timers, adapted to the machine */
+    uint32_t state;                                 /* enum storm_state */
+    char failed[96];                                /* what failed and why, with STORM_FAILED */
+    uint32_t sources;                               /* bits of enum storm_source that are in use */
+    uint32_t perf_errno;                            /* why perf is not among them */
+    double seconds;                                 /* that the storm lasted, from STORM_CHECKING on */
+    uint32_t period_us;                             /* of perf and the timers, adapted to the machine */
+    uint64_t errors;                                /* updates that failed */
+    int32_t first_error;                            /* with this status */
+    uint64_t resizes, entries, count, wrong_at_end; /* with STORM_DONE: found by looking up, and as the table counts */
     uint64_t complaints;
     struct storm_complaint complaint[STORM_COMPLAINTS];
     struct storm_worker worker[STORM_WORKERS];

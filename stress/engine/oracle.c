@@ -52,6 +52,26 @@ int oracle_state(const struct oracle_key *key, uint64_t version, struct bid_buil
     return id->length ? BID_OK : BID_NO_BUILD_ID;
 }
 
+uint64_t oracle_lowest(const struct oracle_key *key)
+{
+    uint64_t done = atomic_load_explicit(&key->done, memory_order_acquire);
+    uint64_t seen = atomic_load_explicit(&key->seen, memory_order_acquire);
+    return done > seen ? done : seen;
+}
+
+uint64_t oracle_highest(const struct oracle_key *key)
+{
+    return atomic_load_explicit(&key->begun, memory_order_acquire);
+}
+
+void oracle_remember(struct oracle_key *key, uint64_t version)
+{
+    uint64_t old = atomic_load_explicit(&key->seen, memory_order_relaxed);
+    while (old < version && !atomic_compare_exchange_weak_explicit(&key->seen, &old, version, memory_order_release,
+                                                                   memory_order_relaxed))
+        ;
+}
+
 static int oracle_same(const struct bid_build_id *answer, const struct bid_build_id *expected)
 {
     return answer->generation == expected->generation && answer->length == expected->length &&
@@ -61,12 +81,10 @@ static int oracle_same(const struct bid_build_id *answer, const struct bid_build
 int oracle_judge(const struct oracle_key *key, uint64_t lowest, uint64_t highest, int status,
                  const struct bid_build_id *id, uint64_t *version)
 {
-    if (status == BID_ABSENT) {
+    if (status == BID_ABSENT)
         for (*version = lowest; *version <= highest; ++*version)
             if (oracle_is_absent(*version))
                 return 1;
-        return 0;
-    }
     *version = UINT64_MAX;
     if (status != BID_OK && status != BID_NO_BUILD_ID)
         return 0;
@@ -75,4 +93,29 @@ int oracle_judge(const struct oracle_key *key, uint64_t lowest, uint64_t highest
     struct bid_build_id expected;
     return *version >= lowest && *version <= highest && oracle_state(key, *version, &expected) == status &&
            oracle_same(id, &expected);
+}
+
+int oracle_judge_generation(const struct oracle_key *key, uint64_t lowest, uint64_t highest, uint32_t generation,
+                            int status, const struct bid_build_id *id, uint64_t *version)
+{
+    if (status == BID_STALE)
+        for (*version = lowest; *version <= highest; ++*version)
+            if (!oracle_is_absent(*version) && (uint32_t)*version != generation)
+                return 1;
+    return oracle_judge(key, lowest, highest, status, id, version) &&
+           (status == BID_ABSENT || id->generation == generation);
+}
+
+uint64_t oracle_version(struct oracle_contested *contested)
+{
+    return atomic_fetch_add_explicit(&contested->key.begun, 4, memory_order_relaxed) + 4;
+}
+
+int oracle_judge_contested(const struct oracle_contested *contested, int status, const struct bid_build_id *id,
+                           uint64_t *version)
+{
+    *version = UINT64_MAX;
+    return status == BID_ABSENT ||
+           (oracle_judge(&contested->key, 4, oracle_highest(&contested->key), status, id, version) &&
+            *version % 4 == 0);
 }
