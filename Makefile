@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench lint lint-python lint-c format wheel clean
+.PHONY: setup run test bench lint lint-python lint-c format wheel clean verify
 
 setup: $(VENV)/harness.stamp
 
@@ -37,6 +37,10 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Model-checks the table's sources; needs genmc (MPI-SWS/genmc, v0.11.0) and clang-14 on PATH.
+verify: setup
+	$(BIN)/python tests/models/run.py
 
 URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb)
 

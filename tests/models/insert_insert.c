@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Two inserts of one key, and an insert of another that wants the same slot: one of the two wins, and nothing is lost. */
+/* Two inserts of one key: one wins. OTHER: and an insert of another key that wants the same slot; nothing is lost. */
 #include "model.h"
 
 static int statuses[2];
@@ -18,13 +18,14 @@ static void *second(void *unused)
     return unused;
 }
 
+#ifdef OTHER
 static void *other(void *unused)
 {
     model_enter(3);
-    int status = model_insert(8, 3);
-    assert(status == BID_OK);
+    assert(model_insert(8, 3) == BID_OK);
     return unused;
 }
+#endif
 
 int main(void)
 {
@@ -32,10 +33,14 @@ int main(void)
     model_setup();
     model_start(&threads, first);
     model_start(&threads, second);
+#ifdef OTHER
     model_start(&threads, other);
+#endif
     model_join(&threads);
     assert(statuses[0] + statuses[1] == BID_OK + BID_EXISTS);
     assert(model_lookup(7) == (statuses[0] == BID_OK ? 1 : 2));
+#ifdef OTHER
     assert(model_lookup(8) == 3);
+#endif
     return 0;
 }

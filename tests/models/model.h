@@ -14,6 +14,11 @@
 
 #include "pybuildid.h"
 
+#ifndef BID_BUCKET_SLOTS
+#define BID_BUCKET_SLOTS 2
+#endif
+#include "slot.h"
+
 /* The model checker knows no memcpy() of a length that it cannot see, and no access that overlaps another of a
  * different size; records are written byte by byte, so they are read like that. The IDs of the models are one byte. */
 #undef BID_ID_NARROW
@@ -25,20 +30,56 @@ static inline void model_copy(uint8_t *to, const uint8_t *from, unsigned bytes)
 }
 #define __builtin_memcpy(to, from, bytes) model_copy((to), (from), (bytes))
 
+static inline void model_zero(struct bid_record *record)
+{
+    record->key = 0;
+    record->generation = 0;
+    for (unsigned i = 0; i < sizeof record->id; i++)
+        record->id[i] = 0;
+}
+#define __builtin_memset(record, zero, bytes) model_zero(record)
+
+#ifdef MODEL_STEPS /* called before each write to shared memory: see truncated.c */
+static void model_step(void);
+#undef bid_store
+#undef bid_add
+#undef bid_sub
+#undef bid_or
+#undef bid_cas
+#define bid_store(pointer, value, order) (model_step(), atomic_store_explicit((pointer), (value), (order)))
+#define bid_add(pointer, value, order) (model_step(), atomic_fetch_add_explicit((pointer), (value), (order)))
+#define bid_sub(pointer, value, order) (model_step(), atomic_fetch_sub_explicit((pointer), (value), (order)))
+#define bid_or(pointer, value, order) (model_step(), atomic_fetch_or_explicit((pointer), (value), (order)))
+#define bid_cas(pointer, expected, desired, order)                                                                     \
+    (model_step(),                                                                                                     \
+     atomic_compare_exchange_strong_explicit((pointer), (expected), (desired), (order), memory_order_relaxed))
+#endif
+#ifdef MODEL_MEMBARRIER /* see membarrier.c */
+static void model_interruption(void);
+static void model_membarrier(void);
+#undef bid_load
+#define bid_load(pointer, order) (model_interruption(), atomic_load_explicit((pointer), (order)))
+#endif
+
 #define BID_PLATFORM_MODEL
 #ifndef MODEL_FENCED_PINS
 #define MODEL_FENCED_PINS 0 /* a fence would order more than the table asks for */
 #endif
-#ifndef BID_BUCKET_SLOTS
-#define BID_BUCKET_SLOTS 2
+#ifndef BID_CHUNK_BUCKETS
+#define BID_CHUNK_BUCKETS 2 /* the whole of a small array */
 #endif
-#define BID_CHUNK_BUCKETS 1
+#ifndef BID_ARRAYS
 #define BID_ARRAYS 4
-#ifndef BID_PIN_SLOTS
-#define BID_PIN_SLOTS 4
-#define BID_PIN_WINDOW 4
-#define BID_PIN_TEMPORARY 1
 #endif
+#ifndef PIN_SLOTS /* with fewer than threads, some have to take a temporary one, or go into the crowd */
+#define PIN_SLOTS 4
+#endif
+#ifndef PIN_TEMPORARY
+#define PIN_TEMPORARY 1
+#endif
+#define BID_PIN_SLOTS PIN_SLOTS
+#define BID_PIN_WINDOW PIN_SLOTS
+#define BID_PIN_TEMPORARY PIN_TEMPORARY
 
 #include "array.c"
 #include "create.c"
@@ -98,15 +139,36 @@ static inline void model_setup(void)
     assert(status == BID_OK);
 }
 
-/* Values are the one byte of an ID, and the generation as well: a torn answer is noticed. */
+/* Updates in the form for NMI context, which carry their key across a resize but do not help with the rest of it: less
+ * for the model checker to go through. Values are the one byte of an ID and the generation as well, so that a torn
+ * answer is noticed. */
+#ifndef MODEL_MAY_ALLOCATE
+#define MODEL_MAY_ALLOCATE 0
+#endif
+static inline int model_update(enum bid_kind kind, uint64_t key, uint8_t value)
+{
+    struct bid_operation op = {.kind = kind,
+                               .may_allocate = MODEL_MAY_ALLOCATE,
+                               .key = key,
+                               .generation = value,
+                               .id = &value,
+                               .length = 1};
+    return bid_update(&table, &op);
+}
+
 static inline int model_insert(uint64_t key, uint8_t value)
 {
-    return bid_insert(&table, key, value, &value, 1);
+    return model_update(BID_INSERT, key, value);
 }
 
 static inline int model_replace(uint64_t key, uint8_t value)
 {
-    return bid_replace(&table, key, value, &value, 1);
+    return model_update(BID_REPLACE, key, value);
+}
+
+static inline int model_remove(uint64_t key)
+{
+    return model_update(BID_REMOVE, key, 0);
 }
 
 #define MODEL_ABSENT 0 /* is no value */

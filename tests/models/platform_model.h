@@ -78,6 +78,9 @@ struct bid_pins *bid_platform_pins(int fenced)
 void bid_platform_barrier(const struct bid_pins *pins)
 {
     (void)pins;
+#ifdef MODEL_MEMBARRIER
+    model_membarrier();
+#endif
     atomic_thread_fence(BID_S_FENCE); /* (S) */
 }
 

@@ -25,7 +25,7 @@ int main(void)
     model_setup();
     assert(model_insert(7, 1) == BID_OK);
     assert(model_insert(8, 2) == BID_OK);
-    assert(bid_remove(&table, 8) == BID_OK);
+    assert(model_remove(8) == BID_OK);
     model_start(&threads, resizer);
     model_start(&threads, reader);
     model_join(&threads);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The plain pins, with what membarrier() does to a running thread: somewhere between two of its instructions it
+ * executes a full fence, and the caller goes on when it has. The model checker chooses before which of the reader's
+ * atomic loads that is.
+ */
+#define MODEL_MEMBARRIER
+#include "model.h"
+
+#include <stdbool.h>
+
+#include <genmc.h>
+
+static _Atomic(int) requested, acknowledged;
+static _Thread_local int interruptible;
+
+static void model_interruption(void)
+{
+    if (!interruptible || !atomic_load_explicit(&requested, memory_order_relaxed))
+        return;
+    interruptible = 0;
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&acknowledged, 1, memory_order_relaxed);
+}
+
+static void model_membarrier(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&requested, 1, memory_order_relaxed);
+    __VERIFIER_assume(atomic_load_explicit(&acknowledged, memory_order_relaxed));
+}
+
+static void *resizer(void *unused)
+{
+    model_enter(1);
+    model_resize_complete();
+    bid_reclaim(&table);
+    return unused;
+}
+
+static void *reader(void *unused)
+{
+    model_enter(2);
+    interruptible = 1;
+    assert(model_lookup(7) == 1);
+    atomic_thread_fence(memory_order_seq_cst); /* it ends: another thread runs on its processor */
+    atomic_store_explicit(&acknowledged, 1, memory_order_relaxed);
+    return unused;
+}
+
+int main(void)
+{
+    struct model_threads threads = {.running = 0};
+    model_setup();
+    assert(model_insert(7, 1) == BID_OK);
+    model_resize_begin();
+    model_start(&threads, resizer);
+    model_start(&threads, reader);
+    model_join(&threads);
+    return 0;
+}

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Runs the models of the table under the C11 model checker GenMC (RC11).
+
+    python tests/models/run.py [--quick] [--no-faults] [--json FILE] [NAME ...]
+
+Each model drives the real sources in csrc/table. A scenario has to pass; a fault is the same scenario with one memory
+order weakened, and has to be reported. Exit status: 0 if all is as it should be, 1 if not, 2 without the tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CSRC = HERE.parents[1] / "csrc"
+HOW_TO_GET = (
+    "GenMC 0.11 is not on PATH (or clang and opt of the LLVM that it was built with are missing): "
+    "build it from https://github.com/MPI-SWS/genmc, with LLVM from your distribution (Debian: clang-14, llvm-14-dev, "
+    "libclang-14-dev), a C++20 compiler, autoconf and automake"
+)
+
+# What GenMC's own passes are told to leave alone: they serve speed, and do not cope with functions of this size.
+GENMC = [
+    "--rc11",
+    "--disable-estimation",
+    "--disable-mm-detector",
+    "--disable-function-inliner",
+    "--disable-loop-jump-threading",
+    "--disable-spin-assume",
+]
+# Everything in one function, without changing an access to shared memory. Aggregates on the stack become scalars, for
+# GenMC would count each of their fields as shared memory.
+PASSES = "internalize,globaldce,function(lower-expect),always-inline,cgscc(inline),function(sroa,simplifycfg),globaldce"
+CLANG = [
+    "-std=c11",
+    "-O1",
+    "-gline-tables-only",
+    "-S",
+    "-emit-llvm",
+    "-fno-discard-value-names",
+    "-D__CONFIG_GENMC_INODE_DATA_SIZE=64",
+    "-Xclang",
+    "-disable-llvm-passes",
+    "-Xclang",
+    "-disable-lifetime-markers",
+]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run of a model: name, source file without suffix, macros; quick ones are part of the tests."""
+
+    name: str
+    model: str
+    defines: tuple[str, ...] = ()
+    quick: bool = True
+    fault: bool = False  # has to be reported
+    edit: tuple[str, str, str] | None = None  # a planted fault: file of csrc/table, text, what takes its place
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out: executions explored, the error that was reported or an empty string, seconds."""
+
+    name: str
+    fault: bool
+    executions: int
+    error: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """As it should be: a scenario without an error, or a fault reported as one of memory or of an answer."""
+        return self.error.startswith("reported:") if self.fault else not self.error
+
+
+def scenario(name: str, model: str, *defines: str, quick: bool = True) -> Scenario:
+    return Scenario(name, model, defines, quick)
+
+
+SCENARIOS = [
+    scenario("publish and look up", "publish"),
+    scenario("insert against insert of one key", "insert_insert"),
+    scenario("insert against insert of one key and another", "insert_insert", "OTHER", quick=False),
+    scenario("remove, look up", "update_lookup", "UPDATE=REMOVE"),
+    scenario("replace, look up", "update_lookup", "UPDATE=REPLACE"),
+    scenario("remove and insert again, look up", "update_lookup", "UPDATE=REINSERT"),
+    scenario("grow, look up", "resize_lookup"),
+    scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER"),
+    scenario("grow against replace", "resize_update", "UPDATE=REPLACE"),
+    scenario("grow against remove: the late copy", "resize_update", "UPDATE=REMOVE"),
+    scenario("grow against remove and insert: the late copy", "resize_update", "UPDATE=REINSERT", quick=False),
+    scenario("grow against replace, look up", "resize_update", "UPDATE=REPLACE", "READER", quick=False),
+    scenario("grow against remove, look up", "resize_update", "UPDATE=REMOVE", "READER", quick=False),
+    scenario("grow twice, replace between, look up", "resize_chain"),
+    scenario("two helpers of one resize, look up", "resize_helpers"),
+    scenario("retire, reclaim, look up", "grace_period", "LOOKUPS=1"),
+    scenario("retire, reclaim, look up twice", "grace_period", "LOOKUPS=2"),
+    scenario("retire, another thread reclaims, look up", "grace_period", "LOOKUPS=1", "RECLAIMER"),
+    scenario("retire, reclaim, temporary pin", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=1"),
+    scenario("retire, reclaim, crowded pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
+    scenario("retire, reclaim with membarrier, plain pin", "membarrier"),
+    scenario("a descriptor freed and taken again", "descriptor_reuse"),
+] + [
+    scenario(f"writer stopped before write {n} to {n + 3}", "truncated", f"FIRST={n}", f"LAST={n + 3}", quick=False)
+    for n in range(1, 41, 4)
+]
+
+RELAXED = "memory_order_relaxed"
+
+
+def weakened(macro: str, of: str, order: str = RELAXED) -> Scenario:
+    base = next(s for s in SCENARIOS if s.name == of)
+    return Scenario(f"{macro} weakened: {of}", base.model, (*base.defines, f"{macro}={order}"), base.quick, True)
+
+
+def planted(name: str, of: str, edit: tuple[str, str, str]) -> Scenario:
+    base = next(s for s in SCENARIOS if s.name == of)
+    return Scenario(f"{name}: {of}", base.model, base.defines, base.quick, True, edit)
+
+
+FAULTS = [
+    weakened("BID_P_RELEASE", "publish and look up"),
+    weakened("BID_P_ACQUIRE", "publish and look up"),
+    weakened("BID_F_RELEASE", "grow, look up"),
+    weakened("BID_F_ACQUIRE", "grow, look up"),
+    weakened("BID_D_RELEASE", "two helpers of one resize, look up"),
+    weakened("BID_D_ACQUIRE", "two helpers of one resize, look up"),
+    weakened("BID_H_RELEASE", "grow, look up"),
+    weakened("BID_H_ACQUIRE", "two helpers of one resize, look up"),
+    weakened("BID_E_RELEASE", "retire, reclaim, look up"),
+    weakened("BID_E_ACQUIRE", "retire, reclaim with membarrier, plain pin"),
+    weakened("BID_U_RELEASE", "retire, reclaim, look up"),
+    weakened("BID_U_ACQUIRE", "retire, reclaim, look up"),
+    weakened("BID_S_FENCE", "retire, reclaim, look up", "memory_order_acq_rel"),
+    weakened("BID_L_RELEASE", "a descriptor freed and taken again"),
+    weakened("BID_L_ACQUIRE", "a descriptor freed and taken again"),
+    planted(
+        "update without a seal",
+        "grow against replace",
+        ("move.c", "while (!(place.word & BID_FROZEN)) {", "while (0) {"),
+    ),
+    planted(
+        "remove without a copy, so without a tombstone",
+        "grow against remove: the late copy",
+        ("move.c", "if (!place.own || !bid_word_is_live(place.word))", "if (1)"),
+    ),
+    planted(
+        "lookup that never asks the future array",
+        "grow against insert, look up",
+        ("lookup.c", "if (__builtin_expect(future != NULL, 0))", "if (!future)"),
+    ),
+    planted(
+        "head moved before all is done",
+        "two helpers of one resize, look up",
+        ("move.c", "    if (bid_all_done(array))\n        bid_resize_finish", "    bid_resize_finish"),
+    ),
+    planted("no grace period", "retire, reclaim, look up", ("reclaim.c", "life >> BID_LIFE_BITS >= oldest", "0")),
+    planted(
+        "half a grace period",
+        "retire, reclaim, look up",
+        ("reclaim.c", "life >> BID_LIFE_BITS >= oldest", "life >> BID_LIFE_BITS > oldest"),
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Tools:
+    genmc: str
+    clang: str
+    opt: str
+    include: Path
+
+    @staticmethod
+    def find() -> Tools | None:
+        """The tools, or None; see HOW_TO_GET."""
+        genmc = shutil.which("genmc")
+        if genmc is None:
+            return None
+        version = subprocess.run([genmc, "--version"], capture_output=True, text=True, check=False).stdout
+        llvm = re.search(r"LLVM (\d+)", version)
+        major = llvm.group(1) if llvm else ""
+        path = f"/usr/lib/llvm-{major}/bin"
+        clang = shutil.which(f"clang-{major}") or shutil.which("clang", path=path)
+        opt = shutil.which(f"opt-{major}") or shutil.which("opt", path=path)
+        include = Path(genmc).resolve().parents[1] / "include" / "genmc" / "include"
+        if clang is None or opt is None or not include.is_dir():
+            return None
+        return Tools(genmc, clang, opt, include)
+
+
+def foreign_copies(ir: str) -> Iterator[str]:
+    """Copies and fills of memory that GenMC would not split into the fields of a struct, as it has to."""
+    for function in ir.split("\ndefine ")[1:]:
+        for call in re.finditer(r"call void @llvm\.mem\w+\.\S+\((.*?), i64 ", function):
+            for pointer in re.findall(r"i8\* [^%]*(%[\w.]+)", call.group(1)):
+                if not re.search(rf"\n *{re.escape(pointer)} = bitcast %struct\.\w+\* ", function):
+                    yield f"{pointer} in {function.split('(')[0]}"
+
+
+def edited_file(what: Scenario, folder: Path) -> None:
+    """A copy of the source with the planted fault, where it is found before the real one."""
+    if what.edit:
+        file, old, new = what.edit
+        text = (CSRC / "table" / file).read_text()
+        if text.count(old) != 1:
+            raise ValueError(f"{what.name}: {file} does not have this text once any more: {old}")
+        (folder / file).write_text(text.replace(old, new))
+
+
+def build(tools: Tools, what: Scenario, target: Path) -> None:
+    """Compiles a model with the table's sources into one file of LLVM code."""
+    edited_file(what, target.parent)
+    includes = [
+        f"-I{target.parent}",
+        f"-I{HERE}",
+        f"-I{CSRC / 'table'}",
+        f"-I{CSRC / 'include'}",
+        "-isystem",
+        str(tools.include),
+    ]
+    source = HERE / f"{what.model}.c"
+    clang = [tools.clang, *CLANG, *includes, *(f"-D{d}" for d in what.defines), str(source), "-o", "-"]
+    raw = subprocess.run(clang, capture_output=True, text=True, check=True).stdout
+    opt = [tools.opt, "-S", f"-passes={PASSES}", "-inline-threshold=100000", "-internalize-public-api-list=main"]
+    ir = subprocess.run([*opt, "-"], input=raw, capture_output=True, text=True, check=True).stdout
+    for copy in foreign_copies(ir):
+        raise ValueError(f"{what.model}: a copy of memory that the model checker cannot follow: {copy}")
+    target.write_text(ir)
+
+
+def verify(tools: Tools, what: Scenario, timeout: float = 600) -> Verdict:
+    """Runs one scenario. An error that is not the model checker's verdict begins with "failed:"."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "model.ll"
+        try:
+            build(tools, what, target)
+            run = subprocess.run(
+                [tools.genmc, *GENMC, "--input-from-bitcode-file", str(target)],
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+            output = run.stdout + run.stderr
+        except subprocess.TimeoutExpired:
+            output = f"failed: no end after {timeout:.0f} s"
+        except subprocess.CalledProcessError as error:
+            output = f"failed: {error.stderr}"
+    executions = re.search(r"complete executions explored: (\d+)", output)
+    reported = re.search(r"^Error: (.*)", output, re.MULTILINE)
+    if reported:
+        problem = f"reported: {reported.group(1)}"
+    elif "No errors were detected" in output:
+        problem = ""
+    else:
+        problem = output if output.startswith("failed:") else f"failed: {output[-500:]}"
+    return Verdict(
+        what.name, what.fault, int(executions.group(1)) if executions else 0, problem, time.monotonic() - start
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Model-checks the table's sources with GenMC.")
+    parser.add_argument("names", nargs="*", help="parts of the names of the scenarios to run (default: all)")
+    parser.add_argument("--quick", action="store_true", help="only those that take seconds")
+    parser.add_argument("--no-faults", action="store_true", help="without the weakened orders")
+    parser.add_argument("--json", type=Path, help="write the verdicts there")
+    options = parser.parse_args()
+    tools = Tools.find()
+    if tools is None:
+        print(HOW_TO_GET, file=sys.stderr)
+        return 2
+    wanted = [
+        s
+        for s in SCENARIOS + ([] if options.no_faults else FAULTS)
+        if (s.quick or not options.quick) and (not options.names or any(n in s.name for n in options.names))
+    ]
+    verdicts = []
+    for one in wanted:
+        verdict = verify(tools, one)
+        verdicts.append(verdict)
+        said = verdict.error.splitlines()[0] if verdict.error else "no error"
+        sign = "ok  " if verdict.ok else "FAIL"
+        print(f"{sign} {one.name:<66} {verdict.executions:>7} executions {verdict.seconds:6.1f} s  {said}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(v) for v in verdicts], indent=2) + "\n")
+    return 0 if verdicts and all(v.ok for v in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
