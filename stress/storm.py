@@ -95,7 +95,7 @@ class Storm:
     ) -> None:
         self.outcome = Outcome(design, seed, seconds, lookers + churners, entries_at_start=len(keys))
         self._began = time.monotonic()
-        self._inside: dict[int, tuple[int, int, float]] = {}  # thread: level, lookup and CPU time when first seen
+        self._inside: dict[tuple[int, int], tuple[int, float]] = {}  # thread, level: lookup, CPU time when first seen
         buffers = (array("Q", keys), b"".join(i.ljust(ROW, b"\0") for i in ids), bytes(map(len, ids)))
         name = ffi.new("char[]", design.encode())
         config = ffi.new("struct storm_config *")
@@ -134,29 +134,28 @@ class Storm:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def blocked(self) -> int:
-        """Threads whose innermost lookup has used a second of the thread's own CPU time and has not come back.
+        """Threads in which a lookup has used a second of the thread's own CPU time and has not come back.
 
         A lookup takes less than a microsecond, so no load on the machine explains that; waiting for a processor does
-        not count.
+        not count. A lookup that waits for the handlers that interrupt it to come back is not counted beside theirs.
         """
-        count = 0
-        for number in range(self.outcome.threads):
-            worker = self.shared.worker[number]
-            inside = [level for level, tally in enumerate(worker.tally) if tally.begun != tally.ended]
-            try:
-                cpu = self._cpu_seconds(worker.tid)
-            except (OSError, IndexError):
-                continue  # not started yet, or gone
-            if not inside:
-                self._inside.pop(number, None)
-                continue
-            now = (inside[-1], worker.tally[inside[-1]].begun)
-            level, lookup, since = self._inside.get(number, (*now, cpu))
-            if now != (level, lookup):
+        return sum(self._is_blocked(number) for number in range(self.outcome.threads))
+
+    def _is_blocked(self, number: int) -> bool:
+        worker = self.shared.worker[number]
+        try:
+            cpu = self._cpu_seconds(worker.tid)
+        except (OSError, IndexError):
+            return False  # not started yet, or gone
+        blocked = False
+        for level, tally in enumerate(worker.tally):
+            begun, ended = tally.begun, tally.ended
+            known, since = self._inside.get((number, level), (begun, cpu))
+            if begun == ended or begun != known:
                 since = cpu
-            self._inside[number] = (*now, since)
-            count += cpu - since >= BLOCKED_CPU_SECONDS
-        return count
+            self._inside[number, level] = (begun, since)
+            blocked |= cpu - since >= BLOCKED_CPU_SECONDS
+        return blocked
 
     def run(self, tick: Callable[[Storm], None] = lambda storm: None) -> Outcome:
         """Waits for the end, or for a blocked lookup; calls `tick` ten times a second. To be called once."""
