@@ -102,6 +102,7 @@ SCENARIOS = [
     scenario("grow against remove and insert: the late copy", "resize_update", "UPDATE=REINSERT", quick=False),
     scenario("grow against replace, look up", "resize_update", "UPDATE=REPLACE", "READER", quick=False),
     scenario("grow against remove, look up", "resize_update", "UPDATE=REMOVE", "READER", quick=False),
+    scenario("grow and remove against remove", "remove_remove"),
     scenario("grow twice, replace between, look up", "resize_chain"),
     scenario("two helpers of one resize, look up", "resize_helpers"),
     scenario("retire, reclaim, look up", "grace_period", "LOOKUPS=1"),
@@ -147,7 +148,7 @@ FAULTS = [
     weakened("BID_L_ACQUIRE", "a descriptor freed and taken again"),
     planted(
         "update without a seal",
-        "grow against replace",
+        "grow and remove against remove",
         ("move.c", "while (!(place.word & BID_FROZEN)) {", "while (0) {"),
     ),
     planted(
@@ -158,7 +159,7 @@ FAULTS = [
     planted(
         "lookup that never asks the future array",
         "grow against insert, look up",
-        ("lookup.c", "if (__builtin_expect(future != NULL, 0))", "if (!future)"),
+        ("lookup.c", "if (__builtin_expect(future != NULL, 0))", "if (0)"),
     ),
     planted(
         "head moved before all is done",

@@ -41,6 +41,7 @@ static void states_update(void)
         assert(model_remove(7) == BID_OK);
     if (UPDATE == INSERT || UPDATE == REINSERT)
         assert(model_insert(7, 2) == BID_OK);
+    assert(model_lookup(7) == states[STATES - 1]); /* a thread sees what it did */
 }
 
 /* The first state from `least` on with this value. */
