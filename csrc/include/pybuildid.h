@@ -241,7 +241,8 @@ int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, con
 
 /* Makes room for that many entries in all, records included, so that inserts up to there do not allocate, also from
  * NMI context, as long as nothing else consumes the room (every insert and replace consumes a record, also of a key
- * that was there before). The table does not shrink below this by itself.
+ * that was there before). An insert may still find its key's path full, by accident and rarely: at most once in a million
+ * inserts, near the end of the room. The table does not shrink below this by itself.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
  * Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, errors. */
 int bid_reserve(struct bid_table *table, uint64_t entries);
@@ -253,7 +254,7 @@ int bid_shrink(struct bid_table *table);
 
 /* Frees retired memory whose grace period has passed, without waiting. Updates do this by themselves now and then.
  * Context: thread. Progress: lock-free. Memory: frees. May change errno.
- * Returns: the number of bytes retired and not freed. */
+ * Returns: the number of bytes retired and not freed; 0 if nothing waits for a reader. */
 uint64_t bid_reclaim(struct bid_table *table);
 
 /* Calls visit for each entry. Weakly consistent: an entry that stays throughout is seen exactly once, one that comes,

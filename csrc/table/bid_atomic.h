@@ -67,14 +67,6 @@ typedef _Atomic(uint64_t) bid_word;
 #ifndef BID_L_ACQUIRE
 #define BID_L_ACQUIRE memory_order_acquire
 #endif
-/* (R) records below the watermark are populated */
-#ifndef BID_R_RELEASE
-#define BID_R_RELEASE memory_order_release
-#endif
-#ifndef BID_R_ACQUIRE
-#define BID_R_ACQUIRE memory_order_acquire
-#endif
-
 #define bid_load(pointer, order) atomic_load_explicit((pointer), (order))
 #define bid_store(pointer, value, order) atomic_store_explicit((pointer), (value), (order))
 #define bid_add(pointer, value, order) atomic_fetch_add_explicit((pointer), (value), (order))

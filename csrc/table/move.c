@@ -187,7 +187,7 @@ int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array 
 
 int bid_resize_complete(struct bid_table *table, struct bid_array *array)
 {
-    struct bid_array *future = bid_load(&array->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_begin() */
+    struct bid_array *future = bid_load(&array->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
     int status = BID_OK;
     while (status == BID_OK && future && bid_load(&table->head, BID_H_ACQUIRE) == array) /* (H) */
         status = bid_help(table, array, future);

@@ -3,7 +3,8 @@
  * Records of an array: handed out by a counter and never twice, populated a step ahead of it.
  *
  * Invariants: a unit is used only below record_capacity and record_ready, so that filling it never faults; record_next
- * and record_ready only grow. Progress: lock-free; a thread stopped while it populates holds up nobody.
+ * and record_ready only grow. The watermark carries no data, only that the kernel has made pages present, which it
+ * orders itself; so it is relaxed. Progress: lock-free; a thread stopped while it populates holds up nobody.
  */
 #include "update.h"
 
@@ -40,7 +41,7 @@ static uint64_t bid_record_spare(const struct bid_table *table)
  * only that one pays. */
 int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
 {
-    uint64_t ready = bid_load(&array->record_ready, BID_R_ACQUIRE); /* (R) pairs with the CAS below */
+    uint64_t ready = bid_load(&array->record_ready, BID_RELAXED);
     while (ready < need) {
         uint64_t next = (need + array->record_step - 1) / array->record_step * array->record_step;
         if (next > array->record_capacity)
@@ -55,12 +56,12 @@ int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t 
                 bid_uncharge(table, bill);
             return status;
         }
-        if (bid_cas(&array->record_ready, &ready, next, BID_R_RELEASE)) { /* (R) */
+        if (bid_cas(&array->record_ready, &ready, next, BID_RELAXED)) {
             bid_add(&array->bytes, bill, BID_RELAXED);
             return BID_OK;
         }
         bid_uncharge(table, bill); /* another thread moved it first, and paid */
-        ready = bid_load(&array->record_ready, BID_R_ACQUIRE);
+        ready = bid_load(&array->record_ready, BID_RELAXED);
     }
     return BID_OK;
 }
@@ -73,23 +74,26 @@ static uint64_t bid_record_limit(const struct bid_table *table, const struct bid
     return array->record_capacity - array->record_copies;
 }
 
-/* The look before the addition keeps the counter from running away; the one after it decides. Units that are taken and
- * cannot be used are lost to the array, which is a matter of a few at its end. */
+/* Whatever can fail comes before the addition, so that a failure takes no units, however often it is met. The addition
+ * decides; units that others took meanwhile may put it past the end, and what it took there is lost: a few at most for
+ * each thread that was under way. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
                     uint64_t *index)
 {
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
     if (next + units > bid_record_limit(table, array, copying))
         return BID_STEP_NO_ROOM;
-    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_R_ACQUIRE)) /* (R) */
+    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
-    next = bid_add(&array->record_next, units, BID_RELAXED);
-    if (next + units > array->record_capacity)
+    int status = bid_record_ready(table, array, next + units);
+    if (status != BID_OK)
+        return status;
+    *index = bid_add(&array->record_next, units, BID_RELAXED);
+    if (*index + units > array->record_capacity)
         return BID_STEP_NO_ROOM;
-    *index = next;
-    if (next + units <= bid_load(&array->record_ready, BID_R_ACQUIRE)) /* (R) */
-        return BID_OK;
-    return may_allocate ? bid_record_ready(table, array, next + units) : BID_E_WOULD_ALLOCATE;
+    if (!may_allocate && *index + units > bid_load(&array->record_ready, BID_RELAXED))
+        return BID_E_WOULD_ALLOCATE;
+    return bid_record_ready(table, array, *index + units);
 }
 
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units)

@@ -4,8 +4,9 @@
  *
  * The rules: an array is left when 5/8 of its slots are claimed, when a path is full, when its records are used up, or
  * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most 2/5.
- * So a path of 64 slots that fills up is an accident of less than 1 in 10^10 a key, and one that fills below half
- * load is taken for what it is: keys that collide under this seed. They get another seed, not more memory.
+ * A path of 64 slots is full by accident with a probability of 10^-14 at a load of 2/5, 10^-10 at 1/2 and 10^-6 near 5/8
+ * (docs/paths.py). Above 1/2 that means to grow a little earlier. Below, it is taken for what it is: keys that collide
+ * under this seed; they get another seed, not more memory.
  *
  * Progress: lock-free. Several threads may build a future array at once; one wins, the others free theirs.
  */
@@ -194,7 +195,8 @@ static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64_t entries)
 {
     uint64_t count = bid_count(table), more = entries > count ? entries - count : 0;
-    if ((bid_load(&array->claimed, BID_RELAXED) + more) * 8 > bid_array_slots(array) * 5)
+    if ((bid_load(&array->claimed, BID_RELAXED) + more) * 8 > bid_array_slots(array) * 5 ||
+        bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
     return bid_record_prepare(table, array, more * bid_record_units(table->options.id_size));
 }

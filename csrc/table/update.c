@@ -125,7 +125,7 @@ static int bid_update_resizing(struct bid_table *table, struct bid_array *array,
 static int bid_update_once(struct bid_table *table, struct bid_operation *op)
 {
     struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
-    struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_begin() */
+    struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
     if (future)
         return bid_update_resizing(table, head, future, op);
     int status = bid_update_array(table, head, op);

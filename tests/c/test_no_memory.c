@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The system has no memory for a while, also in the middle of a resize: a clear error each time, nothing lost, and all
+ * goes on once there is memory again, however often it had failed. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ENTRIES 60000
+
+static int no_memory;
+static uint64_t failures;
+
+/* In the place of libc's: populating memory is what fails when there is none. */
+int madvise(void *address, size_t bytes, int advice)
+{
+    if (no_memory && advice != MADV_HUGEPAGE) {
+        failures++;
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)syscall(SYS_madvise, address, bytes, advice);
+}
+
+static void all_there(struct bid_table *table, uint64_t entries)
+{
+    for (uint64_t i = 0; i < entries; i++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, inode_key(i), &id), BID_OK);
+        CHECK(id_is(&id, inode_key(i), 1, 20));
+    }
+}
+
+/* Updates of every kind while nothing can be had; those that need nothing succeed. Returns how many failed. */
+static uint64_t starve(struct bid_table *table, uint64_t entries)
+{
+    uint64_t failed = 0;
+    no_memory = 1;
+    for (uint64_t turn = 0; turn < 20000; turn++) {
+        uint64_t key = inode_key(ENTRIES * 2 + turn);
+        int status = insert(table, key, 1, 20);
+        CHECK(status == BID_OK || status == BID_E_NO_MEMORY);
+        failed += status != BID_OK;
+        if (status != BID_OK)
+            continue;
+        while ((status = bid_remove(table, key)) == BID_E_NO_MEMORY) {
+            no_memory = 0;
+            failed++;
+        }
+        no_memory = 1;
+        CHECK_STATUS(status, BID_OK);
+    }
+    all_there(table, entries);
+    no_memory = 0;
+    return failed;
+}
+
+int main(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    uint64_t failed = 0, resizes_met = 0;
+    for (uint64_t i = 0; i < ENTRIES; i++) {
+        int before = bid_resizing(table);
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+        if (before || !bid_resizing(table))
+            continue;
+        resizes_met++;
+        failed += starve(table, i + 1);
+    }
+    all_there(table, ENTRIES);
+    CHECK(bid_count(table) == ENTRIES);
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    all_there(table, ENTRIES);
+    printf("%lu resizes met, %lu updates failed, memory was refused %lu times\n", (unsigned long)resizes_met,
+           (unsigned long)failed, (unsigned long)failures);
+    CHECK(resizes_met > 5 && failed > 10000);
+    bid_destroy(table);
+    return 0;
+}
