@@ -73,8 +73,8 @@ uint64_t bid_reclaim(struct bid_table *table)
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
     if (!any)
-        return 0; /* what another thread is freeing right now waits for no reader */
-    bid_platform_barrier(table->pins);         /* (S) pairs with the barrier in bid_pin() */
+        return 0;                      /* what another thread is freeing right now waits for no reader */
+    bid_platform_barrier(table->pins); /* (S) pairs with the barrier in bid_pin() */
     uint64_t oldest = bid_oldest_pin(table->pins);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         uint64_t life = lives[i];
