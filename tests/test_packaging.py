@@ -71,8 +71,10 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
     top = {name.split("/")[0] for name in names}
     version = metadata(wheel)["Version"]
     assert top == {"pybuildid", f"pybuildid-{version}.dist-info"}
-    modules = {f"pybuildid/{path.name}" for path in (ROOT / "pybuildid").glob("*.py")}
-    others = {"pybuildid/py.typed", "pybuildid/_core.pyi", "pybuildid/_core.abi3.so"}
+    modules = {
+        str(path.relative_to(ROOT)) for kind in ("py", "pyi") for path in (ROOT / "pybuildid").rglob(f"*.{kind}")
+    }
+    others = {"pybuildid/py.typed", "pybuildid/_core.abi3.so"}
     assert {name for name in names if name.startswith("pybuildid/")} == modules | others
     assert any(name.endswith("/LICENSE") for name in names)
     assert any(name.endswith("/GPL-2.0-only.txt") for name in names)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``python -m stress storm``: the signal storm over the build IDs of this machine's ELF files."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from stress import report
+from stress.collect import Collection, collect
+from stress.storm import SOURCES, Outcome, Storm, designs
+
+SOME_SECONDS = 5.0  #: for the rival that must be caught
+RIVAL = "spinlock"
+
+
+def run(
+    console: Console, design: str, files: Collection, seed: int, seconds: float, threads: int, mask: int
+) -> Outcome:
+    """One storm over one design, with a display while it runs."""
+    lookers = max(threads // 2, 1)
+    began = time.monotonic()
+    storm = Storm(
+        design,
+        files.keys,
+        files.ids,
+        seed=seed,
+        seconds=seconds,
+        lookers=lookers,
+        churners=max(threads - lookers, 1),
+        sources=mask,
+    )
+    display = report.Display(console, design)
+    try:
+        return storm.run(lambda storm: display.tick(storm, time.monotonic() - began, seconds))
+    finally:
+        display.close()
+        storm.kill()
+
+
+def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
+    with console.status("collecting ELF files") as status:
+        note: Callable[[int], None] = lambda found: status.update(f"collecting ELF files: {found:,}")  # noqa: E731
+        files = collect(directories, note)
+    if not files.keys:
+        places = ", ".join(map(str, directories))
+        raise click.ClickException(f"no ELF file is mapped by a readable process or lies under {places}: give a --dir")
+    report.print_collection(console, files)
+    return files
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(0.1, 86400), default=30.0, show_default=True, help="How long.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of every random choice; default: a new one.")
+@click.option("--threads", type=click.IntRange(2, 16), default=4, show_default=True, help="Half look up, half churn.")
+@click.option(
+    "--dir",
+    "directories",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    default=("/usr/bin", "/usr/lib"),
+    show_default=True,
+    help="Where ELF files are looked for, beside those that are mapped; may be given several times.",
+)
+@click.option(
+    "--design",
+    type=click.Choice([design.name for design in designs()]),
+    metavar="[" + "|".join(design.name for design in designs() if not design.lies) + "]",
+    help=f"Only this one. Default: ours, then {RIVAL} for {SOME_SECONDS:.0f} seconds, which must be caught.",
+)
+@click.option(
+    "--source",
+    "sources",
+    type=click.Choice(list(SOURCES)),
+    multiple=True,
+    help="What interrupts; may be given several times. Default: all that this system allows.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+def storm(
+    seconds: float,
+    seed: int | None,
+    threads: int,
+    directories: tuple[Path, ...],
+    design: str | None,
+    sources: tuple[str, ...],
+    json_file: Path | None,
+) -> None:
+    """Runs a signal storm over a table that holds the build IDs of this machine's ELF files.
+
+    Threads look up and churn (insert, replace, evict, grow, shrink) while signal handlers written in C interrupt them,
+    and each other, and look up, insert and remove in turn. An oracle judges every answer. The last line says SUCCESS or
+    FAILURE; the exit status is 0 for SUCCESS only.
+    """
+    console = Console()
+    seed = secrets.randbits(32) if seed is None else seed
+    mask = sum(SOURCES[name] for name in set(sources) or SOURCES)
+    files = gather(console, directories)
+    outcome = run(console, design or "ours", files, seed, seconds, threads, mask)
+    failures, others = list(outcome.failures), []
+    if design is None:
+        others.append(run(console, RIVAL, files, seed, SOME_SECONDS, threads, mask))
+        if not others[0].blocked:
+            failures.append(f"the harness did not notice that {RIVAL} blocks")
+    verdict = "FAILURE" if failures else "SUCCESS"
+    report.print_outcomes(console, [outcome, *others])
+    if others and others[0].blocked:
+        console.print(f"{RIVAL} was caught: {', '.join(others[0].failures)}. So the harness can tell.", soft_wrap=True)
+    if json_file:
+        report.write_json(json_file, files, outcome, others, verdict, failures)
+    console.print(report.summary(outcome, verdict, failures), highlight=False, markup=False, soft_wrap=True)
+    sys.exit(verdict != "SUCCESS")
