@@ -45,11 +45,13 @@ extern "C" {
 #define BID_ID_MAX 64    /* the longest build ID that an entry can hold */
 #define BID_ID_NARROW 20 /* build IDs up to this length (SHA-1) take one 32-byte record, longer ones two or three */
 
-/* The bound of a lookup (guarantee G1): a key's path in one bucket array has BID_PATH_SLOTS slots, a lookup follows
- * at most two paths, and reads at most one record for each slot. */
+/* The bound of a lookup (guarantee G1): a key's path in one bucket array has BID_PATH_SLOTS slots, in buckets of eight. A
+ * lookup looks at the first bucket, and nearly always that is all. If not, it starts again and follows at most two paths,
+ * and in each it may look at the first bucket twice: 8 + 2 * (8 + 64) slots. It reads at most one record for each slot of
+ * the paths, and one for each of the three looks at a first bucket. */
 #define BID_PATH_SLOTS 64
-#define BID_LOOKUP_MAX_SLOTS (2 * BID_PATH_SLOTS)
-#define BID_LOOKUP_MAX_RECORDS (2 * BID_PATH_SLOTS)
+#define BID_LOOKUP_MAX_SLOTS (2 * BID_PATH_SLOTS + 3 * 8)
+#define BID_LOOKUP_MAX_RECORDS (2 * BID_PATH_SLOTS + 3)
 
 /* What bid_lookup_many() writes as the length of an entry that says "known to have no build ID". */
 #define BID_LENGTH_NO_BUILD_ID 255
@@ -115,7 +117,8 @@ enum bid_flags {
 
 struct bid_options {
     uint64_t size;             /* sizeof(struct bid_options) */
-    uint64_t expected_entries; /* room for that many without growing; 0: a page of slots, 320 entries */
+    uint64_t expected_entries; /* room for that many without growing; 0: 2,048 slots, for 1,280 entries;
+                                  with a byte_limit 512 slots, for 320 */
     uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 16 MiB */

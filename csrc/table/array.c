@@ -10,6 +10,7 @@
 /* From this size of the slots on, huge pages: what they round up is then small beside the array. */
 #define BID_HUGE_SLOT_BYTES (8ull << 20)
 #define BID_HUGE_PAGE (2ull << 20)
+#define BID_STEP_MIN (16ull << 10) /* each step is a system call; but where bytes are limited, pages count more */
 #define BID_STEP_MAX (64ull << 10)
 
 uint64_t bid_array_slots(const struct bid_array *array)
@@ -55,6 +56,7 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     array->record_copies = plan->copies;
     array->record_capacity = plan->capacity;
     bid_store(&array->future, NULL, BID_RELAXED);
+    bid_store(&array->moved, 0, BID_RELAXED);
     bid_store(&array->record_next, 0, BID_RELAXED);
     bid_store(&array->record_ready, 0, BID_RELAXED);
     bid_store(&array->claimed, 0, BID_RELAXED);
@@ -70,12 +72,14 @@ struct bid_layout {
     uint64_t slot_bytes, record_bytes, done_bytes, step_bytes;
 };
 
-static struct bid_layout bid_array_layout(const struct bid_array *array)
+static struct bid_layout bid_array_layout(const struct bid_array *array, uint64_t byte_limit)
 {
     uint64_t page = bid_platform_page();
     uint64_t slots = bid_array_slots(array) * sizeof(bid_word), records = array->record_capacity * BID_RECORD_BYTES;
     struct bid_layout layout = {.huge = slots >= BID_HUGE_SLOT_BYTES};
     uint64_t step = records / 32 < BID_STEP_MAX ? records / 32 : BID_STEP_MAX;
+    if (step < BID_STEP_MIN && !byte_limit)
+        step = records < BID_STEP_MIN ? records : BID_STEP_MIN;
     layout.step_bytes = layout.huge ? BID_HUGE_PAGE : bid_round_up(step ? step : 1, page);
     layout.slot_bytes = bid_round_up(slots, page);
     layout.record_bytes = bid_round_up(records, layout.step_bytes);
@@ -117,7 +121,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     if (!array)
         return BID_E_RETIRED;
     bid_array_shape(table, plan, array);
-    struct bid_layout layout = bid_array_layout(array);
+    struct bid_layout layout = bid_array_layout(array, table->options.byte_limit);
     array->record_step = layout.step_bytes / BID_RECORD_BYTES;
     array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
     array->record_charged = bid_round_up(plan->charged, array->record_step);

@@ -28,7 +28,7 @@ static int bid_table_fill(struct bid_table *table)
     struct bid_array *head;
     struct bid_array_plan plan = {
         .log2_buckets =
-            options->expected_entries ? bid_log2_for_room(options->expected_entries) : BID_LOG2_BUCKETS_START,
+            options->expected_entries ? bid_log2_for_room(options->expected_entries) : bid_log2_start(table),
         .seed = options->flags & BID_FIXED_SEED ? options->seed : bid_platform_random(),
     };
     if (!options->id_size)
@@ -36,6 +36,7 @@ static int bid_table_fill(struct bid_table *table)
     table->pins = bid_platform_pins(!!(options->flags & BID_FENCED_PINS));
     if (!table->pins)
         return BID_E_UNSUPPORTED;
+    table->plain_pins = table->pins->fenced ? NULL : table->pins->area->slots;
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
     bid_plan_records(table, &plan);
     int status = bid_array_make(table, &plan, &head);

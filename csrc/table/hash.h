@@ -38,15 +38,20 @@ static inline uint64_t bid_weak_bucket(const struct bid_array *array, uint64_t k
     return (key ^ key >> 8) & array->bucket_mask;
 }
 
-static inline struct bid_path bid_path(const struct bid_array *array, uint64_t key)
+/* The path of a key under the mixing hash, whose value is `mixed`. */
+static inline struct bid_path bid_path_mixed(const struct bid_array *array, uint64_t mixed)
 {
-    uint64_t mixed = bid_mix(key, array->seed);
-    struct bid_path path = {
+    return (struct bid_path){
         .bucket = mixed >> array->home_shift,
         .step = mixed,
-        .pattern = (mixed << BID_TAG_SHIFT & BID_TAG_MASK) | BID_TAG_ONE,
-        .weak = array->hash != BID_HASH_MIX,
+        .pattern = mixed << BID_TAG_SHIFT | BID_TAG_ONE,
     };
+}
+
+static inline struct bid_path bid_path(const struct bid_array *array, uint64_t key)
+{
+    struct bid_path path = bid_path_mixed(array, bid_mix(key, array->seed));
+    path.weak = array->hash != BID_HASH_MIX;
     if (__builtin_expect(path.weak, 0))
         path.bucket = bid_weak_bucket(array, key);
     return path;

@@ -50,12 +50,13 @@ static struct bid_pin_slot *bid_pin_temporary(struct bid_pins *pins, uintptr_t t
 struct bid_pin bid_pin(struct bid_pins *pins)
 {
     uintptr_t thread = bid_platform_thread();
-    struct bid_pin pin = {bid_pin_own(pins, thread)};
-    int plain = pin.slot && !pins->fenced;
-    if (!pin.slot)
-        pin.slot = bid_pin_temporary(pins, thread);
-    if (pin.slot)
-        bid_pin_enter(pins, pin.slot);
+    struct bid_pin_slot *slot = bid_pin_own(pins, thread);
+    struct bid_pin pin = {NULL, 0};
+    int plain = slot && !pins->fenced;
+    if (!slot)
+        slot = bid_pin_temporary(pins, thread);
+    if (slot)
+        pin = bid_pin_enter(pins, slot);
     else
         bid_add(&pins->area->crowd, 1, BID_U_RELEASE);
     if (plain)
@@ -71,37 +72,46 @@ void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
         bid_sub(&pins->area->crowd, 1, BID_U_RELEASE); /* (U) */
         return;
     }
-    bid_unpin_plain(pin.slot);
+    bid_pin_leave(pin);
     if (pin.slot >= pins->area->slots + BID_PIN_SLOTS)
         bid_store(&pin.slot->owner, 0, BID_U_RELEASE); /* (U) pairs with bid_pin_temporary() */
 }
 
 /* ---------------------------------------------------------------------------------------------- lookups -- */
 
-/* While a resize is under way: the future array first. A path each; the second's first bucket is fetched meanwhile. */
-static __attribute__((noinline)) struct bid_probe bid_find_resizing(const struct bid_array *head,
-                                                                    const struct bid_array *future, uint64_t key,
-                                                                    struct bid_probe_cost *cost)
+/* One array: nearly always its home bucket is enough. */
+static __attribute__((noinline)) struct bid_probe bid_probe(const struct bid_array *array, uint64_t key,
+                                                            struct bid_probe_cost *cost)
 {
-    struct bid_path path = bid_path(head, key);
-    bid_platform_prefetch(bid_bucket(head, &path));
-    struct bid_probe found = bid_probe_path(future, key, cost);
-    return found.record ? found : bid_probe_path(head, key, cost);
+    if (!cost && array->hash == BID_HASH_MIX) {
+        uint64_t glance = bid_glance(array, key);
+        struct bid_probe found = bid_glance_probe(array, key, glance);
+        if (found.record || glance == BID_GLANCE_ABSENT)
+            return found;
+    }
+    return bid_probe_path(array, key, cost);
 }
 
-/* The key's state, from at most two paths. The caller holds a pin. */
-BID_INLINE struct bid_probe bid_find(const struct bid_table *table, uint64_t key, struct bid_probe_cost *cost)
+/* The key's state, from at most two paths. The caller holds a pin.
+ * While a resize is under way, which array is asked first is a guess, by how far the resize is. A wrong one costs a second
+ * probe; the order of the two makes no difference to the answer. */
+static struct bid_probe bid_find(const struct bid_table *table, uint64_t key, struct bid_probe_cost *cost)
 {
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
     const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
-    if (__builtin_expect(future != NULL, 0))
-        return bid_find_resizing(head, future, key, cost);
-    return bid_probe_path(head, key, cost);
+    if (!future)
+        return bid_probe(head, key, cost);
+    int moved = bid_path(head, key).bucket < bid_load(&head->moved, BID_RELAXED);
+    struct bid_probe found = bid_probe(moved ? future : head, key, cost);
+    if (found.record && (moved || !(found.word & BID_FROZEN)))
+        return found;
+    struct bid_probe other = bid_probe(moved ? head : future, key, cost);
+    return other.record ? other : found;
 }
 
-BID_INLINE int bid_found_live(const struct bid_probe *found)
+BID_INLINE int bid_found_live(struct bid_probe found)
 {
-    return found->record && bid_word_is_live(found->word);
+    return found.record && bid_word_is_live(found.word);
 }
 
 /* Copies whole 32-bit words: 20 bytes at once for a narrow record, which is zero-padded, else as many as needed. */
@@ -114,14 +124,15 @@ static inline void bid_copy_id(uint8_t *to, const struct bid_record *record, uns
             __builtin_memcpy(to + i, from + i, 4);
 }
 
-/* The whole of a lookup but the pin. generation: NULL for any. */
-BID_INLINE int bid_lookup_pinned(const struct bid_table *table, uint64_t key, const uint32_t *generation,
-                                 struct bid_build_id *id, struct bid_probe_cost *cost)
+#define BID_ANY_GENERATION UINT64_MAX
+#define BID_NOT_SIMPLE (-1000) /* is no status */
+
+/* The answer that a key's slot and record give. */
+BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bid_build_id *id)
 {
-    struct bid_probe found = bid_find(table, key, cost);
-    if (!bid_found_live(&found))
+    if (!bid_found_live(found))
         return BID_ABSENT;
-    if (generation && found.record->generation != *generation)
+    if (generation != BID_ANY_GENERATION && found.record->generation != generation)
         return BID_STALE;
     unsigned length = bid_word_length(found.word);
     id->generation = found.record->generation;
@@ -132,83 +143,127 @@ BID_INLINE int bid_lookup_pinned(const struct bid_table *table, uint64_t key, co
     return BID_OK;
 }
 
-/* With the general pin. */
+/* Any lookup. */
 static __attribute__((noinline)) int bid_lookup_general(const struct bid_table *table, uint64_t key,
-                                                        const uint32_t *generation, struct bid_build_id *id,
+                                                        uint64_t generation, struct bid_build_id *id,
                                                         struct bid_probe_cost *cost)
 {
     struct bid_pin pin = bid_pin(table->pins);
-    int status = bid_lookup_pinned(table, key, generation, id, cost);
+    int status = bid_answer(bid_find(table, key, cost), generation, id);
     bid_unpin(table->pins, pin);
     return status;
 }
 
-BID_INLINE int bid_lookup_plain(const struct bid_table *table, uint64_t key, const uint32_t *generation,
-                                struct bid_build_id *id)
+/* A head array without a future, and with the mixing hash. */
+BID_INLINE int bid_array_is_simple(const struct bid_array *head)
 {
-    struct bid_pin_slot *slot = bid_pin_plain(table->pins);
-    if (!slot)
+    return !bid_load(&head->future, BID_F_ACQUIRE) && head->hash == BID_HASH_MIX; /* (F) as in bid_find() */
+}
+
+/* Nearly every lookup is this simple: a plain pin, no resize, and the home bucket says it all. Whatever is not goes back
+ * to the start, in general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The
+ * instructions count, for the more lookups the processor has under way at once, the more of their misses overlap. */
+BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, uint64_t generation,
+                                 struct bid_build_id *id)
+{
+    struct bid_pin pin = bid_pin_plain(table->pins, table->plain_pins);
+    if (__builtin_expect(!pin.slot, 0))
         return bid_lookup_general(table, key, generation, id, NULL);
-    int status = bid_lookup_pinned(table, key, generation, id, NULL);
-    bid_unpin_plain(slot);
+    int status = BID_NOT_SIMPLE;
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
+    if (__builtin_expect(bid_array_is_simple(head), 1)) {
+        uint64_t glance = bid_glance(head, key);
+        struct bid_probe found = bid_glance_probe(head, key, glance);
+        if (__builtin_expect(found.record || glance == BID_GLANCE_ABSENT, 1))
+            status = bid_answer(found, generation, id);
+    }
+    bid_pin_leave(pin);
+    if (__builtin_expect(status == BID_NOT_SIMPLE, 0))
+        return bid_lookup_general(table, key, generation, id, NULL);
     return status;
 }
 
 int bid_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id *id)
 {
-    return bid_lookup_plain(table, key, NULL, id);
+    return bid_lookup_simple(table, key, BID_ANY_GENERATION, id);
 }
 
 int bid_lookup_generation(const struct bid_table *table, uint64_t key, uint32_t generation, struct bid_build_id *id)
 {
-    return bid_lookup_plain(table, key, &generation, id);
+    return bid_lookup_simple(table, key, generation, id);
 }
 
 int bid_lookup_cost(const struct bid_table *table, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
 {
     cost->slots = cost->records = 0;
-    return bid_lookup_general(table, key, NULL, id, cost);
+    return bid_lookup_general(table, key, BID_ANY_GENERATION, id, cost);
 }
 
+/* ----------------------------------------------------------------------------------------- many at once -- */
+
 /* One row of bid_lookup_many(): always written whole. */
-static inline uint8_t bid_row(const struct bid_probe *found, uint8_t *row, size_t id_size)
+static inline uint8_t bid_row(struct bid_probe found, uint8_t *row, size_t id_size)
 {
-    unsigned length = bid_found_live(found) ? bid_word_length(found->word) : 0;
+    unsigned length = bid_found_live(found) ? bid_word_length(found.word) : 0;
     if (__builtin_expect(id_size == BID_ID_NARROW && length && length <= BID_ID_NARROW, 1)) {
-        __builtin_memcpy(row, found->record->id, BID_ID_NARROW);
+        __builtin_memcpy(row, found.record->id, BID_ID_NARROW);
         return (uint8_t)length;
     }
-    const uint8_t *from = (const uint8_t *)found->record + BID_RECORD_ID;
+    const uint8_t *from = (const uint8_t *)found.record + BID_RECORD_ID;
     for (size_t i = 0; i < id_size; i++)
         row[i] = i < length ? from[i] : 0;
     return (uint8_t)(bid_found_live(found) && !length ? BID_LENGTH_NO_BUILD_ID : length);
 }
 
-#define BID_BATCH 16 /* keys whose buckets are fetched at once; also how long one pin is held */
+#define BID_BATCH 16 /* keys whose cache misses overlap; also how long one pin is held */
 
-/* The buckets' misses overlap; a resize meanwhile makes the prefetches useless and nothing else. */
-static inline void bid_prefetch_homes(const struct bid_table *table, const uint64_t *keys, size_t n)
+/* A glance for each of n keys, kept in its row until the answer takes its place: the stack is not ours to fill. First all
+ * home buckets are fetched, then the records that the glances point to. */
+BID_INLINE void bid_glance_many(const struct bid_array *head, const uint64_t *keys, size_t n, uint8_t *rows,
+                                size_t id_size)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
     for (size_t i = 0; i < n; i++) {
         struct bid_path path = bid_path(head, keys[i]);
         bid_platform_prefetch(bid_bucket(head, &path));
     }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t glance = bid_glance(head, keys[i]);
+        __builtin_memcpy(rows + i * id_size, &glance, sizeof glance);
+        if (!(glance >> BID_TAG_SHIFT))
+            bid_platform_prefetch(bid_record_of(head, glance));
+    }
+}
+
+/* At most BID_BATCH keys. Returns how many have a build ID. The caller holds a pin. */
+BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *rows,
+                                   size_t id_size, uint8_t *lengths)
+{
+    size_t hits = 0;
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
+    int glanced = id_size >= sizeof(uint64_t) && bid_array_is_simple(head);
+    if (glanced)
+        bid_glance_many(head, keys, n, rows, id_size);
+    for (size_t i = 0; i < n; i++, rows += id_size) {
+        uint64_t glance = BID_GLANCE_UNSURE;
+        if (glanced)
+            __builtin_memcpy(&glance, rows, sizeof glance);
+        struct bid_probe found = bid_glance_probe(head, keys[i], glance);
+        if (!found.record && glance != BID_GLANCE_ABSENT)
+            found = bid_find(table, keys[i], NULL);
+        lengths[i] = bid_row(found, rows, id_size);
+        hits += (uint8_t)(lengths[i] + 1) > 1; /* neither 0 nor 255 */
+    }
+    return hits;
 }
 
 size_t bid_lookup_many(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *ids, size_t id_size,
                        uint8_t *lengths)
 {
     size_t hits = 0;
-    for (size_t first = 0; first < n; first += BID_BATCH) {
-        size_t last = n - first < BID_BATCH ? n : first + BID_BATCH;
+    for (size_t some; n; n -= some, keys += some, ids += some * id_size, lengths += some) {
+        some = n < BID_BATCH ? n : BID_BATCH;
         struct bid_pin pin = bid_pin(table->pins);
-        bid_prefetch_homes(table, keys + first, last - first);
-        for (size_t i = first; i < last; i++) {
-            struct bid_probe found = bid_find(table, keys[i], NULL);
-            lengths[i] = bid_row(&found, ids + i * id_size, id_size);
-            hits += (uint8_t)(lengths[i] + 1) > 1; /* neither 0 nor 255 */
-        }
+        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);
         bid_unpin(table->pins, pin);
     }
     return hits;

@@ -148,6 +148,15 @@ static uint64_t bid_chunk_choose(struct bid_array *array)
     return undone ? word * 64 + (uint64_t)__builtin_ctzll(undone) : 0;
 }
 
+#define BID_MOVED_STEPS 64 /* of the hint for lookups: each costs every reader a cache miss */
+
+/* Chunks are begun from front to back, so this one's end is about how far the resize is. */
+static void bid_moved_hint(struct bid_array *array, uint64_t chunk)
+{
+    if ((chunk + 1) % (array->chunks / BID_MOVED_STEPS + 1) == 0)
+        bid_store(&array->moved, (chunk + 1) * BID_CHUNK_BUCKETS, BID_RELAXED);
+}
+
 static int bid_move_chunk(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t chunk)
 {
     uint64_t live[BID_CHUNK_SLOTS], first = chunk * BID_CHUNK_SLOTS, slots = bid_array_slots(array);
@@ -179,6 +188,7 @@ int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array 
         if (status != BID_OK)
             return status;
         bid_or(&array->done[chunk / 64], 1ull << chunk % 64, BID_D_RELEASE); /* (D) pairs with bid_done_words() */
+        bid_moved_hint(array, chunk);
     }
     if (bid_all_done(array))
         bid_resize_finish(table, array, future);

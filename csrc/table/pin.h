@@ -35,7 +35,7 @@
 
 struct bid_pin_slot {
     _Alignas(64) _Atomic(uintptr_t) owner; /* a thread pointer; 0: free */
-    bid_word word;                         /* epoch << BID_PIN_DEPTH_BITS | depth */
+    bid_word word;                         /* epoch << BID_PIN_DEPTH_BITS | depth; without depth: not pinned */
 };
 
 /* Readers write this, so it lies in memory that a fork wipes: it is never write-protected by one. */
@@ -51,9 +51,10 @@ struct bid_pins {
     bid_word epoch; /* counted up after each move of a head (E) */
 };
 
-/* What a pin took, for unpin: the slot, or NULL for the crowd. */
+/* What a pin took, for unpin: the slot, or NULL for the crowd; and the word that it found there. */
 struct bid_pin {
     struct bid_pin_slot *slot;
+    uint64_t before;
 };
 
 static inline uint64_t bid_pin_slot_number(uintptr_t thread)
@@ -62,29 +63,31 @@ static inline uint64_t bid_pin_slot_number(uintptr_t thread)
 }
 
 /* Nested pins keep the epoch of the outermost. */
-static inline void bid_pin_enter(struct bid_pins *pins, struct bid_pin_slot *slot)
+static inline struct bid_pin bid_pin_enter(const struct bid_pins *pins, struct bid_pin_slot *slot)
 {
-    uint64_t word = bid_load(&slot->word, BID_RELAXED);
-    if (!(word & BID_PIN_DEPTH_MASK))
-        word = bid_load(&pins->epoch, BID_E_ACQUIRE) << BID_PIN_DEPTH_BITS; /* (E) pairs with stamp in reclaim.c */
-    bid_store(&slot->word, word + 1, BID_U_RELEASE); /* a new epoch also says that older reads are done (U) */
+    uint64_t before = bid_load(&slot->word, BID_RELAXED), word = before + 1;
+    if (__builtin_expect(!(before & BID_PIN_DEPTH_MASK), 1))
+        word = bid_load(&pins->epoch, BID_E_ACQUIRE) << BID_PIN_DEPTH_BITS | 1; /* (E) pairs with stamp in reclaim.c */
+    bid_store(&slot->word, word, BID_U_RELEASE); /* a new epoch also says that older reads are done (U) */
+    return (struct bid_pin){slot, before};
 }
 
-/* The plain pin of a thread whose slot is the first of its window; NULL if it is not that simple. */
-static inline struct bid_pin_slot *bid_pin_plain(struct bid_pins *pins)
+static inline void bid_pin_leave(struct bid_pin pin)
+{
+    bid_store(&pin.slot->word, pin.before, BID_U_RELEASE); /* (U) pairs with the scan in reclaim.c */
+}
+
+/* The plain pin of a thread whose slot is the first of its window; without a slot if it is not that simple. `slots` is
+ * NULL where pins need a fence. */
+static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct bid_pin_slot *slots)
 {
     uintptr_t thread = bid_platform_thread();
-    struct bid_pin_slot *slot = &pins->area->slots[bid_pin_slot_number(thread)];
-    if (__builtin_expect(pins->fenced || bid_load(&slot->owner, BID_RELAXED) != thread, 0))
-        return NULL;
-    bid_pin_enter(pins, slot);
+    struct bid_pin_slot *slot = &slots[bid_pin_slot_number(thread)];
+    if (__builtin_expect(!slots || bid_load(&slot->owner, BID_RELAXED) != thread, 0))
+        return (struct bid_pin){NULL, 0};
+    struct bid_pin pin = bid_pin_enter(pins, slot);
     bid_platform_compiler_barrier(); /* (S) the other half is bid_platform_barrier() in reclaim.c */
-    return slot;
-}
-
-static inline void bid_unpin_plain(struct bid_pin_slot *slot)
-{
-    bid_store(&slot->word, bid_load(&slot->word, BID_RELAXED) - 1, BID_U_RELEASE); /* (U) scan in reclaim.c */
+    return pin;
 }
 
 /* The general form, in lookup.c. */

@@ -5,27 +5,44 @@
  * Every update, seal and copy of a key is a compare-and-swap of the word found here, and there is one such word at any
  * time: a key claims the first EMPTY slot of its path and no other, and a slot never returns to EMPTY.
  */
+#include "match.h"
 #include "update.h"
 
-/* Bound: the slots of one path, and a record for each. */
+/* Whether one of the slots, which have the key's tag, is the key's own; place is that one then. */
+static int bid_place_own(const struct bid_array *array, bid_word *bucket, uint32_t lanes, uint64_t key,
+                         struct bid_place *place)
+{
+    for (; lanes && !place->own; lanes &= lanes - 1) {
+        place->slot = &bucket[bid_lane_slot(lanes)];
+        place->word = bid_load(place->slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+        place->own = array->records[bid_word_index(place->word)].key == key;
+    }
+    return place->own;
+}
+
+/* The slots before the first EMPTY one have other keys, for good. If it is not EMPTY any more when its word is read, the
+ * bucket is read again: at most once for each of its slots.
+ * Bound: the slots of one path, each at most as often as a bucket has slots; and a record for each. */
 struct bid_place bid_place_find(const struct bid_array *array, uint64_t key)
 {
     struct bid_path path = bid_path(array, key);
     struct bid_place place = {.pattern = path.pattern};
-    for (uint32_t i = 0; i < array->path_buckets; i++, bid_path_next(array, &path)) {
+    uint32_t slots = array->first_slots;
+    for (uint32_t more = array->path_buckets;;) {
         bid_word *bucket = bid_bucket(array, &path);
-        unsigned slots = i ? BID_BUCKET_SLOTS : array->first_slots;
-        for (unsigned s = 0; s < slots; s++) {
-            place.slot = &bucket[s];
-            place.word = bid_load(place.slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
-            if (bid_word_is_empty(place.word))
-                return place;
-            if ((place.word ^ path.pattern) >> BID_TAG_SHIFT)
-                continue;
-            place.own = array->records[bid_word_index(place.word)].key == key;
-            if (place.own)
-                return place;
-        }
+        struct bid_lanes lanes = bid_lanes_read(bucket, path.pattern);
+        uint32_t tag = lanes.tag & bid_lanes_first(slots), empty = lanes.empty & bid_lanes_first(slots);
+        if (tag && bid_place_own(array, bucket, tag, key, &place))
+            return place;
+        place.slot = &bucket[empty ? bid_lane_slot(empty) : slots - 1];
+        place.word = bid_load(place.slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+        if (bid_word_is_empty(place.word))
+            return place;
+        if (empty)
+            continue;
+        if (--more == 0)
+            return place;
+        bid_path_next(array, &path);
+        slots = BID_BUCKET_SLOTS;
     }
-    return place;
 }

@@ -6,6 +6,7 @@
 #define BID_PROBE_H
 
 #include "hash.h"
+#include "match.h"
 
 #define BID_INLINE static inline __attribute__((always_inline))
 
@@ -15,77 +16,71 @@ struct bid_probe {
     uint64_t word;
 };
 
-/*
- * Eight slots at once, without a branch. A word xor-ed with the tag is below 1 << BID_TAG_SHIFT if it has the tag, and
- * is then the word without it; so the least of the eight is the word of a slot that has the tag, if there is one.
- */
-BID_INLINE uint64_t bid_bucket_least(bid_word *bucket, uint64_t pattern)
+/* The record of a word that has the tag, whose pattern was xor-ed away. */
+BID_INLINE const struct bid_record *bid_record_of(const struct bid_array *array, uint64_t word)
 {
-    uint64_t least = UINT64_MAX;
-#pragma GCC unroll 8
-    for (int i = BID_BUCKET_SLOTS - 1; i >= 0; i--) {
-        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ pattern; /* (P) pairs with every CAS of a slot */
-        least = word < least ? word : least;
-    }
-    return least;
+    return &array->records[word >> BID_INDEX_SHIFT];
 }
 
-/* One in some thousand times the least is another key's, with the same tag; then the slots are read one by one. */
-static __attribute__((noinline)) struct bid_probe bid_bucket_search(const struct bid_array *array, bid_word *bucket,
-                                                                    uint64_t pattern, uint64_t key,
-                                                                    struct bid_probe_cost *cost)
+/* The slots of one bucket one by one. *end is the last one that is of the path, and is read before the others, and that
+ * matters. If it is EMPTY then, at the moment it was read, no slot of this key lay in a later bucket, and one in this bucket
+ * is still there when its turn comes; so "not here, last EMPTY" means that the array had no slot of the key then. */
+BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, const struct bid_path *path,
+                                              uint32_t slots, uint64_t key, struct bid_probe_cost *cost, uint64_t *end)
 {
-    for (unsigned i = 0; i < BID_BUCKET_SLOTS; i++) {
-        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ pattern; /* (P) */
+    bid_word *bucket = bid_bucket(array, path);
+    *end = bid_load(&bucket[slots - 1], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+    if (cost)
+        cost->slots += BID_BUCKET_SLOTS;
+    for (uint32_t i = 0; i < slots; i++) {
+        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ path->pattern; /* (P) */
         if (word >> BID_TAG_SHIFT)
             continue;
-        const struct bid_record *record = &array->records[bid_word_index(word)];
         if (cost)
             cost->records++;
-        if (record->key == key)
-            return (struct bid_probe){record, word};
+        if (bid_record_of(array, word)->key == key)
+            return (struct bid_probe){bid_record_of(array, word), word};
     }
     return (struct bid_probe){NULL, 0};
 }
 
-/* The key's slot in one bucket. */
-BID_INLINE struct bid_probe bid_probe_bucket(const struct bid_array *array, bid_word *bucket, uint64_t pattern,
-                                             uint64_t key, struct bid_probe_cost *cost)
-{
-    uint64_t least = bid_bucket_least(bucket, pattern);
-    if (cost)
-        cost->slots += BID_BUCKET_SLOTS;
-    if (least >> BID_TAG_SHIFT)
-        return (struct bid_probe){NULL, 0};
-    const struct bid_record *record = &array->records[least >> BID_INDEX_SHIFT];
-    if (__builtin_expect(record->key != key, 0))
-        return bid_bucket_search(array, bucket, pattern, key, cost);
-    if (cost)
-        cost->records++;
-    return (struct bid_probe){record, least};
-}
-
-/*
- * The last slot of a bucket is read before the others, and that matters. If it is EMPTY then, at the moment it was read,
- * no slot of this key lay in a later bucket, and one in this bucket is still there when its turn comes; so "not here,
- * last EMPTY" means that the array had no slot of the key at that moment.
- *
- * Bound: array->path_buckets buckets, and one record for each of their slots. A match in the half of a weak bucket
- * that is not of the path costs a look at a record of another key, no more.
- */
+/* A whole path. Bound: array->path_buckets buckets, and one record for each of their slots. */
 BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
     struct bid_path path = bid_path(array, key);
-    uint32_t last = array->first_slots - 1, more = array->path_buckets;
-    for (;;) {
-        bid_word *bucket = bid_bucket(array, &path);
-        uint64_t end = bid_load(&bucket[last], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
-        struct bid_probe found = bid_probe_bucket(array, bucket, path.pattern, key, cost);
+    uint32_t slots = array->first_slots;
+    for (uint32_t more = array->path_buckets;;) {
+        uint64_t end;
+        struct bid_probe found = bid_bucket_search(array, &path, slots, key, cost, &end);
         if (found.record || bid_word_is_empty(end) || --more == 0)
             return found;
         bid_path_next(array, &path);
-        last = BID_BUCKET_SLOTS - 1;
+        slots = BID_BUCKET_SLOTS;
     }
+}
+
+/* What one look at the home bucket says: the word of a slot with the key's tag, without the pattern; or one of these. */
+#define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
+#define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
+
+/* Only for the mixing hash. The last slot is read first, as in bid_bucket_search(). */
+BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t key)
+{
+    struct bid_path path = bid_path_mixed(array, bid_mix(key, array->seed));
+    bid_word *bucket = bid_bucket(array, &path);
+    uint64_t end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+    uint64_t match = bid_match(bucket, path.pattern);
+    if (__builtin_expect(match >> BID_TAG_SHIFT, 0))
+        return __builtin_expect(bid_word_is_empty(end), 1) ? BID_GLANCE_ABSENT : BID_GLANCE_UNSURE;
+    return match;
+}
+
+/* The key's slot, if the glance found it; the tag is another key's once in some thousand times. */
+BID_INLINE struct bid_probe bid_glance_probe(const struct bid_array *array, uint64_t key, uint64_t glance)
+{
+    if (__builtin_expect(glance >> BID_TAG_SHIFT || bid_record_of(array, glance)->key != key, 0))
+        return (struct bid_probe){NULL, 0};
+    return (struct bid_probe){bid_record_of(array, glance), glance};
 }
 
 #endif

@@ -23,6 +23,11 @@ static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t deno
 }
 
 /* Buckets of which `entries` fill at most 2/5. */
+uint32_t bid_log2_start(const struct bid_table *table)
+{
+    return table->options.byte_limit ? BID_LOG2_BUCKETS_LIMITED : BID_LOG2_BUCKETS_START;
+}
+
 uint32_t bid_log2_for(uint64_t entries)
 {
     return bid_log2_fit(entries, 2, 5);
@@ -73,7 +78,7 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
                     struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
     uint32_t now = bid_array_log2(array), floor = bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
-    uint32_t least = now < BID_LOG2_BUCKETS_START ? now : BID_LOG2_BUCKETS_START; /* a page is too little to gain */
+    uint32_t start = bid_log2_start(table), least = now < start ? now : start; /* less is too little to gain */
     uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
     *plan = (struct bid_array_plan){.log2_buckets = bid_log2_for(live), .seed = array->seed};
     if (plan->log2_buckets < least && need != BID_NEED_SHRINK)
@@ -169,7 +174,7 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
     int crowded = claimed * 8 > slots * 5;
-    int idle = bid_array_log2(array) > BID_LOG2_BUCKETS_START && bid_count(table) * 16 <= slots &&
+    int idle = bid_array_log2(array) > bid_log2_start(table) && bid_count(table) * 16 <= slots &&
                bid_array_log2(array) > bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
     if (!crowded && !idle)
         return;

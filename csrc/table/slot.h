@@ -2,17 +2,17 @@
 /*
  * Slot words and records.
  *
- *   63   62 61     48 47                10 9      3 2     1      0
- *   +---+---+--------+-------------------+--------+-------+--------+
- *   | 0 | 1 |  tag   |   record index    | length | state | FROZEN |
- *   +---+---+--------+-------------------+--------+-------+--------+
+ *   63  62      48 47                10 9     8 7      1      0
+ *   +---+---------+-------------------+-------+--------+--------+
+ *   | 1 |   tag   |   record index    | state | length | FROZEN |
+ *   +---+---------+-------------------+-------+--------+--------+
  *
  * States: EMPTY -> LIVE -> TOMBSTONE -> LIVE ... Invariants:
  *   1. A slot never returns to EMPTY and never changes its key: a tombstone keeps its record, which names the key.
  *   2. A FROZEN word never changes again.
  *   3. A record is written before the word that names it is published (P), and never after; its index is not used
  *      again in its array. Hence a word that is seen twice means the same thing twice: no ABA.
- *   4. Bit 62 is set in every word that is not EMPTY, so that no tag matches EMPTY: see bid_bucket_least().
+ *   4. Bit 63 is set in every word that is not EMPTY, so that no tag matches EMPTY: see bid_bucket_least().
  */
 #ifndef BID_SLOT_H
 #define BID_SLOT_H
@@ -24,16 +24,16 @@
 #endif
 
 #define BID_FROZEN 1ull
-#define BID_STATE_MASK 6ull
-#define BID_EMPTY 0ull
-#define BID_LIVE 2ull
-#define BID_TOMBSTONE 4ull
-#define BID_TAG_SHIFT 48
-#define BID_TAG_MASK (0x3fffull << BID_TAG_SHIFT)
-#define BID_TAG_ONE (1ull << 62)
+#define BID_LENGTH_SHIFT 1
+#define BID_STATE_SHIFT 8
+#define BID_STATE_MASK (3ull << BID_STATE_SHIFT)
+#define BID_EMPTY (0ull << BID_STATE_SHIFT)
+#define BID_LIVE (1ull << BID_STATE_SHIFT)
+#define BID_TOMBSTONE (2ull << BID_STATE_SHIFT)
 #define BID_INDEX_SHIFT 10
 #define BID_INDEX_BITS 38
-#define BID_LENGTH_SHIFT 3
+#define BID_TAG_SHIFT 48
+#define BID_TAG_ONE (1ull << 63)
 #define BID_LENGTH_MASK 127ull
 
 #define BID_RECORD_BYTES 32

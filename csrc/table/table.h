@@ -53,6 +53,7 @@ struct bid_array {
     uint32_t path_buckets;              /* min(buckets, BID_PATH_BUCKETS) */
     uint32_t first_slots;               /* of the first bucket of a path, those that belong to the path */
     _Atomic(struct bid_array *) future; /* NULL, then set once */
+    bid_word moved;                     /* keys with a home bucket below are likely to be in the future array: a hint */
 
     /* Constant likewise; read by updates only. */
     BID_LINE uint64_t record_capacity; /* in units */
@@ -78,6 +79,7 @@ struct bid_array {
 
 struct bid_table {
     BID_LINE _Atomic(struct bid_array *) head;
+    struct bid_pin_slot *plain_pins; /* the slots of pins, if these need no fence, else NULL */
     struct bid_pins *pins;
 
     BID_LINE bid_word count; /* live entries */

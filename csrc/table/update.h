@@ -75,8 +75,9 @@ uint64_t bid_array_slots(const struct bid_array *array);
 
 /* ---- resize.c: only where allocation is allowed */
 #define BID_ENTRIES_MAX (1ull << 32)
-#define BID_LOG2_BUCKETS_MIN 1   /* home_shift is below 64 */
-#define BID_LOG2_BUCKETS_START 6 /* a page of slots, and no array shrinks below by itself */
+#define BID_LOG2_BUCKETS_MIN 1     /* home_shift is below 64 */
+#define BID_LOG2_BUCKETS_START 8   /* 2,048 slots, and no array shrinks below by itself */
+#define BID_LOG2_BUCKETS_LIMITED 6 /* the same where bytes are limited: a page */
 #define BID_LOG2_BUCKETS_MAX 30
 void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan);
 enum bid_need {
@@ -91,6 +92,7 @@ int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 /* After an update: begins a resize early, so that nobody runs into a full path. A failure is no error. */
 void bid_resize_consider(struct bid_table *table, struct bid_array *array);
+uint32_t bid_log2_start(const struct bid_table *table);
 uint32_t bid_log2_for(uint64_t entries);
 uint32_t bid_log2_for_room(uint64_t entries);
 

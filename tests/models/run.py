@@ -159,7 +159,12 @@ FAULTS = [
     planted(
         "lookup that never asks the future array",
         "grow against insert, look up",
-        ("lookup.c", "if (__builtin_expect(future != NULL, 0))", "if (0)"),
+        ("lookup.c", "    if (!future)\n", "    if (1)\n"),
+    ),
+    planted(
+        "lookup that believes a frozen word of the head",
+        "grow against replace, look up",
+        ("lookup.c", "if (found.record && (moved || !(found.word & BID_FROZEN)))", "if (found.record)"),
     ),
     planted(
         "head moved before all is done",

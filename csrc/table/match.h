@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The eight slots of a bucket at once, without a branch on each.
+ *
+ * Tags are random, so a branch on each slot would be mispredicted, and a processor that waits for a bucket from memory
+ * would stop looking ahead to the next lookup.
+ *
+ * With SSE2, eight words take four loads of 16 bytes. Each half of such an aligned load is one access (Intel SDM vol. 3,
+ * 9.1.1; AMD APM vol. 2, 7.3.2), and loads are not reordered with others (SDM 9.2.2, APM 7.2): an acquire load of each slot.
+ * Elsewhere, in a kernel (where vector registers are not to be touched), for a model checker and under ThreadSanitizer it
+ * is eight C11 loads.
+ */
+#ifndef BID_MATCH_H
+#define BID_MATCH_H
+
+#include "slot.h"
+
+/* A set of slots of a bucket: bit 4 * i + 3 stands for slot i. */
+#define BID_LANES_ALL 0x88888888u
+
+static inline uint32_t bid_lanes_first(uint32_t slots) /* of the first `slots` */
+{
+    return BID_LANES_ALL >> (32 - 4 * slots);
+}
+
+static inline unsigned bid_lane_slot(uint32_t lanes) /* the first slot of a set that is not empty */
+{
+    return (unsigned)__builtin_ctz(lanes) / 4;
+}
+
+/* What one read of each slot says. */
+struct bid_lanes {
+    uint32_t tag;   /* slots that have the tag of a pattern */
+    uint32_t empty; /* EMPTY slots: the first of them at least */
+};
+
+#if defined(__SSE2__) && !defined(BID_PLATFORM_MODEL) && !defined(__SANITIZE_THREAD__) && BID_BUCKET_SLOTS == 8
+
+typedef int16_t bid_quarters
+    __attribute__((vector_size(16), may_alias)); /* of two words; the tag is the last quarter */
+
+/* The signs of four words' last quarters. Packing keeps signs, and makes a byte of each quarter. */
+static inline uint32_t bid_lanes_signs(bid_quarters first, bid_quarters second)
+{
+    return (uint32_t)__builtin_ia32_pmovmskb128(__builtin_ia32_packsswb128(first, second));
+}
+
+static inline struct bid_lanes bid_lanes_read(const bid_word *bucket, uint64_t pattern)
+{
+    const volatile bid_quarters *pairs = (const volatile bid_quarters *)bucket; /* (P) pairs with every CAS of a slot */
+    int16_t tag = (int16_t)(pattern >> BID_TAG_SHIFT);
+    bid_quarters tags = {tag, tag, tag, tag, tag, tag, tag, tag};
+    bid_quarters a = pairs[0], b = pairs[1], c = pairs[2], d = pairs[3];
+    return (struct bid_lanes){
+        .tag = (bid_lanes_signs(a == tags, b == tags) | bid_lanes_signs(c == tags, d == tags) << 16) & BID_LANES_ALL,
+        .empty = ~(bid_lanes_signs(a, b) | bid_lanes_signs(c, d) << 16) & BID_LANES_ALL,
+    };
+}
+
+/* The word, without the pattern, of a slot that has the pattern's tag; or something not below 1 << BID_TAG_SHIFT. */
+static inline uint64_t bid_match(bid_word *bucket, uint64_t pattern)
+{
+    uint32_t lanes = bid_lanes_read(bucket, pattern).tag;
+    if (!lanes)
+        return UINT64_MAX;
+    return bid_load(&bucket[bid_lane_slot(lanes)], BID_P_ACQUIRE) ^ pattern; /* (P) */
+}
+
+#else
+
+static inline struct bid_lanes bid_lanes_read(bid_word *bucket, uint64_t pattern)
+{
+    struct bid_lanes lanes = {0, 0};
+    for (unsigned i = 0; i < BID_BUCKET_SLOTS && !lanes.empty; i++) {
+        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+        lanes.tag |= (uint32_t)!((word ^ pattern) >> BID_TAG_SHIFT) << (4 * i + 3);
+        lanes.empty |= (uint32_t)bid_word_is_empty(word) << (4 * i + 3);
+    }
+    return lanes;
+}
+
+/* A word xor-ed with the pattern is below 1 << BID_TAG_SHIFT if it has the tag: then the least of the eight is one. */
+static inline uint64_t bid_match(bid_word *bucket, uint64_t pattern)
+{
+    uint64_t least = UINT64_MAX;
+#pragma GCC unroll 8
+    for (int i = 0; i < BID_BUCKET_SLOTS; i++) {
+        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ pattern; /* (P) */
+        least = word < least ? word : least;
+    }
+    return least;
+}
+
+#endif
+
+#endif
