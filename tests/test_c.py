@@ -22,7 +22,17 @@ def core_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cc = os.environ.get("CC", "cc")
     if shutil.which(cc) is None:
         pytest.fail(f"no C compiler: {cc} is not on PATH (Debian: apt-get install gcc)")
-    flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc' / 'include'}"]
+    return compile_core(cc, build)
+
+
+@pytest.fixture(scope="module")
+def scalar_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without SSE2, as other processors and a kernel have it."""
+    return compile_core(os.environ.get("CC", "cc"), tmp_path_factory.mktemp("scalar"), "-DBID_SCALAR")
+
+
+def compile_core(cc: str, build: Path, *more: str) -> Path:
+    flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc' / 'include'}", *more]
     for source in SOURCES:
         subprocess.run([cc, *flags, "-c", str(source), "-o", str(build / f"{source.stem}.o")], check=True)
     library = build / "libcore.a"
@@ -30,8 +40,7 @@ def core_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
-def test_program(program: Path, core_library: Path, tmp_path: Path) -> None:
+def run_program(program: Path, library: Path, tmp_path: Path) -> None:
     binary = tmp_path / program.stem
     subprocess.run(
         [
@@ -39,10 +48,20 @@ def test_program(program: Path, core_library: Path, tmp_path: Path) -> None:
             *("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror"),
             f"-I{ROOT / 'csrc' / 'include'}",
             str(program),
-            str(core_library),
+            str(library),
             *("-o", str(binary), "-pthread"),
         ],
         check=True,
     )
     result = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_program(program: Path, core_library: Path, tmp_path: Path) -> None:
+    run_program(program, core_library, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test_iterate", "test_paths", "test_threads"])
+def test_program_without_sse2(name: str, scalar_library: Path, tmp_path: Path) -> None:
+    run_program(ROOT / "tests" / "c" / f"{name}.c", scalar_library, tmp_path)

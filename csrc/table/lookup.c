@@ -2,16 +2,16 @@
 /*
  * Lookups: an object file of its own, which calls nothing outside and includes nothing of the update side.
  *
- * Progress: wait-free. At most two paths (guarantee G1), whatever the writers do: there is no loop but those over the
- * buckets of a path, the matching tags of a bucket, the words of an ID, and the slots of the pin table's window.
+ * Progress: wait-free. One bucket, then at most two paths (guarantee G1), whatever the writers do: there is no loop but
+ * those over the buckets of a path, the slots of a bucket, the words of an ID, the keys of a batch, and the slots of the pin
+ * table's window.
  *
- * Why two paths are enough, and why FROZEN does not concern a lookup. Let A be the head that it reads first, and F the
- * future of A that it reads next.
+ * Why two paths are enough. Let A be the head that it reads first, and F the future of A that it reads next.
  *   - There is no F. Then nothing of A was frozen when F was read, and what froze since was current since: A decides.
- *   - There is an F. It is asked first. A slot of the key there decides, frozen or not: F can freeze only after the head
- *     has moved to F, which this lookup's read of the head precedes, so a frozen word was current since.
- *   - F has no slot of the key: at that moment nobody had copied or updated the key in F, so A had its state; and A's
- *     word, read after that, was current then or has been since.
+ *   - A slot of the key in F decides, frozen or not: F can freeze only after the head has moved to F, which this lookup's
+ *     read of the head precedes, so a frozen word was current since.
+ *   - A slot of the key in A decides if it is not FROZEN, or if F, asked before or after, has no slot of the key: nobody had
+ *     copied or updated the key in F at that moment, so A had its state.
  * csrc/README.md has the argument in full, with every edge.
  */
 #include "pin.h"

@@ -8,7 +8,7 @@
  * With SSE2, eight words take four loads of 16 bytes. Each half of such an aligned load is one access (Intel SDM vol. 3,
  * 9.1.1; AMD APM vol. 2, 7.3.2), and loads are not reordered with others (SDM 9.2.2, APM 7.2): an acquire load of each slot.
  * Elsewhere, in a kernel (where vector registers are not to be touched), for a model checker and under ThreadSanitizer it
- * is eight C11 loads.
+ * is eight C11 loads; -DBID_SCALAR asks for these.
  */
 #ifndef BID_MATCH_H
 #define BID_MATCH_H
@@ -34,7 +34,7 @@ struct bid_lanes {
     uint32_t empty; /* EMPTY slots: the first of them at least */
 };
 
-#if defined(__SSE2__) && !defined(BID_PLATFORM_MODEL) && !defined(__SANITIZE_THREAD__) && BID_BUCKET_SLOTS == 8
+#if defined(__SSE2__) && !defined(BID_SCALAR) && !defined(BID_PLATFORM_MODEL) && !defined(__SANITIZE_THREAD__)
 
 typedef int16_t bid_quarters
     __attribute__((vector_size(16), may_alias)); /* of two words; the tag is the last quarter */
