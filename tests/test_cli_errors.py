@@ -33,6 +33,11 @@ def ended_process() -> int:
     return child.pid
 
 
+class PhrasedError(OSError):
+    def __str__(self) -> str:
+        return f"process 7: {self.strerror}"
+
+
 def os_error(number: int, path: str) -> OSError:
     return OSError(number, os.strerror(number), path)
 
@@ -45,6 +50,7 @@ CASES = [
     (os_error(errno.EBADMSG, "/odd"), "/odd: Bad message"),
     (OSError(errno.EIO, "Input/output error"), "Input/output error: the disk"),
     (OSError("told by Python"), "told by Python"),
+    (PhrasedError(errno.ENOENT, "gone, it is"), "process 7: gone, it is"),
     (NotElfError("not an ELF file", 0, "x"), "x: not an ELF file"),
     (ElfError("a note is too long", 64, "x"), "x: a note is too long, at offset 0x40: the file is damaged"),
     (NoMemoryError(), "memory"),

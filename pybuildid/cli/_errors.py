@@ -68,6 +68,8 @@ def explain(error: BaseException) -> str:
 
 
 def _explain_os_error(error: OSError, number: int) -> str:
+    if type(error).__str__ is not OSError.__str__:
+        return " ".join(str(error).split())  # it is phrased already, such as ProcessError
     path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
     process = re.match(r"/proc/(\d+)(?:/|$)", path)
     told = _explain_process(number, int(process[1])) if process else None

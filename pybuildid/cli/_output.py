@@ -24,10 +24,14 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=None if stream.isatty() else WIDE, highlight=False, soft_wrap=False)
 
 
-def progress() -> Progress:
-    """A display of long work, on standard error, and only if that is a terminal. It vanishes at the end."""
+def progress(*, streaming: bool = False) -> Progress:
+    """A display of long work, on standard error, and only if that is a terminal. It vanishes at the end.
+
+    streaming: the command prints as it goes on, so there is none if standard output is a terminal, too.
+    """
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    shown = sys.stderr.isatty() and not (streaming and sys.stdout.isatty())
+    return Progress(*columns, console=console(stderr=True), transient=True, disable=not shown)
 
 
 def plain(value: Any) -> Any:
