@@ -33,13 +33,18 @@ def answers(paths: Iterable[str], kernel: bool, vdso: bool, kernel_compatible: b
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path())
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())
 @click.option(
-    "--pid", "pids", type=click.IntRange(1), multiple=True, help="Also of the program that this process runs."
+    "--pid",
+    "pids",
+    type=click.IntRange(1),
+    metavar="PID",
+    multiple=True,
+    help="Also of the program that this process runs.",
 )
 @click.option("--kernel", is_flag=True, help="Also of the running kernel, from /sys/kernel/notes.")
 @click.option("--vdso", is_flag=True, help="Also of the vDSO, the library that the kernel maps into every process.")
-@click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see below.")
+@click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see above.")
 @click.option("-b", "--bare", "show", flag_value=show_ids, type=click.UNPROCESSED, help="Print the build IDs alone.")
 @output_options
 def command(

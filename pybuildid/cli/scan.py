@@ -69,7 +69,13 @@ def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @click.option("-a", "--all", "everything", is_flag=True, help="Also ELF files without a build ID, shown as -.")
 @click.option("-x", "--one-file-system", is_flag=True, help="Leave out what is mounted below a PATH, as /proc below /.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="How many read at once.  [default: one per processor]")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    show_default="one per processor",
+    help="How many read at once.",
+)
 @click.option("--kernel-compatible", is_flag=True, help="What the kernel itself finds: see `pybuildid id --help`.")
 @output_options
 def command(
