@@ -16,6 +16,7 @@ except ImportError as error:
 COMMANDS: dict[str, str] = {
     "id": "pybuildid.cli.id:command",
     "scan": "pybuildid.cli.scan:command",
+    "census": "pybuildid.cli.census:command",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
