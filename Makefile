@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench lint lint-python lint-c format wheel clean verify
+.PHONY: setup run test bench lint lint-python lint-c format wheel clean verify man fuzz
 
 setup: $(VENV)/harness.stamp
 
@@ -75,6 +75,10 @@ format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(C_FILES) $(STRESS_C) $(BENCH_C) $(TEST_C)
+
+# The manual page of the command line, docs/pybuildid.md, from the commands' help.
+man: setup
+	$(BIN)/python docs/man.py
 
 wheel: setup
 	$(BIN)/python -m build --no-isolation

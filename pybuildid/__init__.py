@@ -2,17 +2,20 @@
 """A build-ID table that may be read from NMI context, and what belongs to it.
 
 Table: the table. InodeCache: build IDs of inodes. read_build_id(), scan(): build IDs of ELF files.
+census(): counts of this system's files and build IDs.
 """
 
 from pybuildid import errors
 from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
 from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
+from pybuildid.host import Census, census
 from pybuildid.inode import Inode, InodeCache
 from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
 
 __all__ = [
     "NO_BUILD_ID",
     "BuildIdTableError",
+    "Census",
     "ClosedError",
     "ElfError",
     "EvictedError",
@@ -23,6 +26,7 @@ __all__ = [
     "StaleError",
     "Table",
     "TableStats",
+    "census",
     "errors",
     "read_build_id",
     "scan",

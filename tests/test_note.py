@@ -256,7 +256,11 @@ def test_not_regular(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- malformed
 
 
-@pytest.mark.parametrize("data", [b"", b"\x7fEL", b"#!/bin/sh\n", bytes(100), b"\4\0\0\0" * 10, b"\x7fFLE" + bytes(60)])
+DS_STORE = b"\0\0\0\1Bud1" + bytes(60)  # of macOS: like a note without a name, in big endian
+NOT_ELF = [b"", b"\x7fEL", b"#!/bin/sh\n", bytes(100), b"\4\0\0\0" * 10, b"\x7fFLE" + bytes(60), DS_STORE]
+
+
+@pytest.mark.parametrize("data", NOT_ELF)
 def test_not_elf(data: bytes) -> None:
     with pytest.raises(NotElfError):
         read_build_id(data)

@@ -19,13 +19,14 @@ void bid_take_id(struct bid_elf *elf, enum bid_elf_owner owner, uint64_t offset,
     elf->id_owner = (uint8_t)owner;
 }
 
-/* Whether these are a note's header and name as they stand at the beginning of a file of notes. */
+/* Whether this is a name as it stands at the beginning of a file of notes: not empty, or other files would do as well
+ * (a .DS_Store of macOS begins like a note without a name). */
 static bool is_name(const uint8_t *name, uint32_t length)
 {
     for (uint32_t i = 0; i + 1 < length; i++)
         if (name[i] < ' ' || name[i] > '~')
             return false;
-    return length && name[length - 1] == 0;
+    return length > 1 && name[length - 1] == 0;
 }
 
 /* A file of notes has neither magic nor byte order: the first note must have a proper name, and the order is the one

@@ -8,14 +8,25 @@ import sys
 try:
     import click
 
+    from pybuildid.cli._errors import EXIT_CODES
     from pybuildid.cli._lazy import LazyGroup
 except ImportError as error:
     sys.exit(f"pybuildid: the command line needs {error.name}: pip install 'pybuildid[cli]'")
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "id": "pybuildid.cli.id:command",
+    "scan": "pybuildid.cli.scan:command",
+    "census": "pybuildid.cli.census:command",
+}
+
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
 
 
-@click.group(cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, places=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pybuildid")
 def main() -> None:
-    """Build IDs of this system, and the table that keeps them for profilers in NMI context."""
+    """Build IDs of this system, and the table that keeps them for profilers in NMI context.
+
+    A build ID names one build of a program or library. Profilers store it with each sample, and debuggers find the
+    right symbols by it.
+    """

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import click
 
+from pybuildid.cli._errors import guarded
+
 
 class LazyGroup(click.Group):
     """Commands by name: where each is, as "module:attribute", in the order in which help shows them."""
@@ -27,3 +29,7 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        with guarded():
+            return super().invoke(ctx)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Writes docs/pybuildid.md, the manual page of the command line, from the commands' own help: `make man`.
+
+The help texts are the one place to edit.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from pybuildid.cli import main
+from pybuildid.cli._errors import EXIT_CODES
+
+PAGE = Path(__file__).parent / "pybuildid.md"
+
+HEAD = "<!-- Made by `make man` from the help texts in pybuildid/cli/: edit those. -->\n\n# pybuildid\n"
+
+COMPLETION = """## Shell completion
+
+Commands, options and paths complete after one of these lines in the file that your shell reads at its start:
+
+    eval "$(_PYBUILDID_COMPLETE=bash_source pybuildid)"                   # ~/.bashrc; bash 4.4 or later
+    eval "$(_PYBUILDID_COMPLETE=zsh_source pybuildid)"                    # ~/.zshrc
+    _PYBUILDID_COMPLETE=fish_source pybuildid | source                    # ~/.config/fish/config.fish
+"""
+
+ENVIRONMENT = """## Environment
+
+- `NO_COLOR`: any value: no colours. Without a terminal there are none anyway, and no progress displays.
+- `COLUMNS`: the width of tables on a terminal.
+- `PYBUILDID_TRACEBACK`: `1`: a failure shows its Python traceback instead of the one line, for reports of faults.
+"""
+
+
+def commands(command: click.Command, ctx: click.Context) -> Iterator[click.Context]:
+    """The contexts of all commands below a group, in the order of its help."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            sub = command.get_command(ctx, name)
+            assert sub is not None
+            if not sub.hidden:
+                below = click.Context(sub, ctx, info_name=name)
+                yield below
+                yield from commands(sub, below)
+
+
+def prose(text: str | None) -> Iterator[str]:
+    """Paragraphs of a help text; those that click would not wrap (after \\b) as they stand."""
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text or "")):
+        if paragraph.startswith("\b\n"):
+            title, _, rest = paragraph[2:].partition("\n")
+            indented = "\n".join(f"    {line[2:] if line.startswith('  ') else line}" for line in rest.splitlines())
+            yield f"{title}\n\n{indented}\n"
+        elif paragraph:
+            yield paragraph.replace("\f", "") + "\n"
+
+
+def options(ctx: click.Context) -> Iterator[str]:
+    for parameter in ctx.command.get_params(ctx):
+        record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+        if record and parameter.name != "help":
+            yield f"- `{record[0]}`: " + " ".join(record[1].split())
+
+
+def section(ctx: click.Context) -> str:
+    usage = " ".join([ctx.command_path, *ctx.command.collect_usage_pieces(ctx)])
+    return "\n".join([f"## {ctx.command_path}", "", f"    {usage}", "", *prose(ctx.command.help), *options(ctx), ""])
+
+
+def page() -> str:
+    root = click.Context(main, info_name="pybuildid")
+    codes = "\n".join(["## Exit codes", "", *(f"- {code}: {meaning}." for code, meaning in EXIT_CODES.items()), ""])
+    intro = "\n".join(["", "    pybuildid [OPTIONS] COMMAND [ARGS]...", "", *prose(main.help), *options(root), ""])
+    return "\n".join([HEAD + intro, *map(section, commands(main, root)), codes, ENVIRONMENT, COMPLETION])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

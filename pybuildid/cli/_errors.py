@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What goes wrong for a person at a terminal: one line that says what and what to do, and an exit code; no traceback.
+
+All commands get this from their group (_lazy.py) without doing anything: an OSError, ElfError, BuildIdTableError,
+MemoryError or ImportError that leaves a command becomes one line. A command that goes on after a failure, such as one
+of many files, prints its line by complain(explain(error)) and ends with finish(failures).
+
+PYBUILDID_TRACEBACK=1 in the environment shows the traceback instead.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from pybuildid.elf import ElfError, NotElfError
+from pybuildid.errors import BuildIdTableError
+
+OK = 0  #: all that was asked for is there
+INCOMPLETE = 1  #: something could not be read or done: a line on standard error for each says what
+USAGE = 2  #: wrong options or arguments; click's own code
+INTERRUPTED = 130  #: by Ctrl-C
+
+EXIT_CODES = {
+    OK: "all that was asked for was done",
+    INCOMPLETE: "something could not be read or done; a line on standard error for each says what, and what to do",
+    USAGE: "wrong options or arguments",
+    INTERRUPTED: "interrupted by Ctrl-C",
+}
+
+_EXPECTED = (OSError, ElfError, BuildIdTableError, MemoryError, ImportError)
+
+_WHAT_TO_DO = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EACCES: "run as a user who may read it, such as root",
+    errno.EPERM: "run as root",
+    errno.EISDIR: "`pybuildid scan` reads the files in a directory",
+    errno.ENOTSUP: "give a regular file: devices, pipes and sockets are not opened",
+    errno.ELOOP: "check the symbolic links on its path",
+    errno.EMFILE: "raise the limit of open files, `ulimit -n`",
+    errno.ENFILE: "raise the system's limit of open files, `sysctl fs.file-max`",
+    errno.ENOSPC: "free some space",
+    errno.EIO: "the disk or the file system fails: see `dmesg`",
+    errno.ESTALE: "the file was removed on its server: try again",
+    errno.ENOTTY: "this kernel does not have the request: a newer kernel is needed",
+    errno.ENOSYS: "this kernel does not have the system call: a newer kernel, or a looser seccomp filter, is needed",
+    errno.ENOMEM: "free some memory",
+}
+
+
+def explain(error: BaseException) -> str:
+    """One line: what went wrong, and what to do about it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return _explain_os_error(error, error.errno)
+    if isinstance(error, NotElfError):
+        return f"{error.source}: not an ELF file"
+    if isinstance(error, ElfError):
+        return f"{error}: the file is damaged or not complete; get or build it again"
+    if isinstance(error, MemoryError) and not str(error):
+        return "out of memory: free some memory"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _explain_os_error(error: OSError, number: int) -> str:
+    if type(error).__str__ is not OSError.__str__:
+        return " ".join(str(error).split())  # it is phrased already, such as ProcessError
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    process = re.match(r"/proc/(\d+)(?:/|$)", path)
+    told = _explain_process(number, int(process[1])) if process else None
+    text = told or f"{error.strerror or os.strerror(number)}: {_WHAT_TO_DO.get(number, '')}".rstrip(": ")
+    return f"{path}: {text}" if path else text
+
+
+def _explain_process(number: int, pid: int) -> str | None:
+    if number in (errno.EACCES, errno.EPERM):
+        return f"process {pid} may not be read: run as its user or as root (CAP_SYS_PTRACE)"
+    if number == errno.ESRCH or not os.path.exists(f"/proc/{pid}"):
+        return f"there is no process {pid}: it has ended, or the number is wrong"
+    if number == errno.ENOENT:
+        return f"process {pid} has none: it is a kernel thread, or has just ended"
+    return None
+
+
+def complain(message: str) -> None:
+    """A line on standard error about something that failed while the command goes on."""
+    click.echo(f"Error: {message}", err=True)
+
+
+def finish(failures: int) -> None:
+    """Ends a command with the exit code for so many failures that were complained about."""
+    if failures:
+        raise click.exceptions.Exit(INCOMPLETE)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Turns expected exceptions into one line on standard error and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted.", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except _EXPECTED as error:
+        if os.environ.get("PYBUILDID_TRACEBACK") == "1" or getattr(error, "errno", None) == errno.EPIPE:
+            raise  # click ends quietly when the reader of a pipe has gone
+        raise click.ClickException(explain(error)) from error

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``pybuildid id`` and ``pybuildid scan``: what they print, and what they say of files that they cannot read."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from elfbuild import PT_LOAD, Elf, Part, gnu
+
+from pybuildid import read_build_id
+from pybuildid.cli import main
+from pybuildid.vdso import read_vdso
+from pybuildid.walk import walk
+
+ID = bytes(range(1, 21))
+GOOD = Elf([Part([gnu(ID)])]).build()
+COLOUR = b"\x1b["
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A good file, one without a build ID, a text, a broken one, and links that lead out and in circles."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "good").write_bytes(GOOD)
+    (tmp_path / "lib" / "none").write_bytes(Elf([Part(b"code", PT_LOAD)]).build())
+    (tmp_path / "lib" / "text").write_text("text")
+    (tmp_path / "lib" / "bad").write_bytes(GOOD[:100])
+    (tmp_path / "lib" / "up").symlink_to(tmp_path)
+    (tmp_path / "lib" / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path
+
+
+def test_id(tree: Path) -> None:
+    result = run("id", tree / "good")
+    assert (result.exit_code, result.output) == (0, f"{ID.hex()} {tree}/good\n")
+    assert run("id", "--bare", tree / "good").output == f"{ID.hex()}\n"
+    assert run("id").exit_code == 2
+
+
+def test_id_goes_on_after_failures(tree: Path) -> None:
+    names = ["absent", "lib/none", "lib/text", "lib/bad", "pipe", ".", "good"]
+    result = run("id", *[tree / name for name in names])
+    assert result.exit_code == 1
+    assert result.stdout == f"{ID.hex()} {tree}/good\n"
+    lines = result.stderr.splitlines()
+    told = ["check the path", "--build-id", "not an ELF file", "damaged", "regular file", "pybuildid scan"]
+    assert len(lines) == len(told)
+    for line, name, text in zip(lines, names, told):
+        assert line.startswith(f"Error: {tree / name}")
+        assert text in line
+
+
+def test_id_of_this_process() -> None:
+    result = run("id", "--pid", os.getpid())
+    assert result.stdout.split()[0] == (read_build_id(sys.executable) or b"").hex()
+    assert run("id", "--bare", "--vdso").stdout.strip() == (read_build_id(read_vdso(), image=True) or b"").hex()
+
+
+def test_id_of_the_kernel() -> None:
+    if not os.path.exists("/sys/kernel/notes"):
+        pytest.skip("no /sys/kernel/notes here (mount sysfs)")
+    assert re.fullmatch(r"[0-9a-f]{2,40} \[kernel\]\n", run("id", "--kernel").stdout)
+
+
+def test_id_of_a_deleted_program(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    with subprocess.Popen([program, "60"]) as process:
+        program.unlink()
+        assert run("id", "--bare", "--pid", process.pid).stdout.strip() == (read_build_id("/bin/sleep") or b"").hex()
+        process.kill()
+    gone = run("id", "--pid", process.pid)
+    assert f"there is no process {process.pid}" in gone.stderr
+
+
+def test_scan(tree: Path) -> None:
+    result = run("scan", tree)
+    assert (result.exit_code, result.stdout) == (1, f"{ID.hex()} {tree}/good\n")
+    assert result.stderr.startswith(f"Error: {tree}/lib/bad")
+    assert result.stderr.count("\n") == 1
+    found = run("scan", "--all", tree).stdout.splitlines()
+    assert sorted(found) == sorted([f"{ID.hex()} {tree}/good", f"- {tree}/lib/none"])
+    assert run("scan", tree / "good").exit_code == 0
+
+
+def test_scan_of_what_is_named(tree: Path) -> None:
+    """A file given by name is no chance find: that it is not ELF, or not there, is told."""
+    result = run("scan", tree / "lib/text", tree / "absent", tree / "lib/up/good")
+    assert result.stdout == f"{ID.hex()} {tree}/lib/up/good\n"
+    assert [line.rpartition(": ")[2] for line in result.stderr.splitlines()] == ["not an ELF file", "check the path"]
+
+
+def test_scan_json(tree: Path) -> None:
+    result = run("scan", "--json", "--all", tree)
+    found = {entry["path"]: entry for entry in json.loads(result.stdout)}
+    assert found[f"{tree}/good"] == {"path": f"{tree}/good", "build_id": ID.hex(), "error": None}
+    assert found[f"{tree}/lib/none"]["build_id"] is None
+    assert "damaged" in found[f"{tree}/lib/bad"]["error"]
+    assert json.loads(run("scan", "--json", tree / "lib").stdout)[0]["error"]
+    (tree / "empty").mkdir()
+    assert json.loads(run("scan", "--json", tree / "empty").stdout) == []
+
+
+def test_directories_that_cannot_be_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read anything, so the refusal is made here."""
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if path.endswith("/lib"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = run("scan", tree)
+    assert (result.exit_code, result.stdout) == (1, f"{ID.hex()} {tree}/good\n")
+    assert result.stderr == f"Error: {tree}/lib: Permission denied: run as a user who may read it, such as root\n"
+
+
+def test_one_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not os.path.ismount("/proc"):
+        pytest.skip("/proc is not mounted")
+    scandir = os.scandir
+
+    def only_the_top(path: str) -> object:
+        if path == "/":
+            return scandir(path)
+        raise PermissionError(13, "refused", path)
+
+    monkeypatch.setattr(os, "scandir", only_the_top)
+    for one_file_system in (False, True):
+        entered: list[OSError] = []
+        list(walk(["/"], entered.append, one_file_system=one_file_system))
+        assert ("/proc" in [error.filename for error in entered]) == (not one_file_system)
+
+
+def test_paths_of_any_bytes(tmp_path: Path) -> None:
+    name = os.fsencode(tmp_path) + b"/caf\xe9 \xff"
+    with open(name, "wb") as file:
+        file.write(GOOD)
+
+    def out(*options: str) -> bytes:
+        command = [sys.executable, "-m", "pybuildid", "scan", str(tmp_path), *options]
+        return subprocess.run(command, capture_output=True, check=True).stdout
+
+    assert out() == ID.hex().encode() + b" " + name + b"\n"
+    assert os.fsencode(json.loads(out("--json"))[0]["path"]) == name
+    assert ID.hex().encode() in out("--table")
+
+
+def on_terminal(*arguments: object, env: dict[str, str] | None = None) -> bytes:
+    """What a command prints when standard output and error are a terminal."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "pybuildid", *map(str, arguments)]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "60", **(env or {})}
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        if name not in (env or {}):
+            environment.pop(name, None)
+    with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment) as process:
+        os.close(follower)
+        out = b""
+        while True:
+            try:
+                chunk = os.read(leader, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not chunk:
+                break
+            out += chunk
+    os.close(leader)
+    assert process.returncode == 0
+    return out
+
+
+def test_colours_and_progress_on_a_terminal_only(tree: Path) -> None:
+    shown = on_terminal("scan", "--table", tree / "good")
+    assert b"\x1b[32m" + ID.hex().encode() in shown  # green, and not cut
+    assert b"files read" in shown
+    assert b"1 build IDs in 1 files" in shown
+    plain = subprocess.run(
+        [sys.executable, "-m", "pybuildid", "scan", "--table", tree / "good"], capture_output=True, check=True
+    )
+    assert COLOUR not in plain.stdout + plain.stderr
+    assert plain.stderr == b""
+    lines = on_terminal("scan", tree / "good")
+    assert COLOUR not in lines
+    assert f"{ID.hex()} {tree}/good\r\n".encode() in lines
+    no_colour = on_terminal("scan", "--table", tree / "good", env={"NO_COLOR": "1"})
+    assert b"\x1b[32m" not in no_colour
+
+
+def test_completion() -> None:
+    """The commands and the options, as a shell asks for them."""
+    program = Path(sys.executable).parent / "pybuildid"
+    if not program.exists():
+        pytest.skip("the command is not installed beside this Python: pip install -e '.[cli]'")
+
+    def complete(words: str) -> list[str]:
+        number = str(len(words.split(" ")) - 1)
+        env = {**os.environ, "_PYBUILDID_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": number}
+        out = subprocess.run([program], capture_output=True, text=True, env=env).stdout
+        return [line.partition(",")[2] for line in out.splitlines()]
+
+    assert "scan" in complete("pybuildid sc")
+    assert "--kernel-compatible" in complete("pybuildid id --ker")
