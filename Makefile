@@ -11,7 +11,7 @@ C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
 BENCH_C := $(sort $(wildcard bench/*.[ch]))
 TEST_C := $(sort $(wildcard tests/c/*.[ch]))
-WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle
+WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
 .PHONY: setup run test bench lint lint-python lint-c format wheel clean verify
@@ -25,7 +25,7 @@ $(VENV)/build-tools.stamp: $(CONSTRAINTS)
 
 # An editable package: its extension module lies beside its Python files.
 pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py
-	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,test,dev]'
+	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,plot,report,test,dev]'
 	@touch $@
 
 $(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) stress/build_engine.py

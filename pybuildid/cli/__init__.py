@@ -13,7 +13,9 @@ try:
 except ImportError as error:
     sys.exit(f"pybuildid: the command line needs {error.name}: pip install 'pybuildid[cli]'")
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "collisions": "pybuildid.cli.collisions:collisions",
+}
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
 
