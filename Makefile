@@ -24,7 +24,7 @@ $(VENV)/build-tools.stamp: $(CONSTRAINTS)
 	@touch $@
 
 # An editable package: its extension module lies beside its Python files.
-pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py
+pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py pybuildid/_measure_build.py
 	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,plot,report,test,dev]'
 	@touch $@
 
@@ -80,6 +80,6 @@ wheel: setup
 	$(BIN)/python -m build --no-isolation
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info pybuildid/_core.c pybuildid/*.so stress/*.so \
+	rm -rf $(VENV) build dist *.egg-info pybuildid/_core.c pybuildid/_measure.c pybuildid/*.so stress/*.so \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find pybuildid stress tests -name __pycache__ -type d -prune -exec rm -r {} +
