@@ -41,7 +41,7 @@ def test_what_is_measured_is_what_the_entries_need() -> None:
 def test_what_the_parent_has_freed_counts_all_the_same() -> None:
     """A child would take it over for nothing, were it not taken away first."""
     clean = memory.measure("spinlock", 3000)
-    waste = [bytes(40 + i % 300) for i in range(100_000)]
+    waste = [bytes(600 + i % 300) for i in range(100_000)]  # beyond the sizes that Python keeps for itself
     kept = waste[::2]
     del waste
     assert memory.measure("spinlock", 3000) == pytest.approx(clean, rel=0.1)
