@@ -34,7 +34,7 @@ COLOURS = {
 INK, GRID = COLOURS["ink"][0], COLOURS["grid"][0]
 SERIES = tuple(colour for role, (colour, _, _) in COLOURS.items() if role.startswith("series"))
 MARKERS = "os^Dv*PX"  # told apart without colour, too
-INCHES = (5.2, 3.3)  # readable at the width of a telephone, with text of 10 points
+WIDTH, HEIGHT = 5.2, 3.3  # inches: readable at the width of a telephone, with text of 10 points
 PAPER = "svg.pybuildid-plot{background:var(--paper)}"
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 METADATA = ("Creator", "Date", "Format", "Type")  # of the file: left out
@@ -55,7 +55,7 @@ def stylesheet(selector: str = "svg.pybuildid-plot") -> str:
     return f"{selector}{{{light}}}@media (prefers-color-scheme:dark){{{selector}{{{dark}}}}}"
 
 
-def svg(draw: Callable[[Axes], None], title: str) -> str:
+def svg(draw: Callable[[Axes], None], title: str, height: float = HEIGHT) -> str:
     """One plot as an SVG element, with its title for those who cannot see it; usable as a file and inside a page.
 
     Raises ImportError, with what to install, where Matplotlib is missing.
@@ -66,7 +66,7 @@ def svg(draw: Callable[[Axes], None], title: str) -> str:
     except ImportError as error:
         raise ImportError(f"plots need {error.name}: pip install 'pybuildid[plot]'", name=error.name) from None
     with matplotlib.rc_context(LOOKS):
-        figure = Figure(figsize=INCHES, layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
         _finish(axes)

@@ -16,6 +16,7 @@ except ImportError as error:
 COMMANDS: dict[str, str] = {
     "collisions": "pybuildid.cli.collisions:collisions",
     "memory": "pybuildid.cli.memory:memory",
+    "report": "pybuildid.cli.report:report",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())

@@ -11,6 +11,7 @@ import click
 from rich.table import Table
 
 from pybuildid import collision_plots, machine, middle_bits, slab
+from pybuildid.cli._command import command_line
 from pybuildid.cli._output import console, json_option, print_json
 from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.collisions import HASHES, Chains, chains
@@ -146,7 +147,7 @@ def yes(holds: bool) -> str:
 def document(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]) -> dict[str, Any]:
     """For programs."""
     return {
-        "command": "collisions",
+        "command": command_line(),
         "machine": machine.this(),
         "source": addresses.source,
         "real": addresses.real,

@@ -11,6 +11,7 @@ from rich.table import Table
 from pybuildid import counts as counting
 from pybuildid import machine, memory_plots
 from pybuildid import memory as study
+from pybuildid.cli._command import command_line
 from pybuildid.cli._output import console, json_option, print_json
 from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.counts import Counts
@@ -42,7 +43,7 @@ def memory(files: int | None, inodes: int | None, elf: int | None, as_json: bool
     """
     balances, curves = study.compare(choose(files, inodes, elf))
     if as_json:
-        print_json({"command": "memory", "machine": machine.this(), **study.document(balances, curves)})
+        print_json({"command": command_line(), "machine": machine.this(), **study.document(balances, curves)})
     else:
         for balance in balances:
             show(balance)
