@@ -34,7 +34,7 @@ COLOURS = {
 INK, GRID = COLOURS["ink"][0], COLOURS["grid"][0]
 SERIES = tuple(colour for role, (colour, _, _) in COLOURS.items() if role.startswith("series"))
 MARKERS = "os^Dv*PX"  # told apart without colour, too
-WIDTH, HEIGHT = 5.2, 3.3  # inches: readable at the width of a telephone, with text of 10 points
+WIDTH, HEIGHT = 5.2, 3.9  # inches: readable at the width of a telephone, with text of 10 points
 PAPER = "svg.pybuildid-plot{background:var(--paper)}"
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 METADATA = ("Creator", "Date", "Format", "Type")  # of the file: left out
@@ -70,6 +70,9 @@ def svg(draw: Callable[[Axes], None], title: str, height: float = HEIGHT) -> str
         axes = figure.add_subplot()
         draw(axes)
         _finish(axes)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(loc="outside lower center", ncols=2, frameon=False)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(METADATA), transparent=True)
     return _themed(text.getvalue(), title)
@@ -95,12 +98,10 @@ def _finish(axes: Axes) -> None:
     axes.grid(True, axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for axis in (axes.xaxis, axes.yaxis):
-        if axis.get_scale() == "log":
+        if axis.get_scale() in ("log", "symlog"):
             axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False)
 
 
 def _themed(text: str, title: str) -> str:

@@ -17,7 +17,7 @@ PLACES = (
     ("landed_in_lookup", "inside a lookup"),
     ("nested", "in another handler"),
 )
-BAR_INCHES = 0.27
+BAR_INCHES = 0.42  # with its name above it
 
 
 def storm(document: Document) -> str:
@@ -59,13 +59,14 @@ def bounds(document: Document) -> str:
     def draw(axes: Axes) -> None:
         parts = [ratio["median"] / ratio["bound"] for ratio in ratios]
         colours = [plot.SERIES[1] if part > 1 else plot.SERIES[0] for part in parts]
-        bars = axes.barh(range(len(parts)), parts, color=colours)
+        bars = axes.barh(range(len(parts)), parts, 0.4, align="edge", color=colours)
         labels = [f"{ratio['median']:.2g}" + (" missed" if part > 1 else "") for ratio, part in zip(ratios, parts)]
         axes.bar_label(bars, labels, padding=3, color=plot.INK)
-        axes.axvline(1, color=plot.INK, linestyle="--")
-        axes.set_yticks(range(len(parts)), [f"{ratio['label']}, {_short(ratio['size'])}" for ratio in ratios])
-        axes.set(xlabel="ratio / its bound", xlim=(0, max(parts, default=1) * 1.35))
-        axes.invert_yaxis()
+        for place, ratio in enumerate(ratios):
+            axes.text(0, place - 0.04, f"{ratio['label']}, {_short(ratio['size'])}", va="bottom", color=plot.INK)
+        axes.axvline(1, color=plot.GRID, linestyle="--", zorder=0)
+        axes.set_yticks([])
+        axes.set(xlabel="ratio / its bound", xlim=(0, max(parts, default=1) * 1.35), ylim=(len(parts) - 0.5, -1))
 
     return plot.svg(draw, "Ratios as parts of their bounds", height=1 + BAR_INCHES * len(ratios))
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pybuildid.memory import FILE_POINTER, INODE_POINTER, OURS
 from pybuildid.report.documents import Collisions, Document, Documents, Memory
@@ -107,8 +106,11 @@ def _collisions(collisions: Collisions) -> str:
 
 
 def _memory(memory: Memory) -> str:
-    parts: list[Any] = []
+    parts = []
     for balance in memory.balances[:2]:
         files, inodes = (balance.cost(OURS) / balance.cost(name) for name in (FILE_POINTER, INODE_POINTER))
         parts.append(f"{files:.2g} and {inodes:.2g} times for {balance.counts.name}")
-    return f"our table takes this much memory of a {FILE_POINTER} and of one in the inode: {', '.join(parts)}"
+    return (
+        "of a pointer in every struct file, and of one in every inode, our table takes this many times the memory: "
+        + ", ".join(parts)
+    )
