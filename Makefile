@@ -11,7 +11,7 @@ C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
 BENCH_C := $(sort $(wildcard bench/*.[ch]))
 TEST_C := $(sort $(wildcard tests/c/*.[ch]))
-WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle
+WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
 .PHONY: setup run test bench lint lint-python lint-c format wheel clean verify man fuzz
@@ -24,8 +24,8 @@ $(VENV)/build-tools.stamp: $(CONSTRAINTS)
 	@touch $@
 
 # An editable package: its extension module lies beside its Python files.
-pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py
-	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,test,dev]'
+pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py pybuildid/_measure_build.py
+	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,plot,report,test,dev]'
 	@touch $@
 
 $(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) stress/build_engine.py
@@ -84,6 +84,6 @@ wheel: setup
 	$(BIN)/python -m build --no-isolation
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info pybuildid/_core.c pybuildid/*.so stress/*.so \
+	rm -rf $(VENV) build dist *.egg-info pybuildid/_core.c pybuildid/_measure.c pybuildid/*.so stress/*.so \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find pybuildid stress tests -name __pycache__ -type d -prune -exec rm -r {} +

@@ -175,16 +175,29 @@ const char *bid_elf_status_text(int status);
 const char *bid_elf_status_name(int status);
 """
 
+CHAINS = """
+#define BID_CHAIN_FIBONACCI ...
+
+struct bid_chain_hash {
+    uint32_t hash, shift;
+    uint64_t seed;
+};
+
+uint32_t bid_chain_lengths(const struct bid_chain_hash *hash, const uint64_t *keys, size_t n, uint64_t buckets,
+                           uint32_t *lengths);
+void bid_chain_histogram(const uint32_t *lengths, uint64_t buckets, uint64_t *histogram);
+"""
+
 MODULES = ("table", "inode", "note", "handle")  # of csrc
 
 ffibuilder = FFI()
-ffibuilder.cdef(TABLE + HANDLE + ELF)
+ffibuilder.cdef(TABLE + HANDLE + ELF + CHAINS)
 ffibuilder.set_source(
     "pybuildid._core",
-    '#include <pybuildid.h>\n#include "handle.h"\n',
-    sources=sorted(source for module in MODULES for source in glob(f"csrc/{module}/*.c")),
+    '#include <pybuildid.h>\n#include "handle.h"\n#include "chains.h"\n',
+    sources=[*sorted(source for module in MODULES for source in glob(f"csrc/{module}/*.c")), "csrc/study/chains.c"],
     depends=sorted(glob("csrc/*/*.h")),
-    include_dirs=["csrc/include", "csrc/handle"],
+    include_dirs=["csrc/include", "csrc/handle", "csrc/study"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
     py_limited_api=True,
 )

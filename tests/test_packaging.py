@@ -37,7 +37,7 @@ SOURCES = (
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory with an sdist of a copy of the sources, and the wheel that is built from that sdist."""
     copy = tmp_path_factory.mktemp("sources")
-    built = shutil.ignore_patterns("*.so", "*.o", "_core.c", "_engine.c", "__pycache__")
+    built = shutil.ignore_patterns("*.so", "*.o", "_core.c", "_measure.c", "_engine.c", "__pycache__")
     for name in SOURCES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, copy / name, ignore=built)
@@ -74,7 +74,7 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
     modules = {
         str(path.relative_to(ROOT)) for kind in ("py", "pyi") for path in (ROOT / "pybuildid").rglob(f"*.{kind}")
     }
-    others = {"pybuildid/py.typed", "pybuildid/_core.abi3.so"}
+    others = {"pybuildid/py.typed", "pybuildid/_core.abi3.so", "pybuildid/_measure.abi3.so"}
     assert {name for name in names if name.startswith("pybuildid/")} == modules | others
     assert any(name.endswith("/LICENSE") for name in names)
     assert any(name.endswith("/GPL-2.0-only.txt") for name in names)
@@ -143,7 +143,7 @@ def test_every_source_names_its_licence() -> None:
     ]
     sources = [path for path in files if path.suffix in (".c", ".h", ".py", ".pyi")]
     assert len(sources) > 50
-    made = {ROOT / "pybuildid/_core.c", ROOT / "stress/_engine.c"}
+    made = {ROOT / "pybuildid/_core.c", ROOT / "pybuildid/_measure.c", ROOT / "stress/_engine.c"}
     for path in {*sources, ROOT / "setup.py", ROOT / "Makefile"} - made:
         assert "SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only" in path.read_text()[:300], path
 

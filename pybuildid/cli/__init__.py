@@ -17,6 +17,9 @@ COMMANDS: dict[str, str] = {
     "id": "pybuildid.cli.id:command",
     "scan": "pybuildid.cli.scan:command",
     "census": "pybuildid.cli.census:command",
+    "collisions": "pybuildid.cli.collisions:collisions",
+    "memory": "pybuildid.cli.memory:memory",
+    "report": "pybuildid.cli.report:report",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What a design costs in memory: resident bytes, as the kernel counts them, from before it is created until it holds
+ * n entries. Built and filled in a child process of its own, so that nothing else counts.
+ */
+#ifndef BID_RESIDENT_H
+#define BID_RESIDENT_H
+
+#include "rivals.h"
+
+enum bid_resident_status {
+    BID_RESIDENT_OK = 0,
+    BID_RESIDENT_E_SYSTEM = 1, /* pipe(), fork() or the child failed */
+    BID_RESIDENT_E_SMAPS = 2,  /* no /proc/self/smaps_rollup (Linux 4.14) */
+    BID_RESIDENT_E_CREATE = 3, /* the design has no memory */
+    BID_RESIDENT_E_INSERT = 4, /* an insert failed, or the same key came twice */
+};
+
+/* Puts n keys with 20-byte IDs into a design that was created for `expected` entries, and gives its resident bytes.
+ * What is freed in the meantime, such as the arrays that it has grown out of, is given back before counting.
+ * Context: thread. Progress: blocking. Memory: that of the child. Returns: enum bid_resident_status. */
+int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes);
+
+#endif

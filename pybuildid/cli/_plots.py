@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Plots as files: an option for commands, and how they write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pybuildid import plot
+
+Command = Callable[..., Any]
+
+
+def plot_option(name: str, help: str) -> Callable[[Command], Command]:
+    """An option that takes the name of an SVG file."""
+    return click.option(name, type=click.Path(dir_okay=False, path_type=Path), callback=_check, help=help)
+
+
+def _check(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
+    """Before any work is done."""
+    if file is not None and file.suffix != ".svg":
+        raise click.BadParameter(f"{file}: plots are SVG; give a name that ends with .svg")
+    return file
+
+
+def write_plot(file: Path | None, draw: Callable[[], str]) -> None:
+    """Draws and writes a plot, if it was asked for."""
+    if file is not None:
+        file.write_text(plot.standalone(draw()))

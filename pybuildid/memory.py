@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The argument about memory in numbers: a table on the side beside a pointer in every struct file or inode.
+
+Tables are built and measured, pointers are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pybuildid import slab
+from pybuildid._measure import ffi, lib
+from pybuildid.counts import Counts
+
+POINTER = 8  # bytes
+ID_OBJECT = 32  # what the pointer leads to: 20 bytes and their length, in an allocator of powers of two
+OVERSIZED = 1_000_000  # entries that a fixed table is made for by someone who wants no collisions, ever
+SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
+
+_ERRORS = {
+    lib.BID_RESIDENT_E_SYSTEM: "the child process that measures it failed",
+    lib.BID_RESIDENT_E_SMAPS: "/proc/self/smaps_rollup cannot be read: Linux 4.14 and /proc are needed",
+    lib.BID_RESIDENT_E_CREATE: "it could not be created: no memory",
+    lib.BID_RESIDENT_E_INSERT: "an insert failed",
+}
+
+
+class MeasureError(RuntimeError):
+    """A design could not be measured: its message says which one, and why."""
+
+
+@dataclass(frozen=True)
+class Design:
+    name: str
+    summary: str
+    grows: bool  # else it is created for the entries that it is to hold
+
+
+@dataclass(frozen=True)
+class Point:
+    entries: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Resident bytes of one design by its entries, measured."""
+
+    design: Design
+    points: tuple[Point, ...]  # by entries
+
+    def at(self, entries: int) -> int:
+        """In bytes; a line between what was measured beside it."""
+        points = self.points
+        if entries <= points[0].entries:
+            return points[0].bytes
+        for left, right in zip(points, points[1:]):
+            if entries <= right.entries:
+                share = (entries - left.entries) / (right.entries - left.entries)
+                return round(left.bytes + share * (right.bytes - left.bytes))
+        raise ValueError(f"{entries} entries are more than the {points[-1].entries} that were measured")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one design takes for given counts."""
+
+    design: str
+    measured: bool  # else computed
+    bytes: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Balance:
+    """All designs for given counts."""
+
+    counts: Counts
+    costs: tuple[Cost, ...]
+    break_even_files: int | None  # up to so many mapped ELF files our table is smaller than pointers in struct file
+    break_even_inodes: int | None  # the same for pointers in inodes; None: nowhere or everywhere, as far as measured
+
+    def cost(self, design: str) -> int:
+        return next(cost.bytes for cost in self.costs if cost.design == design)
+
+
+TODAY, FILE_POINTER, INODE_POINTER = "parse when asked, as today", "pointer in struct file", "pointer in the inode"
+OURS = "ours"
+
+
+def designs() -> tuple[Design, ...]:
+    """The designs that this build has, ours first."""
+    return tuple(
+        Design(_text(design.name), _text(design.summary), design.resizes != ffi.NULL) for design in _all_designs()
+    )
+
+
+def measure(name: str, entries: int, expected: int | None = None) -> int:
+    """Resident bytes of a design with so many 20-byte IDs, keyed by made inode addresses.
+
+    Built in a child process, and read from the kernel there (anonymous memory in /proc/self/smaps_rollup). A design
+    that grows is created empty, another for `expected` entries, by default those that it is to hold. Raises
+    MeasureError; ValueError for an unknown name.
+    """
+    for design in _all_designs():
+        if _text(design.name) == name:
+            break
+    else:
+        raise ValueError(f"there is no design {name!r}: only {', '.join(design.name for design in designs())}")
+    if expected is None:
+        expected = 0 if design.resizes != ffi.NULL else entries
+    result = ffi.new("uint64_t *")
+    keys = slab.made(slab.RECORDED, entries)
+    with ffi.from_buffer("uint64_t[]", keys) as pointer:
+        status = lib.bid_resident(design, expected, pointer, entries, result)
+    if status != lib.BID_RESIDENT_OK:
+        raise MeasureError(f"{name} with {entries:,} entries: {_ERRORS[status]}")
+    return int(result[0])
+
+
+def curve(design: Design, sizes: Sequence[int] = SIZES) -> Curve:
+    """Measures a design at some sizes, in order."""
+    return Curve(design, tuple(Point(size, measure(design.name, size)) for size in sizes))
+
+
+def pointer_bytes(objects: int, elf_files: int) -> int:
+    """A pointer in each object of a kind, and an ID for each mapped ELF file."""
+    return POINTER * objects + ID_OBJECT * elf_files
+
+
+def break_even(ours: Curve, objects: int) -> int | None:
+    """Up to how many mapped ELF files a table is smaller than pointers in so many objects.
+
+    None if it is so nowhere, or wherever it was measured: then the sign of the difference tells which.
+    """
+    over = [point.bytes - pointer_bytes(objects, point.entries) for point in ours.points]
+    for i, (left, right) in enumerate(zip(over, over[1:])):
+        if left <= 0 < right:
+            before, after = ours.points[i].entries, ours.points[i + 1].entries
+            return round(before + (after - before) * -left / (right - left))
+    return None
+
+
+def compare(all_counts: Sequence[Counts]) -> tuple[tuple[Balance, ...], tuple[Curve, ...]]:
+    """Measures every design, and gives what it takes for each of these counts."""
+    sizes = {*SIZES, *(max(counts.elf_files, 1) for counts in all_counts)}
+    curves = tuple(curve(design, sorted(sizes)) for design in designs())
+    return tuple(balance(counts, curves) for counts in all_counts), curves
+
+
+def balance(counts: Counts, curves: Sequence[Curve]) -> Balance:
+    """What each design takes. The curves must reach the counts' ELF files."""
+    n = counts.elf_files
+    ours = next(curve for curve in curves if curve.design.name == OURS)
+    costs = [
+        Cost(TODAY, False, 0, "no answer where the page is not in memory"),
+        Cost(FILE_POINTER, False, pointer_bytes(counts.files, n), f"{POINTER} bytes x {counts.files:,} + IDs"),
+        Cost(INODE_POINTER, False, pointer_bytes(counts.inodes, n), f"{POINTER} bytes x {counts.inodes:,} + IDs"),
+    ]
+    for each in curves:
+        costs.append(Cost(each.design.name, True, each.at(n), f"{each.at(n) / max(n, 1):,.1f} bytes an entry"))
+        if not each.design.grows and n < OVERSIZED:
+            oversized = measure(each.design.name, n, OVERSIZED)
+            costs.append(
+                Cost(
+                    f"{each.design.name}, oversized",
+                    True,
+                    oversized,
+                    f"buckets for {OVERSIZED:,}; only those in use count",
+                )
+            )
+    return Balance(counts, tuple(costs), break_even(ours, counts.files), break_even(ours, counts.inodes))
+
+
+def verdict(result: Balance) -> str:
+    """Who needs less memory for these counts, and where that turns: a sentence."""
+    ours = result.cost(OURS)
+    parts = []
+    for name, turn in ((FILE_POINTER, result.break_even_files), (INODE_POINTER, result.break_even_inodes)):
+        ratio = ours / result.cost(name)
+        text = f"{ratio:.2g} times the memory of a {name}" if ratio < 10 else f"{ratio:,.0f} times that of a {name}"
+        parts.append(text + (f" (break-even at {turn:,} mapped ELF files)" if turn is not None else ""))
+    return f"{result.counts.name}, {result.counts.elf_files:,} mapped ELF files: our table takes {' and '.join(parts)}."
+
+
+def document(balances: Sequence[Balance], curves: Sequence[Curve]) -> dict[str, object]:
+    """For programs."""
+    return {
+        "balances": [{**asdict(balance), "verdict": verdict(balance)} for balance in balances],
+        "curves": [asdict(curve) for curve in curves],
+        "paid_once_bytes": measure(OURS, 1),
+    }
+
+
+def _text(value: Any) -> str:
+    return bytes(ffi.string(value)).decode()
+
+
+def _all_designs() -> Iterator[Any]:
+    number = 0
+    while (design := lib.bid_measured_design(number)) != ffi.NULL:
+        yield design
+        number += 1

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The plot of ``pybuildid memory``: an SVG element."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pybuildid import plot
+from pybuildid.counts import Counts
+from pybuildid.memory import SIZES, Balance, Curve, pointer_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MIB = 1 << 20
+
+
+def by_entries(balance: Balance, curves: Sequence[Curve]) -> str:
+    """Memory of each design by mapped ELF files, with the counts' open files and inodes, and the break-even points."""
+    counts = balance.counts
+
+    def draw(axes: Axes) -> None:
+        for series, curve in enumerate(curves):
+            points = [point for point in curve.points if point.entries >= SIZES[0]]
+            sizes = [point.bytes / MIB for point in points]
+            axes.plot([point.entries for point in points], sizes, label=curve.design.name, **plot.style(series))
+        for name, objects, dashes, turn in _pointers(counts, balance):
+            sizes = [pointer_bytes(objects, entries) / MIB for entries in SIZES]
+            axes.plot(SIZES, sizes, color=plot.INK, linestyle=dashes, label=name)
+            if turn is not None:
+                axes.plot(turn, pointer_bytes(objects, turn) / MIB, color=plot.INK, marker="x", markersize=9)
+        axes.set(xscale="log", yscale="log", xlabel="mapped ELF files (x: break-even)", ylabel="MiB")
+
+    return plot.svg(draw, f"Memory by mapped ELF files: {counts.name}")
+
+
+def _pointers(counts: Counts, balance: Balance) -> tuple[tuple[str, int, str, int | None], ...]:
+    return (
+        (f"pointer in {counts.files:,} files", counts.files, "--", balance.break_even_files),
+        (f"pointer in {counts.inodes:,} inodes", counts.inodes, ":", balance.break_even_inodes),
+    )

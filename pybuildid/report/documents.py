@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The JSON documents that a report is made from, checked as far as the report relies on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pybuildid.collisions import Chains, Probes
+from pybuildid.counts import Counts
+from pybuildid.memory import Balance, Cost, Curve, Design, Point
+from pybuildid.middle_bits import Case, Judgement
+
+Document = Mapping[str, Any]
+
+#: What makes each document, for who has none.
+MAKERS = {
+    "storm": "python -m stress --json storm.json",
+    "bench": "build/bench --json bench.json",
+    "collisions": "pybuildid collisions --json > collisions.json",
+    "memory": "pybuildid memory --json > memory.json",
+}
+STORM_NUMBERS = (
+    *("seed", "seconds", "threads", "interruptions", "nested", "landed_in_update", "landed_in_resize"),
+    *("landed_in_lookup", "lookups", "updates", "wrong", "wrong_at_end", "blocked", "errno_changed", "resizes"),
+    *("entries", "max_slots_read", "max_records_read"),
+)
+
+
+class DocumentError(ValueError):
+    """A file that is not the document that it should be: its message names the file and says why."""
+
+
+@dataclass(frozen=True)
+class Collisions:
+    source: str
+    judgement: Judgement
+    cases: tuple[Case, ...]
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    balances: tuple[Balance, ...]
+    curves: tuple[Curve, ...]
+    verdicts: tuple[str, ...]  # for each balance
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What there is; None where nothing was measured."""
+
+    storm: Document | None = None
+    bench: Document | None = None
+    collisions: Collisions | None = None
+    memory: Memory | None = None
+    commands: Mapping[str, str] | None = None  # that made each
+    machines: tuple[str, ...] = ()  # processor and kernel, each once
+
+
+def read(files: Mapping[str, Path]) -> Documents:
+    """Reads documents by name: storm, bench, collisions, memory. Raises DocumentError and OSError."""
+    raw = {name: _load(path) for name, path in files.items()}
+    parsed: dict[str, Any] = {}
+    for name, document in raw.items():
+        try:
+            parsed[name] = _PARSERS[name](document)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            made = MAKERS[name].partition(" --json")[0]
+            raise DocumentError(f"{files[name]} is no JSON document of `{made}`: {error!r}") from None
+    commands = {name: _command(name, document) for name, document in raw.items()}
+    machines = dict.fromkeys(machine for document in raw.values() if (machine := _machine(document)))
+    return Documents(**parsed, commands=commands, machines=tuple(machines))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except ValueError as error:
+        raise DocumentError(f"{path} is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise DocumentError(f"{path} is no JSON object")
+    return document
+
+
+def _command(name: str, document: Document) -> str:
+    if "command" in document:
+        return str(document["command"])
+    if name == "storm":
+        return f"python -m stress --seed {document['seed']} --seconds {document['seconds']:.0f} --json storm.json"
+    options = f"--seed {document['seed']} --rounds {document['rounds']} --batch-ms {document['batch_ms']:g}"
+    return f"build/bench {options} --json bench.json"
+
+
+def _machine(document: Document) -> str | None:
+    about = document.get("machine", document)
+    if "processor" not in about:
+        return None
+    return f"{about['processor']}, Linux {about['kernel'].removeprefix('Linux ')}"
+
+
+def _storm(document: Document) -> Document:
+    for run in (document, *document["others"]):
+        for name in STORM_NUMBERS:
+            run[name] + 0
+        str(run["design"]), list(run["failures"])
+    str(document["verdict"]), document["bound_slots"] + 0, document["bound_records"] + 0
+    return document
+
+
+def _bench(document: Document) -> Document:
+    """figures: what, who, size, median; ratios: label, size, median (None: not measured), min, max, bound or None."""
+    for figure in document["figures"]:
+        str(figure["what"]), str(figure["who"]), figure["size"] + 0, figure["median"] + 0
+    for ratio in document["ratios"]:
+        str(ratio["label"]), ratio["size"] + 0
+        if ratio["median"] is not None:
+            ratio["median"] + ratio["min"] + ratio["max"] + (ratio["bound"] or 0)
+    str(document["seed"]), str(document["rounds"]), str(document["batch_ms"])
+    return document
+
+
+def _collisions(document: Document) -> Collisions:
+    judgement = Judgement(tuple(map(_chains, document["by_shift"])), tuple(map(_chains, document["others"])))
+    judgement.other("mix")
+    cases = tuple(Case(case["name"], _chains(case["middle_bits"]), _chains(case["mix"])) for case in document["cases"])
+    kind = "" if document["real"] else "A stand-in, not real addresses: "
+    return Collisions(kind + document["source"], judgement, cases, str(document["verdict"]))
+
+
+def _chains(document: Document) -> Chains:
+    return Chains(
+        **{name: document[name] for name in ("hash", "shift", "keys", "buckets")},
+        lengths=tuple(document["lengths"]),
+        ideal_lengths=tuple(document["ideal_lengths"]),
+        probes=Probes(**document["probes"]),
+        ideal=Probes(**document["ideal"]),
+    )
+
+
+def _memory(document: Document) -> Memory:
+    balances = tuple(
+        Balance(
+            Counts(**balance["counts"]),
+            tuple(Cost(**cost) for cost in balance["costs"]),
+            balance["break_even_files"],
+            balance["break_even_inodes"],
+        )
+        for balance in document["balances"]
+    )
+    curves = tuple(
+        Curve(Design(**curve["design"]), tuple(Point(**point) for point in curve["points"]))
+        for curve in document["curves"]
+    )
+    balances[0].cost("ours")
+    return Memory(balances, curves, tuple(str(balance["verdict"]) for balance in document["balances"]))
+
+
+_PARSERS = {"storm": _storm, "bench": _bench, "collisions": _collisions, "memory": _memory}

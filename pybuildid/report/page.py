@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The page."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from pybuildid import collision_plots, machine, memory_plots, plot
+from pybuildid.report import plots
+from pybuildid.report.documents import MAKERS, Documents
+from pybuildid.report.verdict import judge, missed, storm_problems
+
+
+def render(documents: Documents) -> str:
+    """One HTML page with its style and plots inside. Raises ImportError, with what to install, for what is missing."""
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise ImportError(f"the report needs {error.name}: pip install 'pybuildid[report]'", name=error.name) from None
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("pybuildid.report").joinpath("page.html.jinja").read_text("utf-8"))
+    here = machine.this()
+    return template.render(
+        documents=documents,
+        verdict=judge(documents),
+        problems=storm_problems(documents.storm) if documents.storm else (),
+        missed=missed,
+        makers=MAKERS,
+        commands=documents.commands or {},
+        machine=here,
+        plots=_plots(documents),
+        colours=plot.stylesheet(":root"),
+    )
+
+
+def _plots(documents: Documents) -> dict[str, list[str]]:
+    """SVG elements for each section."""
+    shown: dict[str, list[str]] = {}
+    if documents.storm:
+        shown["storm"] = [plots.storm(documents.storm)]
+    if documents.bench:
+        shown["bench"] = [plots.hits(documents.bench), plots.bounds(documents.bench)]
+    if documents.collisions:
+        judgement = documents.collisions.judgement
+        pair = judgement.best, judgement.other("mix")
+        shown["collisions"] = [collision_plots.by_shift(judgement), collision_plots.lengths(pair)]
+    if documents.memory:
+        curves = documents.memory.curves
+        shown["memory"] = [memory_plots.by_entries(balance, curves) for balance in documents.memory.balances]
+    return shown

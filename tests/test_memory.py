@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Memory: what is measured is there, what is computed adds up, and the verdict follows."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pybuildid import memory
+from pybuildid.cli import main
+from pybuildid.counts import Counts, machine, mapped_files
+from pybuildid.memory import Balance, Curve, Design, MeasureError, Point
+
+RECORD, SLOT = 32, 8  # bytes of ours: see csrc/table/slot.h
+
+
+def test_ours_and_a_rival_are_there() -> None:
+    names = [design.name for design in memory.designs()]
+    assert names[0] == memory.OURS
+    assert "spinlock" in names
+    assert len(set(names)) == len(names)
+    grows = {design.name: design.grows for design in memory.designs()}
+    assert grows[memory.OURS]
+    assert not grows["spinlock"]
+
+
+def test_what_is_measured_is_what_the_entries_need() -> None:
+    fixed = memory.measure("ours", 1)
+    more = memory.measure("ours", 100_000) - fixed
+    assert 100_000 * (RECORD + SLOT) < more < 100_000 * (2 * RECORD + 2 * SLOT)
+    spinlock = memory.measure("spinlock", 20_000)
+    assert 20_000 * (16 + 72) < spinlock < 20_000 * (16 + 72 + 16) * 1.5
+    assert memory.measure("spinlock", 20_000, 1_000_000) > 2 * spinlock
+
+
+def test_what_the_parent_has_freed_counts_all_the_same() -> None:
+    """A child would take it over for nothing, were it not taken away first."""
+    clean = memory.measure("spinlock", 3000)
+    waste = [bytes(600 + i % 300) for i in range(100_000)]  # beyond the sizes that Python keeps for itself
+    kept = waste[::2]
+    del waste
+    assert memory.measure("spinlock", 3000) == pytest.approx(clean, rel=0.1)
+    assert len(kept) == 50_000
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="no design 'none': only ours"):
+        memory.measure("none", 1)
+    with pytest.raises(MeasureError, match=r"spinlock with 1 entries: .*no memory"):
+        memory.measure("spinlock", 1, 1 << 56)
+
+
+def straight(name: str, per_entry: int, once: int = 0) -> Curve:
+    sizes = (0, 1000, 1_000_000)
+    return Curve(Design(name, "", True), tuple(Point(size, once + per_entry * size) for size in sizes))
+
+
+def test_break_even() -> None:
+    """8 bytes for each of 60,000 files pay for 20,000 entries that cost 24 bytes more than an ID alone."""
+    assert memory.break_even(straight("ours", 32 + 24), 60_000) == 20_000
+    assert memory.break_even(straight("ours", 32 + 24, once=48_000), 60_000) == 18_000
+    assert memory.break_even(straight("ours", 30), 60_000) is None
+    assert memory.break_even(straight("ours", 50, once=10**9), 60_000) is None
+
+
+def balance(per_entry: int, counts: Counts) -> Balance:
+    return memory.balance(counts, (straight("ours", per_entry),))
+
+
+def test_balance_and_verdict() -> None:
+    counts = Counts("a machine", files=60_000, inodes=600_000, elf_files=10_000, source="")
+    good = balance(56, counts)
+    assert good.cost(memory.FILE_POINTER) == 8 * 60_000 + 32 * 10_000
+    assert good.cost(memory.INODE_POINTER) == 8 * 600_000 + 32 * 10_000
+    assert good.cost(memory.OURS) == 560_000
+    assert good.cost(memory.TODAY) == 0
+    assert "0.7 times the memory of a pointer in struct file (break-even at 20,000 mapped" in memory.verdict(good)
+    assert "0.11 times the memory of a pointer in the inode" in memory.verdict(good)
+    assert "2 times the memory of a pointer in struct file" in memory.verdict(balance(160, counts))
+
+
+def test_between_the_points() -> None:
+    curve = straight("ours", 10)
+    assert [curve.at(entries) for entries in (0, 500, 1000, 10_000)] == [0, 5000, 10_000, 100_000]
+    with pytest.raises(ValueError, match="more than the 1000000"):
+        curve.at(2_000_000)
+
+
+# ------------------------------------------------------------------------------------------------------- counts
+
+
+def test_counts_of_this_machine() -> None:
+    counts = machine()
+    paths, _ = mapped_files()
+    assert counts.files > 0
+    assert counts.inodes > counts.elf_files
+    own = {os.stat(path).st_ino for path in paths}
+    assert os.stat("/proc/self/exe").st_ino in own
+    assert 0 < counts.elf_files <= len(paths)
+
+
+def test_counts_of_a_made_proc(tmp_path: Path) -> None:
+    (tmp_path / "sys/fs").mkdir(parents=True)
+    (tmp_path / "sys/fs/file-nr").write_text("700\t0\t9000\n")
+    (tmp_path / "sys/fs/inode-nr").write_text("5000\t12\n")
+    for process in ("1", "2"):
+        (tmp_path / process / "root/lib").mkdir(parents=True)
+        (tmp_path / process / "maps").write_text(
+            "1000-2000 r-xp 00000000 fe:00 12     /lib/a b.so\n"
+            "2000-3000 r--p 00000000 fe:00 13     /lib/text\n"
+            "3000-4000 rw-p 00000000 00:00 0      [heap]\n"
+            f"4000-5000 r-xp 00000000 fe:00 1{process}4  /lib/gone (deleted)\n"
+        )
+        (tmp_path / process / "root/lib/a b.so").write_bytes(Path("/proc/self/exe").read_bytes())
+        (tmp_path / process / "root/lib/text").write_text("no ELF")
+    paths, hidden = mapped_files(tmp_path)
+    assert len(paths) == 4
+    assert hidden == 0
+    assert any(path.endswith("/map_files/4000-5000") for path in paths)
+    counts = machine(tmp_path)
+    assert (counts.files, counts.inodes, counts.elf_files) == (700, 5000, 1)
+
+
+# ------------------------------------------------------------------------------------------------------ command
+
+
+def run(*arguments: object, status: int = 0) -> str:
+    result = CliRunner().invoke(main, ["memory", *map(str, arguments)])
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "SIZES", (1000, 20_000))
+
+
+@pytest.mark.usefixtures("small")
+def test_the_command(tmp_path: Path) -> None:
+    options = "--files", 60_000, "--inodes", 70_000, "--elf", 12_345
+    text = run(*options, "--plot", tmp_path / "memory.svg")
+    written: dict[str, Any] = json.loads(run(*options, "--json"))
+    (result,) = written["balances"]
+    assert {cost["design"] for cost in result["costs"]} >= {"ours", "spinlock", memory.FILE_POINTER, memory.TODAY}
+    ours = next(cost["bytes"] for cost in result["costs"] if cost["design"] == "ours")
+    assert f"{ours:,}" in text
+    assert ours == pytest.approx(memory.measure("ours", 12_345), rel=0.02)
+    assert result["verdict"].startswith("these counts, 12,345 mapped ELF files: our table takes ")
+    assert "12,345" in text
+    assert "60,000 files" in (tmp_path / "memory.svg").read_text()
+
+
+def test_the_command_says_what_is_wrong() -> None:
+    assert "together" in run("--files", 1, status=2)
+    assert ".svg" in run("--plot", "x.pdf", status=2)
