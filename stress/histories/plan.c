@@ -67,9 +67,18 @@ uint32_t plan_id_number(const struct plan *plan, uint32_t key, const struct bid_
 static enum history_kind draw_kind(uint64_t *random)
 {
     static const uint8_t kinds[] = {
-        HISTORY_LOOKUP,  HISTORY_LOOKUP,  HISTORY_LOOKUP_GENERATION, HISTORY_INSERT,
-        HISTORY_INSERT,  HISTORY_REPLACE, HISTORY_UPSERT,            HISTORY_REMOVE,
-        HISTORY_REMOVE,  HISTORY_LOOKUP,  HISTORY_REMOVE_GENERATION, HISTORY_INSERT_NMI,
+        HISTORY_LOOKUP,
+        HISTORY_LOOKUP,
+        HISTORY_LOOKUP_GENERATION,
+        HISTORY_INSERT,
+        HISTORY_INSERT,
+        HISTORY_REPLACE,
+        HISTORY_UPSERT,
+        HISTORY_REMOVE,
+        HISTORY_REMOVE,
+        HISTORY_LOOKUP,
+        HISTORY_REMOVE_GENERATION,
+        HISTORY_INSERT_NMI,
     };
     return kinds[draw(random, sizeof kinds)];
 }
@@ -88,20 +97,26 @@ static struct plan_step draw_operation(const struct plan *plan, uint64_t *random
         .op = {.key = draw(random, plan->keys), .kind = kind, .generation = 1 + draw(random, GENERATIONS), .id = id}};
 }
 
+/* Lookups and updates take some dozens to some hundreds of instructions, a step of a resize up to thousands. */
+static uint32_t draw_trap(uint64_t *random)
+{
+    return 1 + draw(random, draw(random, 8) ? 120 : 500);
+}
+
 /* One step in four forces a resize, or moves one on. */
 static struct plan_step draw_step(const struct plan *plan, uint64_t *random, uint32_t *ids)
 {
-    static const uint8_t works[] = {PLAN_FILL, PLAN_FILL, PLAN_DRAIN, PLAN_RESERVE, PLAN_SHRINK, PLAN_SHRINK,
-                                    PLAN_RECLAIM};
+    static const uint8_t works[] = {PLAN_FILL,   PLAN_FILL,   PLAN_DRAIN,  PLAN_RESERVE,
+                                    PLAN_SHRINK, PLAN_SHRINK, PLAN_RECLAIM};
     struct plan_step step = draw_operation(plan, random, draw_kind(random), ids);
     if (draw(random, 4) == 0) {
         step.work = works[draw(random, sizeof works)];
         step.amount = 1 + draw(random, step.work == PLAN_RESERVE ? 600 : 12);
     }
-    /* As often after 1 to 16 instructions as after 17 to 256, or thereabouts: updates are short, resizes are long. */
-    if (draw(random, 12) == 0)
-        step.trap_after = 1 + draw(random, 1u << (2 + draw(random, 8)));
+    if (draw(random, 32) == 0)
+        step.trap_after = draw_trap(random);
     step.stand = draw(random, 4) ? 1 + draw(random, 24) : 0;
+    step.await = draw(random, 4) != 0;
     step.kick = draw(random, 4) == 0;
     return step;
 }
@@ -129,6 +144,20 @@ static struct bid_options draw_options(uint64_t *random)
     return options;
 }
 
+/* A resize begins while an update stands in the middle: it may have looked for a future array when there was none yet. */
+static void plan_meeting(struct plan *plan, uint64_t *random)
+{
+    static const uint8_t updates[] = {HISTORY_INSERT, HISTORY_REPLACE, HISTORY_UPSERT, HISTORY_REMOVE};
+    struct plan_step *first = &plan->step[0][0];
+    first->work = PLAN_RECORDED;
+    first->op.kind = updates[draw(random, sizeof updates)];
+    first->trap_after = draw_trap(random);
+    first->stand = 8 + draw(random, 24);
+    first->await = 0;
+    for (uint32_t thread = 1; thread < plan->threads; thread++)
+        plan->step[thread][0] = (struct plan_step){.work = PLAN_FILL, .amount = 8 + draw(random, 8), .await = 1};
+}
+
 void plan_make(struct plan *plan, uint64_t seed, uint64_t number)
 {
     uint64_t random = mix(seed) ^ number;
@@ -150,4 +179,6 @@ void plan_make(struct plan *plan, uint64_t seed, uint64_t number)
         for (uint32_t i = 0; i < PLAN_HANDLER_STEPS; i++)
             plan->handler[thread][i] = draw_operation(plan, &random, draw_handler_kind(&random), &ids);
     }
+    if (plan->start == PLAN_BEFORE_RESIZE)
+        plan_meeting(plan, &random);
 }

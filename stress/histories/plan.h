@@ -31,7 +31,8 @@ struct plan_step {
     struct history_op op; /* key, kind, generation, id */
     uint32_t trap_after;  /* a handler interrupts the operation after so many instructions; 0: none does (x86-64) */
     uint32_t stand;       /* that handler stands still until others began or ended so many operations */
-    int kick;             /* direct a signal at the next thread first */
+    int await;            /* first wait for threads that go to their trap: an instruction takes them microseconds */
+    int kick;             /* and direct a signal at the next thread */
 };
 
 enum plan_start {

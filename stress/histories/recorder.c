@@ -19,9 +19,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define LEVELS 3         /* a thread, and nested in it a handler of each signal */
+#define LEVELS 3          /* a thread, and nested in it a handler of each signal */
 #define STAND_YIELDS 1000 /* a thread that stands still goes on after so many, whatever the others do */
-#define MORE_MAX 2000    /* background keys, to get into a resize */
+#define MORE_MAX 2000     /* background keys, to get into a resize */
 
 /* What a thread and its handlers write; nobody else does, so it is counted without atomic additions. */
 struct worker {
@@ -43,6 +43,7 @@ static struct {
     struct bid_table *table;
     _Alignas(64) _Atomic(uint64_t) clock;
     _Alignas(64) atomic_uint ready, running; /* threads that are at the start of a history, or are in it */
+    atomic_uint stepping;                    /* threads that go to their trap, an instruction at a time */
     sem_t gone;                              /* posted by each that has done its part */
     _Atomic(uint64_t) filled, drained; /* background keys: those from `drained` to `filled` are in the table, or are on
                                           their way in or out */
@@ -244,6 +245,7 @@ static void on_trap(int signal, siginfo_t *info, void *context)
     if (--worker->trap_left)
         return;
     trap_leave(context);
+    atomic_fetch_sub(&run.stepping, 1);
     worker->tally.traps++;
     if (worker->trap_stand)
         stand(worker);
@@ -271,13 +273,17 @@ static void do_step(struct worker *worker, const struct plan_step *step)
     struct history_op *op = step->work == PLAN_RECORDED ? new_op(worker, &step->op) : NULL;
     if (step->kick)
         kick(worker);
+    while (step->await && atomic_load(&run.stepping))
+        usleep(1); /* rather than yield: the processor is wanted by the one that steps */
     worker->trap_left = step->trap_after;
     worker->trap_stand = step->stand;
+    atomic_fetch_add(&run.stepping, step->trap_after != 0);
     atomic_store(&worker->inside[0], 1);
     if (op)
         record(op, step->trap_after != 0, &worker->tally);
     else
         work(step, &worker->tally);
+    atomic_fetch_sub(&run.stepping, worker->trap_left != 0); /* it was over before */
     atomic_store(&worker->inside[0], 0);
 }
 
