@@ -16,7 +16,7 @@ import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +51,7 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _version(cc: str) -> str:
     if shutil.which(cc) is None:
         raise CompilerError(f"no C compiler: {cc} is not on PATH (Debian: apt-get install gcc)")

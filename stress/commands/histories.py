@@ -69,11 +69,11 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 def histories(histories: int, seed: int | None, first: int, json_file: Path | None) -> None:
     """Records short histories of concurrent operations, and checks that each is linearizable.
 
-    Each history has a table of its own: two to four threads, with signal handlers on them, look up, insert, replace and
-    remove up to three keys while resizes are forced. A thread may be stopped after an exact number of instructions of an
-    operation until others have gone on (x86-64). A checker then searches, key by key, for an order of the operations that
-    explains every answer; the search is exhaustive. The seed makes the scripts; how the threads meet differs from run to
-    run, so what was found is printed, operation by operation, and kept in the report.
+    Each history has a table of its own: two to four threads, with signal handlers on them, look up, insert, replace
+    and remove up to three keys while resizes are forced. A thread may be stopped after an exact number of instructions
+    of an operation until others have gone on (x86-64). A checker then searches, key by key, for an order of the
+    operations that explains every answer; the search is exhaustive. The seed makes the scripts; how the threads meet
+    differs from run to run, so what was found is printed, operation by operation, and kept in the report.
 
     The last line says SUCCESS or FAILURE; the exit status is 0 for SUCCESS only.
     """
