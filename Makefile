@@ -30,6 +30,7 @@ pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml set
 
 $(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) stress/build_engine.py
 	$(BIN)/python -m stress.build_engine
+	$(BIN)/python -m stress.programs
 	@touch $@
 
 run: setup

@@ -7,7 +7,10 @@ import click
 
 from pybuildid.cli._lazy import LazyGroup
 
-COMMANDS = {"storm": "stress.commands.storm:storm"}
+COMMANDS = {
+    "storm": "stress.commands.storm:storm",
+    "histories": "stress.commands.histories:histories",
+}
 
 
 class DefaultGroup(LazyGroup):

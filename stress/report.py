@@ -50,6 +50,16 @@ def processor() -> str:
     return platform.machine()
 
 
+def machine() -> dict[str, object]:
+    """Where and when: the fields that every JSON report ends with."""
+    return {
+        "kernel": os.uname().release,
+        "processor": processor(),
+        "processors": len(os.sched_getaffinity(0)),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
 class Display:
     """Progress of one storm: a bar on a terminal, else a line every few seconds."""
 
@@ -150,9 +160,6 @@ def write_json(
         "others": [{**asdict(other), "verdict": other.verdict} for other in others],
         "bound_slots": lib.BID_LOOKUP_MAX_SLOTS,
         "bound_records": lib.BID_LOOKUP_MAX_RECORDS,
-        "kernel": os.uname().release,
-        "processor": processor(),
-        "processors": len(os.sched_getaffinity(0)),
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **machine(),
     }
     path.write_text(json.dumps(report, indent=2) + "\n")
