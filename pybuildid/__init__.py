@@ -2,12 +2,22 @@
 """A build-ID table that may be read from NMI context, and what belongs to it.
 
 Table: the table. InodeCache: build IDs of inodes. read_build_id(), scan(): build IDs of ELF files.
+mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset).
 """
 
 from pybuildid import errors
 from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
 from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
 from pybuildid.inode import Inode, InodeCache
+from pybuildid.process import (
+    Location,
+    Mapping,
+    ProcessAccessError,
+    ProcessError,
+    ProcessGoneError,
+    mappings,
+    normalize,
+)
 from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
 
 __all__ = [
@@ -18,12 +28,19 @@ __all__ = [
     "EvictedError",
     "Inode",
     "InodeCache",
+    "Location",
+    "Mapping",
     "NotElfError",
+    "ProcessAccessError",
+    "ProcessError",
+    "ProcessGoneError",
     "Resizes",
     "StaleError",
     "Table",
     "TableStats",
     "errors",
+    "mappings",
+    "normalize",
     "read_build_id",
     "scan",
 ]

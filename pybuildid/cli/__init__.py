@@ -12,7 +12,9 @@ try:
 except ImportError as error:
     sys.exit(f"pybuildid: the command line needs {error.name}: pip install 'pybuildid[cli]'")
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "maps": "pybuildid.cli.maps:maps",
+}
 
 
 @click.group(cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
