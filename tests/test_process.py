@@ -273,7 +273,7 @@ def test_a_zombie() -> None:
 def test_a_process_that_ends_meanwhile() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            with pytest.raises(pybuildid.ProcessGoneError), _procfs.open_process(child.pid) as process:
+            with pytest.raises(pybuildid.ProcessGoneError), _procfs.open_process(child.pid) as process:  # noqa: PT012
                 if not process.has_query():
                     pytest.skip("this kernel has no PROCMAP_QUERY: it came with Linux 6.11")
                 areas = process.query_areas()
