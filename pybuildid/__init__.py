@@ -3,6 +3,7 @@
 
 Table: the table. InodeCache: build IDs of inodes. read_build_id(), scan(): build IDs of ELF files.
 census(): counts of this system's files and build IDs.
+mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset).
 """
 
 from pybuildid import errors
@@ -10,6 +11,15 @@ from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
 from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
 from pybuildid.host import Census, census
 from pybuildid.inode import Inode, InodeCache
+from pybuildid.process import (
+    Location,
+    Mapping,
+    ProcessAccessError,
+    ProcessError,
+    ProcessGoneError,
+    mappings,
+    normalize,
+)
 from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
 
 __all__ = [
@@ -21,13 +31,20 @@ __all__ = [
     "EvictedError",
     "Inode",
     "InodeCache",
+    "Location",
+    "Mapping",
     "NotElfError",
+    "ProcessAccessError",
+    "ProcessError",
+    "ProcessGoneError",
     "Resizes",
     "StaleError",
     "Table",
     "TableStats",
     "census",
     "errors",
+    "mappings",
+    "normalize",
     "read_build_id",
     "scan",
 ]

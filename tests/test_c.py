@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "csrc" / "table").glob("*.c")) + sorted((ROOT / "csrc" / "inode").glob("*.c"))
+MODULES = ("table", "inode", "note", "resolve")
+SOURCES = [path for module in MODULES for path in sorted((ROOT / "csrc" / module).glob("*.c"))]
+SOURCES.append(ROOT / "csrc" / "handle" / "scan.c")  # build IDs of files
 PROGRAMS = sorted((ROOT / "tests" / "c").glob("test_*.c"))
 
 
@@ -34,7 +36,7 @@ def scalar_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compile_core(cc: str, build: Path, *more: str) -> Path:
     flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc' / 'include'}", *more]
     for source in SOURCES:
-        subprocess.run([cc, *flags, "-c", str(source), "-o", str(build / f"{source.stem}.o")], check=True)
+        subprocess.run([cc, *flags, "-c", str(source), "-o", str(build / f"{source.parent.name}_{source.stem}.o")], check=True)
     library = build / "libcore.a"
     subprocess.run(["ar", "rcs", str(library), *map(str, sorted(build.glob("*.o")))], check=True)
     return library

@@ -94,4 +94,7 @@ static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct b
 struct bid_pin bid_pin(struct bid_pins *pins);
 void bid_unpin(struct bid_pins *pins, struct bid_pin pin);
 
+/* For reclaimers, in reclaim.c: the lowest epoch of a pin; 0 if a reader is in the crowd, which has no epochs. */
+uint64_t bid_oldest_pin(const struct bid_pins *pins);
+
 #endif

@@ -32,8 +32,7 @@ void bid_retire(struct bid_table *table)
     }
 }
 
-/* The lowest epoch of a pin; 0 if a reader is in the crowd, which has no epochs. */
-static uint64_t bid_oldest_pin(const struct bid_pins *pins)
+uint64_t bid_oldest_pin(const struct bid_pins *pins)
 {
     uint64_t oldest = UINT64_MAX;
     for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {

@@ -16,6 +16,7 @@ except ImportError as error:
 COMMANDS: dict[str, str] = {
     "id": "pybuildid.cli.id:command",
     "scan": "pybuildid.cli.scan:command",
+    "maps": "pybuildid.cli.maps:maps",
     "census": "pybuildid.cli.census:command",
     "collisions": "pybuildid.cli.collisions:collisions",
     "memory": "pybuildid.cli.memory:memory",

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * A snapshot in the making: from the text of /proc/self/maps to ranges, files and paths, in private.
+ *
+ * Two passes over the text: one measures, one fills. A file whose mapping at this address the last snapshot had as well
+ * takes over what that knew of it; only the others are read.
+ */
+#include "snapshot.h"
+
+#include <string.h>
+
+#define FNV_BASIS 0xcbf29ce484222325ull
+#define FNV_PRIME 0x100000001b3ull
+
+struct bid_size {
+    uint64_t ranges, path_bytes;
+    uint64_t digest;
+};
+
+static int is_vdso(const struct bid_maps_line *line)
+{
+    return line->path_length == 6 && memcmp(line->path, "[vdso]", 6) == 0;
+}
+
+/* Ranges that overlap, because the process went on mapping between two reads, would break the search. */
+static int is_range(const struct bid_maps_line *line, uint64_t last_end)
+{
+    return line->executable && line->start >= last_end && line->start < line->end;
+}
+
+static struct bid_size measure(const struct bid_maps_text *text)
+{
+    struct bid_size size = {.digest = FNV_BASIS};
+    struct bid_maps_line line;
+    uint64_t last_end = 0;
+    for (size_t position = 0; bid_maps_text_next(text, &position, &line);) {
+        if (!is_range(&line, last_end))
+            continue;
+        last_end = line.end;
+        size.ranges++;
+        size.path_bytes += line.path_length + 1;
+        for (size_t i = 0; i < line.length; i++)
+            size.digest = (size.digest ^ (uint8_t)line.text[i]) * FNV_PRIME;
+    }
+    return size;
+}
+
+/* ------------------------------------------------------------------------------------------------ fill -- */
+
+struct bid_fill {
+    struct bid_snapshot *snapshot;
+    char *paths;
+    struct bid_maps_line header; /* the last line that maps offset 0 of a file */
+    struct bid_maps_line last;   /* the line of the last range */
+};
+
+static int same_file(const struct bid_maps_line *a, const struct bid_maps_line *b)
+{
+    return a->inode == b->inode && a->device == b->device && a->path_length == b->path_length &&
+           memcmp(a->path, b->path, a->path_length) == 0;
+}
+
+/* In names the kernel writes a newline as \012, and escapes nothing else. */
+static const char *keep_path(struct bid_fill *fill, const struct bid_maps_line *line)
+{
+    char *path = fill->paths, *to = path;
+    for (size_t i = 0; i < line->path_length; i++) {
+        int newline = line->path_length - i >= 4 && memcmp(line->path + i, "\\012", 4) == 0;
+        *to++ = newline ? '\n' : line->path[i];
+        i += newline ? 3 : 0;
+    }
+    *to++ = 0;
+    fill->paths = to;
+    return path;
+}
+
+static void add_file(struct bid_fill *fill, struct bid_range *range, const struct bid_maps_line *line)
+{
+    struct bid_snapshot *snapshot = fill->snapshot;
+    if (snapshot->file_count && line->inode && fill->last.inode && same_file(line, &fill->last)) {
+        range->file = &snapshot->files[snapshot->file_count - 1];
+        range->path = range->file->path;
+        return;
+    }
+    range->file = &snapshot->files[snapshot->file_count++];
+    range->path = range->file->path = keep_path(fill, line);
+    bid_inode_init(&range->file->inode, line->device, line->inode, 0);
+    range->file->status = BID_ABSENT;
+    if (is_vdso(line))
+        range->file->header = line->start;
+    else if (fill->header.text && same_file(line, &fill->header))
+        range->file->header = fill->header.start;
+}
+
+static void add_range(struct bid_fill *fill, const struct bid_maps_line *line)
+{
+    struct bid_range *range = &fill->snapshot->ranges[fill->snapshot->count++];
+    *range = (struct bid_range){.start = line->start, .end = line->end, .offset = line->offset, .fresh = 1};
+    if (line->inode || is_vdso(line))
+        add_file(fill, range, line);
+    else
+        range->path = keep_path(fill, line);
+    fill->last = *line;
+}
+
+static void fill_in(struct bid_fill *fill, const struct bid_maps_text *text)
+{
+    struct bid_maps_line line;
+    uint64_t last_end = 0;
+    for (size_t position = 0; bid_maps_text_next(text, &position, &line);) {
+        if (line.inode && !line.offset)
+            fill->header = line;
+        if (!is_range(&line, last_end))
+            continue;
+        last_end = line.end;
+        add_range(fill, &line);
+    }
+}
+
+int bid_snapshot_make(struct bid_snapshot **result, const struct bid_maps_text *text)
+{
+    struct bid_size size = measure(text);
+    if (size.ranges > BID_MAPS_MAX_RANGES)
+        return BID_E_TOO_MANY;
+    size_t bytes = sizeof(struct bid_snapshot) + size.path_bytes +
+                   size.ranges * (sizeof(struct bid_range) + sizeof(struct bid_mapped_file));
+    struct bid_snapshot *snapshot = bid_platform_map(bytes, 0);
+    if (!snapshot)
+        return BID_E_NO_MEMORY;
+    int status = bid_platform_populate(snapshot, bytes, 0);
+    if (status != BID_OK) {
+        bid_platform_unmap(snapshot, bytes);
+        return status;
+    }
+    snapshot->bytes = bytes;
+    snapshot->digest = size.digest;
+    snapshot->ranges = (struct bid_range *)(snapshot + 1);
+    snapshot->files = (struct bid_mapped_file *)(snapshot->ranges + size.ranges);
+    struct bid_fill fill = {.snapshot = snapshot, .paths = (char *)(snapshot->files + size.ranges)};
+    fill_in(&fill, text);
+    *result = snapshot;
+    return BID_OK;
+}
+
+/* ------------------------------------------------------------------------------------- what is known of files -- */
+
+static const struct bid_range *find_start(const struct bid_snapshot *snapshot, uint64_t start)
+{
+    uint64_t first = 0, n = snapshot->count;
+    while (n > 1) {
+        uint64_t half = n / 2;
+        first += snapshot->ranges[first + half].start <= start ? half : 0;
+        n -= half;
+    }
+    const struct bid_range *range = &snapshot->ranges[first];
+    return n && range->start == start ? range : NULL;
+}
+
+static int is_same_mapping(const struct bid_range *a, const struct bid_range *b)
+{
+    if (a->end != b->end || a->offset != b->offset || !a->file != !b->file || strcmp(a->path, b->path) != 0)
+        return 0;
+    return !a->file ||
+           (a->file->inode.device == b->file->inode.device && a->file->inode.number == b->file->inode.number);
+}
+
+void bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapshot *old)
+{
+    for (uint64_t i = 0; i < snapshot->count; i++) {
+        struct bid_range *range = &snapshot->ranges[i];
+        const struct bid_range *before = find_start(old, range->start);
+        if (!before || !is_same_mapping(range, before))
+            continue;
+        range->fresh = 0;
+        if (!range->file || range->file->status != BID_ABSENT)
+            continue;
+        range->file->inode.generation = before->file->inode.generation;
+        range->file->status = before->file->status;
+        range->file->id = before->file->id;
+        range->file->id_offset = before->file->id_offset;
+    }
+}
+
+void bid_snapshot_read_files(struct bid_snapshot *snapshot)
+{
+    for (uint64_t i = 0; i < snapshot->count; i++) {
+        struct bid_range *range = &snapshot->ranges[i];
+        if (range->file && range->file->status == BID_ABSENT)
+            bid_mapped_file_read(range->file, range);
+    }
+}
+
+/* An ID that is longer than the table takes stays unknown. */
+int bid_snapshot_associate(struct bid_snapshot *snapshot, struct bid_table *table)
+{
+    for (uint64_t i = 0; i < snapshot->file_count; i++) {
+        struct bid_mapped_file *file = &snapshot->files[i];
+        file->id.generation = file->inode.generation;
+        if (file->status == BID_ABSENT)
+            continue;
+        int status = bid_inode_associate(table, &file->inode, file->id.bytes, file->id.length);
+        if (status < 0 && status != BID_E_ID_LENGTH)
+            return status;
+    }
+    return BID_OK;
+}
+
+/* An inode whose entry cannot be removed keeps the memory, for it must not become another inode's. */
+int bid_snapshot_dispose(struct bid_snapshot *snapshot, struct bid_table *table)
+{
+    int status = BID_OK;
+    for (uint64_t i = 0; i < snapshot->file_count; i++) {
+        int evicted = bid_inode_evict(table, &snapshot->files[i].inode);
+        status = evicted < 0 ? evicted : status;
+    }
+    if (status == BID_OK)
+        bid_platform_unmap(snapshot, snapshot->bytes);
+    return status;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Resolving an address: the lookup side, an object file of its own. Outside it calls bid_inode_lookup(), which is one
+ * load and a lookup in the table, and bid_pin() and bid_unpin() of the table's lookup path, where a thread has no pin slot
+ * yet. All of them may be called wherever this may.
+ *
+ * Progress: wait-free. The search halves a range of at most BID_MAPS_MAX_RANGES, whatever the writers do: there is no
+ * retry, for the snapshot that was current when the pointer was read stays as it is until the pin goes.
+ */
+#include "resolve.h"
+
+_Static_assert(sizeof(struct bid_stack_build_id) == 32, "the layout of the kernel's struct bpf_stack_build_id");
+
+static inline const struct bid_range *bid_range_find(const struct bid_snapshot *snapshot, uint64_t ip)
+{
+    const struct bid_range *first = snapshot->ranges;
+    uint64_t n = snapshot->count; /* if there is a range for ip, it is one of n from first on */
+    while (n > 1) {
+        uint64_t half = n / 2;
+        first = first[half].start <= ip ? first + half : first;
+        n -= half;
+    }
+    return n && first->start <= ip && ip < first->end ? first : NULL;
+}
+
+static inline int bid_reason_of(int status, const struct bid_build_id *id)
+{
+    if (status == BID_OK)
+        return id->length > BID_STACK_ID_SIZE ? BID_RESOLVE_LONG_ID : BID_RESOLVED;
+    if (status == BID_STALE)
+        return BID_RESOLVE_STALE;
+    return status == BID_NO_BUILD_ID ? BID_RESOLVE_NO_BUILD_ID : BID_RESOLVE_UNKNOWN_FILE;
+}
+
+static inline void bid_record_fill(struct bid_stack_build_id *record, uint64_t offset, const struct bid_build_id *id)
+{
+    record->status = BID_STACK_VALID;
+    for (unsigned i = 0; i < BID_STACK_ID_SIZE; i++)
+        record->build_id[i] = i < id->length ? id->bytes[i] : 0;
+    record->offset = offset;
+}
+
+/* The whole of a lookup but the pin. */
+static inline int bid_resolve_pinned(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record,
+                                     struct bid_build_id *id)
+{
+    const struct bid_snapshot *snapshot = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) pairs with publish() */
+    const struct bid_range *range = bid_range_find(snapshot, ip);
+    if (!range)
+        return BID_RESOLVE_NO_MAPPING;
+    if (!range->file)
+        return BID_RESOLVE_NO_FILE;
+    int reason = bid_reason_of(bid_inode_lookup(maps->table, &range->file->inode, id), id);
+    if (reason == BID_RESOLVED)
+        bid_record_fill(record, ip - range->start + range->offset, id);
+    return reason;
+}
+
+/* With the general pin. */
+static __attribute__((noinline)) int bid_resolve_general(const struct bid_maps *maps, uint64_t ip,
+                                                         struct bid_stack_build_id *record, struct bid_build_id *id)
+{
+    struct bid_pin pin = bid_pin(maps->pins);
+    int reason = bid_resolve_pinned(maps, ip, record, id);
+    bid_unpin(maps->pins, pin);
+    return reason;
+}
+
+int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record, struct bid_build_id *id)
+{
+    struct bid_build_id own;
+    *record = (struct bid_stack_build_id){.status = BID_STACK_IP, .ip = ip};
+    if (!id)
+        id = &own;
+    struct bid_pin_slot *slot = bid_pin_plain(maps->pins);
+    if (!slot)
+        return bid_resolve_general(maps, ip, record, id);
+    int reason = bid_resolve_pinned(maps, ip, record, id);
+    bid_unpin_plain(slot);
+    return reason;
+}
+
+uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip)
+{
+    struct bid_pin pin = bid_pin(maps->pins);
+    const struct bid_snapshot *snapshot = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) pairs with publish() */
+    const struct bid_range *range = bid_range_find(snapshot, ip);
+    uint64_t header = range && range->file ? range->file->header : 0;
+    bid_unpin(maps->pins, pin);
+    return header;
+}
+
+uint64_t bid_maps_published(const struct bid_maps *maps)
+{
+    return bid_load(&maps->published, BID_RELAXED);
+}
+
+uint64_t bid_maps_waiting(const struct bid_maps *maps)
+{
+    return bid_load(&maps->waiting, BID_RELAXED);
+}

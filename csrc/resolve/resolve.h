@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The mappings of this process as a lookup sees them. Nothing here allocates.
+ *
+ * A snapshot is one piece of memory: the executable ranges, sorted and disjoint; the files behind them, each with the
+ * struct bid_inode that is its key in the table; the paths. It is filled in private, published by one store of the
+ * current pointer (M), never changed after that, and freed a grace period after another one took its place.
+ * The entries of its inodes are in the table from before the publication until after the grace period.
+ */
+#ifndef BID_RESOLVE_H
+#define BID_RESOLVE_H
+
+#include "pybuildid.h"
+
+#include "../table/bid_atomic.h"
+#include "../table/pin.h"
+
+/* (M) the current pointer publishes a snapshot, and the entries of its files */
+#ifndef BID_M_RELEASE
+#define BID_M_RELEASE memory_order_release
+#endif
+#ifndef BID_M_ACQUIRE
+#define BID_M_ACQUIRE memory_order_acquire
+#endif
+
+struct bid_mapped_file {
+    struct bid_inode inode; /* its address is the key in the table */
+    uint64_t header;        /* where offset 0 is mapped, or 0 */
+    uint64_t id_offset;
+    const char *path;
+    int32_t status; /* BID_OK, BID_NO_BUILD_ID, or BID_ABSENT: not known */
+    struct bid_build_id id;
+};
+
+struct bid_range {
+    uint64_t start, end, offset;
+    struct bid_mapped_file *file; /* NULL: memory without a file */
+    const char *path;
+    uint64_t fresh;
+};
+
+struct bid_snapshot {
+    uint64_t count; /* of ranges */
+    struct bid_range *ranges;
+    struct bid_mapped_file *files;
+    uint64_t file_count;
+    uint64_t begun, ended; /* when /proc/self/maps was read, by maps->clock */
+    uint64_t digest;       /* of the lines of executable ranges */
+    uint64_t number;
+    uint64_t bytes;
+    uint64_t epoch;            /* when it was retired */
+    struct bid_snapshot *next; /* in the list of retired ones */
+};
+
+struct bid_follower; /* follow.c */
+
+struct bid_maps {
+    _Alignas(64) _Atomic(struct bid_snapshot *) current; /* never NULL */
+    struct bid_pins *pins;
+    struct bid_table *table;
+
+    _Alignas(64) _Atomic(struct bid_snapshot *) retired; /* a stack: pushed one by one, taken whole */
+    bid_word clock;                                      /* orders readings of /proc/self/maps */
+    bid_word published;
+    bid_word waiting; /* retired and not freed */
+    int own_table;
+    struct bid_follower *follower;
+};
+
+/* For a comparison with parsing on the spot: where the first byte of the file is mapped that has code at ip; 0: nowhere.
+ * Context: any. Progress: as bid_resolve(). Memory: none. */
+uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip);
+
+/* procmaps.c: /proc/self/maps as text, and its lines. */
+struct bid_maps_text {
+    char *text;
+    size_t length, room;
+};
+
+struct bid_maps_line {
+    uint64_t start, end, offset, device, inode;
+    int executable;
+    const char *path; /* not terminated */
+    size_t path_length;
+    const char *text; /* the whole line */
+    size_t length;
+};
+
+/* BID_OK, BID_E_NO_MEMORY or BID_E_UNSUPPORTED. */
+int bid_maps_text_read(struct bid_maps_text *text);
+void bid_maps_text_free(struct bid_maps_text *text);
+/* The line at *position, which moves on; 0 at the end. */
+int bid_maps_text_next(const struct bid_maps_text *text, size_t *position, struct bid_maps_line *line);
+
+/* file.c: fills in generation, id, id_offset and status of a file that has its path, inode and header. `range` is one of
+ * its mappings. */
+void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range);
+
+#endif

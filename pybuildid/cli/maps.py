@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``pybuildid maps``: what a process has mapped, with build IDs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pybuildid.process import Location, Mapping, ProcessError, mappings, normalize
+
+
+def address(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a hexadecimal address such as 7f3a5c021e40") from None
+
+
+@click.command()
+@click.argument("pid", type=click.IntRange(1))
+@click.option("--all", "everything", is_flag=True, help="Also what is no file: heap, stacks, anonymous memory.")
+@click.option("--address", "addresses", type=address, multiple=True, help="Resolve this address instead; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: an array of objects, build IDs in hexadecimal.")
+def maps(pid: int, everything: bool, addresses: tuple[int, ...], as_json: bool) -> None:
+    """Show what the process PID has mapped: addresses, file offset, inode, generation, build ID, path.
+
+    The kernel is asked (the PROCMAP_QUERY request, Linux 6.11) or, where it cannot be, /proc/PID/maps and the files are
+    read. With --address, addresses become (build ID, file offset), which means the same on every machine.
+
+    \b
+    Examples:
+      pybuildid maps $$
+      pybuildid maps 1234 --json
+      pybuildid maps 1234 --address 7f3a5c021e40
+
+    Exit status: 0, or 1 if the process is gone or out of reach.
+    """
+    try:
+        if addresses:
+            _print_locations(normalize(pid, addresses), as_json)
+        else:
+            found = mappings(pid)
+            shown = [mapping for mapping in found if everything or mapping.is_file or mapping.build_id]
+            _print_mappings(shown, as_json)
+    except ProcessError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def mapping_json(mapping: Mapping) -> dict[str, Any]:
+    major_minor = f"{os.major(mapping.device)}:{os.minor(mapping.device)}"
+    return {**asdict(mapping), "device": major_minor, "build_id": mapping.build_id and mapping.build_id.hex()}
+
+
+def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([mapping_json(mapping) for mapping in found], indent=1))
+        return
+    table = Table("addresses", "perm", "offset", "device", "inode", "generation", "build ID", "path", box=None)
+    for mapping in found:
+        table.add_row(
+            f"{mapping.start:x}-{mapping.end:x}",
+            mapping.permissions,
+            f"{mapping.offset:x}",
+            f"{os.major(mapping.device)}:{os.minor(mapping.device)}" if mapping.is_file else "",
+            str(mapping.inode or ""),
+            "" if mapping.generation is None else str(mapping.generation),
+            Text(f"({mapping.problem})" if mapping.problem else mapping.build_id.hex() if mapping.build_id else "-"),
+            Text(mapping.path + (" (deleted)" if mapping.deleted else "")),
+        )
+    _console(table)
+
+
+def _print_locations(found: Sequence[Location], as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {
+                "address": location.address,
+                "build_id": location.build_id and location.build_id.hex(),
+                "offset": location.offset,
+                "mapping": location.mapping and mapping_json(location.mapping),
+            }
+            for location in found
+        ]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    table = Table("address", "build ID", "offset", "path", box=None)
+    for location in found:
+        path = location.mapping.path if location.mapping else "(nothing is mapped there)"
+        build_id = location.build_id.hex() if location.build_id else "-"
+        table.add_row(
+            f"{location.address:x}", build_id, "-" if location.offset is None else f"{location.offset:x}", Text(path)
+        )
+    _console(table)
+
+
+def _console(table: Table) -> None:
+    """Each row on one line, however long: an address that is cut off is worth nothing."""
+    Console(width=10_000).print(table, soft_wrap=True, crop=False)

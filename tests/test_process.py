@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""mappings() and normalize(): against the files themselves, the two sources against each other, and what goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import json
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from elfbuild import Elf, Part, gnu
+
+import pybuildid
+from pybuildid import Mapping, _procfs, mappings, normalize, read_build_id
+from pybuildid.cli import main
+
+ID = bytes(range(20))
+SHELL = os.path.realpath("/bin/sh")
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[int]:
+    """The address at which a file is mapped here."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
+        data = pybuildid._core.ffi.from_buffer(view)
+        try:
+            yield int(pybuildid._core.ffi.cast("uintptr_t", data))
+        finally:
+            pybuildid._core.ffi.release(data)
+
+
+def elf_with_id(build_id: bytes) -> bytes:
+    return Elf(segments=[Part([gnu(build_id)])]).build()
+
+
+def at(address: int, source: str = "auto") -> Mapping:
+    (found,) = [mapping for mapping in mappings(source=source) if mapping.start <= address < mapping.end]
+    return found
+
+
+@pytest.fixture
+def elf(tmp_path: Path) -> Path:
+    path = tmp_path / "an elf"
+    path.write_bytes(elf_with_id(ID))
+    return path
+
+
+@pytest.fixture
+def no_map_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a user without CAP_CHECKPOINT_RESTORE."""
+    real = _procfs.Process._open
+
+    def refuse(self: _procfs.Process, name: str) -> int:
+        if name.startswith("map_files"):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return real(self, name)
+
+    monkeypatch.setattr(_procfs.Process, "_open", refuse)
+
+
+@pytest.fixture(params=["query", "text"])
+def source(request: pytest.FixtureRequest) -> str:
+    if request.param == "query":
+        with _procfs.open_process(os.getpid()) as process:
+            if not process.has_query():
+                pytest.skip("this kernel has no PROCMAP_QUERY: it came with Linux 6.11")
+    return str(request.param)
+
+
+def test_a_file(elf: Path, source: str) -> None:
+    with mapped(elf) as address:
+        found = at(address, source)
+    status = elf.stat()
+    assert (found.path, found.deleted, found.inode) == (str(elf), False, status.st_ino)
+    assert (found.permissions, found.offset) == ("r--s", 0)
+    assert (found.build_id, found.problem) == (ID, None)
+    with open(elf, "rb") as file:
+        assert found.generation == _procfs.generation(file.fileno())
+    with pytest.raises(FrozenInstanceError):
+        found.start = 0  # type: ignore[misc]
+
+
+def test_both_sources_agree(elf: Path) -> None:
+    """But for the vsyscall page, which is no memory area."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            for _ in range(100):
+                text = mappings(child.pid, source="text")
+                if len(text) > 20:
+                    break
+                time.sleep(0.05)
+            queried = mappings(child.pid, source="query")
+            text = mappings(child.pid, source="text")
+        finally:
+            child.kill()
+    assert queried == [mapping for mapping in text if mapping.path != "[vsyscall]"]
+    assert {mapping.path for mapping in queried if mapping.build_id} >= {os.path.realpath(shutil.which("sleep") or "")}
+
+
+def test_every_id_is_that_of_its_file(source: str) -> None:
+    checked = 0
+    for mapping in mappings(source=source):
+        if mapping.is_file and mapping.build_id and not mapping.deleted:
+            assert read_build_id(mapping.path) == mapping.build_id
+            checked += 1
+    assert checked > 10
+
+
+def test_a_longer_id_than_the_kernel_takes(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(elf_with_id(bytes(32)))
+    with mapped(path) as address:
+        assert at(address, source).build_id == bytes(32)
+
+
+def test_a_deleted_file(elf: Path, source: str) -> None:
+    with mapped(elf) as address:
+        elf.unlink()
+        found = at(address, source)
+    assert (found.path, found.deleted) == (str(elf), True)
+    if source == "query" or os.geteuid() == 0:
+        assert found.build_id == ID
+
+
+def test_a_deleted_file_out_of_reach(elf: Path, no_map_files: None) -> None:
+    with mapped(elf) as address:
+        elf.unlink()
+        elf.write_bytes(elf_with_id(bytes(reversed(ID))))  # another file of that name
+        found = at(address, "text")
+    assert (found.deleted, found.build_id, found.generation) == (True, None, None)
+    assert found.problem == "its path leads to another file now"
+
+
+def test_a_file_that_is_called_deleted(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "it is (deleted)"
+    path.write_bytes(elf_with_id(ID))
+    with mapped(path) as address:
+        assert (at(address, source).path, at(address, source).deleted) == (str(path), False)
+        path.unlink()
+        assert (at(address, source).path, at(address, source).deleted) == (str(path), True)
+
+
+def test_strange_names(tmp_path: Path, source: str) -> None:
+    for name in ("a\nb", " x ", "\\012", "1 2  3", os.fsdecode(b"\xff\xfe")):
+        if (name, source) == ("\\012", "text"):
+            continue  # the text writes a newline in the same way: it cannot be told
+        path = tmp_path / name
+        path.write_bytes(elf_with_id(ID))
+        with mapped(path) as address:
+            assert (at(address, source).path, at(address, source).build_id) == (str(path), ID)
+
+
+def test_without_map_files(elf: Path, no_map_files: None) -> None:
+    with mapped(elf) as address:
+        assert at(address, "text").build_id == ID
+
+
+def test_the_device_of_stat_is_not_asked(elf: Path, no_map_files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """btrfs: stat() gives a device of the subvolume, maps that of the file system."""
+    real = os.fstat
+
+    def other_device(descriptor: int) -> os.stat_result:
+        values = list(real(descriptor))
+        values[2] += 1
+        return os.stat_result(values)
+
+    monkeypatch.setattr(os, "fstat", other_device)
+    with mapped(elf) as address:
+        assert at(address, "text").build_id == ID
+
+
+OVERLAY = """
+import os, sys
+from pybuildid import mappings, read_build_id
+base, = sys.argv[1:]
+for name in ("lower", "upper", "work", "merged"):
+    os.mkdir(f"{base}/{name}")
+os.link(f"{base}/an elf", f"{base}/lower/an elf")
+layers = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
+if os.system(f"mount -t overlay overlay -o {layers} {base}/merged"):
+    sys.exit(77)
+import mmap
+with open(f"{base}/merged/an elf", "rb") as file:
+    view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    for source in ("text", "auto"):
+        found, = [m for m in mappings(source=source) if m.path.endswith("merged/an elf")]
+        print(found.build_id.hex())
+"""
+
+
+def test_overlay(elf: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("mounting an overlay needs root, and unshare (apt-get install util-linux)")
+    command = ["unshare", "--mount", sys.executable, "-c", OVERLAY, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode == 77:
+        pytest.skip(f"no overlay can be mounted here: {result.stderr}")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [ID.hex()] * 2
+
+
+def test_the_vdso(source: str) -> None:
+    vdso = [mapping for mapping in mappings(source=source) if mapping.path == "[vdso]"]
+    if not vdso:
+        pytest.skip("this process has no vDSO (the kernel was started with vdso=0)")
+    assert vdso[0].build_id
+    assert not vdso[0].is_file
+
+
+def test_not_elf(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "text"
+    path.write_text("not ELF\n")
+    with mapped(path) as address:
+        assert (at(address, source).build_id, at(address, source).problem) == (None, None)
+
+
+def test_normalize(elf: Path) -> None:
+    with mapped(elf) as address:
+        first, none, inside = normalize(None, [address, 1, address + 7])
+    assert (first.build_id, first.offset) == (ID, 0)
+    assert (inside.build_id, inside.offset) == (ID, 7)
+    assert (none.build_id, none.offset, none.mapping) == (None, None, None)
+
+
+def test_normalize_code_of_another_process() -> None:
+    """By the offset, the bytes at an address are those of the file."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            time.sleep(0.2)
+            codes = [mapping for mapping in mappings(child.pid) if "x" in mapping.permissions and mapping.is_file]
+            for location in normalize(child.pid, [mapping.start + 0x123 for mapping in codes]):
+                assert location.mapping is not None
+                assert location.offset is not None
+                with open(location.mapping.path, "rb") as file, open(f"/proc/{child.pid}/mem", "rb") as memory:
+                    file.seek(location.offset)
+                    memory.seek(location.address)
+                    assert file.read(64) == memory.read(64)
+        finally:
+            child.kill()
+    assert len(codes) >= 3
+
+
+def test_a_process_that_is_gone() -> None:
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+    with pytest.raises(pybuildid.ProcessGoneError, match=f"process {child.pid}: there is no such process") as caught:
+        mappings(child.pid)
+    assert isinstance(caught.value, ProcessLookupError)
+
+
+def test_a_zombie() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(pybuildid.ProcessGoneError, match="has ended"):
+            mappings(child)
+    finally:
+        os.waitpid(child, 0)
+
+
+def test_a_process_that_ends_meanwhile() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            with pytest.raises(pybuildid.ProcessGoneError), _procfs.open_process(child.pid) as process:  # noqa: PT012
+                if not process.has_query():
+                    pytest.skip("this kernel has no PROCMAP_QUERY: it came with Linux 6.11")
+                areas = process.query_areas()
+                next(areas)
+                child.kill()
+                child.wait()
+                list(areas)
+        finally:
+            child.kill()
+
+
+def test_no_permission() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving up the rights of root needs them: run as root")
+    pid = os.fork()
+    if pid == 0:
+        os.setresuid(65534, 65534, 65534)
+        try:
+            mappings(1)
+        except pybuildid.ProcessAccessError as error:
+            os._exit(0 if isinstance(error, PermissionError) and error.pid == 1 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_the_kernels_own_threads_have_no_mappings() -> None:
+    for pid in os.listdir("/proc"):
+        if pid.isdigit() and Path(f"/proc/{pid}/cmdline").read_bytes() == b"" and int(pid) != os.getpid():
+            _, flags = _procfs._state(os.open(f"/proc/{pid}", os.O_PATH))
+            if flags & _procfs.PF_KTHREAD:
+                assert mappings(int(pid)) == []
+                return
+    pytest.skip("no kernel thread is visible here: this is a container")
+
+
+def test_unknown_source() -> None:
+    with pytest.raises(ValueError, match="source must be"):
+        mappings(source="maps")
+
+
+def test_lines() -> None:
+    line = "7ffe-8000 r-xp 00001000 fd:01 42                         /a\\012b (deleted)"
+    area = _procfs.parse_line(line)
+    assert area == _procfs.Area(0x7FFE, 0x8000, "r-xp", 0x1000, os.makedev(0xFD, 1), 42, "/a\nb (deleted)", None)
+    with pytest.raises(ValueError, match="not a line"):
+        _procfs.parse_line("nonsense")
+    assert replace(area, name="").name == ""
+
+
+# ------------------------------------------------------------------------------------------- the command line
+
+
+def test_command_json() -> None:
+    result = CliRunner().invoke(main, ["maps", str(os.getpid()), "--json"])
+    assert result.exit_code == 0
+    rows = json.loads(result.output)
+    assert {row["build_id"] for row in rows if row["inode"]} >= {(read_build_id(pybuildid._core.__file__) or b"").hex()}
+    assert any(row["path"] == "[vdso]" for row in rows)
+
+
+def test_command_table(elf: Path) -> None:
+    with mapped(elf) as address:
+        result = CliRunner().invoke(main, ["maps", str(os.getpid())])
+        resolved = CliRunner().invoke(main, ["maps", str(os.getpid()), "--address", f"{address + 16:x}"])
+    assert result.exit_code == 0
+    (line,) = [line for line in result.output.splitlines() if "an elf" in line]
+    assert line.split()[:2] == [f"{address:x}-{address + mmap.PAGESIZE:x}", "r--s"]
+    assert ID.hex() in line
+    assert resolved.output.splitlines()[1].split()[:3] == [f"{address + 16:x}", ID.hex(), "10"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["4194304"], 1, "Error: process 4194304: there is no such process"),
+        (["0"], 2, "0 is not in the range"),
+        (["1", "--address", "zz"], 2, "'zz' is not a hexadecimal address"),
+    ],
+)
+def test_command_errors(arguments: list[str], code: int, message: str) -> None:
+    result = CliRunner().invoke(main, ["maps", *arguments])
+    assert result.exit_code == code
+    assert message in result.output
