@@ -6,91 +6,82 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from stress import object_file
+from stress.object_file import Instruction, ObjectFile
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "csrc" / "table"
-FLAGS = ("-std=c11", "-O2", f"-I{ROOT / 'csrc' / 'include'}")
-LOCKED = re.compile(r"\block\b|\bxchg\b.*\(|\bcmpxchg|\bxadd\b|\bmfence\b")
-MAX_STACK = 256  # bytes, return addresses included
-MAY_LOCK = {"bid_pin", "bid_unpin"}  # the first claim of a pin, and what comes when the pin table is full
+X86 = os.uname().machine == "x86_64"
 
-
-def objdump(*arguments: str) -> str:
-    if shutil.which("objdump") is None:
-        pytest.skip("objdump is missing: install binutils (Debian: apt-get install binutils)")
-    return subprocess.run(["objdump", *arguments], capture_output=True, text=True, check=True).stdout
+if shutil.which("objdump") is None:
+    pytest.skip(object_file.HOW_TO_GET, allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
-def lookup_object(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("object") / "lookup.o"
-    command = [os.environ.get("CC", "cc"), *FLAGS, "-c", str(TABLE / "lookup.c"), "-o", str(path)]
-    subprocess.run(command, check=True)
-    return str(path)
+def lookup_object(tmp_path_factory: pytest.TempPathFactory) -> ObjectFile:
+    return object_file.compile_lookup(ROOT / "csrc", tmp_path_factory.mktemp("object"))
 
 
-@pytest.fixture(scope="module")
-def functions(lookup_object: str) -> dict[str, list[str]]:
-    """The instructions of each function, as text."""
-    found: dict[str, list[str]] = {}
-    name = ""
-    for line in objdump("-d", "--no-show-raw-insn", lookup_object).splitlines():
-        if match := re.match(r"[0-9a-f]+ <(\w+(?:\.\w+)*)>:", line):
-            name = match[1]
-            found[name] = []
-        elif re.match(r"\s+[0-9a-f]+:", line) and name:
-            found[name].append(line.split("\t", 1)[1])
-    assert {"bid_lookup", "bid_lookup_generation", "bid_lookup_many"} <= found.keys()
+@pytest.mark.parametrize("reading", object_file.READINGS)
+def test_the_object_file_needs_nothing(lookup_object: ObjectFile, reading: str) -> None:
+    """What makes each reading fail is in stress/broken.py, and in the tests below."""
+    if reading in object_file.X86_ONLY and not X86:
+        pytest.skip("read from x86-64's instructions: run this on x86-64")
+    assert {"bid_lookup", "bid_lookup_generation", "bid_lookup_many"} <= lookup_object.functions.keys()
+    assert not object_file.READINGS[reading](lookup_object)
+
+
+@pytest.mark.skipif(not X86, reason="the lock prefix is x86-64's; run this on x86-64")
+def test_the_pattern_finds_locked_instructions(lookup_object: ObjectFile) -> None:
+    assert any(object_file.LOCKED.search(instruction.text) for instruction in lookup_object.functions["bid_pin"])
+
+
+def body(*lines: str) -> list[Instruction]:
+    """Instructions of one byte each; "jne 3" jumps to the fourth."""
+    found = [Instruction(address, text) for address, text in enumerate(lines)]
+    for instruction in found:
+        if instruction.mnemonic.startswith("j"):
+            instruction.target = int(instruction.text.split()[1])
     return found
 
 
-def test_no_undefined_symbol(lookup_object: str) -> None:
-    assert "*UND*" not in objdump("-t", lookup_object)
+COUNTED = {
+    "up to a constant": ("xor %eax,%eax", "add $0x8,%rax", "cmp $0x40,%rax", "jne 1", "ret"),
+    "down to zero": ("mov (%rdi),%eax", "sub $0x1,%eax", "je 4", "jmp 1", "ret"),
+    "in memory": ("movl $0x8,(%rsp)", "subl $0x1,(%rsp)", "jne 1", "ret"),
+    "spilled": ("nop", "mov 0x8(%rsp),%rax", "inc %rax", "mov %rax,0x8(%rsp)", "cmp %rbx,0x8(%rsp)", "jb 1", "ret"),
+    "one in another": ("xor %eax,%eax", "dec %eax", "jne 1", "inc %ebx", "cmp $0x8,%ebx", "jne 0", "ret"),
+}
+UNCOUNTED = {
+    "waits for a word": ("mov (%rdi),%rax", "test %rax,%rax", "jne 0", "ret"),
+    "retries": ("mov (%rdi),%rax", "mov (%rdi),%rdx", "cmp %rax,%rdx", "jne 0", "ret"),
+    "never ends": ("add $0x1,%rax", "jmp 0"),
+    "compares with memory": ("add $0x1,%rax", "cmp (%rdi),%rax", "jne 0", "ret"),
+    "starts again": ("mov %rbx,%rax", "dec %rax", "jne 0", "ret"),
+    "goes round without counting": ("test $0x1,%cl", "jne 0", "dec %rax", "jne 0", "ret"),
+    "a retry around a count": ("mov $0x8,%eax", "dec %eax", "jne 1", "cmp %rbx,(%rdi)", "jne 0", "ret"),
+}
 
 
-def test_no_tls_relocation(lookup_object: str) -> None:
-    assert not re.search(r"TLS|TPOFF|DTPMOD|GOTTPOFF", objdump("-r", lookup_object))
+@pytest.mark.parametrize("name", [*COUNTED, *UNCOUNTED])
+def test_loops_that_count_are_told_from_others(name: str) -> None:
+    code = body(*(COUNTED.get(name) or UNCOUNTED[name]))
+    (loop,) = object_file.cycles({instruction.address for instruction in code}, object_file.successors(code))
+    assert object_file.counts(code, loop) == (name in COUNTED)
 
 
-def test_no_system_call_and_no_indirect_call(functions: dict[str, list[str]]) -> None:
-    for name, instructions in functions.items():
-        for instruction in instructions:
-            assert not re.match(r"(syscall|sysenter|int\b|(call|jmp)\s+\*)", instruction), f"{name}: {instruction}"
-
-
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the lock prefix is x86's; run this on x86-64")
-def test_locked_instructions_only_where_a_pin_is_claimed(functions: dict[str, list[str]]) -> None:
-    locking = {name for name, text in functions.items() if any(LOCKED.search(line) for line in text)}
-    assert locking <= MAY_LOCK
-    assert "bid_pin" in locking  # the pattern finds what it looks for
-
-
-def test_stack(tmp_path: Path) -> None:
-    subprocess.run(
-        [
-            os.environ.get("CC", "gcc"),
-            *FLAGS,
-            "-fstack-usage",
-            "-c",
-            str(TABLE / "lookup.c"),
-            "-o",
-            str(tmp_path / "lookup.o"),
-        ],
-        check=True,
-    )
-    usage = {}
-    for line in (tmp_path / "lookup.su").read_text().splitlines():
-        place, size, kind = line.split("\t")
-        assert kind == "static", line
-        usage[place.rpartition(":")[2]] = int(size)
-    # The deepest chains. A simple lookup that has to start again does so by a jump: its own frame is gone by then.
-    below = usage["bid_find"] + usage["bid_probe"]
-    assert below + max(usage["bid_lookup_general"], usage["bid_lookup_many"]) <= MAX_STACK
-    assert max(usage["bid_lookup"], usage["bid_lookup_generation"]) + usage["bid_lookup_general"] + below <= MAX_STACK
+def test_stack_is_that_of_the_deepest_chain() -> None:
+    calls = {"a": body("call 0", "jmp 0"), "b": body("ret"), "c": body("call 0"), "d": body("ret")}
+    calls["a"][0].relocation, calls["a"][1].relocation, calls["c"][0].relocation = "b", "c", "d"
+    file = ObjectFile(Path(), calls, {"a": 100, "b": 150, "c": 80, "d": 90})
+    assert object_file.deepest_chain(file) == (270, ["a", "c", "d"])
+    calls["d"][0].relocation = "a"
+    with pytest.raises(ValueError, match="recursion"):
+        object_file.deepest_chain(file)
 
 
 def includes(path: Path, seen: set[str] | None = None) -> set[str]:
