@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench lint lint-python lint-c format wheel clean verify man fuzz
+.PHONY: setup run test bench report lint lint-python lint-c format wheel clean verify man fuzz
 
 setup: $(VENV)/harness.stamp
 
@@ -48,6 +48,18 @@ URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb
 bench: setup build/bench
 	build/bench
 	$(BIN)/python bench/lookup_many.py
+
+# Measures everything, in some minutes, and makes one page of it: build/report/report.html. A storm that fails is in it.
+REPORT := build/report
+report: setup build/bench
+	@mkdir -p $(REPORT)
+	rm -f $(REPORT)/*.json
+	-$(BIN)/python -m stress --seconds 30 --json $(REPORT)/storm.json
+	build/bench --json $(REPORT)/bench.json
+	$(BIN)/pybuildid collisions --json >$(REPORT)/collisions.json
+	$(BIN)/pybuildid memory --json >$(REPORT)/memory.json
+	$(BIN)/pybuildid report --storm $(REPORT)/storm.json --bench $(REPORT)/bench.json \
+		--collisions $(REPORT)/collisions.json --memory $(REPORT)/memory.json --output $(REPORT)/report.html
 
 build/bench: $(C_FILES) $(BENCH_C)
 	@mkdir -p build

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-STACK_BYTES = 512  #: of the deepest chain of calls of a lookup, return addresses included
+STACK_BYTES = 256  #: of the deepest chain of calls of a lookup, return addresses included
 MAY_LOCK = {"bid_pin", "bid_unpin"}  #: the first claim of a pin, and what comes when the pin table is full
 OVER_KEYS = "bid_lookup_many"  #: its outermost loop goes over the caller's keys; the rest is inlined elsewhere as well
 FLAGS = ("-std=c11", "-O2")

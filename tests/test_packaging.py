@@ -74,7 +74,12 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
     modules = {
         str(path.relative_to(ROOT)) for kind in ("py", "pyi") for path in (ROOT / "pybuildid").rglob(f"*.{kind}")
     }
-    others = {"pybuildid/py.typed", "pybuildid/_core.abi3.so", "pybuildid/_measure.abi3.so"}
+    others = {
+        "pybuildid/py.typed",
+        "pybuildid/_core.abi3.so",
+        "pybuildid/_measure.abi3.so",
+        "pybuildid/report/page.html.jinja",
+    }
     assert {name for name in names if name.startswith("pybuildid/")} == modules | others
     assert any(name.endswith("/LICENSE") for name in names)
     assert any(name.endswith("/GPL-2.0-only.txt") for name in names)

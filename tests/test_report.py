@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The report: its verdict follows the figures, and the page is read in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from pybuildid.cli import main
+from pybuildid.report import DocumentError, Documents, judge, read, render
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ADDRESSES = Path(__file__).parent / "data" / "inode-addresses.txt"
+SMALLEST_TEXT = 9  # pixels, at the width of a telephone
+
+RUN: dict[str, Any] = {
+    "design": "ours",
+    "seed": 7,
+    "seconds": 5.0,
+    "threads": 4,
+    "interruptions": 9000,
+    "nested": 100,
+    "landed_in_update": 3000,
+    "landed_in_resize": 700,
+    "landed_in_lookup": 2000,
+    "lookups": 500_000,
+    "updates": 90_000,
+    "wrong": 0,
+    "wrong_at_end": 0,
+    "blocked": 0,
+    "errno_changed": 0,
+    "resizes": 20,
+    "entries": 4000,
+    "max_slots_read": 40,
+    "max_records_read": 2,
+    "failures": [],
+}
+RIVAL = {**RUN, "design": "spinlock", "landed_in_update": 3, "blocked": 2, "failures": ["2 blocked lookups"]}
+STORM = {**RUN, "verdict": "SUCCESS", "others": [RIVAL], "bound_slots": 128, "bound_records": 128}
+RATIO = {"label": "hit / cds_lfht hit", "size": 57_000, "median": 0.2, "min": 0.1, "max": 0.3, "bound": 0.25}
+BENCH: dict[str, Any] = {
+    "seed": 1,
+    "rounds": 3,
+    "batch_ms": 10.0,
+    "figures": [
+        {"what": "hit", "who": who, "size": size, "median": size**0.3 * factor}
+        for who, factor in (("pybuildid", 1), ("cds_lfht", 4))
+        for size in (1000, 57_000, 1_000_000)
+    ],
+    "ratios": [
+        RATIO,
+        {**RATIO, "label": "miss / hit", "median": 0.6, "bound": 0.5},
+        {**RATIO, "label": "remove / cds_lfht remove", "bound": None},
+        {**RATIO, "label": "insert / cds_lfht insert", "median": None, "not_measured": "liburcu is not installed"},
+    ],
+}
+
+
+def output(*arguments: object) -> str:
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Real documents of what is quick, and made ones of what takes minutes."""
+    folder = tmp_path_factory.mktemp("documents")
+    texts = {
+        "storm": json.dumps(STORM),
+        "bench": json.dumps(BENCH),
+        "collisions": output("collisions", "--addresses", ADDRESSES, "--json"),
+        "memory": output("memory", "--files", 60_000, "--inodes", 90_000, "--elf", 3000, "--json"),
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.json").write_text(text)
+    return {name: folder / f"{name}.json" for name in texts}
+
+
+# ------------------------------------------------------------------------------------------------------ verdict
+
+
+def test_success_in_three_sentences(files: dict[str, Path]) -> None:
+    verdict = judge(read(files))
+    assert verdict.word == "SUCCESS"
+    assert "interrupted updates 3,000 times" in verdict.sentences[0]
+    assert "caught the spinlock table" in verdict.sentences[0]
+    assert "Of 2 ratios" in verdict.sentences[1]
+    assert "1 miss it: miss / hit at 57,000 entries (0.60, bound 0.5)" in verdict.sentences[1]
+    assert "shift 10 alone of 25" in verdict.sentences[2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"wrong": 1}, "1 wrong answers"),
+        ({"wrong_at_end": 1}, "1 wrong entries"),
+        ({"blocked": 3}, "3 blocked lookups"),
+        ({"errno_changed": 1}, "errno"),
+        ({"max_slots_read": 129}, "129 slots, and the bound is 128"),
+        ({"landed_in_update": 0}, "no interruption landed inside an update"),
+        ({"failures": ["it hung"]}, "it hung"),
+        ({"others": []}, "no rival was caught"),
+        ({"others": [{**RIVAL, "blocked": 0}]}, "no rival was caught"),
+        ({"verdict": "FAILURE"}, "own verdict is FAILURE"),
+    ],
+)
+def test_failure_where_the_figures_say_so(changed: dict[str, Any], reason: str) -> None:
+    documents = Documents(storm={**STORM, **changed})
+    verdict = judge(documents)
+    assert verdict.word == "FAILURE"
+    assert reason in verdict.sentences[0]
+    page = render(Documents(storm={**STORM, **changed}, commands={"storm": "storm"}))
+    assert "<strong>FAILURE</strong>" in page
+    assert reason in page
+
+
+def test_undecided_without_a_storm(tmp_path: Path) -> None:
+    assert judge(Documents()).word == "UNDECIDED"
+    text = output("report", "--output", tmp_path / "report.html")
+    assert "Not in the report: storm" in text
+    page = (tmp_path / "report.html").read_text()
+    for what in ("No storm was run.", "Speed was not compared.", "Collisions were not", "Memory was not measured."):
+        assert what in page
+
+
+def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
+    file = tmp_path / "file.json"
+    for text, message in (("{", "no JSON"), ("[]", "no JSON object"), ("{}", "no JSON document of `python -m stress`")):
+        file.write_text(text)
+        with pytest.raises(DocumentError, match=message):
+            read({"storm": file})
+    for name in files:
+        for other, path in files.items():
+            if other != name:
+                with pytest.raises(DocumentError, match="is no JSON document of"):
+                    read({name: path})
+    result = CliRunner().invoke(main, ["report", "--memory", str(files["storm"])])
+    assert result.exit_code == 1
+    assert "storm.json is no JSON document of `pybuildid memory`" in result.output
+
+
+# ------------------------------------------------------------------------------------------------------ browser
+
+
+@pytest.fixture(scope="module")
+def page_file(files: dict[str, Path]) -> Path:
+    file = files["storm"].parent / "report.html"
+    output("report", *(word for name, path in files.items() for word in (f"--{name}", path)), "--output", file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no browser to read the report with: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def opened(browser: Browser, file: Path, width: int, scheme: Any) -> tuple[Page, list[str]]:
+    """The page, and everything that the browser complained about or fetched."""
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    trouble: list[str] = []
+    page.on("console", lambda message: trouble.append(message.text))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda request: trouble.append(request.url))
+    page.goto(file.as_uri())
+    return page, [text for text in trouble if text not in (file.as_uri(), "data:,")]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2) of a colour such as "rgb(1, 2, 3)"."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_in_a_browser(browser: Browser, page_file: Path, width: int, scheme: str) -> None:
+    page, trouble = opened(browser, page_file, width, scheme)
+    assert trouble == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("strong").first.text_content() == "SUCCESS"
+    plots = page.locator("figure svg")
+    assert plots.count() == 6
+    for i in range(plots.count()):
+        box = plots.nth(i).bounding_box()
+        assert box is not None
+        assert box["width"] >= min(350, width - 40)
+        assert box["height"] > 120
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    sizes = page.evaluate("[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect().height)")
+    assert min(size for size in sizes if size) >= SMALLEST_TEXT
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(paper) < 0.1) == (scheme == "dark")
+    inks = {
+        *page.evaluate("[...document.querySelectorAll('svg text')].map(e => getComputedStyle(e).fill)"),
+        *page.evaluate("[...document.querySelectorAll('p, td, th, h2, li')].map(e => getComputedStyle(e).color)"),
+    }
+    assert inks
+    assert all(contrast(ink, paper) >= 4.5 for ink in inks), (inks, paper)
+    lines = page.evaluate(
+        "[...document.querySelectorAll('svg path, svg use')].map(e => getComputedStyle(e).stroke)"
+        ".filter(s => s.startsWith('rgb'))"
+    )
+    assert len(set(lines)) > 4
+    page.close()
+
+
+def test_a_svg_file_alone_is_readable_in_the_dark(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "shifts.svg"
+    output("collisions", "--addresses", ADDRESSES, "--plot", file)
+    page, trouble = opened(browser, file, 400, "dark")
+    assert trouble == []
+    ink = page.evaluate("getComputedStyle(document.querySelector('text')).fill")
+    paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert contrast(ink, paper) >= 4.5
+    page.close()
+
+
+def test_identifiers_are_unique(page_file: Path) -> None:
+    text = page_file.read_text()
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    targets = re.findall(r'(?:href="#|url\(#)([^")]+)', text)
+    assert targets
+    assert set(targets) <= set(ids)
+    assert not re.search(r'(src|href)="https?:', text)
