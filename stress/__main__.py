@@ -9,6 +9,8 @@ from pybuildid.cli._lazy import LazyGroup
 
 COMMANDS = {
     "storm": "stress.commands.storm:storm",
+    "step": "stress.commands.step:step",
+    "freeze": "stress.commands.freeze:freeze",
     "histories": "stress.commands.histories:histories",
 }
 

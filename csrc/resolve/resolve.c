@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Resolving an address: the lookup side, an object file of its own. Outside it calls bid_inode_lookup(), which is one
- * load and a lookup in the table, and bid_pin() and bid_unpin() of the table's lookup path, where a thread has no pin slot
- * yet. All of them may be called wherever this may.
+ * load and a lookup in the table, and bid_pin() and bid_unpin() of the table's lookup path. All of them may be called
+ * wherever this may.
  *
  * Progress: wait-free. The search halves a range of at most BID_MAPS_MAX_RANGES, whatever the writers do: there is no
  * retry, for the snapshot that was current when the pointer was read stays as it is until the pin goes.
@@ -56,27 +56,15 @@ static inline int bid_resolve_pinned(const struct bid_maps *maps, uint64_t ip, s
     return reason;
 }
 
-/* With the general pin. */
-static __attribute__((noinline)) int bid_resolve_general(const struct bid_maps *maps, uint64_t ip,
-                                                         struct bid_stack_build_id *record, struct bid_build_id *id)
-{
-    struct bid_pin pin = bid_pin(maps->pins);
-    int reason = bid_resolve_pinned(maps, ip, record, id);
-    bid_unpin(maps->pins, pin);
-    return reason;
-}
-
 int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record, struct bid_build_id *id)
 {
     struct bid_build_id own;
     *record = (struct bid_stack_build_id){.status = BID_STACK_IP, .ip = ip};
     if (!id)
         id = &own;
-    struct bid_pin_slot *slot = bid_pin_plain(maps->pins);
-    if (!slot)
-        return bid_resolve_general(maps, ip, record, id);
+    struct bid_pin pin = bid_pin(maps->pins);
     int reason = bid_resolve_pinned(maps, ip, record, id);
-    bid_unpin_plain(slot);
+    bid_unpin(maps->pins, pin);
     return reason;
 }
 
