@@ -12,7 +12,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from stress.broken import TWINS, Twin
 from stress.edits import EditError
@@ -60,10 +59,13 @@ def summary(verdicts: list[Verdict], seconds: float) -> str:
 
 
 def print_list(console: Console) -> None:
-    table = Table("twin", "breaks", "fault", "has to be caught by", show_lines=True)
     for twin in TWINS:
-        table.add_row(twin.name, twin.guarantee, twin.fault, "\n".join(map(label, twin.checks)))
-    console.print(table)
+        console.print(f"[bold]{twin.name}[/]", highlight=False)
+        lines = [f"{twin.guarantee}: {twin.fault}", f"has to be caught by {', '.join(map(label, twin.checks))}"]
+        if twin.only_modelled:
+            lines.append(f"only the model checker: {twin.only_modelled}")
+        for line in lines:
+            console.print(f"        {line}", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def write_json(file: Path, verdicts: list[Verdict], seconds: float) -> None:
