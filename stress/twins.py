@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Builds the broken twins of stress.broken under build/twins, and sees which check catches each.
 
-Before the twins the sound sources go through the same checks: what they fail would catch anything.
+Before the twins the sound sources go through the same checks: what they fail would catch anything. All but the models,
+that is: `make verify` runs those.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -53,11 +54,6 @@ class Finding:
     seconds: float
     skipped: str = ""  #: why it could not be run
 
-    @property
-    def as_it_should_be(self) -> bool:
-        """Of a twin, that is."""
-        return bool(self.found or self.skipped)
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -66,7 +62,7 @@ class Verdict:
     twin: str
     guarantee: str
     fault: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = ()
     only_modelled: str = ""
     error: str = ""  #: why it could not be built
 
@@ -184,6 +180,14 @@ def run_command(command: list[str], seconds: float) -> subprocess.CompletedProce
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
+def run_tool(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """One that ends by itself, whatever it finds. Raises BuildError."""
+    try:
+        return run_command(command, seconds)
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"no end after {seconds:.0f} s: {shlex.join(command)}") from error
+
+
 def run_program(check: Program, build: Build) -> str:
     try:
         result = run_command([str(build.program(check.name))], PROGRAM_SECONDS)
@@ -194,7 +198,7 @@ def run_program(check: Program, build: Build) -> str:
 
 def run_storm(build: Build) -> str:
     command = [sys.executable, "-m", "stress.variant", str(build.engine()), str(STORM_SECONDS), str(SEED)]
-    result = run_command(command, STORM_SECONDS + 60)
+    result = run_tool(command, STORM_SECONDS + 60)
     if result.returncode:
         raise BuildError(f"the storm could not be run: {ended(result)}")
     return "; ".join(json.loads(result.stdout))
@@ -207,7 +211,7 @@ def run_reading(check: Reading, build: Build) -> str:
 
 def model_name(twin: str, check: Model) -> str:
     """What tests/models/run.py calls this."""
-    return check.name if twin == SOUND else f"{twin}: {check.name}"
+    return f"{twin}: {check.name}"
 
 
 def run_model(check: Model, twin: str) -> str:
@@ -215,7 +219,7 @@ def run_model(check: Model, twin: str) -> str:
         file = Path(folder) / "verdicts.json"
         script = ROOT / "tests" / "models" / "run.py"
         command = [sys.executable, str(script), "--json", str(file), model_name(twin, check)]
-        result = run_command(command, MODEL_SECONDS)
+        result = run_tool(command, MODEL_SECONDS)
         if not file.exists():
             raise BuildError(f"the model could not be run: {ended(result)}")
         (verdict,) = json.loads(file.read_text())
@@ -269,31 +273,36 @@ def examine(check: Check, twin: str, build: Build) -> Finding:
 # ------------------------------------------------------------------------------------------------------- runs --
 
 
-def judge(twin: Twin, engine: list[Path]) -> Verdict:
-    """Builds one twin and puts all of its checks to it. Raises EditError if it does not fit the sources any more."""
+def examine_all(verdict: Verdict, edits: tuple[Edit, ...], checks: Iterable[Check], engine: list[Path]) -> Verdict:
+    """The verdict with the findings of all checks, or with what kept a check from being run. Raises EditError."""
     findings: list[Finding] = []
     error = ""
     try:
-        build = Build(twin.name, twin.edits, engine)
-        findings += (examine(check, twin.name, build) for check in twin.checks)
+        build = Build(verdict.twin, edits, engine)
+        findings += (examine(check, verdict.twin, build) for check in checks)
     except BuildError as problem:
         error = str(problem)
-    return Verdict(twin.name, twin.guarantee, twin.fault, tuple(findings), twin.only_modelled, error)
+    return replace(verdict, findings=tuple(findings), error=error)
 
 
-def sound(twins: Iterable[Twin]) -> Twin:
-    """The sources as they are, with each check of these twins once."""
-    checks = tuple(dict.fromkeys(check for twin in twins for check in twin.checks))
-    modelled = "" if any(not isinstance(check, Model) for check in checks) else "as the twins are"
-    return Twin(SOUND, "", "the sources as they are: nothing may be found", (), checks, modelled)
+def judge(twin: Twin, engine: list[Path]) -> Verdict:
+    """Builds one twin and puts all of its checks to it. Raises EditError if it does not fit the sources any more."""
+    verdict = Verdict(twin.name, twin.guarantee, twin.fault, only_modelled=twin.only_modelled)
+    return examine_all(verdict, twin.edits, twin.checks, engine)
+
+
+def judge_sound(twins: Iterable[Twin], engine: list[Path]) -> Verdict:
+    """The sources as they are, under each check of these twins once, but the models."""
+    checks = dict.fromkeys(check for twin in twins for check in twin.checks if not isinstance(check, Model))
+    return examine_all(Verdict(SOUND, "", "the sources as they are: nothing may be found"), (), checks, engine)
 
 
 def judge_all(twins: list[Twin], jobs: int) -> Iterator[Verdict]:
     """The sound sources and these twins, each as soon as it is done. Raises EditError."""
     engine = compile_engine(BUILD / "engine") if any(Storm() in twin.checks for twin in twins) else []
-    executor: Executor
     with ThreadPoolExecutor(jobs) as executor:
-        todo: list[Future[Verdict]] = [executor.submit(judge, twin, engine) for twin in [sound(twins), *twins]]
+        todo = [executor.submit(judge_sound, twins, engine)]
+        todo += (executor.submit(judge, twin, engine) for twin in twins)
         try:
             for future in as_completed(todo):
                 yield future.result()
