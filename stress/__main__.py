@@ -12,6 +12,7 @@ COMMANDS = {
     "step": "stress.commands.step:step",
     "freeze": "stress.commands.freeze:freeze",
     "histories": "stress.commands.histories:histories",
+    "twins": "stress.commands.twins:twins",
 }
 
 

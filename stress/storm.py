@@ -129,6 +129,10 @@ class Storm:
     def updates(self) -> int:
         return self._sum("updates")
 
+    def faults(self) -> int:
+        """Wrong answers, changes of errno and failed updates so far."""
+        return self._sum("wrong") + self._sum("errno_changed") + int(self.shared.errors)
+
     def _cpu_seconds(self, thread: int) -> float:
         fields = Path(f"/proc/{self.pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -107,11 +107,50 @@ static void forks_from_a_handler(void)
     ualarm(0, 0);
 }
 
+/* A fork by a thread that is inside an iteration. The child grows the table there and goes on: its own pin has to keep
+ * the array that it is in. */
+struct reading {
+    uint64_t visits;
+    int is_child;
+};
+
+static int fork_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    struct reading *reading = argument;
+    (void)key, (void)status, (void)id;
+    if (reading->visits++)
+        return 0;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid) {
+        wait_for(pid);
+        return 1;
+    }
+    reading->is_child = 1;
+    alarm(60);
+    CHECK_STATUS(bid_reserve(table, 50000), BID_OK);
+    CHECK(bid_reclaim(table) > 0);
+    return 0;
+}
+
+static void fork_inside_a_reader(void)
+{
+    struct reading reading = {0};
+    int stopped = bid_iterate(table, fork_inside, &reading);
+    CHECK(stopped != reading.is_child);
+    if (!reading.is_child)
+        return;
+    CHECK(reading.visits >= STEADY);
+    CHECK(bid_reclaim(table) == 0);
+    child();
+}
+
 int main(void)
 {
     table = make_table((struct bid_options){.id_size = 20});
     for (uint64_t i = 0; i < STEADY; i++)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    fork_inside_a_reader();
     forks_from_a_handler();
     pthread_t threads[2];
     for (int i = 0; i < 2; i++)

@@ -62,6 +62,44 @@ static void *pinned_crowd(void *argument)
     return argument;
 }
 
+#define READERS 200 /* more than there are temporary slots */
+
+static atomic_long inside, leave;
+
+static int stay_until_told(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    (void)key, (void)status, (void)id;
+    atomic_fetch_add(&inside, 1);
+    while (atomic_load(&leave) <= (intptr_t)argument)
+        sched_yield();
+    return 1;
+}
+
+static void *read_until_told(void *argument)
+{
+    CHECK(bid_iterate(table, stay_until_told, argument) == 1);
+    return NULL;
+}
+
+/* While others have every slot for life, the readers that come first take the temporary ones, and the rest have none.
+ * When the first have left, the rest alone must keep what they read. */
+static void readers_without_a_slot(void)
+{
+    pthread_t threads[READERS];
+    for (intptr_t i = 0; i < READERS; i++) {
+        CHECK(pthread_create(&threads[i], NULL, read_until_told, (void *)i) == 0);
+        while (atomic_load(&inside) <= i)
+            sched_yield();
+    }
+    for (int rest = READERS / 4; rest >= 0; rest -= READERS / 4) {
+        atomic_store(&leave, READERS - rest);
+        for (int i = rest ? 0 : READERS - READERS / 4; i < READERS - rest; i++)
+            CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK_STATUS(bid_reserve(table, rest ? 200000 : 0), BID_OK);
+        CHECK(!bid_reclaim(table) == !rest);
+    }
+}
+
 static void many_at_once(void *(*run)(void *), unsigned n)
 {
     pthread_t *threads = calloc(n, sizeof *threads);
@@ -77,6 +115,8 @@ static void many_at_once(void *(*run)(void *), unsigned n)
         uint64_t before = statistics(table).bytes_retired;
         CHECK_STATUS(bid_reserve(table, 200000), BID_OK);
         CHECK(bid_reclaim(table) > before);
+    } else {
+        readers_without_a_slot();
     }
     atomic_store(&go_on, 1);
     for (unsigned i = 0; i < n; i++)

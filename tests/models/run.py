@@ -23,6 +23,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
+sys.path.insert(0, str(HERE.parents[1]))
+from stress.broken import TWINS, Model, Twin  # noqa: E402
+from stress.edits import Edit, copy_edited  # noqa: E402
+
 HOW_TO_GET = (
     "GenMC 0.11 is not on PATH (or clang and opt of the LLVM that it was built with are missing): "
     "build it from https://github.com/MPI-SWS/genmc, with LLVM from your distribution (Debian: clang-14, llvm-14-dev, "
@@ -65,7 +69,7 @@ class Scenario:
     defines: tuple[str, ...] = ()
     quick: bool = True
     fault: bool = False  # has to be reported
-    edit: tuple[str, str, str] | None = None  # a planted fault: file of csrc/table, text, what takes its place
+    edits: tuple[Edit, ...] = ()  # a planted fault: that of a broken twin
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,9 @@ def weakened(macro: str, of: str, order: str = RELAXED) -> Scenario:
     return Scenario(f"{macro} weakened: {of}", base.model, (*base.defines, f"{macro}={order}"), base.quick, True)
 
 
-def planted(name: str, of: str, edit: tuple[str, str, str]) -> Scenario:
+def planted(twin: Twin, of: str) -> Scenario:
     base = next(s for s in SCENARIOS if s.name == of)
-    return Scenario(f"{name}: {of}", base.model, base.defines, base.quick, True, edit)
+    return Scenario(f"{twin.name}: {of}", base.model, base.defines, False, True, twin.edits)
 
 
 FAULTS = [
@@ -146,38 +150,7 @@ FAULTS = [
     weakened("BID_S_FENCE", "retire, reclaim, look up", "memory_order_acq_rel"),
     weakened("BID_L_RELEASE", "a descriptor freed and taken again"),
     weakened("BID_L_ACQUIRE", "a descriptor freed and taken again"),
-    planted(
-        "update without a seal",
-        "grow and remove against remove",
-        ("move.c", "while (!(place.word & BID_FROZEN)) {", "while (0) {"),
-    ),
-    planted(
-        "remove without a copy, so without a tombstone",
-        "grow against remove: the late copy",
-        ("move.c", "if (!place.own || !bid_word_is_live(place.word))", "if (1)"),
-    ),
-    planted(
-        "lookup that never asks the future array",
-        "grow against insert, look up",
-        ("lookup.c", "    if (!future)\n", "    if (1)\n"),
-    ),
-    planted(
-        "lookup that believes a frozen word of the head",
-        "grow against replace, look up",
-        ("lookup.c", "if (found.record && (moved || !(found.word & BID_FROZEN)))", "if (found.record)"),
-    ),
-    planted(
-        "head moved before all is done",
-        "two helpers of one resize, look up",
-        ("move.c", "    if (bid_all_done(array))\n        bid_resize_finish", "    bid_resize_finish"),
-    ),
-    planted("no grace period", "retire, reclaim, look up", ("reclaim.c", "life >> BID_LIFE_BITS >= oldest", "0")),
-    planted(
-        "half a grace period",
-        "retire, reclaim, look up",
-        ("reclaim.c", "life >> BID_LIFE_BITS >= oldest", "life >> BID_LIFE_BITS > oldest"),
-    ),
-]
+] + [planted(twin, check.name) for twin in TWINS for check in twin.checks if isinstance(check, Model)]
 
 
 @dataclass(frozen=True)
@@ -214,24 +187,13 @@ def foreign_copies(ir: str) -> Iterator[str]:
                     yield f"{pointer} in {function.split('(')[0]}"
 
 
-def edited_file(what: Scenario, folder: Path) -> None:
-    """A copy of the source with the planted fault, where it is found before the real one."""
-    if what.edit:
-        file, old, new = what.edit
-        text = (CSRC / "table" / file).read_text()
-        if text.count(old) != 1:
-            raise ValueError(f"{what.name}: {file} does not have this text once any more: {old}")
-        (folder / file).write_text(text.replace(old, new))
-
-
 def build(tools: Tools, what: Scenario, target: Path) -> None:
     """Compiles a model with the table's sources into one file of LLVM code."""
-    edited_file(what, target.parent)
+    csrc = copy_edited(what.edits, target.parent / "csrc") if what.edits else CSRC
     includes = [
-        f"-I{target.parent}",
         f"-I{HERE}",
-        f"-I{CSRC / 'table'}",
-        f"-I{CSRC / 'include'}",
+        f"-I{csrc / 'table'}",
+        f"-I{csrc / 'include'}",
         "-isystem",
         str(tools.include),
     ]
@@ -277,9 +239,15 @@ def verify(tools: Tools, what: Scenario, timeout: float = 600) -> Verdict:
     )
 
 
+def is_named(what: Scenario, names: list[str]) -> bool:
+    """A name that is a scenario's means that one alone; any other those that it is a part of."""
+    whole = {s.name for s in SCENARIOS + FAULTS}
+    return not names or any(n == what.name or (n not in whole and n in what.name) for n in names)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Model-checks the table's sources with GenMC.")
-    parser.add_argument("names", nargs="*", help="parts of the names of the scenarios to run (default: all)")
+    parser.add_argument("names", nargs="*", help="names of the scenarios to run, or parts of names (default: all)")
     parser.add_argument("--quick", action="store_true", help="only those that take seconds")
     parser.add_argument("--no-faults", action="store_true", help="without the weakened orders")
     parser.add_argument("--json", type=Path, help="write the verdicts there")
@@ -291,7 +259,7 @@ def main() -> int:
     wanted = [
         s
         for s in SCENARIOS + ([] if options.no_faults else FAULTS)
-        if (s.quick or not options.quick) and (not options.names or any(n in s.name for n in options.names))
+        if (s.quick or not options.quick) and is_named(s, options.names)
     ]
     verdicts = []
     for one in wanted:

@@ -1,0 +1,503 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The broken twins: builds of the table, the pins and the protocol with one fault each, and the checks that catch it.
+
+A twin that no check catches shows a hole in the checks. Every check of a twin has to catch it by itself. The letters in
+brackets are the ordering edges of csrc/README.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from stress.edits import Edit
+
+
+@dataclass(frozen=True)
+class Storm:
+    """A short signal storm over an engine with the edited sources."""
+
+    name = "storm"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of tests/c, linked with the edited sources."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One of stress.object_file.READINGS, of the edited lookup.c."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A scenario of tests/models under the C11 model checker."""
+
+    name: str
+
+
+Check = Union[Storm, Program, Reading, Model]
+
+
+@dataclass(frozen=True)
+class Twin:
+    name: str
+    guarantee: str  #: which of README.md it breaks
+    fault: str
+    edits: tuple[Edit, ...]
+    checks: tuple[Check, ...]
+    only_modelled: str = ""  #: why no test on this processor can be relied upon to see it
+
+    def __post_init__(self) -> None:
+        modelled = all(isinstance(check, Model) for check in self.checks)
+        if not self.checks or modelled != bool(self.only_modelled):
+            raise ValueError(f"{self.name}: either a test catches it, or it says why only the model checker does")
+
+
+RECLAIM = Model("retire, reclaim, look up")
+TWO_HELPERS = Model("two helpers of one resize, look up")
+LATE_COPY = Model("grow against remove: the late copy")
+
+STRONG = "x86 keeps the order of stores, and of loads, by itself"
+NARROW = "the window is some instructions wide, on two processors at once"
+
+LOOKUP = """\
+int bid_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id *id)
+{
+"""
+LOOKUP_INCLUDES = '#include "probe.h"\n'
+
+
+def in_lookup(statement: str, declaration: str = "") -> tuple[Edit, ...]:
+    """A statement that every bid_lookup() begins with."""
+    return (
+        Edit("table/lookup.c", LOOKUP, f"{LOOKUP}    {statement}\n"),
+        Edit("table/lookup.c", LOOKUP_INCLUDES, f"{LOOKUP_INCLUDES}{declaration}\n"),
+    )
+
+
+#: A word of the table for what a twin needs to remember.
+TABLE_WORD = Edit("table/table.h", "    BID_LINE bid_word count;", "    bid_word twin;\n    BID_LINE bid_word count;")
+
+#: The whole of bid_lookup().
+SIMPLE = "    return bid_lookup_simple(table, key, BID_ANY_GENERATION, id);\n"
+AGAIN_WHILE = """\
+    uint64_t before;
+    int status;
+    do {
+        before = %s;
+        status = bid_lookup_simple(table, key, BID_ANY_GENERATION, id);
+    } while (%s);
+    return status;
+"""
+
+UPDATE_ONCE = "        int status = bid_update_once(table, op);\n"
+FILL = "    bid_record_fill(array, op);\n    op->record_array = array;\n"
+PUBLISHED = "            op->status = op->kind == BID_UPSERT && place.own"
+NEW_RECORD = "            int status = bid_operation_record(table, array, op);\n"
+GRACE = "life >> BID_LIFE_BITS >= oldest"
+
+LOOKUPS = [
+    Twin(
+        "seqlock-reader",
+        "G1",
+        "a lookup waits while an update is under way, and starts again after one",
+        (
+            TABLE_WORD,
+            Edit(
+                "table/lookup.c",
+                SIMPLE,
+                AGAIN_WHILE
+                % (
+                    "bid_load(&table->twin, BID_P_ACQUIRE)",
+                    "before % 2 || bid_load(&table->twin, BID_P_ACQUIRE) != before",
+                ),
+            ),
+            Edit(
+                "table/update.c",
+                UPDATE_ONCE,
+                f"        bid_add(&table->twin, 1, memory_order_acq_rel);\n{UPDATE_ONCE}"
+                "        bid_add(&table->twin, 1, memory_order_acq_rel);\n",
+            ),
+        ),
+        (Storm(), Reading("uncounted loops")),
+    ),
+    Twin(
+        "retry-without-bound",
+        "G1",
+        "a lookup starts again whenever the head has moved meanwhile: lock-free, not wait-free",
+        (
+            Edit(
+                "table/lookup.c",
+                SIMPLE,
+                AGAIN_WHILE
+                % (
+                    "(uintptr_t)bid_load(&table->head, BID_H_ACQUIRE)",
+                    "(uintptr_t)bid_load(&table->head, BID_H_ACQUIRE) != before",
+                ),
+            ),
+        ),
+        (Reading("uncounted loops"),),
+    ),
+    Twin(
+        "wait-for-a-resize",
+        "G1",
+        "a lookup waits until no resize is under way",
+        in_lookup("while (bid_resizing(table))\n        ;"),
+        (Storm(), Reading("uncounted loops")),
+    ),
+    Twin(
+        "lazy-tls",
+        "G2",
+        "a lookup counts in thread-local storage, which a library gets lazily, by malloc",
+        in_lookup("bid_twin++;", "static _Thread_local volatile unsigned bid_twin;"),
+        (Reading("TLS relocations"),),
+    ),
+    Twin(
+        "malloc-in-lookup",
+        "G2",
+        "a lookup allocates",
+        in_lookup("free(bid_twin = malloc(1 << 20));", "#include <stdlib.h>\nstatic void *volatile bid_twin;"),
+        (Reading("undefined symbols"), Program("test_nothing_needed")),
+    ),
+    Twin(
+        "errno-touched",
+        "G2",
+        "a lookup sets errno",
+        in_lookup("errno = 0;", "#include <errno.h>"),
+        (Program("test_nothing_needed"), Storm(), Reading("undefined symbols")),
+    ),
+    Twin(
+        "system-call-in-lookup",
+        "G2",
+        "a lookup yields the processor, by a bare system call",
+        in_lookup(
+            'uint64_t result = 24; /* sched_yield() */\n    __asm__ volatile("syscall" : "+a"(result) : : "rcx", "r11",'
+            ' "memory");'
+        ),
+        (Reading("system calls"), Program("test_nothing_needed")),
+    ),
+    Twin(
+        "callback-in-lookup",
+        "G2",
+        "a lookup calls a function by a pointer, so who knows what",
+        in_lookup(
+            "bid_twin();", "static void bid_nothing(void)\n{\n}\nstatic void (*volatile bid_twin)(void) = bid_nothing;"
+        ),
+        (Reading("indirect calls"),),
+    ),
+    Twin(
+        "deep-stack",
+        "G2",
+        "a lookup needs a kilobyte of stack",
+        in_lookup("volatile char scratch[1024];\n    scratch[0] = scratch[1023] = 0;"),
+        (Reading("stack"),),
+    ),
+    Twin(
+        "locked-pin",
+        "G2",
+        "every pin is an atomic addition",
+        (
+            Edit(
+                "table/pin.h",
+                "    bid_store(&slot->word, word, BID_U_RELEASE);",
+                "    bid_store(&slot->word, word - 1, BID_U_RELEASE);\n    bid_add(&slot->word, 1, BID_U_RELEASE);",
+            ),
+        ),
+        (Reading("locked instructions"),),
+    ),
+    Twin(
+        "fault-on-first-touch",
+        "G2",
+        "slots are published without having been populated",
+        (
+            Edit(
+                "table/array.c",
+                "int status = bid_platform_populate(array->slots, layout->slot_bytes, lock);",
+                "int status = BID_OK;",
+            ),
+        ),
+        (Program("test_nothing_needed"),),
+    ),
+    Twin(
+        "lookup-in-one-array",
+        "G3",
+        "a lookup never asks the future array",
+        (Edit("table/lookup.c", "    if (!future)\n", "    if (1)\n"),),
+        (Storm(), Program("test_step"), Model("grow against insert, look up")),
+    ),
+    Twin(
+        "frozen-word-believed",
+        "G3",
+        "a lookup that finds its key frozen in the head does not ask the future array",
+        (Edit("table/lookup.c", "if (found.record && (moved || !(found.word & BID_FROZEN)))", "if (found.record)"),),
+        (Storm(), Model("grow against replace, look up")),
+    ),
+]
+
+UPDATES = [
+    Twin(
+        "published-before-filled",
+        "G3",
+        "a slot names its record before that is written",
+        (
+            Edit("table/update.c", FILL, "    op->record_array = array;\n"),
+            Edit(
+                "table/update.c",
+                PUBLISHED,
+                f"            if (op->kind != BID_REMOVE)\n                bid_record_fill(array, op);\n{PUBLISHED}",
+            ),
+        ),
+        (Program("test_step"), Storm()),
+    ),
+    Twin(
+        "torn-copy",
+        "G3",
+        "a replace writes the new ID over the old one, which a lookup may be copying",
+        (
+            Edit(
+                "table/update.c",
+                NEW_RECORD,
+                """\
+            int status = BID_OK;
+            if (op->kind == BID_REPLACE && op->length <= bid_word_length(place.word)) {
+                op->record_index = bid_word_index(place.word);
+                bid_record_fill(array, op);
+            } else {
+                status = bid_operation_record(table, array, op);
+            }
+""",
+            ),
+        ),
+        (Program("test_step"), Storm()),
+    ),
+    Twin(
+        "relaxed-publication",
+        "G3",
+        "the swap that publishes a record does not release it (P)",
+        (Edit("table/bid_atomic.h", "BID_P_RELEASE memory_order_release", "BID_P_RELEASE memory_order_relaxed"),),
+        (Model("publish and look up"),),
+        STRONG,
+    ),
+    Twin(
+        "slot-returns-to-empty",
+        "G5",
+        "a remove leaves an EMPTY slot, which ends the paths of other keys",
+        (Edit("table/update.c", "uint64_t word = bid_word_tombstone(place.word);", "uint64_t word = BID_EMPTY;"),),
+        (Program("test_nmi_forms"), Storm()),
+    ),
+    Twin(
+        "no-tombstone",
+        "G5",
+        "a remove during a resize finds no slot in the future array to leave a tombstone in",
+        (Edit("table/move.c", "if (!place.own || !bid_word_is_live(place.word))", "if (1)"),),
+        (Storm(), LATE_COPY),
+    ),
+    Twin(
+        "late-copy-overwrites",
+        "G5",
+        "a copy that comes late takes the slot of its key from an update in the future array",
+        (
+            Edit(
+                "table/move.c",
+                "        if (place.own || place.word & BID_FROZEN) /*",
+                "        if (place.word & BID_FROZEN) /*",
+            ),
+            Edit(
+                "table/move.c",
+                "        if (!bid_word_is_empty(place.word))\n            return BID_E_CROWDED;\n        *units +=",
+                "        if (!place.own && !bid_word_is_empty(place.word))\n            continue;\n        *units +=",
+            ),
+        ),
+        (Storm(), LATE_COPY),
+    ),
+    Twin(
+        "no-seal",
+        "G5",
+        "an update that meets a resize works in the future array without having sealed its key in the old one",
+        (Edit("table/move.c", "while (!(place.word & BID_FROZEN)) {", "while (0) {"),),
+        (Model("grow and remove against remove"),),
+        NARROW,
+    ),
+    Twin(
+        "seal-misses-the-last-slot",
+        "G5",
+        "a helper leaves out the last slot of its chunk",
+        (
+            Edit(
+                "table/move.c",
+                "slot < first + BID_CHUNK_SLOTS && slot < slots",
+                "slot < first + BID_CHUNK_SLOTS - 1 && slot < slots",
+            ),
+        ),
+        (Program("test_iterate"), Storm()),
+    ),
+    Twin(
+        "head-moved-too-early",
+        "G5",
+        "the head moves on while chunks are still to be copied (D)",
+        (
+            Edit(
+                "table/move.c",
+                "    if (bid_all_done(array))\n        bid_resize_finish",
+                "    bid_resize_finish",
+            ),
+        ),
+        (Program("test_iterate"), Storm(), TWO_HELPERS),
+    ),
+    Twin(
+        "third-array-too-early",
+        "G5",
+        "an update gives the future array a future of its own before the head has moved to it",
+        (
+            Edit(
+                "table/update.c",
+                "    status = bid_update_array(table, future, op);\n",
+                """\
+    status = bid_update_array(table, future, op);
+    if (op->may_allocate)
+        bid_resize_begin(table, future, BID_NEED_RESERVE);
+""",
+            ),
+        ),
+        (Program("test_iterate"), Storm()),
+    ),
+    Twin(
+        "lock-in-update",
+        "G4",
+        "updates exclude each other by a spinlock",
+        (
+            TABLE_WORD,
+            Edit(
+                "table/update.c",
+                UPDATE_ONCE,
+                f"        while (bid_or(&table->twin, 1, memory_order_acquire))\n            ;\n{UPDATE_ONCE}"
+                "        bid_store(&table->twin, 0, memory_order_release);\n",
+            ),
+        ),
+        (Storm(),),
+    ),
+    Twin(
+        "same-seed-again",
+        "G8",
+        "a path that is full of colliding keys gets a new array with the same seed",
+        (Edit("table/resize.c", "        plan->seed = bid_next_seed(table, array->seed);\n", "        ;\n"),),
+        (Program("test_paths"),),
+    ),
+]
+
+RECLAMATION = [
+    Twin(
+        "no-grace-period",
+        "G7",
+        "what was retired is freed at once",
+        (Edit("table/reclaim.c", GRACE, "0"),),
+        (Program("test_iterate"), RECLAIM),
+    ),
+    Twin(
+        "half-a-grace-period",
+        "G7",
+        "a pin of the epoch in which an array was retired does not keep it",
+        (Edit("table/reclaim.c", GRACE, "life >> BID_LIFE_BITS > oldest"),),
+        (Program("test_iterate"), RECLAIM),
+    ),
+    Twin(
+        "no-barrier",
+        "G7",
+        "the reclaimer scans the pins without a barrier: it may miss one that is still in a store buffer (S)",
+        (Edit("table/reclaim.c", "    bid_platform_barrier(table->pins);", "   "),),
+        (RECLAIM,),
+        NARROW,
+    ),
+    Twin(
+        "unpinned-lookup",
+        "G7",
+        "a lookup with the general pin gives it up before it reads",
+        (
+            Edit(
+                "table/lookup.c",
+                "    int status = bid_answer(bid_find(table, key, cost), generation, id);\n"
+                "    bid_unpin(table->pins, pin);\n",
+                "    bid_unpin(table->pins, pin);\n"
+                "    int status = bid_answer(bid_find(table, key, cost), generation, id);\n",
+            ),
+        ),
+        (RECLAIM,),
+        NARROW,
+    ),
+    Twin(
+        "no-limit-on-retired",
+        "G7",
+        "memory that waits for a stalled reader grows without a limit",
+        (Edit("table/resize.c", "return !retired || retired + bytes <= limit ?", "return 1 || limit ?"),),
+        (Program("test_limits"),),
+    ),
+    Twin(
+        "pins-not-reentrant",
+        "G9",
+        "a handler's lookup takes away the pin of what it interrupted",
+        (Edit("table/pin.h", "bid_store(&pin.slot->word, pin.before,", "bid_store(&pin.slot->word, 0,"),),
+        (Program("test_iterate"),),
+    ),
+    Twin(
+        "crowd-not-counted",
+        "G6",
+        "readers for whom the pin table had no room do not keep what they read",
+        (
+            Edit(
+                "table/reclaim.c", "return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest;", "return oldest;"
+            ),
+        ),
+        (Program("test_threads"), Model("retire, reclaim, crowded pins")),
+    ),
+    Twin(
+        "pins-written-through-a-fork",
+        "G9",
+        "the pins lie in ordinary memory, which a fork write-protects and hands on to the child",
+        (Edit("table/platform_user.c", "madvise(area, sizeof *area, MADV_WIPEONFORK) == 0 && ", ""),),
+        (Program("test_nothing_needed"), Program("test_fork")),
+    ),
+    Twin(
+        "child-loses-its-pins",
+        "G9",
+        "the child of a fork does not get back the pins of what it goes on with",
+        (Edit("table/platform_user.c", "        if (!bid_fork_each(kind, bid_fork_restore))\n", ""),),
+        (Program("test_fork"),),
+    ),
+]
+
+PROTOCOL = [
+    Twin(
+        "generation-not-compared",
+        "G3",
+        "a lookup that names a generation gets the build ID of another file that had the same inode",
+        (
+            Edit(
+                "table/lookup.c",
+                "if (generation != BID_ANY_GENERATION && found.record->generation != generation)",
+                "if (0)",
+            ),
+        ),
+        (Program("test_inode"), Storm()),
+    ),
+    Twin(
+        "evict-forgets-the-flag",
+        "G3",
+        "evict does not mark the inode as dying, so an associate that comes later leaves an entry behind",
+        (
+            Edit(
+                "inode/inode.c",
+                "bid_or(bid_inode_flags(inode), BID_INODE_DYING, BID_I_ORDER);",
+                "bid_load(bid_inode_flags(inode), BID_I_ACQUIRE);",
+            ),
+        ),
+        (Program("test_inode"),),
+    ),
+]
+
+TWINS = LOOKUPS + UPDATES + RECLAMATION + PROTOCOL

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``python -m stress twins``: builds of the table with one fault each, and the checks that must catch them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from stress.broken import TWINS, Twin
+from stress.edits import EditError
+from stress.twins import SOUND, BuildError, Verdict, judge_all, label
+
+NAMES = [twin.name for twin in TWINS]
+
+
+def state(verdict: Verdict) -> str:
+    if verdict.error:
+        return "BROKEN"
+    if verdict.twin == SOUND:
+        return "passed" if verdict.ok else "CAUGHT"
+    return "caught" if verdict.caught else "skipped" if verdict.skipped else "MISSED"
+
+
+def say(console: Console, verdict: Verdict) -> None:
+    """A line for each check, with what it found."""
+    console.print(f"[bold]{state(verdict):<7} {verdict.twin}[/]", highlight=False)
+    where = f"{verdict.guarantee}: " if verdict.guarantee else ""
+    lines = [f"{where}{verdict.fault}"]
+    for finding in verdict.findings:
+        said = finding.skipped and f"not run: {finding.skipped}"
+        lines.append(f"{finding.seconds:5.1f} s  {finding.check}: {said or finding.found or 'found nothing'}")
+    if verdict.only_modelled:
+        lines.append(f"only the model checker: {verdict.only_modelled}")
+    lines += verdict.error.splitlines()
+    for line in lines:
+        console.print(f"        {line}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def summary(verdicts: list[Verdict], seconds: float) -> str:
+    twins = [verdict for verdict in verdicts if verdict.twin != SOUND]
+    caught = [verdict for verdict in twins if verdict.caught]
+    skipped = [verdict.twin for verdict in twins if verdict.skipped]
+    wrong = [verdict.twin for verdict in verdicts if not verdict.ok]
+    text = f"{len(caught)} of {len(twins)} broken twins caught in {seconds:.0f} s"
+    if modelled := sum(bool(verdict.only_modelled) for verdict in caught):
+        text += f", {modelled} of them by the model checker alone"
+    if skipped:
+        text += f"; {len(skipped)} not checked here: {', '.join(skipped)}"
+    if wrong:
+        text += f"; not as they should be: {', '.join(wrong)}"
+    return f"{'FAILURE' if wrong else 'SUCCESS'}: {text}"
+
+
+def print_list(console: Console) -> None:
+    for twin in TWINS:
+        console.print(f"[bold]{twin.name}[/]", highlight=False)
+        lines = [f"{twin.guarantee}: {twin.fault}", f"has to be caught by {', '.join(map(label, twin.checks))}"]
+        if twin.only_modelled:
+            lines.append(f"only the model checker: {twin.only_modelled}")
+        for line in lines:
+            console.print(f"        {line}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def write_json(file: Path, verdicts: list[Verdict], seconds: float) -> None:
+    report = {
+        "verdict": "SUCCESS" if all(verdict.ok for verdict in verdicts) else "FAILURE",
+        "seconds": round(seconds, 1),
+        "twins": [
+            {**asdict(verdict), "state": state(verdict), "caught": verdict.caught}
+            for verdict in sorted(verdicts, key=lambda verdict: [SOUND, *NAMES].index(verdict.twin))
+        ],
+    }
+    file.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def chosen(names: tuple[str, ...]) -> list[Twin]:
+    return [twin for twin in TWINS if not names or twin.name in names]
+
+
+@click.command()
+@click.option(
+    "--twin",
+    "names",
+    type=click.Choice(NAMES),
+    metavar="NAME",
+    multiple=True,
+    help="Only this one; may be given several times.",
+)
+@click.option(
+    "--list", "only_list", is_flag=True, help="Say which twins there are, and what has to catch them; run nothing."
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=os.cpu_count() or 1,
+    show_default="one a processor",
+    help="Twins at a time.",
+)
+def twins(names: tuple[str, ...], only_list: bool, json_file: Path | None, jobs: int) -> None:
+    """Breaks the table on purpose, and sees whether the checks notice.
+
+    A broken twin is a build of the C core with one small fault: an edit of a copy of its sources under build/twins, so
+    that the sources themselves carry no switches. Each has to be caught by every check that is named for it: a short
+    signal storm, a program of tests/c, a reading of the lookup's object file, or a model under the C11 model checker.
+    The sound sources go through the same checks, and have to pass them (for the models `make verify` sees to that).
+
+    The exit status is 0 if every twin was caught, 1 if not. A check that this machine lacks a tool for is said to be
+    skipped.
+    """
+    console = Console()
+    if only_list:
+        print_list(console)
+        return
+    began, verdicts = time.monotonic(), []
+    try:
+        for verdict in judge_all(chosen(names), jobs):
+            verdicts.append(verdict)
+            say(console, verdict)
+    except (EditError, BuildError) as error:
+        raise click.ClickException(str(error)) from error
+    seconds = time.monotonic() - began
+    if json_file:
+        write_json(json_file, verdicts, seconds)
+    console.print(summary(verdicts, seconds), highlight=False, markup=False, soft_wrap=True)
+    sys.exit(not all(verdict.ok for verdict in verdicts))

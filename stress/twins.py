@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Builds the broken twins of stress.broken under build/twins, and sees which check catches each.
+
+Before the twins the sound sources go through the same checks: what they fail would catch anything. All but the models,
+that is: `make verify` runs those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from stress import object_file
+from stress.broken import Check, Model, Program, Reading, Storm, Twin
+from stress.build_engine import ffibuilder
+from stress.edits import Edit, copy_edited
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "twins"
+CORE = ("table", "inode", "rivals")  #: folders of csrc/ that go into a twin's library
+FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
+STORM_SECONDS = 6.0  #: at most: a storm over a twin ends with the first fault
+SEED = 7
+PROGRAM_SECONDS = 60.0  #: what has not ended by then hangs
+MODEL_SECONDS = 120.0
+SOUND = "sound"  #: the name of the sources as they are, among the twins
+
+
+class BuildError(Exception):
+    """A compiler's complaint."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check said about one twin."""
+
+    check: str
+    found: str  #: the first thing that it found wrong, in a sentence; "": nothing
+    seconds: float
+    skipped: str = ""  #: why it could not be run
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one twin. Of the sound sources nothing may be found."""
+
+    twin: str
+    guarantee: str
+    fault: str
+    findings: tuple[Finding, ...] = ()
+    only_modelled: str = ""
+    error: str = ""  #: why it could not be built
+
+    @property
+    def caught(self) -> bool:
+        """By every check that could be run, and by one at least; the sound sources: by none."""
+        if self.twin == SOUND:
+            return False
+        ran = [finding for finding in self.findings if not finding.skipped]
+        return bool(ran) and all(finding.found for finding in ran)
+
+    @property
+    def skipped(self) -> str:
+        """Why no check at all could be run."""
+        reasons = [finding.skipped for finding in self.findings]
+        return reasons[0] if reasons and all(reasons) else ""
+
+    @property
+    def ok(self) -> bool:
+        """As it should be: caught, or no check of it could be run here; and the sound sources are not caught."""
+        if self.error:
+            return False
+        if self.twin == SOUND:
+            return not any(finding.found for finding in self.findings)
+        return self.caught or bool(self.skipped)
+
+
+# ------------------------------------------------------------------------------------------------------ build --
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC", "cc"))
+
+
+def execute(command: list[str]) -> None:
+    """Raises BuildError."""
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise BuildError(f"{shlex.join(command)}\n{error.stderr}") from error
+
+
+def compile_objects(sources: Iterable[Path], folder: Path, *flags: str) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = []
+    for source in sources:
+        objects.append(folder / f"{source.parent.name}-{source.stem}.o")
+        execute([*compiler(), *FLAGS, *flags, "-c", str(source), "-o", str(objects[-1])])
+    return objects
+
+
+def compile_engine(folder: Path) -> list[Path]:
+    """What the engines of all twins have in common: the harness's side, and its interface for Python."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.redirect_stdout(io.StringIO()):  # it says that it does
+        ffibuilder.emit_c_code(str(folder / "_engine.c"))
+    sources = [folder / "_engine.c", *sorted((ROOT / "stress" / "engine").glob("*.c"))]
+    includes = [sysconfig.get_path("include"), ROOT / "csrc" / "include", ROOT / "stress" / "engine"]
+    return compile_objects(sources, folder, *(f"-I{directory}" for directory in includes))
+
+
+class Build:
+    """One twin's sources, and what is made of them when a check asks for it."""
+
+    def __init__(self, name: str, edits: tuple[Edit, ...], engine: list[Path]) -> None:
+        self.folder = BUILD / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.csrc = copy_edited(edits, self.folder / "csrc")
+        self._engine = engine
+
+    @cached_property
+    def library(self) -> Path:
+        sources = [source for folder in CORE for source in sorted((self.csrc / folder).glob("*.c"))]
+        objects = compile_objects(sources, self.folder, f"-I{self.csrc / 'include'}")
+        library = self.folder / "libcore.a"
+        execute(["ar", "rcs", str(library), *map(str, objects)])
+        return library
+
+    def program(self, name: str) -> Path:
+        binary = self.folder / name
+        source = ROOT / "tests" / "c" / f"{name}.c"
+        include = f"-I{self.csrc / 'include'}"
+        execute([*compiler(), *FLAGS, include, str(source), str(self.library), "-o", str(binary), "-pthread"])
+        return binary
+
+    def engine(self) -> Path:
+        extension = self.folder / "_engine.abi3.so"
+        parts = [*map(str, self._engine), str(self.library)]
+        execute([*compiler(), "-shared", *parts, "-o", str(extension), "-pthread", "-lrt"])
+        return extension
+
+
+# ----------------------------------------------------------------------------------------------------- checks --
+
+
+def ended(process: subprocess.CompletedProcess[str]) -> str:
+    """How a process ended, if not well."""
+    if process.returncode < 0:
+        return f"died of {signal.Signals(-process.returncode).name}"
+    said = (process.stderr.strip() or process.stdout.strip()).splitlines()
+    return (said or [f"exit status {process.returncode}"])[-1] if process.returncode else ""
+
+
+def run_command(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """As a session of its own, which is killed with all its children at the end of its time: TimeoutExpired then."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # it has not been waited for, so its number is its own
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def run_tool(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """One that ends by itself, whatever it finds. Raises BuildError."""
+    try:
+        return run_command(command, seconds)
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"no end after {seconds:.0f} s: {shlex.join(command)}") from error
+
+
+def run_program(check: Program, build: Build) -> str:
+    try:
+        result = run_command([str(build.program(check.name))], PROGRAM_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"did not end within {PROGRAM_SECONDS:.0f} s"
+    return ended(result).replace(f"{ROOT}/", "")
+
+
+def run_storm(build: Build) -> str:
+    command = [sys.executable, "-m", "stress.variant", str(build.engine()), str(STORM_SECONDS), str(SEED)]
+    result = run_tool(command, STORM_SECONDS + 60)
+    if result.returncode:
+        raise BuildError(f"the storm could not be run: {ended(result)}")
+    return "; ".join(json.loads(result.stdout))
+
+
+def run_reading(check: Reading, build: Build) -> str:
+    file = object_file.compile_lookup(build.csrc, build.folder)
+    return "; ".join(object_file.READINGS[check.name](file)[:1])
+
+
+def model_name(twin: str, check: Model) -> str:
+    """What tests/models/run.py calls this."""
+    return f"{twin}: {check.name}"
+
+
+def run_model(check: Model, twin: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "verdicts.json"
+        script = ROOT / "tests" / "models" / "run.py"
+        command = [sys.executable, str(script), "--json", str(file), model_name(twin, check)]
+        result = run_tool(command, MODEL_SECONDS)
+        if not file.exists():
+            raise BuildError(f"the model could not be run: {ended(result)}")
+        (verdict,) = json.loads(file.read_text())
+    found = str(verdict["error"])
+    if found and not found.startswith("reported: "):
+        raise BuildError(f"the model could not be run: {found}")
+    return found.partition(": ")[2]
+
+
+def label(check: Check) -> str:
+    """What a report calls it."""
+    if isinstance(check, Storm):
+        return "storm"
+    if isinstance(check, Program):
+        return f"tests/c/{check.name}.c"
+    return f"object file: {check.name}" if isinstance(check, Reading) else f"model: {check.name}"
+
+
+def missing(check: Check) -> str:
+    """What this machine lacks for it."""
+    if isinstance(check, Model) and shutil.which("genmc") is None:
+        return "genmc is not on PATH (see tests/models/run.py)"
+    if isinstance(check, Reading) and shutil.which("objdump") is None:
+        return object_file.HOW_TO_GET
+    machine = os.uname().machine
+    if isinstance(check, Reading) and check.name in object_file.X86_ONLY and machine != "x86_64":
+        return f"read from x86-64's instructions, and this is {machine}"
+    if check == Program("test_step") and machine != "x86_64":
+        return f"steps by x86-64's trap flag, and this is {machine}"
+    return ""
+
+
+def examine(check: Check, twin: str, build: Build) -> Finding:
+    """Raises BuildError."""
+    if reason := missing(check):
+        return Finding(label(check), "", 0.0, reason)
+    if isinstance(check, (Storm, Program)):
+        _ = build.library  # not to be timed
+    start = time.monotonic()
+    if isinstance(check, Storm):
+        found = run_storm(build)
+    elif isinstance(check, Program):
+        found = run_program(check, build)
+    elif isinstance(check, Reading):
+        found = run_reading(check, build)
+    else:
+        found = run_model(check, twin)
+    return Finding(label(check), found, round(time.monotonic() - start, 2))
+
+
+# ------------------------------------------------------------------------------------------------------- runs --
+
+
+def examine_all(verdict: Verdict, edits: tuple[Edit, ...], checks: Iterable[Check], engine: list[Path]) -> Verdict:
+    """The verdict with the findings of all checks, or with what kept a check from being run. Raises EditError."""
+    findings: list[Finding] = []
+    error = ""
+    try:
+        build = Build(verdict.twin, edits, engine)
+        findings += (examine(check, verdict.twin, build) for check in checks)
+    except BuildError as problem:
+        error = str(problem)
+    return replace(verdict, findings=tuple(findings), error=error)
+
+
+def judge(twin: Twin, engine: list[Path]) -> Verdict:
+    """Builds one twin and puts all of its checks to it. Raises EditError if it does not fit the sources any more."""
+    verdict = Verdict(twin.name, twin.guarantee, twin.fault, only_modelled=twin.only_modelled)
+    return examine_all(verdict, twin.edits, twin.checks, engine)
+
+
+def judge_sound(twins: Iterable[Twin], engine: list[Path]) -> Verdict:
+    """The sources as they are, under each check of these twins once, but the models."""
+    checks = dict.fromkeys(check for twin in twins for check in twin.checks if not isinstance(check, Model))
+    return examine_all(Verdict(SOUND, "", "the sources as they are: nothing may be found"), (), checks, engine)
+
+
+def judge_all(twins: list[Twin], jobs: int) -> Iterator[Verdict]:
+    """The sound sources and these twins, each as soon as it is done. Raises EditError."""
+    engine = compile_engine(BUILD / "engine") if any(Storm() in twin.checks for twin in twins) else []
+    with ThreadPoolExecutor(jobs) as executor:
+        todo = [executor.submit(judge_sound, twins, engine)]
+        todo += (executor.submit(judge, twin, engine) for twin in twins)
+        try:
+            for future in as_completed(todo):
+                yield future.result()
+        finally:
+            for future in todo:
+                future.cancel()
