@@ -10,6 +10,7 @@ from pybuildid.cli._lazy import LazyGroup
 COMMANDS = {
     "storm": "stress.commands.storm:storm",
     "histories": "stress.commands.histories:histories",
+    "faults": "stress.commands.faults:faults",
 }
 
 

@@ -119,6 +119,8 @@ static void set_trap_flag(int signal, siginfo_t *info, void *context)
 static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
 {
     struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+    sigaddset(&action.sa_mask, SIGUSR1); /* they change the flag of what they interrupt: not of the handler */
+    sigaddset(&action.sa_mask, SIGUSR2);
     CHECK(sigaction(signal, &action, NULL) == 0);
 }
 
