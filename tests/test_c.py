@@ -37,7 +37,9 @@ def scalar_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compile_core(cc: str, build: Path, *more: str) -> Path:
     flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc' / 'include'}", *more]
     for source in SOURCES:
-        subprocess.run([cc, *flags, "-c", str(source), "-o", str(build / f"{source.parent.name}_{source.stem}.o")], check=True)
+        subprocess.run(
+            [cc, *flags, "-c", str(source), "-o", str(build / f"{source.parent.name}_{source.stem}.o")], check=True
+        )
     library = build / "libcore.a"
     subprocess.run(["ar", "rcs", str(library), *map(str, sorted(build.glob("*.o")))], check=True)
     return library
