@@ -13,6 +13,7 @@ COMMANDS = {
     "freeze": "stress.commands.freeze:freeze",
     "histories": "stress.commands.histories:histories",
     "twins": "stress.commands.twins:twins",
+    "faults": "stress.commands.faults:faults",
 }
 
 

@@ -205,7 +205,7 @@ def test_legal_by_construction(checker: Checker, history: list[Operation]) -> No
     assert checker.check(history).verdict == "legal"
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(history=mutated())
 def test_as_all_orders_say(checker: Checker, history: list[Operation]) -> None:
     """What is left unanswered counts as well: an operation that found nothing must not say what it found."""
@@ -245,13 +245,13 @@ PLANTED = {
         ("move.c", "return bid_copy(table, array, future, &place.word, 1, may_allocate);", "return BID_OK;"),
     ],
     "the generation is not compared": [
-        ("lookup.c", "if (generation && found.record->generation != *generation)", "if (0)"),
+        ("lookup.c", "if (generation != BID_ANY_GENERATION && found.record->generation != generation)", "if (0)"),
     ],
     "a lookup does not look into the future array": [
-        ("lookup.c", "if (__builtin_expect(future != NULL, 0))", "if (0)"),
+        ("lookup.c", "    if (!future)\n", "    if (1)\n"),
     ],
     "a lookup dies in a resize": [
-        ("lookup.c", "if (__builtin_expect(future != NULL, 0))", "if (future) __builtin_trap(); else if (0)"),
+        ("lookup.c", "    if (!future)\n", "    if (future)\n        __builtin_trap();\n    else\n"),
     ],
 }
 
@@ -269,7 +269,7 @@ def edited(tmp_path: Path, name: str) -> Toolchain:
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_planted(tmp_path: Path, name: str) -> None:
-    outcome = histories.run(400, 11, toolchain=edited(tmp_path, name))
+    outcome = histories.run(250, 11, toolchain=edited(tmp_path, name))
     assert outcome.verdict == "FAILURE"
     if "dies" in name:
         assert "the recorder died of SIGILL" in outcome.failures[0]

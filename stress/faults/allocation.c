@@ -16,10 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LEVELS 700     /* two resizes */
-#define AROUND 330     /* near here the first begins and ends */
-#define AROUND_BOTH 25 /* levels before and after it */
-#define MANY 200       /* entries of insert_many */
+#define AROUND 25 /* levels before and after one at which a resize begins */
+#define BEYOND 2  /* times the level of the first resize, so far levels go */
+#define SMALL 300 /* entries that a table has room for at first */
+#define MANY 200  /* entries of insert_many */
 
 /* ------------------------------------------------------------------------------------------ in libc's place -- */
 
@@ -171,19 +171,20 @@ static void check_table(const struct bid_table *table, uint64_t entries)
 /* The table goes on: through a resize, and back. */
 static void go_on(struct bid_table *table, uint64_t entries)
 {
-    for (uint64_t i = entries; i < entries + 400; i++)
-        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
-    check_table(table, entries + 400);
+    uint64_t resizes = bid_resizes(table);
+    while (bid_resizes(table) == resizes)
+        CHECK_STATUS(insert(table, inode_key(entries++), 1, 20), BID_OK);
+    check_table(table, entries);
     CHECK_STATUS(bid_shrink(table), BID_OK);
-    check_table(table, entries + 400);
+    check_table(table, entries);
 }
 
 /* Fails request n of an operation at a level. Returns whether the operation made so many. */
 static int fail_one(const struct operation *operation, uint64_t level, uint64_t n, uint32_t flags)
 {
     int64_t mapped_before = mapped;
-    struct bid_table *table =
-        make_table((struct bid_options){.id_size = 20, .seed = 1 + level, .flags = flags | BID_FIXED_SEED});
+    struct bid_table *table = make_table((struct bid_options){
+        .expected_entries = SMALL, .id_size = 20, .seed = 1 + level, .flags = flags | BID_FIXED_SEED});
     for (uint64_t i = 0; i < level + operation->before; i++)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
     int resizing = bid_resizing(table);
@@ -212,11 +213,23 @@ static int fail_one(const struct operation *operation, uint64_t level, uint64_t 
     return did_fail;
 }
 
+/* So many entries make a resize begin. */
+static uint64_t first_resize(uint32_t flags)
+{
+    uint64_t level = 0;
+    struct bid_table *table =
+        make_table((struct bid_options){.expected_entries = SMALL, .id_size = 20, .flags = flags});
+    while (!bid_resizing(table))
+        CHECK_STATUS(insert(table, inode_key(level++), 1, 20), BID_OK);
+    bid_destroy(table);
+    return level;
+}
+
 static void fail_all(const struct operation *operation, uint64_t stride, uint32_t flags)
 {
-    uint64_t most = 0;
-    for (uint64_t level = 0; level < LEVELS; level++) {
-        if (level % stride && (level < AROUND - AROUND_BOTH || level > AROUND + AROUND_BOTH))
+    uint64_t most = 0, resize = first_resize(flags);
+    for (uint64_t level = 0; level < resize * BEYOND; level++) {
+        if (level % stride && (level + AROUND < resize || level > resize + AROUND))
             continue;
         uint64_t n = 1;
         while (fail_one(operation, level, n, flags))

@@ -127,7 +127,7 @@ static struct plan_step draw_step(const struct plan *plan, uint64_t *random, uin
  * in one home bucket now and then. */
 static struct bid_options draw_options(uint64_t *random)
 {
-    static const uint32_t entries[] = {1, 8, 30, 0, 0, 300};
+    static const uint32_t entries[] = {1, 8, 30, 100, 300, 300};
     struct bid_options options = {
         .size = sizeof options,
         .expected_entries = entries[draw(random, 6)],
