@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The table of this project, as a design among others. */
-#include "rivals.h"
+#include "loops.h"
 
 static void *ours_create(uint64_t expected_entries, uint64_t seed)
 {
@@ -15,7 +15,7 @@ static void ours_destroy(void *design)
     bid_destroy(design);
 }
 
-static int ours_lookup(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
+static inline int ours_lookup(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
 {
     return cost ? bid_lookup_cost(design, key, id, cost) : bid_lookup(design, key, id);
 }
@@ -80,6 +80,24 @@ static uint64_t ours_resizes(const void *design)
     return bid_resizes(design);
 }
 
+static size_t ours_keys(void *design, uint64_t *keys, size_t capacity)
+{
+    return bid_keys(design, keys, capacity);
+}
+
+static uint64_t ours_mapped_bytes(const void *design)
+{
+    struct bid_stats stats = {.size = sizeof stats};
+    return bid_statistics(design, &stats) == BID_OK ? stats.bytes_slots + stats.bytes_records + stats.bytes_retired : 0;
+}
+
+static void ours_settle(void *design)
+{
+    bid_reclaim(design);
+}
+
+RIVAL_LOOPS(ours)
+
 const struct bid_design bid_design_ours = {
     .name = "ours",
     .summary = "the table of this project: lock-free, growing, wait-free lookups",
@@ -98,4 +116,10 @@ const struct bid_design bid_design_ours = {
     .count = ours_count,
     .resizing = ours_resizing,
     .resizes = ours_resizes,
+    .keys = ours_keys,
+    .hits = ours_hits,
+    .chain = ours_chain,
+    .mapped_bytes = ours_mapped_bytes,
+    .settle = ours_settle,
+    .traits = RIVAL_GROWS,
 };

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Fixed buckets with a lock and a chain each: what the three designs with a fixed number of buckets have in common.
+ * Updaters hold the bucket's lock. A link is written with release, so readers may follow the chain without the lock
+ * (fixed.c), as long as an entry's memory outlives them; entries do not change once they are linked, but under the lock
+ * where readers take it, too.
+ */
+#ifndef RIVAL_CHAIN_H
+#define RIVAL_CHAIN_H
+
+#include "lock.h"
+#include "record.h"
+
+#include <stdlib.h>
+
+struct rival_entry {
+    _Atomic(struct rival_entry *) next;
+    uint64_t key;
+    struct rival_record record;
+};
+
+struct rival_bucket {
+    atomic_flag lock;
+    _Atomic(struct rival_entry *) first;
+};
+
+typedef _Atomic(struct rival_entry *) rival_link;
+
+struct rival_chains {
+    uint64_t buckets; /* a power of two */
+    _Atomic(uint64_t) count, busy;
+    struct rival_bucket bucket[];
+};
+
+/* One bucket for each expected entry, up to a power of two. NULL: no memory. */
+static inline void *rival_chains_create(uint64_t expected_entries, uint64_t seed)
+{
+    uint64_t buckets = 1;
+    (void)seed;
+    while (buckets < expected_entries && buckets < 1ull << 40)
+        buckets *= 2;
+    struct rival_chains *chains = calloc(1, sizeof *chains + buckets * sizeof chains->bucket[0]);
+    if (chains)
+        chains->buckets = buckets;
+    return chains;
+}
+
+static inline void rival_chains_destroy(void *design)
+{
+    struct rival_chains *chains = design;
+    for (uint64_t i = 0; chains && i < chains->buckets; i++) {
+        struct rival_entry *entry = chains->bucket[i].first, *next;
+        for (; entry; entry = next) {
+            next = entry->next;
+            free(entry);
+        }
+    }
+    free(chains);
+}
+
+static inline struct rival_bucket *rival_bucket(struct rival_chains *chains, uint64_t key)
+{
+    return &chains->bucket[rival_hash(key) & (chains->buckets - 1)];
+}
+
+static inline struct rival_entry *rival_follow(const rival_link *link)
+{
+    return atomic_load_explicit(link, memory_order_acquire); /* pairs with rival_set() */
+}
+
+static inline void rival_set(rival_link *link, struct rival_entry *entry)
+{
+    atomic_store_explicit(link, entry, memory_order_release); /* pairs with rival_follow() */
+}
+
+/* The link that points to the key's entry, or the last one. */
+static inline rival_link *rival_find(struct rival_bucket *bucket, uint64_t key)
+{
+    rival_link *link = &bucket->first;
+    for (struct rival_entry *entry; (entry = rival_follow(link)) && entry->key != key;)
+        link = &entry->next;
+    return link;
+}
+
+/* What a lookup does with the chain, with or without the lock. */
+static inline int rival_search(struct rival_bucket *bucket, uint64_t key, struct bid_build_id *id,
+                               struct bid_probe_cost *cost)
+{
+    uint32_t records = 0;
+    struct rival_entry *entry = rival_follow(&bucket->first);
+    for (; entry; entry = rival_follow(&entry->next)) {
+        records++;
+        if (entry->key == key)
+            break;
+    }
+    if (cost)
+        *cost = (struct bid_probe_cost){.slots = 1, .records = records};
+    return entry ? rival_answer(&entry->record, id) : BID_ABSENT;
+}
+
+static inline struct rival_entry *rival_entry_make(uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    struct rival_entry *entry = malloc(sizeof *entry);
+    if (entry) {
+        entry->next = NULL;
+        entry->key = key;
+        rival_fill(&entry->record, generation, id, length);
+    }
+    return entry;
+}
+
+static inline int rival_chains_insert(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    struct rival_chains *chains = design;
+    int status = rival_accepts(id, length);
+    struct rival_entry *entry = status == BID_OK ? rival_entry_make(key, generation, id, length) : NULL;
+    if (!entry)
+        return status == BID_OK ? BID_E_NO_MEMORY : status;
+    struct rival_bucket *bucket = rival_bucket(chains, key);
+    rival_lock(&bucket->lock);
+    rival_link *link = rival_find(bucket, key);
+    int exists = rival_follow(link) != NULL;
+    if (!exists)
+        rival_set(link, entry);
+    rival_unlock(&bucket->lock);
+    if (exists)
+        free(entry);
+    else
+        atomic_fetch_add_explicit(&chains->count, 1, memory_order_relaxed);
+    return exists ? BID_EXISTS : BID_OK;
+}
+
+/* Fills the entry that is there: for designs whose readers take the lock. */
+static inline int rival_chains_replace(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    int status = rival_accepts(id, length);
+    if (status != BID_OK)
+        return status;
+    struct rival_bucket *bucket = rival_bucket(design, key);
+    rival_lock(&bucket->lock);
+    struct rival_entry *entry = rival_follow(rival_find(bucket, key));
+    if (entry)
+        rival_fill(&entry->record, generation, id, length);
+    rival_unlock(&bucket->lock);
+    return entry ? BID_OK : BID_ABSENT;
+}
+
+/* Takes the entry of a key out of its chain; NULL: there is none. Readers without a lock may still be in it. */
+static inline struct rival_entry *rival_chains_unlink(struct rival_chains *chains, uint64_t key)
+{
+    struct rival_bucket *bucket = rival_bucket(chains, key);
+    rival_lock(&bucket->lock);
+    rival_link *link = rival_find(bucket, key);
+    struct rival_entry *entry = rival_follow(link);
+    if (entry)
+        rival_set(link, rival_follow(&entry->next));
+    rival_unlock(&bucket->lock);
+    if (entry)
+        atomic_fetch_sub_explicit(&chains->count, 1, memory_order_relaxed);
+    return entry;
+}
+
+/* For designs whose readers take the lock. */
+static inline int rival_chains_remove(void *design, uint64_t key)
+{
+    struct rival_entry *entry = rival_chains_unlink(design, key);
+    free(entry);
+    return entry ? BID_OK : BID_ABSENT;
+}
+
+static inline uint64_t rival_chains_count(const void *design)
+{
+    return atomic_load_explicit(&((const struct rival_chains *)design)->count, memory_order_relaxed);
+}
+
+static inline size_t rival_chains_keys(void *design, uint64_t *keys, size_t capacity)
+{
+    struct rival_chains *chains = design;
+    size_t seen = 0;
+    for (uint64_t i = 0; i < chains->buckets; i++) {
+        struct rival_bucket *bucket = &chains->bucket[i];
+        rival_lock(&bucket->lock);
+        for (struct rival_entry *entry = rival_follow(&bucket->first); entry; entry = rival_follow(&entry->next))
+            if (seen++ < capacity)
+                keys[seen - 1] = entry->key;
+        rival_unlock(&bucket->lock);
+    }
+    return seen;
+}
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Grace periods for the rivals: see grace.h. */
+#include "grace.h"
+
+#include "lock.h"
+
+#include <stdlib.h>
+
+int rival_grace_init(struct rival_grace *grace)
+{
+    *grace = (struct rival_grace){.pins = bid_platform_pins(0), .lock = ATOMIC_FLAG_INIT, .look_at = RIVAL_RETIRED};
+    if (grace->pins && !grace->pins->fenced)
+        grace->slots = grace->pins->area->slots;
+    return grace->pins ? 0 : -1;
+}
+
+void rival_grace_end(struct rival_grace *grace)
+{
+    for (size_t i = 0; i < grace->count; i++)
+        free(grace->retired[i].memory);
+    free(grace->retired);
+}
+
+static uint64_t oldest_pin(const struct bid_pins *pins)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
+        uint64_t word = bid_load(&pins->area->slots[i].word, BID_U_ACQUIRE); /* (U) pairs with rival_leave() */
+        if (word & BID_PIN_DEPTH_MASK && word >> BID_PIN_DEPTH_BITS < oldest)
+            oldest = word >> BID_PIN_DEPTH_BITS;
+    }
+    return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest; /* (U) */
+}
+
+static void collect(struct rival_grace *grace)
+{
+    size_t kept = 0;
+    bid_platform_barrier(grace->pins); /* (S) pairs with rival_enter() */
+    uint64_t oldest = oldest_pin(grace->pins);
+    for (size_t i = 0; i < grace->count; i++)
+        if (grace->retired[i].epoch < oldest)
+            free(grace->retired[i].memory);
+        else
+            grace->retired[kept++] = grace->retired[i];
+    grace->count = kept;
+    grace->look_at = kept + RIVAL_RETIRED;
+}
+
+static int make_room(struct rival_grace *grace)
+{
+    if (grace->count < grace->capacity)
+        return 1;
+    size_t capacity = 2 * grace->capacity + RIVAL_RETIRED;
+    struct rival_retired *larger = realloc(grace->retired, capacity * sizeof *larger);
+    if (!larger)
+        return 0;
+    grace->retired = larger;
+    grace->capacity = capacity;
+    return 1;
+}
+
+void rival_retire(struct rival_grace *grace, void *memory)
+{
+    if (!memory)
+        return;
+    rival_lock(&grace->lock);
+    if (make_room(grace)) {
+        uint64_t epoch = bid_add(&grace->pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_pin_enter() */
+        grace->retired[grace->count++] = (struct rival_retired){memory, epoch};
+    }
+    if (grace->count >= grace->look_at)
+        collect(grace);
+    rival_unlock(&grace->lock);
+}
+
+void rival_grace_collect(struct rival_grace *grace)
+{
+    rival_lock(&grace->lock);
+    if (grace->count)
+        collect(grace);
+    rival_unlock(&grace->lock);
+}
