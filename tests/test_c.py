@@ -26,7 +26,9 @@ def core_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.fail(f"no C compiler: {cc} is not on PATH (Debian: apt-get install gcc)")
     flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc' / 'include'}"]
     for source in SOURCES:
-        subprocess.run([cc, *flags, "-c", str(source), "-o", str(build / f"{source.parent.name}_{source.stem}.o")], check=True)
+        subprocess.run(
+            [cc, *flags, "-c", str(source), "-o", str(build / f"{source.parent.name}_{source.stem}.o")], check=True
+        )
     library = build / "libcore.a"
     subprocess.run(["ar", "rcs", str(library), *map(str, sorted(build.glob("*.o")))], check=True)
     return library
