@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Addresses in NMI context: every reason, the search against a slow one, refreshes that handlers and other threads
- * interrupt, a reader that stalls, fork, and the thread that follows.
+ * interrupt at each instruction, or that stop, a reader that stalls, fork, and the thread that follows.
  */
 #define _GNU_SOURCE
 #include "check.h"
@@ -11,9 +11,11 @@
 #include <elf.h>
 #include <linux/bpf.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -90,7 +92,8 @@ static void unmap_code(uint64_t code)
 static void refresh(void)
 {
     int status = bid_maps_refresh(maps);
-    CHECK(status == BID_OK || status == BID_EXISTS);
+    if (status != BID_EXISTS)
+        CHECK_STATUS(status, BID_OK);
 }
 
 static int reason_of(uint64_t ip)
@@ -342,21 +345,52 @@ static void run_storm(void)
 
 #if defined(__x86_64__)
 #define TRAP_FLAG 0x100
+#define STOP_EVERY 1009
 static struct {
     uint64_t steps, place;
-    int now; /* the first byte of the file's ID at place */
+    int now, next; /* the first byte of the ID of the file at place, before and after */
+    int stopping;  /* the stepped thread stops now and then, until another has mapped a file and refreshed */
+    atomic_int asked, answered;
 } step;
+
+static void map_number(unsigned number)
+{
+    map_code(in_directory((char[2]){(char)('0' + number % 8), 0}), (void *)(step.place - PAGE));
+}
+
+/* The other thread: a file of its own for each question. */
+static void *answer(void *argument)
+{
+    (void)argument;
+    for (int turn = 1;; turn++) {
+        while (atomic_load(&step.asked) < turn)
+            if (atomic_load(&step.asked) < 0)
+                return NULL;
+        map_number((unsigned)turn);
+        refresh();
+        atomic_store(&step.answered, turn);
+    }
+}
+
+static void stop_here(void)
+{
+    int turn = atomic_fetch_add(&step.asked, 1) + 1;
+    while (atomic_load(&step.answered) < turn)
+        ;
+    step.now = step.next = 10 + turn % 8;
+}
 
 /* The file that was there or the one that comes, and never back; own code always. */
 static void on_step(int signal, siginfo_t *info, void *context)
 {
     struct bid_stack_build_id record;
     (void)signal, (void)info, (void)context;
-    step.steps++;
+    if (++step.steps % STOP_EVERY == 0 && step.stopping)
+        stop_here();
     CHECK(bid_resolve(maps, (uintptr_t)own_code, &record, NULL) == BID_RESOLVED);
     CHECK(memcmp(&record, &storm.own, sizeof record) == 0);
     CHECK(bid_resolve(maps, step.place, &record, NULL) == BID_RESOLVED);
-    CHECK(record.build_id[0] == step.now || (step.now == 1 && record.build_id[0] == 9));
+    CHECK(record.build_id[0] == step.now || record.build_id[0] == step.next);
     step.now = record.build_id[0];
 }
 
@@ -379,7 +413,7 @@ static void stepped(void)
     step.place = map_code(in_directory("plain"), NULL);
     refresh();
     refresh();
-    step.now = 1;
+    step.now = 1, step.next = 9;
     handle(SIGTRAP, on_step), handle(SIGUSR1, set_trap_flag), handle(SIGUSR2, set_trap_flag);
     map_code(in_directory("short"), (void *)(step.place - PAGE));
     raise(SIGUSR1);
@@ -388,14 +422,40 @@ static void stepped(void)
     raise(SIGUSR2);
     CHECK(first == BID_OK && second == BID_EXISTS && step.now == 9 && bid_maps_waiting(maps) == 0);
     CHECK(step.steps > 10000);
-    unmap_code(step.place);
-    refresh();
     printf("stepped: a lookup after each of %lu instructions of two refreshes\n", (unsigned long)step.steps);
+}
+
+/* A refresh that stops at every 1,009th instruction, until another thread has published something newer: that thread is
+ * never kept from it, and what it published is never replaced by what the stopped one had read before. */
+static void stopped(void)
+{
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, answer, NULL) == 0);
+    step.stopping = 1;
+    unmap_code(step.place);
+    map_number(0);
+    step.next = 10;
+    raise(SIGUSR1);
+    int status = bid_maps_refresh(maps);
+    raise(SIGUSR2);
+    CHECK(status == BID_OK || status == BID_EXISTS);
+    CHECK(step.now == 10 + atomic_load(&step.asked) % 8);
+    printf("stopped: %d times in one refresh\n", atomic_load(&step.asked));
+    atomic_store(&step.asked, -1);
+    pthread_join(other, NULL);
+    unmap_code(step.place);
+    for (int i = 0; i < 3; i++)
+        refresh();
+    CHECK(bid_maps_waiting(maps) == 0);
 }
 #else
 static void stepped(void)
 {
     printf("skipped: single-stepping by the trap flag is x86-64's\n");
+}
+
+static void stopped(void)
+{
 }
 #endif
 
@@ -419,6 +479,7 @@ static int stay(void *argument, const struct bid_mapping *mapping)
         if (status != BID_OK)
             break;
         ++*published;
+        CHECK(*published < 10 * BID_MAPS_RETIRED_MAX);
     }
     CHECK_STATUS(status, BID_E_RETIRED);
     CHECK(bid_maps_waiting(maps) >= BID_MAPS_RETIRED_MAX);
@@ -454,6 +515,25 @@ static void forked(void)
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     unmap_code(before);
     refresh();
+}
+
+/* The path leads to another file, because something was mounted over it: the image in memory tells. */
+static void covered(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        uint64_t code = map_code(in_directory("plain"), NULL);
+        if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount(in_directory("short"), in_directory("plain"), NULL, MS_BIND, NULL) != 0) {
+            printf("skipped: a file covered by a mount, which needs root\n");
+            _exit(0);
+        }
+        refresh();
+        check_code(code, 1, 20);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
 static void wait_for(uint64_t ip, int reason)
@@ -511,8 +591,10 @@ int main(void)
     search();
     run_storm();
     stepped();
+    stopped();
     stalled();
     forked();
+    covered();
     followed();
     bid_maps_destroy(maps);
     own_table();
