@@ -177,10 +177,12 @@ int main(int count, char **arguments)
         }
         CHECK(waitpid(child, &result, 0) == child);
     }
-    int done = WIFEXITED(result) && WEXITSTATUS(result) == ENDED, blocked = WIFSIGNALED(result) && WTERMSIG(result) == SIGALRM;
-    printf("{\"design\": \"%s\", \"operation\": \"%s\", \"points\": %lu, \"last\": %lu, \"whole\": %s, \"blocked\": %d, "
-           "\"wrong\": %d}\n",
-           design->name, operations[o].name, (unsigned long)points - (result != 0), (unsigned long)(k - stride),
-           done ? "true" : "false", blocked, result != 0 && !done && !blocked);
+    int done = WIFEXITED(result) && WEXITSTATUS(result) == ENDED,
+        blocked = WIFSIGNALED(result) && WTERMSIG(result) == SIGALRM;
+    printf(
+        "{\"design\": \"%s\", \"operation\": \"%s\", \"points\": %lu, \"last\": %lu, \"whole\": %s, \"blocked\": %d, "
+        "\"wrong\": %d}\n",
+        design->name, operations[o].name, (unsigned long)points - (result != 0), (unsigned long)(k - stride),
+        done ? "true" : "false", blocked, result != 0 && !done && !blocked);
     return 0;
 }

@@ -18,7 +18,7 @@ void stepper_begin(void); /* of the calling thread */
 void stepper_end(void);
 
 /* Two tables: one that operations change, and one that only stays. Keys are inode addresses; versions are generations. */
-#define STEADY 40   /* keys of both tables that no operation touches */
+#define STEADY 40    /* keys of both tables that no operation touches */
 #define NEIGHBOURS 8 /* keys that handlers insert and remove */
 #define ABSENT 0
 
