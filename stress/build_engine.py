@@ -13,7 +13,7 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "engine"
-MODULES = ("csrc/table", "csrc/rivals", "stress/engine")
+MODULES = ("csrc/table", "csrc/note", "csrc/rivals", "stress/engine")
 
 ffibuilder = FFI()
 ffibuilder.cdef(

@@ -74,10 +74,15 @@ def objdump(*arguments: str | Path) -> str:
 
 
 def compile_lookup(csrc: Path, folder: Path) -> ObjectFile:
-    """Compiles lookup.c of these sources as a library is built, and reads it."""
-    result = ObjectFile(folder / "lookup.o")
+    """lookup.c of these sources."""
+    return compile_source(csrc / "table" / "lookup.c", csrc, folder)
+
+
+def compile_source(source: Path, csrc: Path, folder: Path) -> ObjectFile:
+    """Compiles one file of these sources as a library is built, and reads it."""
+    result = ObjectFile(folder / f"{source.stem}.o")
     command = [os.environ.get("CC", "cc"), *FLAGS, "-fstack-usage", f"-I{csrc / 'include'}"]
-    command += ["-c", str(csrc / "table" / "lookup.c"), "-o", str(result.path)]
+    command += ["-c", str(source), "-o", str(result.path)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     for line in result.path.with_suffix(".su").read_text().splitlines():
         place, size, kind = line.split("\t")
