@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench report lint lint-python lint-c format wheel clean verify man fuzz
+.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify man fuzz
 
 setup: $(VENV)/harness.stamp
 
@@ -42,6 +42,10 @@ test: setup
 # Model-checks the table's sources; needs genmc (MPI-SWS/genmc, v0.11.0) and clang-14 on PATH.
 verify: setup
 	$(BIN)/python tests/models/run.py
+
+# Every check in its short form, in about ten minutes: writes docs/proof.md.
+prove: setup
+	$(BIN)/python -m stress prove --page docs/proof.md --json build/proof.json
 
 URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb)
 

@@ -54,7 +54,10 @@ ffibuilder.set_source(
         weak="\n".join(f"#pragma weak {design}" for design in DESIGNS),
         designs=", ".join(f"&{design}" for design in DESIGNS),
     ),
-    sources=[*sorted(glob("csrc/table/*.c") + glob("csrc/note/*.c") + glob("csrc/rivals/*.c")), "csrc/study/resident.c"],
+    sources=[
+        *sorted(glob("csrc/table/*.c") + glob("csrc/note/*.c") + glob("csrc/rivals/*.c")),
+        *glob("csrc/study/res*.c"),
+    ],
     depends=sorted(glob("csrc/*/*.h")),
     include_dirs=["csrc/include", "csrc/rivals", "csrc/study"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],

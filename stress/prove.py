@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Every check in its short form, and one page of what they found: ``make prove`` writes docs/proof.md."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from stress import report
+from stress.programs import ROOT
+
+RESULTS = ROOT / "build" / "prove"
+SECONDS = 900  #: for one check, on a busy machine
+Found = dict[str, Any]
+
+GUARANTEES = {
+    "G1": "a lookup is wait-free",
+    "G2": "a lookup needs nothing",
+    "G3": "a lookup is right wherever it interrupts",
+    "G4": "updates are lock-free",
+    "G5": "linearizable, across resizes",
+    "G6": "no registration",
+    "G7": "memory is reclaimed",
+    "G8": "no pathological input",
+    "G9": "fork, thread exit, alternate stacks and nested handlers change nothing",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A command that writes JSON to FILE, and what to say of it."""
+
+    name: str
+    guarantees: tuple[str, ...]
+    command: tuple[str, ...]  #: after the interpreter; FILE is where the JSON goes
+    figure: Callable[[Any], str]
+    needs: str = ""  #: a program without which it is skipped
+    how_to_get: str = ""
+
+    @property
+    def file(self) -> Path:
+        return RESULTS / f"{self.name.replace(' ', '-')}.json"
+
+
+@dataclass
+class Result:
+    check: str
+    guarantees: Sequence[str]
+    command: str
+    verdict: str  #: SUCCESS, FAILURE or SKIPPED
+    figure: str
+    seconds: float = 0
+    output: str = ""  #: the end of what it printed, if it failed
+
+
+@dataclass
+class Proof:
+    results: list[Result] = field(default_factory=list)
+    twins: list[Found] = field(default_factory=list)
+    machine: dict[str, object] = field(default_factory=report.machine)
+
+    @property
+    def verdict(self) -> str:
+        return "FAILURE" if any(result.verdict == "FAILURE" for result in self.results) else "SUCCESS"
+
+    def as_json(self) -> Found:
+        return {"verdict": self.verdict, **asdict(self)}
+
+
+def _storm(found: Found) -> str:
+    return (
+        f"{found['interruptions']:,} interruptions, {found['landed_in_update']:,} inside an update, "
+        f"{found['lookups']:,} lookups, {found['wrong']} wrong, {found['blocked']} blocked; "
+        f"at most {found['max_slots_read']} slots read, bound {found['bound_slots']}"
+    )
+
+
+def _step(found: Found) -> str:
+    missed = sum(function["missed"] for function in found["coverage"])
+    instructions = sum(function["instructions"] for function in found["coverage"])
+    return (
+        f"{found['interrupted']:,} instructions executed and interrupted, {found['wrong']} wrong answers in "
+        f"{found['lookups']:,} lookups; the longest lookup took {found['lookup_instructions']} instructions; "
+        f"{instructions - missed:,} of {instructions:,} instructions of the table reached"
+    )
+
+
+def _freeze(found: Found) -> str:
+    return f"a thread stopped for good at {found['points']:,} instructions, the others blocked {found['blocked']} times"
+
+
+def _histories(found: Found) -> str:
+    return (
+        f"{found['legal']:,} of {found['histories']:,} histories linearizable, {found['undecided']} undecided; "
+        f"{found['across_a_resize']:,} across a resize"
+    )
+
+
+def _faults(found: Found) -> str:
+    bad = [one["scenario"] for one in found["scenarios"] if one["verdict"] != "SUCCESS"]
+    notes = [note for one in found["scenarios"] for note in one["notes"]]
+    text = f"{len(found['scenarios']) - len(bad)} of {len(found['scenarios'])} kinds of fault survived"
+    return "; ".join([text, *bad, *(f"known: {note}" for note in notes)])
+
+
+def _twins(found: Found) -> str:
+    twins = [twin for twin in found["twins"] if twin["twin"] != "sound"]
+    return f"{sum(twin['caught'] for twin in twins)} of {len(twins)} broken builds caught by every check named for them"
+
+
+def _tests(found: Found) -> str:
+    return f"{found['tests']} tests of the lookup's object file and of the core in C, {found['failures']} failed"
+
+
+def _models(found: list[Found]) -> str:
+    return f"{sum(one['ok'] for one in found)} of {len(found)} scenarios and weakened orders as they have to be"
+
+
+CHECKS = (
+    Check("storm", ("G1", "G2", "G3", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
+    Check("step", ("G1", "G3", "G4", "G6", "G9"), ("-m", "stress", "step", "--json", "FILE"), _step),
+    Check("freeze", ("G4",), ("-m", "stress", "freeze", "--points", "60", "--json", "FILE"), _freeze),
+    Check(
+        "histories", ("G3", "G5"), ("-m", "stress", "histories", "--histories", "5000", "--json", "FILE"), _histories
+    ),
+    Check(
+        "tests",
+        ("G2", "G6", "G7", "G8", "G9"),
+        ("-m", "pytest", "-q", "tests/test_lookup_object.py", "tests/test_c.py", "--junitxml", "FILE"),
+        _tests,
+    ),
+    Check("faults", ("G4", "G6", "G7", "G9"), ("-m", "stress", "faults", "--quick", "--json", "FILE"), _faults),
+    Check("twins", tuple(GUARANTEES), ("-m", "stress", "twins", "--json", "FILE"), _twins),
+    Check(
+        "models",
+        ("G3", "G5", "G7"),
+        ("tests/models/run.py", "--quick", "--json", "FILE"),
+        _models,
+        "genmc",
+        "build MPI-SWS/genmc, v0.11.0",
+    ),
+)
+
+
+def _read(file: Path) -> Any:
+    """JSON; or of pytest's XML, the counts of its test suite."""
+    text = file.read_text()
+    if not text.startswith("<"):
+        return json.loads(text)
+    (suite,) = ElementTree.fromstring(text).iter("testsuite")
+    return dict(suite.attrib)
+
+
+def run_one(check: Check) -> Result:
+    command = [str(check.file) if word == "FILE" else word for word in check.command]
+    shown = " ".join(["python", *(word for word in check.command[: -2 if "FILE" in check.command else None])])
+    result = Result(check.name, check.guarantees, shown, "SUCCESS", "")
+    if check.needs and not shutil.which(check.needs):
+        result.verdict, result.figure = "SKIPPED", f"{check.needs} is not on PATH: {check.how_to_get}"
+        return result
+    check.file.unlink(missing_ok=True)
+    began = time.monotonic()
+    try:
+        run = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+        failed, output = run.returncode != 0, (run.stdout + run.stderr)[-2000:]
+    except subprocess.TimeoutExpired:
+        failed, output = True, f"no end after {SECONDS} s"
+    result.seconds = round(time.monotonic() - began, 1)
+    if check.file.exists():
+        result.figure = check.figure(_read(check.file))
+    if failed or not check.file.exists():
+        result.verdict, result.output = "FAILURE", output
+    return result
+
+
+def prove(
+    names: Sequence[str] = (), tick: Callable[[str], None] = lambda name: None, say: Callable[[Result], None] = print
+) -> Proof:
+    """Runs the checks, all by default, one after the other."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    proof = Proof()
+    for check in CHECKS:
+        if names and check.name not in names:
+            continue
+        tick(check.name)
+        proof.results.append(run_one(check))
+        say(proof.results[-1])
+        if check.name == "twins" and check.file.exists():
+            proof.twins = [twin for twin in json.loads(check.file.read_text())["twins"] if twin["twin"] != "sound"]
+    return proof
+
+
+def _caught_by(twin: Found) -> str:
+    found = [finding for finding in twin["findings"] if finding["found"]]
+    return ", ".join(f"{finding['check']} ({finding['seconds']:.1f} s)" for finding in found) or twin["state"]
+
+
+def page(proof: Proof) -> str:
+    """docs/proof.md."""
+    machine = proof.machine
+    lines = [
+        "# What was checked, and what was found",
+        "",
+        "Written by `make prove`, which runs the short forms; do not edit.",
+        "",
+        f"**{proof.verdict}** on {machine['date']}, Linux {machine['kernel']}, {machine['processor']}, "
+        f"{machine['processors']} processors.",
+        "",
+        "| | guarantee | check | found |",
+        "|---|---|---|---|",
+    ]
+    for guarantee, text in GUARANTEES.items():
+        for result in proof.results:
+            if guarantee in result.guarantees and result.check != "twins":
+                lines.append(f"| {guarantee} | {text} | {result.check} | {result.verdict}: {result.figure} |")
+    lines += ["", "## The commands", "", "| check | command | seconds |", "|---|---|---|"]
+    lines += [f"| {result.check} | `{result.command}` | {result.seconds:,.0f} |" for result in proof.results]
+    if proof.twins:
+        lines += [
+            "",
+            "## Broken twins",
+            "",
+            "Builds of the table with one fault each. Every check that is named for a twin has to catch it by itself.",
+            "",
+            "| guarantee | twin | fault | caught by |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {twin['guarantee']} | {twin['twin']} | {twin['fault']} | {_caught_by(twin)} |" for twin in proof.twins
+        ]
+    return "\n".join(lines) + "\n"
