@@ -3,64 +3,85 @@
 
 from __future__ import annotations
 
-import re
 from glob import glob
-from pathlib import Path
 
 from cffi import FFI
 
-HEADER = Path("csrc/rivals/rivals.h")
-DESIGNS = re.findall(r"^extern const struct bid_design (bid_design_\w+);", HEADER.read_text(), re.MULTILINE)
+DESIGNS = """
+#define BID_OK ...
+#define BID_ABSENT ...
+#define BID_STALE ...
+#define BID_NO_BUILD_ID ...
+#define BID_EXISTS ...
+#define BID_ID_NARROW ...
+#define RIVAL_BUSY ...
+#define RIVAL_NOT_IN_MEMORY ...
+#define RIVAL_GROWS ...
+#define RIVAL_POINTER ...
+#define RIVAL_REPARSES ...
 
-#: Those that this build has: a design whose library is missing is declared and not defined.
-SOURCE = """
-#include "resident.h"
-{weak}
-static const struct bid_design *const all_designs[] = {{{designs}}};
+struct bid_build_id {
+    uint32_t generation;
+    uint8_t length;
+    uint8_t bytes[...];
+    ...;
+};
 
-static const struct bid_design *bid_measured_design(size_t number)
-{{
-    size_t seen = 0;
-    for (size_t i = 0; i < sizeof all_designs / sizeof all_designs[0]; i++)
-        if (all_designs[i] && seen++ == number)
-            return all_designs[i];
-    return NULL;
-}}
+struct bid_probe_cost {
+    uint32_t slots, records;
+};
+
+struct bid_design {
+    const char *name;
+    const char *summary;
+    void *(*create)(uint64_t expected_entries, uint64_t seed);
+    void (*destroy)(void *design);
+    int (*lookup)(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost);
+    int (*lookup_generation)(void *design, uint64_t key, uint32_t generation, struct bid_build_id *id);
+    int (*insert)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);
+    int (*replace)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);
+    int (*remove)(void *design, uint64_t key);
+    uint64_t (*count)(const void *design);
+    uint64_t (*resizes)(const void *design);
+    size_t (*keys)(void *design, uint64_t *keys, size_t capacity);
+    uint64_t (*mapped_bytes)(const void *design);
+    uint64_t (*busy)(const void *design);
+    uint64_t (*object)(void *design, uint64_t key);
+    int (*page_out)(void *design, uint64_t key);
+    void (*settle)(void *design);
+    void (*thread_begin)(void);
+    void (*thread_end)(void);
+    uint32_t traits;
+    ...;
+};
+
+const struct bid_design *bid_design_number(unsigned i);
 """
 
-ffibuilder = FFI()
-ffibuilder.cdef(
-    """
+RESIDENT = """
 #define BID_RESIDENT_OK ...
 #define BID_RESIDENT_E_SYSTEM ...
 #define BID_RESIDENT_E_SMAPS ...
 #define BID_RESIDENT_E_CREATE ...
 #define BID_RESIDENT_E_INSERT ...
 
-struct bid_design {
-    const char *name;
-    const char *summary;
-    uint64_t (*resizes)(const void *design);
-    ...;
-};
-
-const struct bid_design *bid_measured_design(size_t number);
 int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes);
 """
-)
+
+MODULES = ("table", "note", "rivals")  # of csrc
+
+ffibuilder = FFI()
+ffibuilder.cdef(DESIGNS + RESIDENT)
 ffibuilder.set_source(
     "pybuildid._measure",
-    SOURCE.format(
-        weak="\n".join(f"#pragma weak {design}" for design in DESIGNS),
-        designs=", ".join(f"&{design}" for design in DESIGNS),
-    ),
+    '#include "resident.h"\n',
     sources=[
-        *sorted(glob("csrc/table/*.c") + glob("csrc/note/*.c") + glob("csrc/rivals/*.c")),
-        *glob("csrc/study/res*.c"),
+        *sorted(source for module in MODULES for source in glob(f"csrc/{module}/*.c")),
+        "csrc/study/resident.c",
     ],
     depends=sorted(glob("csrc/*/*.h")),
     include_dirs=["csrc/include", "csrc/rivals", "csrc/study"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
-    extra_link_args=["-pthread"],
+    extra_link_args=["-pthread", "-ldl"],
     py_limited_api=True,
 )

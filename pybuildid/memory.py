@@ -93,7 +93,8 @@ OURS = "ours"
 def designs() -> tuple[Design, ...]:
     """The designs that this build has, ours first."""
     return tuple(
-        Design(_text(design.name), _text(design.summary), design.resizes != ffi.NULL) for design in _all_designs()
+        Design(_text(design.name), _text(design.summary), bool(design.traits & lib.RIVAL_GROWS))
+        for design in _all_designs()
     )
 
 
@@ -110,7 +111,7 @@ def measure(name: str, entries: int, expected: int | None = None) -> int:
     else:
         raise ValueError(f"there is no design {name!r}: only {', '.join(design.name for design in designs())}")
     if expected is None:
-        expected = 0 if design.resizes != ffi.NULL else entries
+        expected = 0 if design.traits & lib.RIVAL_GROWS else entries
     result = ffi.new("uint64_t *")
     keys = slab.made(slab.RECORDED, entries)
     with ffi.from_buffer("uint64_t[]", keys) as pointer:
@@ -199,7 +200,9 @@ def _text(value: Any) -> str:
 
 
 def _all_designs() -> Iterator[Any]:
+    """Those that are tables: pointers in objects are computed."""
     number = 0
-    while (design := lib.bid_measured_design(number)) != ffi.NULL:
-        yield design
+    while (design := lib.bid_design_number(number)) != ffi.NULL:
+        if design.object == ffi.NULL:
+            yield design
         number += 1

@@ -2,8 +2,8 @@
 /*
  * Fixed buckets with a lock and a chain each: what the three designs with a fixed number of buckets have in common.
  * Updaters hold the bucket's lock. A link is written with release, so readers may follow the chain without the lock
- * (fixed.c), as long as an entry's memory outlives them; entries do not change once they are linked, but under the lock
- * where readers take it, too.
+ * (fixed.c), as long as an entry's memory outlives them. An entry does not change once it is linked: replace links another
+ * one in its place.
  */
 #ifndef RIVAL_CHAIN_H
 #define RIVAL_CHAIN_H
@@ -16,7 +16,9 @@
 struct rival_entry {
     _Atomic(struct rival_entry *) next;
     uint64_t key;
-    struct rival_record record;
+    uint32_t generation;
+    uint8_t length;
+    uint8_t bytes[]; /* at least BID_ID_NARROW */
 };
 
 struct rival_bucket {
@@ -95,27 +97,38 @@ static inline int rival_search(struct rival_bucket *bucket, uint64_t key, struct
     }
     if (cost)
         *cost = (struct bid_probe_cost){.slots = 1, .records = records};
-    return entry ? rival_answer(&entry->record, id) : BID_ABSENT;
+    return entry ? rival_answer(entry->generation, entry->length, entry->bytes, id) : BID_ABSENT;
 }
 
-static inline struct rival_entry *rival_entry_make(uint64_t key, uint32_t generation, const void *id, size_t length)
+/* BID_OK and an entry in *made, or why there is none. */
+static inline int rival_entry_make(struct rival_entry **made, uint64_t key, uint32_t generation, const void *id,
+                                   size_t length)
 {
-    struct rival_entry *entry = malloc(sizeof *entry);
-    if (entry) {
-        entry->next = NULL;
-        entry->key = key;
-        rival_fill(&entry->record, generation, id, length);
-    }
-    return entry;
+    int status = rival_accepts(id, length, BID_ID_MAX);
+    if (status != BID_OK)
+        return status;
+    size_t room = length > BID_ID_NARROW ? length : BID_ID_NARROW;
+    struct rival_entry *entry = malloc(sizeof *entry + room);
+    if (!entry)
+        return BID_E_NO_MEMORY;
+    entry->next = NULL;
+    entry->key = key;
+    entry->generation = generation;
+    entry->length = (uint8_t)length;
+    memset(entry->bytes, 0, room);
+    if (length)
+        memcpy(entry->bytes, id, length);
+    *made = entry;
+    return BID_OK;
 }
 
 static inline int rival_chains_insert(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
 {
     struct rival_chains *chains = design;
-    int status = rival_accepts(id, length);
-    struct rival_entry *entry = status == BID_OK ? rival_entry_make(key, generation, id, length) : NULL;
-    if (!entry)
-        return status == BID_OK ? BID_E_NO_MEMORY : status;
+    struct rival_entry *entry;
+    int status = rival_entry_make(&entry, key, generation, id, length);
+    if (status != BID_OK)
+        return status;
     struct rival_bucket *bucket = rival_bucket(chains, key);
     rival_lock(&bucket->lock);
     rival_link *link = rival_find(bucket, key);
@@ -130,19 +143,37 @@ static inline int rival_chains_insert(void *design, uint64_t key, uint32_t gener
     return exists ? BID_EXISTS : BID_OK;
 }
 
-/* Fills the entry that is there: for designs whose readers take the lock. */
-static inline int rival_chains_replace(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
+/* Puts another entry in the place of the key's. *old: what was there, or NULL; readers without a lock may still be in
+ * it. */
+static inline int rival_chains_exchange(struct rival_chains *chains, uint64_t key, uint32_t generation, const void *id,
+                                        size_t length, struct rival_entry **old)
 {
-    int status = rival_accepts(id, length);
+    struct rival_entry *entry;
+    int status = rival_entry_make(&entry, key, generation, id, length);
+    *old = NULL;
     if (status != BID_OK)
         return status;
-    struct rival_bucket *bucket = rival_bucket(design, key);
+    struct rival_bucket *bucket = rival_bucket(chains, key);
     rival_lock(&bucket->lock);
-    struct rival_entry *entry = rival_follow(rival_find(bucket, key));
-    if (entry)
-        rival_fill(&entry->record, generation, id, length);
+    rival_link *link = rival_find(bucket, key);
+    *old = rival_follow(link);
+    if (*old) {
+        entry->next = rival_follow(&(*old)->next);
+        rival_set(link, entry);
+    }
     rival_unlock(&bucket->lock);
-    return entry ? BID_OK : BID_ABSENT;
+    if (!*old)
+        free(entry);
+    return *old ? BID_OK : BID_ABSENT;
+}
+
+/* For designs whose readers take the lock. */
+static inline int rival_chains_replace(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    struct rival_entry *old;
+    int status = rival_chains_exchange(design, key, generation, id, length, &old);
+    free(old);
+    return status;
 }
 
 /* Takes the entry of a key out of its chain; NULL: there is none. Readers without a lock may still be in it. */

@@ -4,8 +4,7 @@
  * readers follow the chain without one. Nothing blocks a reader; but the number of buckets is chosen once. Too many
  * waste memory; too few make chains that grow with the entries, and every lookup with them.
  *
- * An entry never changes once it is linked: replace links another one in its place. Entries that were taken out are
- * freed after a grace period (grace.h).
+ * Entries that were taken out are freed after a grace period (grace.h).
  *
  * Progress: lookups are bounded by the length of a chain; updates are blocking.
  */
@@ -61,23 +60,10 @@ static int fixed_insert(void *design, uint64_t key, uint32_t generation, const v
 static int fixed_replace(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
 {
     struct fixed_table *table = design;
-    int status = rival_accepts(id, length);
-    struct rival_entry *entry = status == BID_OK ? rival_entry_make(key, generation, id, length) : NULL;
-    if (!entry)
-        return status == BID_OK ? BID_E_NO_MEMORY : status;
-    struct rival_bucket *bucket = rival_bucket(table->chains, key);
-    rival_lock(&bucket->lock);
-    rival_link *link = rival_find(bucket, key);
-    struct rival_entry *old = rival_follow(link);
-    if (old) {
-        entry->next = rival_follow(&old->next);
-        rival_set(link, entry);
-    }
-    rival_unlock(&bucket->lock);
-    if (!old)
-        free(entry);
+    struct rival_entry *old;
+    int status = rival_chains_exchange(table->chains, key, generation, id, length, &old);
     rival_retire(&table->grace, old);
-    return old ? BID_OK : BID_ABSENT;
+    return status;
 }
 
 static int fixed_remove(void *design, uint64_t key)

@@ -36,20 +36,28 @@ void rival_objects_end(struct rival_objects *objects)
     bid_design_rwlock.destroy(objects->index);
 }
 
+static uint64_t make(struct rival_objects *objects, uint64_t key)
+{
+    if (objects->count == OBJECTS_MAX)
+        return 0;
+    char *object = rival_object_at(objects, objects->count);
+    uint64_t address = (uint64_t)(uintptr_t)object;
+    if (bid_design_rwlock.insert(objects->index, key, 0, &address, sizeof address) != BID_OK)
+        return 0;
+    *(volatile char *)object = 0;
+    objects->names[objects->count++] = key;
+    return address;
+}
+
 uint64_t rival_object(struct rival_objects *objects, uint64_t key)
 {
     struct bid_build_id found;
-    uint64_t address = 0;
+    uint64_t address;
     rival_lock(&objects->lock);
-    if (bid_design_rwlock.lookup(objects->index, key, &found, NULL) == BID_OK) {
+    if (bid_design_rwlock.lookup(objects->index, key, &found, NULL) == BID_OK)
         memcpy(&address, found.bytes, sizeof address);
-    } else if (objects->count < OBJECTS_MAX) {
-        address = (uint64_t)(uintptr_t)rival_object_at(objects, objects->count);
-        if (bid_design_rwlock.insert(objects->index, key, 0, &address, sizeof address) == BID_OK)
-            objects->names[objects->count++] = key;
-        else
-            address = 0;
-    }
+    else
+        address = make(objects, key);
     rival_unlock(&objects->lock);
     return address;
 }

@@ -26,7 +26,8 @@ struct rival_objects {
 int rival_objects_init(struct rival_objects *objects, size_t object_bytes, int huge);
 void rival_objects_end(struct rival_objects *objects);
 
-/* The address of the object that a key names, made if it is not there; 0: no memory. */
+/* The address of the object that a key names, made if it is not there; its first byte is written then, so that it is in
+ * memory. 0: no memory. */
 uint64_t rival_object(struct rival_objects *objects, uint64_t key);
 
 static inline void *rival_object_at(const struct rival_objects *objects, uint64_t i)

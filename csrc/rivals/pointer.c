@@ -20,9 +20,15 @@
 
 #include <stdlib.h>
 
+struct pointer_id {
+    uint32_t generation;
+    uint8_t length;
+    uint8_t bytes[BID_ID_NARROW]; /* zero-padded */
+};
+
 struct pointer_object {
-    _Alignas(64) _Atomic(struct rival_record *) id;
-    _Atomic(struct rival_record *) unused[7]; /* of other fields */
+    _Alignas(64) _Atomic(struct pointer_id *) id;
+    _Atomic(struct pointer_id *) unused[7]; /* of other fields */
 };
 
 struct pointer_table {
@@ -59,7 +65,7 @@ static uint64_t pointer_object(void *design, uint64_t key)
     return rival_object(&((struct pointer_table *)design)->objects, key);
 }
 
-static inline _Atomic(struct rival_record *) *field(uint64_t object)
+static inline _Atomic(struct pointer_id *) *field(uint64_t object)
 {
     return &((struct pointer_object *)(uintptr_t)object)->id;
 }
@@ -68,8 +74,8 @@ static inline int pointer_lookup(void *design, uint64_t object, struct bid_build
 {
     struct pointer_table *table = design;
     struct bid_pin pin = rival_enter(&table->grace);
-    const struct rival_record *record = atomic_load_explicit(field(object), memory_order_acquire);
-    int status = record ? rival_answer(record, id) : BID_ABSENT;
+    const struct pointer_id *record = atomic_load_explicit(field(object), memory_order_acquire);
+    int status = record ? rival_answer(record->generation, record->length, record->bytes, id) : BID_ABSENT;
     if (cost)
         *cost = (struct bid_probe_cost){.slots = 1, .records = record != NULL};
     rival_leave(&table->grace, pin);
@@ -81,21 +87,28 @@ static int pointer_lookup_generation(void *design, uint64_t object, uint32_t gen
     return rival_lookup_generation(&bid_design_inode, design, object, generation, id);
 }
 
-static struct rival_record *record_make(uint32_t generation, const void *id, size_t length)
+/* BID_OK and a record in *made, or why there is none. */
+static int record_make(struct pointer_id **made, uint32_t generation, const void *id, size_t length)
 {
-    struct rival_record *record = malloc(sizeof *record);
-    if (record)
-        rival_fill(record, generation, id, length);
-    return record;
+    int status = rival_accepts(id, length, BID_ID_NARROW);
+    if (status != BID_OK)
+        return status;
+    *made = malloc(sizeof **made);
+    if (!*made)
+        return BID_E_NO_MEMORY;
+    **made = (struct pointer_id){.generation = generation, .length = (uint8_t)length};
+    if (length)
+        memcpy((*made)->bytes, id, length);
+    return BID_OK;
 }
 
 static int pointer_insert(void *design, uint64_t object, uint32_t generation, const void *id, size_t length)
 {
     struct pointer_table *table = design;
-    int status = rival_accepts(id, length);
-    struct rival_record *none = NULL, *record = status == BID_OK ? record_make(generation, id, length) : NULL;
-    if (!record)
-        return status == BID_OK ? BID_E_NO_MEMORY : status;
+    struct pointer_id *none = NULL, *record;
+    int status = record_make(&record, generation, id, length);
+    if (status != BID_OK)
+        return status;
     if (atomic_compare_exchange_strong_explicit(field(object), &none, record, memory_order_release,
                                                 memory_order_relaxed)) {
         atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
@@ -108,11 +121,11 @@ static int pointer_insert(void *design, uint64_t object, uint32_t generation, co
 static int pointer_replace(void *design, uint64_t object, uint32_t generation, const void *id, size_t length)
 {
     struct pointer_table *table = design;
-    int status = rival_accepts(id, length);
-    struct rival_record *record = status == BID_OK ? record_make(generation, id, length) : NULL;
-    if (!record)
-        return status == BID_OK ? BID_E_NO_MEMORY : status;
-    struct rival_record *old = atomic_load_explicit(field(object), memory_order_relaxed);
+    struct pointer_id *record;
+    int status = record_make(&record, generation, id, length);
+    if (status != BID_OK)
+        return status;
+    struct pointer_id *old = atomic_load_explicit(field(object), memory_order_relaxed);
     while (old && !atomic_compare_exchange_weak_explicit(field(object), &old, record, memory_order_release,
                                                          memory_order_relaxed))
         ;
@@ -125,7 +138,7 @@ static int pointer_replace(void *design, uint64_t object, uint32_t generation, c
 static int pointer_remove(void *design, uint64_t object)
 {
     struct pointer_table *table = design;
-    struct rival_record *old = atomic_exchange_explicit(field(object), NULL, memory_order_relaxed);
+    struct pointer_id *old = atomic_exchange_explicit(field(object), NULL, memory_order_relaxed);
     if (!old)
         return BID_ABSENT;
     atomic_fetch_sub_explicit(&table->count, 1, memory_order_relaxed);
@@ -151,7 +164,7 @@ static size_t pointer_keys(void *design, uint64_t *keys, size_t capacity)
 /* The field in each object that there is. */
 static uint64_t pointer_mapped_bytes(const void *design)
 {
-    return ((const struct pointer_table *)design)->objects.count * sizeof(struct rival_record *);
+    return ((const struct pointer_table *)design)->objects.count * sizeof(struct pointer_id *);
 }
 
 static void pointer_settle(void *design)

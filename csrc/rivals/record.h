@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What the rivals share: how a build ID is stored, a hash, and the rest of a lookup when its entry is found. */
+/* What the rivals share: arguments checked, a hash, and the rest of a lookup when its entry is found. */
 #ifndef RIVAL_RECORD_H
 #define RIVAL_RECORD_H
 
@@ -8,33 +8,20 @@
 #include <stdint.h>
 #include <string.h>
 
-struct rival_record {
-    uint32_t generation;
-    uint8_t length;
-    uint8_t bytes[BID_ID_NARROW]; /* zero-padded */
-};
-
-static inline int rival_accepts(const void *id, size_t length)
+static inline int rival_accepts(const void *id, size_t length, size_t most)
 {
-    return length > BID_ID_NARROW ? BID_E_ID_LENGTH : length && !id ? BID_E_NULL : BID_OK;
+    return length > most ? BID_E_ID_LENGTH : length && !id ? BID_E_NULL : BID_OK;
 }
 
-static inline void rival_fill(struct rival_record *record, uint32_t generation, const void *id, size_t length)
+/* The answer that an entry gives; bytes: the ID, in at least BID_ID_NARROW of them. */
+static inline int rival_answer(uint32_t generation, uint8_t length, const uint8_t *bytes, struct bid_build_id *id)
 {
-    memset(record, 0, sizeof *record);
-    record->generation = generation;
-    record->length = (uint8_t)length;
-    if (length)
-        memcpy(record->bytes, id, length);
-}
-
-/* The answer that a record gives. */
-static inline int rival_answer(const struct rival_record *record, struct bid_build_id *id)
-{
-    id->generation = record->generation;
-    id->length = record->length;
-    memcpy(id->bytes, record->bytes, sizeof record->bytes);
-    return record->length ? BID_OK : BID_NO_BUILD_ID;
+    id->generation = generation;
+    id->length = length;
+    memcpy(id->bytes, bytes, BID_ID_NARROW);
+    if (__builtin_expect(length > BID_ID_NARROW, 0))
+        memcpy(id->bytes, bytes, length);
+    return length ? BID_OK : BID_NO_BUILD_ID;
 }
 
 /* Two multiplications, as the table's own (csrc/table/hash.h): rivals are not to lose by their hash. */

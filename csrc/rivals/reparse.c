@@ -128,7 +128,7 @@ static int reparse_lookup_generation(void *design, uint64_t object, uint32_t gen
 static int reparse_insert(void *design, uint64_t object, uint32_t generation, const void *id, size_t length)
 {
     struct reparse_table *table = design;
-    int status = rival_accepts(id, length);
+    int status = rival_accepts(id, length, BID_ID_NARROW);
     if (status != BID_OK)
         return status;
     if (page_of(object)->there)
@@ -140,7 +140,7 @@ static int reparse_insert(void *design, uint64_t object, uint32_t generation, co
 
 static int reparse_replace(void *design, uint64_t object, uint32_t generation, const void *id, size_t length)
 {
-    int status = rival_accepts(id, length);
+    int status = rival_accepts(id, length, BID_ID_NARROW);
     (void)design;
     if (status != BID_OK)
         return status;

@@ -5,7 +5,7 @@
  * Statuses, arguments and contexts are those of the functions of the same name in pybuildid.h, and the statuses of
  * enum rival_status besides; a lookup's cost may be NULL, and is not measured then. Which lookups may interrupt what is
  * said at the head of each design's file. A design leaves NULL what it does not have, of the functions after remove.
- * All but ours hold build IDs of at most BID_ID_NARROW bytes.
+ * The designs that grow, but ours, and those without a table hold build IDs of at most BID_ID_NARROW bytes.
  */
 #ifndef BID_RIVALS_H
 #define BID_RIVALS_H

@@ -67,7 +67,7 @@ static int rwlock_insert(void *design, uint64_t key, uint32_t generation, const 
 {
     struct rwlock_table *table = design;
     uint32_t probes;
-    int status = rival_accepts(id, length);
+    int status = rival_accepts(id, length, BID_ID_NARROW);
     if (status != BID_OK)
         return status;
     rival_write_lock(&table->lock);
@@ -87,7 +87,7 @@ static int rwlock_replace(void *design, uint64_t key, uint32_t generation, const
 {
     struct rwlock_table *table = design;
     uint32_t probes;
-    int status = rival_accepts(id, length);
+    int status = rival_accepts(id, length, BID_ID_NARROW);
     if (status != BID_OK)
         return status;
     rival_write_lock(&table->lock);

@@ -123,7 +123,7 @@ static int seqcount_insert(void *design, uint64_t key, uint32_t generation, cons
 {
     struct seqcount_table *table = design;
     uint32_t probes;
-    int status = rival_accepts(id, length);
+    int status = rival_accepts(id, length, BID_ID_NARROW);
     if (status != BID_OK)
         return status;
     rival_lock(&table->lock);
@@ -143,7 +143,7 @@ static int seqcount_replace(void *design, uint64_t key, uint32_t generation, con
 {
     struct seqcount_table *table = design;
     uint32_t probes;
-    int status = rival_accepts(id, length);
+    int status = rival_accepts(id, length, BID_ID_NARROW);
     if (status != BID_OK)
         return status;
     rival_lock(&table->lock);

@@ -216,7 +216,7 @@ static void run_child(struct storm *storm)
 
 static const struct bid_design *storm_design(uint32_t i)
 {
-    static const struct bid_design *const designs[] = {&bid_design_ours, &bid_design_spinlock};
+    static const struct bid_design *const designs[] = {&bid_design_ours, &bid_design_spinlock, &bid_design_fixed};
     uint32_t n = sizeof designs / sizeof *designs;
     return i < n ? designs[i] : lie_design(i - n);
 }
