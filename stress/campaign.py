@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The long form: storms, histories and faults by the seed, for hours, split over processes and resumable.
+
+A unit is one kind of check with one seed, run as a command of this harness. What each found is a line of the state
+file, written as it ends; a campaign that is started again with the same file goes on after the last seed of each kind.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stress.programs import ROOT
+
+SECONDS = 1800  #: for one unit, on a busy machine
+
+#: Arguments of the harness by kind; SEED and FILE are filled in.
+KINDS = {
+    "storm": ("storm", "--design", "ours", "--seconds", "60", "--seed", "SEED", "--json", "FILE"),
+    "histories": ("histories", "--histories", "5000", "--seed", "SEED", "--json", "FILE"),
+    "faults": ("faults", "--json", "FILE"),
+}
+#: What of a unit's JSON is added up.
+SUMS = ("interruptions", "lookups", "updates", "resizes", "wrong", "blocked", "histories", "illegal", "undecided")
+
+
+@dataclass(frozen=True)
+class Unit:
+    kind: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Result:
+    kind: str
+    seed: int
+    verdict: str
+    seconds: float
+    sums: dict[str, int]
+    output: str = ""  #: the end of what it printed, if it failed
+
+
+@dataclass
+class Campaign:
+    results: list[Result] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        bad = any(result.verdict != "SUCCESS" for result in self.results)
+        return "FAILURE" if bad or not self.results else "SUCCESS"
+
+    def sums(self) -> dict[str, int]:
+        return {name: sum(result.sums.get(name, 0) for result in self.results) for name in SUMS}
+
+    def report(self) -> dict[str, Any]:
+        failed = [asdict(result) for result in self.results if result.verdict != "SUCCESS"]
+        kinds = {kind: sum(result.kind == kind for result in self.results) for kind in KINDS}
+        return {"verdict": self.verdict, "units": kinds, **self.sums(), "failed": failed}
+
+
+def run_unit(unit: Unit) -> Result:
+    """Runs in a worker process, perhaps on another machine with the same checkout."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "found.json"
+        filled = {"SEED": str(unit.seed), "FILE": str(file)}
+        command = [sys.executable, "-m", "stress", *(filled.get(word, word) for word in KINDS[unit.kind])]
+        try:
+            run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+            failed, output = run.returncode != 0, (run.stdout + run.stderr)[-2000:]
+        except subprocess.TimeoutExpired:
+            failed, output = True, f"no end after {SECONDS} s"
+        found = json.loads(file.read_text()) if file.exists() else {}
+    sums = {name: found[name] for name in SUMS if isinstance(found.get(name), int)}
+    verdict = "FAILURE" if failed else "SUCCESS"
+    return Result(unit.kind, unit.seed, verdict, round(time.monotonic() - began, 1), sums, output if failed else "")
+
+
+def read_state(file: Path) -> list[Result]:
+    """A line that was cut off when a campaign was killed is left out, and done again."""
+    results = []
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            results.append(Result(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return results
+
+
+def units(kinds: tuple[str, ...], seed: int, done: list[Result]) -> Iterator[Unit]:
+    """Without end: each kind in turn, each with its next seed."""
+    following = {kind: max([seed - 1, *(r.seed for r in done if r.kind == kind)]) + 1 for kind in kinds}
+    while True:
+        for kind in kinds:
+            yield Unit(kind, following[kind])
+            following[kind] += 1
+
+
+def run(
+    executor: Executor,
+    workers: int,
+    seconds: float,
+    state: Path,
+    kinds: tuple[str, ...] = tuple(KINDS),
+    seed: int = 1,
+    say: Callable[[Result], None] = lambda result: None,
+) -> Campaign:
+    """Begins units until the time is up, and waits for those that are under way."""
+    campaign = Campaign(read_state(state))
+    todo, end = units(kinds, seed, campaign.results), time.monotonic() + seconds
+    running: set[Future[Result]] = set()
+    with state.open("a") as file:
+        if file.tell() and not state.read_text().endswith("\n"):
+            file.write("\n")  # a line that was cut off stays alone
+        while running or time.monotonic() < end:
+            while len(running) < workers and time.monotonic() < end:
+                running.add(executor.submit(run_unit, next(todo)))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                campaign.results.append(future.result())
+                file.write(json.dumps(asdict(campaign.results[-1])) + "\n")
+                file.flush()
+                say(campaign.results[-1])
+    return campaign

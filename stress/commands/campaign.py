@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``python -m stress campaign``: the long form of the checks, for hours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from stress import campaign as campaigning
+from stress import report
+
+
+@click.command()
+@click.option("--hours", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="How long.")
+@click.option("--seed", type=click.IntRange(1), default=1, show_default=True, help="The first; each unit has the next.")
+@click.option(
+    "--kind", "kinds", type=click.Choice(list(campaigning.KINDS)), multiple=True, help="Only this; repeatable."
+)
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Units at a time.")
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("build/campaign.jsonl"),
+    show_default=True,
+    help="A line for each unit; an existing file is gone on with.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+def campaign(
+    hours: float, seed: int, kinds: tuple[str, ...], workers: int, state: Path, json_file: Path | None
+) -> None:
+    """Runs storms of a minute, 5,000 histories at a time, and the long faults, by the seed, until the time is up.
+
+    Storms pin their threads to processors, so more workers than half of the processors disturb each other: that is a
+    harder test, with fewer interruptions each. Stop it at any time; the same command goes on with the next seeds. The
+    exit status is 0 if all units, earlier ones of the state file included, were a SUCCESS.
+    """
+    console = Console()
+    state.parent.mkdir(parents=True, exist_ok=True)
+
+    def say(result: campaigning.Result) -> None:
+        line = f"{result.verdict:<8} {result.kind:<10} seed {result.seed:<6} {result.seconds:7.1f} s"
+        console.print(line, highlight=False)
+        if result.output:
+            console.print(result.output, markup=False, highlight=False)
+
+    with ProcessPoolExecutor(workers) as executor:
+        done = campaigning.run(executor, workers, hours * 3600, state, kinds or tuple(campaigning.KINDS), seed, say)
+    if json_file:
+        json_file.write_text(json.dumps({**done.report(), **report.machine()}, indent=2) + "\n")
+    figures = ", ".join(f"{value:,} {name}" for name, value in done.sums().items())
+    console.print(f"{done.verdict}: {len(done.results):,} units; {figures}", highlight=False, soft_wrap=True)
+    sys.exit(done.verdict != "SUCCESS")
