@@ -69,7 +69,6 @@ SCENARIOS = (
 #: Figures that would be 0 if the table had no known weakness, and what they say.
 KNOWN = {
     "create_unsupported": "failures of a process's first bid_create() after which it says BID_E_UNSUPPORTED for good",
-    "stuck_there": "tables that can never finish their resize, after inserts from handlers during it",
 }
 
 

@@ -181,7 +181,7 @@ def test_grows_and_shrinks() -> None:
     table = Table()
     table.update(entries)
     full = table.stats()
-    assert full.resize_begun.grow >= 5
+    assert full.resize_begun.grow == 4  # from 2,048 slots to 32,768
     assert full.slots > 20000
     for key in list(entries)[100:]:
         del table[key]

@@ -298,7 +298,7 @@ def test_fork_while_other_threads_are_inside(close_first: bool, in_child: Callab
         table = Table()
         table.insert_many(keys, ids)
         size = table.stats().bytes_slots + table.stats().bytes_records
-        lookups = [LongLookup(table, keys) for _ in range(2)]
+        lookups = [LongLookup(table, keys, times=60) for _ in range(2)]
         if close_first:
             table.close()
         in_child(functools.partial(check, table, size, lookups))

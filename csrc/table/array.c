@@ -55,10 +55,12 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
     array->record_capacity = plan->capacity;
+    array->guest_limit = plan->guests;
     bid_store(&array->future, NULL, BID_RELAXED);
     bid_store(&array->moved, 0, BID_RELAXED);
     bid_store(&array->record_next, 0, BID_RELAXED);
     bid_store(&array->record_ready, 0, BID_RELAXED);
+    bid_store(&array->guests, 0, BID_RELAXED);
     bid_store(&array->claimed, 0, BID_RELAXED);
     bid_store(&array->live_limit, UINT64_MAX, BID_RELAXED);
     bid_store(&array->cursor, 0, BID_RELAXED);

@@ -74,6 +74,14 @@ static uint64_t bid_record_limit(const struct bid_table *table, const struct bid
     return array->record_capacity - array->record_copies;
 }
 
+/* Until the array is the head, updates may take few of its units, and so few of its slots: else those that do not help with
+ * the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
+static int bid_record_is_guest(const struct bid_table *table, struct bid_array *array, unsigned units, int copying)
+{
+    return !copying && bid_load(&table->head, BID_RELAXED) != array &&
+           bid_add(&array->guests, units, BID_RELAXED) + units > array->guest_limit;
+}
+
 /* Whatever can fail comes before the addition, so that a failure takes no units, however often it is met. The addition
  * decides; units that others took meanwhile may put it past the end, and what it took there is lost: a few at most for
  * each thread that was under way. */
@@ -81,7 +89,7 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned u
                     uint64_t *index)
 {
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
-    if (next + units > bid_record_limit(table, array, copying))
+    if (next + units > bid_record_limit(table, array, copying) || bid_record_is_guest(table, array, units, copying))
         return BID_STEP_NO_ROOM;
     if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;

@@ -60,6 +60,7 @@ struct bid_array {
     uint64_t record_copies;            /* units set aside for the records that the resize copies into this array */
     uint64_t record_charged;           /* units paid for when the array was made */
     uint64_t record_step;              /* units populated at once */
+    uint64_t guest_limit;              /* units that updates may take before this is the head: see record.c */
     uint64_t chunks;                   /* of the buckets, for helpers of a resize */
     bid_word *done;                    /* a bit for each chunk: frozen and copied */
     void *mapping;
@@ -69,6 +70,7 @@ struct bid_array {
     /* Written by updates. */
     BID_LINE bid_word record_next; /* the first unit that nobody has taken */
     bid_word record_ready;         /* units populated */
+    bid_word guests;               /* units that updates took before this was the head */
     bid_word claimed;              /* slots that are not EMPTY */
     bid_word live_limit;           /* entries at which inserts go to the future array: see bid_resize_build() */
     BID_LINE bid_word cursor;      /* chunks handed out to helpers */

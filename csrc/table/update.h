@@ -66,6 +66,7 @@ struct bid_array_plan {
     uint64_t seed;
     uint64_t copies;   /* units set aside for the records to be copied */
     uint64_t charged;  /* units booked under the byte limit at once */
+    uint64_t guests;   /* units that updates may take before the array is the head */
     uint64_t capacity; /* units in all */
 };
 /* Maps, charges and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */

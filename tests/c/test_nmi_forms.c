@@ -74,8 +74,36 @@ static void remove_during_a_resize(void)
     bid_destroy(table);
 }
 
+/* Handlers that insert while a resize stands half done, and do not help with it, cannot fill the future array. */
+static void inserts_during_resizes(uint64_t byte_limit)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20, .byte_limit = byte_limit});
+    uint64_t entries = 0, from_handlers = 0;
+    uint8_t id[20] = {1};
+    for (int status = BID_OK; entries < 200000; entries++) {
+        status = BID_E_WOULD_ALLOCATE;
+        if (bid_resizing(table))
+            status = bid_insert_nmi(table, inode_key(entries), 1, id, sizeof id);
+        from_handlers += status == BID_OK;
+        if (status == BID_E_WOULD_ALLOCATE)
+            status = bid_insert(table, inode_key(entries), 1, id, sizeof id);
+        if (status == BID_E_BYTE_LIMIT && byte_limit)
+            break;
+        CHECK_STATUS(status, BID_OK);
+    }
+    CHECK(from_handlers > (byte_limit ? 0 : 100));
+    for (uint64_t i = 0; i < entries; i++)
+        CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK(!bid_resizing(table) && bid_count(table) == 0);
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    inserts_during_resizes(0);
+    inserts_during_resizes(96 << 10);
+    inserts_during_resizes(4 << 20);
     reserved_room_is_enough(1);
     reserved_room_is_enough(1000);
     reserved_room_is_enough(100000);
