@@ -167,9 +167,12 @@ class LongLookup:
         many = keys * times
         self.ids, self.lengths = bytearray(20 * len(many)), bytearray(len(many))
         self.thread = threading.Thread(target=lambda: table.lookup_many(many, ids=self.ids, lengths=self.lengths))
+
+    def begin(self) -> LongLookup:
         self.thread.start()
         while not self.lengths[0]:
             time.sleep(0.0001)
+        return self
 
     @property
     def inside(self) -> bool:
@@ -225,7 +228,7 @@ def test_close_during_a_long_call() -> None:
     for _ in range(10):
         table = Table()
         table.insert_many(keys, ids)
-        lookup = LongLookup(table, keys)
+        lookup = LongLookup(table, keys).begin()
         table.close()
         witnessed += lookup.inside
         with pytest.raises(ClosedError):
@@ -298,7 +301,9 @@ def test_fork_while_other_threads_are_inside(close_first: bool, in_child: Callab
         table = Table()
         table.insert_many(keys, ids)
         size = table.stats().bytes_slots + table.stats().bytes_records
-        lookups = [LongLookup(table, keys, times=60) for _ in range(2)]
+        lookups = [LongLookup(table, keys) for _ in range(2)]  # their buffers take as long as a lookup does
+        for lookup in lookups:
+            lookup.begin()
         if close_first:
             table.close()
         in_child(functools.partial(check, table, size, lookups))
