@@ -70,7 +70,7 @@ void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan)
         mean = most; /* the counters are between two updates */
     plan->charged = live * mean + live / 8 + 32;
     plan->copies = (bid_plan_entries(plan) + 1024) * most;
-    plan->guests = slots / 8;
+    plan->guests = slots / BID_GUESTS;
     if (table->options.byte_limit && plan->guests > live / 16 + 16)
         plan->guests = live / 16 + 16; /* half of the margin that is booked */
     plan->capacity = plan->copies + (churn * mean > reserved ? churn * mean : reserved);

@@ -80,6 +80,9 @@ uint64_t bid_array_slots(const struct bid_array *array);
 #define BID_LOG2_BUCKETS_START 8   /* 2,048 slots, and no array shrinks below by itself */
 #define BID_LOG2_BUCKETS_LIMITED 6 /* the same where bytes are limited: a page */
 #define BID_LOG2_BUCKETS_MAX 30
+#ifndef BID_GUESTS
+#define BID_GUESTS 8 /* of an array that is not the head yet, updates may take one in so many slots */
+#endif
 void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan);
 enum bid_need {
     BID_NEED_PATH,    /* a key's path is full */

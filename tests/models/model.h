@@ -71,6 +71,7 @@ static void model_membarrier(void);
 #ifndef BID_ARRAYS
 #define BID_ARRAYS 4
 #endif
+#define BID_GUESTS 1 /* an eighth of these arrays is nothing */
 #ifndef PIN_SLOTS /* with fewer than threads, some have to take a temporary one, or go into the crowd */
 #define PIN_SLOTS 4
 #endif
