@@ -21,22 +21,11 @@ void rival_grace_end(struct rival_grace *grace)
     free(grace->retired);
 }
 
-static uint64_t oldest_pin(const struct bid_pins *pins)
-{
-    uint64_t oldest = UINT64_MAX;
-    for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
-        uint64_t word = bid_load(&pins->area->slots[i].word, BID_U_ACQUIRE); /* (U) pairs with rival_leave() */
-        if (word & BID_PIN_DEPTH_MASK && word >> BID_PIN_DEPTH_BITS < oldest)
-            oldest = word >> BID_PIN_DEPTH_BITS;
-    }
-    return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest; /* (U) */
-}
-
 static void collect(struct rival_grace *grace)
 {
     size_t kept = 0;
     bid_platform_barrier(grace->pins); /* (S) pairs with rival_enter() */
-    uint64_t oldest = oldest_pin(grace->pins);
+    uint64_t oldest = bid_oldest_pin(grace->pins);
     for (size_t i = 0; i < grace->count; i++)
         if (grace->retired[i].epoch < oldest)
             free(grace->retired[i].memory);
