@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from glob import glob
+from pathlib import Path
 
 from cffi import FFI
 
@@ -65,19 +66,126 @@ RESIDENT = """
 #define BID_RESIDENT_E_CREATE ...
 #define BID_RESIDENT_E_INSERT ...
 
-int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes);
+int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes,
+                 uint64_t *allocated);
 """
 
+TIMING = """
+#define TIMING_CHUNK ...
+#define TIMING_OK ...
+#define TIMING_WRONG ...
+#define TIMING_FAILED ...
+#define TIMING_MEMORY ...
+
+struct timing {
+    double ns, left_out, p999, most;
+    uint64_t operations, busy;
+};
+
+struct timing_company {
+    unsigned waiting, threads, stop;
+    uint64_t turns;
+};
+
+struct timing_draws {
+    const uint64_t *keys, *sums;
+    size_t n;
+};
+
+struct timing_cost {
+    double slots, records;
+    uint32_t most_slots, most_records;
+    uint64_t worst;
+};
+
+int timing_hits(const struct bid_design *design, void *table, const struct timing_draws *draws, uint64_t min_ns,
+                struct timing_company *company, struct timing *timing);
+int timing_chain(const struct bid_design *design, void *table, const uint64_t *cycle, size_t n, uint64_t min_ns,
+                 struct timing *timing);
+int timing_insert(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
+                  struct timing *timing);
+int timing_remove(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
+int timing_churn(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
+int timing_churn_partner(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
+                         struct timing_company *company);
+int timing_grow_partner(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
+                        size_t n, struct timing_company *company);
+int timing_latency(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
+                   struct timing_company *company, struct timing *timing);
+int timing_fill(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
+                const uint64_t *absent);
+void timing_cost(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
+                 struct timing_cost *cost);
+
+struct timing_array;
+struct timing_array *timing_array_create(size_t bytes, int huge, uint64_t seed);
+void timing_array_destroy(struct timing_array *array);
+int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing);
+int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing);
+
+void timing_shuffle(uint64_t *keys, size_t n, uint64_t seed);
+int timing_cycle(const uint64_t *keys, size_t n, uint64_t seed, uint64_t *cycle, uint64_t *next);
+void timing_draw(const uint64_t *keys, const uint64_t *next, size_t n, uint64_t seed, uint64_t *draws, uint64_t *sums,
+                 size_t count);
+int timing_objects(const struct bid_design *design, void *table, uint64_t *keys, size_t n);
+"""
+
+INTERRUPT = """
+#define INTERRUPT_STEPPED_MAX ...
+#define INTERRUPT_OK ...
+#define INTERRUPT_E_SYSTEM ...
+#define INTERRUPT_E_UPDATE ...
+
+struct interrupt_result {
+    uint64_t interruptions, in_update, answered, busy, wrong, blocked, updates, resizes;
+};
+
+int interrupt_run(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, double seconds,
+                  struct interrupt_result *result);
+int interrupt_count(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
+                    uint32_t *instructions);
+"""
+
+PEERS = """
+const struct bid_design *peer_load(const char *path, char *reason, size_t size);
+
+struct embedded_file {
+    const char *name, *text;
+};
+
+static const struct embedded_file embedded_files[...];
+"""
+
+#: What designs from outside are compiled from where their libraries are (pybuildid/bench/peers.py): the headers as this
+#: module was compiled with them, so that the interface is the same, and the sources.
+EMBEDDED = (
+    "csrc/include/pybuildid.h",
+    *(f"csrc/rivals/{name}.h" for name in ("rivals", "loops", "record")),
+    *sorted(glob("csrc/peers/*")),
+)
+
+
+def embedded() -> str:
+    """The files as C source."""
+
+    def literal(text: str) -> str:
+        return "".join('\n    "' + line.replace("\\", r"\\").replace('"', r"\"") + r'\n"' for line in text.splitlines())
+
+    rows = ",\n".join(f'{{"{Path(path).name}",{literal(Path(path).read_text())}}}' for path in EMBEDDED)
+    return f"static const struct embedded_file {{ const char *name, *text; }} embedded_files[] = {{\n{rows}}};\n"
+
+
 MODULES = ("table", "note", "rivals")  # of csrc
+STUDY = ("resident", "timing", "interrupt", "peers")  # of csrc/study
 
 ffibuilder = FFI()
-ffibuilder.cdef(DESIGNS + RESIDENT)
+ffibuilder.cdef(DESIGNS + RESIDENT + TIMING + INTERRUPT + PEERS)
 ffibuilder.set_source(
     "pybuildid._measure",
-    '#include "resident.h"\n',
+    "\n".join(f'#include "{name}.h"' for name in STUDY) + "\n" + embedded(),
     sources=[
         *sorted(source for module in MODULES for source in glob(f"csrc/{module}/*.c")),
-        "csrc/study/resident.c",
+        *(f"csrc/study/{name}.c" for name in STUDY),
     ],
     depends=sorted(glob("csrc/*/*.h")),
     include_dirs=["csrc/include", "csrc/rivals", "csrc/study"],

@@ -115,7 +115,7 @@ def measure(name: str, entries: int, expected: int | None = None) -> int:
     result = ffi.new("uint64_t *")
     keys = slab.made(slab.RECORDED, entries)
     with ffi.from_buffer("uint64_t[]", keys) as pointer:
-        status = lib.bid_resident(design, expected, pointer, entries, result)
+        status = lib.bid_resident(design, expected, pointer, entries, result, ffi.NULL)
     if status != lib.BID_RESIDENT_OK:
         raise MeasureError(f"{name} with {entries:,} entries: {_ERRORS[status]}")
     return int(result[0])

@@ -27,8 +27,8 @@ struct reparse_page {
     Elf64_Nhdr note;
     char name[4];
     uint8_t id[BID_ID_NARROW];
-    uint32_t generation; /* the inode's: not of the file's bytes */
-    uint8_t there;
+    uint32_t generation;    /* the inode's: not of the file's bytes */
+    _Atomic(uint8_t) there; /* 0 while the page is being written */
 };
 
 struct reparse_table {
@@ -71,7 +71,7 @@ static struct reparse_page *page_of(uint64_t object)
 /* A file without a build ID has a note of another type. */
 static void write_page(struct reparse_page *page, uint32_t generation, const void *id, size_t length)
 {
-    memset(page, 0, sizeof *page);
+    atomic_store(&page->there, 0);
     memcpy(page->header.e_ident, ELFMAG, SELFMAG);
     page->header.e_ident[EI_CLASS] = ELFCLASS64;
     page->header.e_ident[EI_DATA] = *(const uint8_t *)&(uint16_t){1} ? ELFDATA2LSB : ELFDATA2MSB;
@@ -91,7 +91,7 @@ static void write_page(struct reparse_page *page, uint32_t generation, const voi
     if (length)
         memcpy(page->id, id, length);
     page->generation = generation;
-    page->there = 1;
+    atomic_store(&page->there, 1);
 }
 
 static int is_in_memory(const struct reparse_table *table, const struct reparse_page *page)
@@ -155,7 +155,7 @@ static int reparse_remove(void *design, uint64_t object)
     struct reparse_table *table = design;
     if (!page_of(object)->there)
         return BID_ABSENT;
-    memset(page_of(object), 0, sizeof(struct reparse_page));
+    atomic_store(&page_of(object)->there, 0);
     atomic_fetch_sub_explicit(&table->count, 1, memory_order_relaxed);
     return BID_OK;
 }

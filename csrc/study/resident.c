@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "resident.h"
 
+#include "timing.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,7 @@
 #define SEED 2023
 
 struct answer {
-    uint64_t bytes;
+    uint64_t bytes, allocated;
     int status;
 };
 
@@ -86,28 +88,43 @@ static int fill(const struct bid_design *design, void *table, const uint64_t *ke
         if (design->insert(table, keys[i], 0, id, sizeof id) != BID_OK)
             return BID_RESIDENT_E_INSERT;
     }
+    if (design->reclaim)
+        design->reclaim(table);
+    if (design->settle)
+        design->settle(table);
     return BID_RESIDENT_OK;
 }
 
-static struct answer measure(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n)
+/* The objects that the keys name are there before anything is counted. NULL: no memory. */
+static void *create_objects(const struct bid_design *design, uint64_t *keys, size_t n)
+{
+    void *table = design->create(0, SEED);
+    return table && timing_objects(design, table, keys, n) == TIMING_OK ? table : NULL;
+}
+
+static struct answer measure(const struct bid_design *design, uint64_t expected, uint64_t *keys, size_t n)
 {
     struct answer answer = {.status = BID_RESIDENT_E_SMAPS};
+    void *table = design->object ? create_objects(design, keys, n) : NULL;
     take_free_blocks();
     trim();
-    uint64_t before = resident();
+    uint64_t allocated = timing_allocated(), before = resident();
     if (!before)
         return answer;
-    void *table = design->create(expected, SEED);
+    if (!design->object)
+        table = design->create(expected, SEED);
     answer.status = table ? fill(design, table, keys, n) : BID_RESIDENT_E_CREATE;
-    if (design->reclaim && table)
-        design->reclaim(table);
+    if (answer.status != BID_RESIDENT_OK)
+        return answer;
     trim();
-    uint64_t after = resident();
-    answer.bytes = after > before ? after - before : 0;
+    uint64_t after = resident(), mapped = design->mapped_bytes ? design->mapped_bytes(table) : 0;
+    answer.allocated = timing_allocated() - allocated + mapped;
+    answer.bytes = (after > before ? after - before : 0) + (design->object ? mapped : 0);
     return answer;
 }
 
-int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes)
+int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes,
+                 uint64_t *allocated)
 {
     struct answer answer;
     int ends[2], status;
@@ -115,7 +132,7 @@ int bid_resident(const struct bid_design *design, uint64_t expected, const uint6
         return BID_RESIDENT_E_SYSTEM;
     pid_t child = fork();
     if (child == 0) {
-        answer = measure(design, expected, keys, n);
+        answer = measure(design, expected, (uint64_t *)keys, n); /* what it writes is its own copy */
         _exit(write(ends[1], &answer, sizeof answer) != sizeof answer);
     }
     close(ends[1]);
@@ -124,5 +141,7 @@ int bid_resident(const struct bid_design *design, uint64_t expected, const uint6
     if (child < 0 || waitpid(child, &status, 0) != child || status != 0 || length != sizeof answer)
         return BID_RESIDENT_E_SYSTEM;
     *bytes = answer.bytes;
+    if (allocated)
+        *allocated = answer.allocated;
     return answer.status;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * What a design costs in memory: resident bytes, as the kernel counts them, from before it is created until it holds
- * n entries. Built and filled in a child process of its own, so that nothing else counts.
+ * n entries. Built and filled in a child process of its own, so that nothing else counts. Of a design whose entries are
+ * fields of objects, the objects do not count, and their fields do.
  */
 #ifndef BID_RESIDENT_H
 #define BID_RESIDENT_H
@@ -18,7 +19,10 @@ enum bid_resident_status {
 
 /* Puts n keys with 20-byte IDs into a design that was created for `expected` entries, and gives its resident bytes.
  * What is freed in the meantime, such as the arrays that it has grown out of, is given back before counting.
+ * allocated (may be NULL): the same in the allocator's view: bytes that malloc() has handed out, with its headers, and
+ * what the design has mapped besides.
  * Context: thread. Progress: blocking. Memory: that of the child. Returns: enum bid_resident_status. */
-int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes);
+int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes,
+                 uint64_t *allocated);
 
 #endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * liburcu's cds_lfht as a design: flavour memb, whose read-side lock is a compiler barrier where the kernel has
+ * membarrier(), small functions inlined, automatic resizing with accounting, nodes from malloc(), removed nodes freed by
+ * call_rcu(). Its worker threads get the other processors, so that they do not cost the thread that is timed.
+ */
+#if __has_include(<urcu/rculfhash.h>)
+
+#define _GNU_SOURCE
+#define URCU_INLINE_SMALL_FUNCTIONS
+#include <urcu/urcu-memb.h>
+
+#include <urcu/rculfhash.h>
+
+#include "loops.h"
+#include "peer.h"
+#include "record.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct node {
+    struct cds_lfht_node link;
+    uint64_t key;
+    uint32_t generation;
+    uint8_t length;
+    uint8_t bytes[BID_ID_NARROW];
+    struct rcu_head rcu;
+};
+
+static int match(struct cds_lfht_node *link, const void *key)
+{
+    return caa_container_of(link, struct node, link)->key == *(const uint64_t *)key;
+}
+
+/* The processors of threads that are started from now on: all but the caller's own. */
+static void leave_own_processor(void)
+{
+    cpu_set_t others;
+    memset(&others, 0xff, sizeof others);
+    CPU_CLR(sched_getcpu(), &others);
+    sched_setaffinity(0, sizeof others, &others); /* fails where there is one processor */
+}
+
+/* The first thread; and children of fork() get threads of their own for call_rcu(). */
+static void begin_once(void)
+{
+    static int begun;
+    if (begun++)
+        return;
+    urcu_memb_register_thread();
+    pthread_atfork(urcu_memb_call_rcu_before_fork, urcu_memb_call_rcu_after_fork_parent,
+                   urcu_memb_call_rcu_after_fork_child);
+}
+
+static void *lfht_create(uint64_t expected_entries, uint64_t seed)
+{
+    cpu_set_t own;
+    (void)expected_entries, (void)seed;
+    begin_once();
+    sched_getaffinity(0, sizeof own, &own);
+    leave_own_processor();
+    struct cds_lfht *table =
+        cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, &urcu_memb_flavor, NULL);
+    urcu_memb_get_default_call_rcu_data();
+    sched_setaffinity(0, sizeof own, &own);
+    return table;
+}
+
+static inline struct node *find(void *design, uint64_t key)
+{
+    struct cds_lfht_iter iter;
+    cds_lfht_lookup(design, rival_hash(key), match, &key, &iter);
+    struct cds_lfht_node *link = cds_lfht_iter_get_node(&iter);
+    return link ? caa_container_of(link, struct node, link) : NULL;
+}
+
+static inline int lfht_lookup(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
+{
+    urcu_memb_read_lock();
+    const struct node *node = find(design, key);
+    int status = node ? rival_answer(node->generation, node->length, node->bytes, id) : BID_ABSENT;
+    urcu_memb_read_unlock();
+    if (cost)
+        *cost = (struct bid_probe_cost){0, 0};
+    return status;
+}
+
+static int lfht_insert(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    int status = rival_accepts(id, length, BID_ID_NARROW);
+    struct node *node = status == BID_OK ? malloc(sizeof *node) : NULL;
+    if (!node)
+        return status == BID_OK ? BID_E_NO_MEMORY : status;
+    *node = (struct node){.key = key, .generation = generation, .length = (uint8_t)length};
+    if (length)
+        memcpy(node->bytes, id, length);
+    urcu_memb_read_lock();
+    int added = cds_lfht_add_unique(design, rival_hash(key), match, &key, &node->link) == &node->link;
+    urcu_memb_read_unlock();
+    if (!added)
+        free(node);
+    return added ? BID_OK : BID_EXISTS;
+}
+
+static void free_node(struct rcu_head *rcu)
+{
+    free(caa_container_of(rcu, struct node, rcu));
+}
+
+static int lfht_remove(void *design, uint64_t key)
+{
+    urcu_memb_read_lock();
+    struct node *node = find(design, key);
+    int removed = node && cds_lfht_del(design, &node->link) == 0;
+    if (removed)
+        urcu_memb_call_rcu(&node->rcu, free_node);
+    urcu_memb_read_unlock();
+    return removed ? BID_OK : BID_ABSENT;
+}
+
+static uint64_t process_time(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* There is no call that waits for a resize in the background: so wait until the process is idle. */
+static void lfht_settle(void *design)
+{
+    (void)design;
+    urcu_memb_barrier();
+    for (int idle = 0; idle < 2;) {
+        uint64_t before = process_time();
+        nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+        idle = process_time() - before < 500 * 1000 ? idle + 1 : 0;
+    }
+}
+
+static void lfht_destroy(void *design)
+{
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *link;
+    urcu_memb_read_lock();
+    cds_lfht_for_each(design, &iter, link)
+    {
+        cds_lfht_del(design, link);
+        urcu_memb_call_rcu(&caa_container_of(link, struct node, link)->rcu, free_node);
+    }
+    urcu_memb_read_unlock();
+    cds_lfht_destroy(design, NULL);
+}
+
+static void lfht_thread_begin(void)
+{
+    urcu_memb_register_thread();
+}
+
+static void lfht_thread_end(void)
+{
+    urcu_memb_unregister_thread();
+}
+
+RIVAL_LOOPS(lfht)
+
+const struct bid_design bid_design_peer = {
+    .name = "cds_lfht",
+    .summary = "liburcu's lock-free resizable RCU hash table",
+    .create = lfht_create,
+    .destroy = lfht_destroy,
+    .lookup = lfht_lookup,
+    .insert = lfht_insert,
+    .remove = lfht_remove,
+    .hits = lfht_hits,
+    .chain = lfht_chain,
+    .settle = lfht_settle,
+    .thread_begin = lfht_thread_begin,
+    .thread_end = lfht_thread_end,
+    .traits = RIVAL_GROWS,
+};
+
+#else
+typedef int needs_liburcu; /* ISO C wants something here */
+#endif

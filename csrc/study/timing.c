@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Times the operations of a design: see timing.h. */
+#define _GNU_SOURCE
+#include "timing.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#define CHUNKS_MIN 50 /* for a median that is not an interruption */
+#define CHUNKS_MAX (1u << 16)
+#define SLICE 64 /* keys inserted, then removed again */
+#define HUGE_PAGE (2ull << 20)
+#define LINE 64
+
+static uint64_t clock_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* splitmix64 */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t x = *state += 0x9e3779b97f4a7c15ull;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return x ^ x >> 31;
+}
+
+static size_t below(uint64_t *state, size_t limit)
+{
+    return (size_t)((next_random(state) >> 32) * (uint64_t)limit >> 32);
+}
+
+void timing_id(uint64_t next, uint8_t id[BID_ID_NARROW])
+{
+    uint64_t words[3] = {next, ~next, next * 3};
+    memcpy(id, words, BID_ID_NARROW);
+}
+
+void timing_shuffle(uint64_t *keys, size_t n, uint64_t seed)
+{
+    for (size_t i = n; i > 1; i--) {
+        size_t j = below(&seed, i);
+        uint64_t key = keys[i - 1];
+        keys[i - 1] = keys[j];
+        keys[j] = key;
+    }
+}
+
+int timing_cycle(const uint64_t *keys, size_t n, uint64_t seed, uint64_t *cycle, uint64_t *next)
+{
+    uint64_t *order = malloc(n * sizeof *order);
+    if (!order)
+        return TIMING_MEMORY;
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    timing_shuffle(order, n, seed);
+    for (size_t i = 0; i < n; i++) {
+        cycle[i] = keys[order[i]];
+        next[order[i]] = keys[order[(i + 1) % n]];
+    }
+    free(order);
+    return TIMING_OK;
+}
+
+void timing_draw(const uint64_t *keys, const uint64_t *next, size_t n, uint64_t seed, uint64_t *draws, uint64_t *sums,
+                 size_t count)
+{
+    memset(sums, 0, count / TIMING_CHUNK * sizeof *sums);
+    for (size_t i = 0; i < count; i++) {
+        size_t drawn = below(&seed, n);
+        draws[i] = keys[drawn];
+        sums[i / TIMING_CHUNK] += next ? next[drawn] : 0;
+    }
+}
+
+int timing_objects(const struct bid_design *design, void *table, uint64_t *keys, size_t n)
+{
+    for (size_t i = 0; design->object && i < n; i++)
+        if (!(keys[i] = design->object(table, keys[i])))
+            return TIMING_MEMORY;
+    return TIMING_OK;
+}
+
+uint64_t timing_allocated(void)
+{
+#if defined __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 33)
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+#endif
+#endif
+    return 0;
+}
+
+static void company_begin(struct timing_company *company)
+{
+    if (!company)
+        return;
+    atomic_fetch_add(&company->waiting, 1);
+    while (atomic_load(&company->waiting) < company->threads)
+        sched_yield();
+}
+
+/* ---------------------------------------------------------------------------------------------- chunks -- */
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The mean of the chunks that were not interrupted. */
+static void judge_chunks(const uint32_t *times, size_t count, uint32_t *sorted, struct timing *timing)
+{
+    memcpy(sorted, times, count * sizeof *times);
+    qsort(sorted, count, sizeof *sorted, compare);
+    double limit = (double)sorted[count / 2] * TIMING_INTERRUPTED, sum = 0, all = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        all += times[i];
+        if (times[i] < limit) {
+            sum += times[i];
+            kept++;
+        }
+    }
+    timing->ns = sum / (double)kept / TIMING_CHUNK;
+    timing->left_out = 1 - sum / all;
+    timing->operations = count * TIMING_CHUNK;
+}
+
+typedef int (*chunk_function)(void *argument);
+
+static int time_chunks(chunk_function chunk, void *argument, uint64_t min_ns, struct timing *timing)
+{
+    uint32_t *times = malloc(2 * CHUNKS_MAX * sizeof *times);
+    int status = times ? TIMING_OK : TIMING_MEMORY;
+    size_t count = 0;
+    uint64_t begin = now_ns(), last = begin, now = begin;
+    while (status == TIMING_OK && count < CHUNKS_MAX && (count < CHUNKS_MIN || now - begin < min_ns)) {
+        status = chunk(argument);
+        now = now_ns();
+        times[count++] = now - last < UINT32_MAX ? (uint32_t)(now - last) : UINT32_MAX;
+        last = now;
+    }
+    if (status == TIMING_OK)
+        judge_chunks(times, count, times + CHUNKS_MAX, timing);
+    free(times);
+    return status;
+}
+
+static int warm_up(chunk_function chunk, void *argument)
+{
+    int status = TIMING_OK;
+    for (size_t done = 0; done < TIMING_WARM && status == TIMING_OK; done += TIMING_CHUNK)
+        status = chunk(argument);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- lookups -- */
+
+struct drawing {
+    const struct bid_design *design;
+    void *table;
+    const struct timing_draws *draws;
+    size_t chunk;
+};
+
+static int draw_chunk(void *argument)
+{
+    struct drawing *drawing = argument;
+    const struct timing_draws *draws = drawing->draws;
+    size_t chunk = drawing->chunk++ % (draws->n / TIMING_CHUNK);
+    uint64_t sum = drawing->design->hits(drawing->table, draws->keys + chunk * TIMING_CHUNK, TIMING_CHUNK);
+    return !draws->sums || sum == draws->sums[chunk] ? TIMING_OK : TIMING_WRONG;
+}
+
+int timing_hits(const struct bid_design *design, void *table, const struct timing_draws *draws, uint64_t min_ns,
+                struct timing_company *company, struct timing *timing)
+{
+    struct drawing drawing = {design, table, draws, 0};
+    uint64_t busy = design->busy ? design->busy(table) : 0;
+    int status = warm_up(draw_chunk, &drawing);
+    company_begin(company);
+    if (status == TIMING_OK)
+        status = time_chunks(draw_chunk, &drawing, min_ns, timing);
+    timing->busy = design->busy ? design->busy(table) - busy : 0;
+    return status;
+}
+
+struct chaining {
+    const struct bid_design *design;
+    void *table;
+    uint64_t key;
+    size_t steps;
+};
+
+static int chain_chunk(void *argument)
+{
+    struct chaining *chaining = argument;
+    chaining->key = chaining->design->chain(chaining->table, chaining->key, TIMING_CHUNK);
+    chaining->steps += TIMING_CHUNK;
+    return TIMING_OK;
+}
+
+int timing_chain(const struct bid_design *design, void *table, const uint64_t *cycle, size_t n, uint64_t min_ns,
+                 struct timing *timing)
+{
+    struct chaining chaining = {design, table, cycle[0], 0};
+    warm_up(chain_chunk, &chaining);
+    int status = time_chunks(chain_chunk, &chaining, min_ns, timing);
+    return status == TIMING_OK && chaining.key != cycle[chaining.steps % n] ? TIMING_WRONG : status;
+}
+
+/* Bins of an eighth of a power of two. */
+#define BINS 512
+
+static unsigned bin_of(uint64_t ns)
+{
+    if (ns < 8)
+        return (unsigned)ns;
+    unsigned bits = 63 - (unsigned)__builtin_clzll(ns);
+    return (bits - 2) * 8 + (unsigned)(ns >> (bits - 3) & 7);
+}
+
+static double bin_ns(unsigned bin)
+{
+    return bin < 8 ? bin : (double)((8 + (uint64_t)bin % 8) << (bin / 8 - 1));
+}
+
+int timing_latency(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
+                   struct timing_company *company, struct timing *timing)
+{
+    uint64_t bins[BINS] = {0}, most = 0, operations = 0, busy = 0, seed = 1;
+    company_begin(company);
+    uint64_t begin = now_ns(), last = begin;
+    while (!atomic_load_explicit(&company->stop, memory_order_relaxed)) {
+        size_t i = below(&seed, n);
+        struct bid_build_id id;
+        uint64_t first;
+        int status = design->lookup(table, keys[i], &id, NULL);
+        uint64_t now = now_ns();
+        memcpy(&first, id.bytes, sizeof first);
+        if (status == RIVAL_BUSY)
+            busy++;
+        else if (status != BID_OK || first != next[i])
+            return TIMING_WRONG;
+        bins[bin_of(now - last)]++;
+        most = now - last > most ? now - last : most;
+        operations++;
+        last = now;
+    }
+    *timing = (struct timing){.operations = operations, .busy = busy, .most = (double)most};
+    timing->ns = operations ? (double)(last - begin) / (double)operations : 0;
+    uint64_t above = 0;
+    unsigned bin = BINS;
+    while (bin > 0 && (above += bins[--bin]) <= operations / 1000)
+        ;
+    timing->p999 = bin_ns(bin);
+    return TIMING_OK;
+}
+
+void timing_cost(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing_cost *cost)
+{
+    uint64_t slots = 0, records = 0;
+    *cost = (struct timing_cost){.worst = keys[0]};
+    for (size_t i = 0; i < n; i++) {
+        struct bid_build_id id;
+        struct bid_probe_cost one = {0, 0};
+        design->lookup(table, keys[i], &id, &one);
+        slots += one.slots;
+        records += one.records;
+        if (one.records > cost->most_records || (one.records == cost->most_records && one.slots > cost->most_slots))
+            cost->worst = keys[i];
+        cost->most_slots = one.slots > cost->most_slots ? one.slots : cost->most_slots;
+        cost->most_records = one.records > cost->most_records ? one.records : cost->most_records;
+    }
+    cost->slots = (double)slots / (double)n;
+    cost->records = (double)records / (double)n;
+}
+
+/* --------------------------------------------------------------------------------------------- updates -- */
+
+/* A reader that was taken off its processor in the middle of a lookup holds up our table's frees, and it refuses to
+ * resize before that reader comes back. */
+static int insert_one(const struct bid_design *design, void *table, uint64_t key, uint64_t next)
+{
+    uint8_t id[BID_ID_NARROW];
+    int status;
+    timing_id(next, id);
+    while ((status = design->insert(table, key, 0, id, sizeof id)) == BID_E_RETIRED)
+        sched_yield();
+    return status;
+}
+
+static int remove_one(const struct bid_design *design, void *table, uint64_t key)
+{
+    int status;
+    while ((status = design->remove(table, key)) == BID_E_RETIRED)
+        sched_yield();
+    return status;
+}
+
+static void time_whole(struct timing *timing, uint64_t begin, size_t n)
+{
+    *timing = (struct timing){.operations = n};
+    timing->ns = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin) / (double)n;
+}
+
+int timing_insert(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
+                  struct timing *timing)
+{
+    uint64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    for (size_t i = 0; i < n; i++)
+        if (insert_one(design, table, keys[i], next[i]) != BID_OK)
+            return TIMING_FAILED;
+    time_whole(timing, begin, n);
+    return TIMING_OK;
+}
+
+int timing_remove(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing)
+{
+    uint64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    for (size_t i = 0; i < n; i++)
+        if (remove_one(design, table, keys[i]) != BID_OK)
+            return TIMING_FAILED;
+    time_whole(timing, begin, n);
+    return TIMING_OK;
+}
+
+static int churn_slice(const struct bid_design *design, void *table, const uint64_t *keys, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (insert_one(design, table, keys[i], keys[i]) != BID_OK)
+            return TIMING_FAILED;
+    for (size_t i = 0; i < n; i++)
+        if (remove_one(design, table, keys[i]) != BID_OK)
+            return TIMING_FAILED;
+    return TIMING_OK;
+}
+
+int timing_churn(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing)
+{
+    uint64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    int status = TIMING_OK;
+    for (size_t i = 0; i < n && status == TIMING_OK; i += SLICE)
+        status = churn_slice(design, table, keys + i, n - i < SLICE ? n - i : SLICE);
+    time_whole(timing, begin, 2 * n);
+    return status;
+}
+
+int timing_churn_partner(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
+                         struct timing_company *company)
+{
+    int status = TIMING_OK;
+    size_t slices = n / SLICE;
+    company_begin(company);
+    for (size_t slice = 0; status == TIMING_OK && !atomic_load(&company->stop); slice = (slice + 1) % slices) {
+        status = churn_slice(design, table, keys + slice * SLICE, SLICE);
+        atomic_fetch_add(&company->turns, SLICE);
+    }
+    return status;
+}
+
+int timing_grow_partner(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
+                        size_t n, struct timing_company *company)
+{
+    int status = TIMING_OK;
+    company_begin(company);
+    for (size_t i = 0; i < n && status == TIMING_OK; i++)
+        status = insert_one(design, table, keys[i], next[i]) == BID_OK ? TIMING_OK : TIMING_FAILED;
+    atomic_store(&company->stop, 1);
+    return status;
+}
+
+static int answer_is(const struct bid_design *design, void *table, uint64_t key, uint64_t next)
+{
+    uint8_t expected[BID_ID_NARROW];
+    struct bid_build_id id;
+    timing_id(next, expected);
+    return design->lookup(table, key, &id, NULL) == BID_OK && id.length == sizeof expected &&
+           memcmp(id.bytes, expected, sizeof expected) == 0;
+}
+
+int timing_fill(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
+                const uint64_t *absent)
+{
+    struct bid_build_id id;
+    for (size_t i = 0; i < n; i++)
+        if (insert_one(design, table, keys[i], next[i]) != BID_OK)
+            return TIMING_FAILED;
+    for (size_t i = 0; i < n; i++)
+        if (!answer_is(design, table, keys[i], next[i]) || design->lookup(table, absent[i], &id, NULL) != BID_ABSENT)
+            return TIMING_WRONG;
+    return TIMING_OK;
+}
+
+/* ----------------------------------------------------------------------------------------------- floor -- */
+
+struct timing_array {
+    char *memory;
+    size_t bytes, lines, drawn;
+    void **at;
+    void **draws[1024 * TIMING_CHUNK];
+};
+
+struct timing_array *timing_array_create(size_t bytes, int huge, uint64_t seed)
+{
+    struct timing_array *array = malloc(sizeof *array);
+    if (!array)
+        return NULL;
+    array->bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    array->lines = bytes / LINE;
+    array->memory = mmap(NULL, array->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (array->memory == MAP_FAILED || array->lines < 2) {
+        free(array);
+        return NULL;
+    }
+    madvise(array->memory, array->bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    for (size_t i = 0; i < array->lines; i++)
+        *(void **)(array->memory + i * LINE) = array->memory + i * LINE;
+    for (size_t i = array->lines - 1; i > 0; i--) { /* Sattolo: one cycle through all */
+        void **a = (void **)(array->memory + i * LINE), **b = (void **)(array->memory + below(&seed, i) * LINE);
+        void *next = *a;
+        *a = *b;
+        *b = next;
+    }
+    for (size_t i = 0; i < sizeof array->draws / sizeof array->draws[0]; i++)
+        array->draws[i] = (void **)(array->memory + below(&seed, array->lines) * LINE);
+    array->at = (void **)array->memory;
+    array->drawn = 0;
+    return array;
+}
+
+void timing_array_destroy(struct timing_array *array)
+{
+    munmap(array->memory, array->bytes);
+    free(array);
+}
+
+static int load_independent(void *argument)
+{
+    struct timing_array *array = argument;
+    void ***draws = array->draws + array->drawn;
+    uintptr_t sum = 0;
+    for (size_t i = 0; i < TIMING_CHUNK; i++)
+        sum += (uintptr_t)*draws[i];
+    __asm__ volatile("" : : "r"(sum));
+    array->drawn = (array->drawn + TIMING_CHUNK) % (sizeof array->draws / sizeof array->draws[0]);
+    return TIMING_OK;
+}
+
+static int load_dependent(void *argument)
+{
+    struct timing_array *array = argument;
+    void **at = array->at;
+    for (size_t i = 0; i < TIMING_CHUNK; i++)
+        at = *at;
+    __asm__ volatile("" : : "r"(at));
+    array->at = at;
+    return TIMING_OK;
+}
+
+int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing)
+{
+    warm_up(load_independent, array);
+    return time_chunks(load_independent, array, min_ns, timing);
+}
+
+int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing)
+{
+    warm_up(load_dependent, array);
+    return time_chunks(load_dependent, array, min_ns, timing);
+}

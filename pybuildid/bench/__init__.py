@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The designs measured side by side, on this machine: what ``pybuildid bench`` does. Needs no extra.
+
+from pybuildid import bench
+result = bench.run(bench.Options(sizes=(1000,), names=("ours", "spinlock")))
+"""
+
+from pybuildid.bench.contenders import Contender, Missing, UnknownDesignError
+from pybuildid.bench.keys import KeysError
+from pybuildid.bench.result import Figure, Interruption, Ratio, Result, Worst
+from pybuildid.bench.run import BenchError, Options, run
+
+__all__ = [
+    "BenchError",
+    "Contender",
+    "Figure",
+    "Interruption",
+    "KeysError",
+    "Missing",
+    "Options",
+    "Ratio",
+    "Result",
+    "UnknownDesignError",
+    "Worst",
+    "run",
+]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What is to be reached, as ratios of figures of one run with their bounds, and who is ahead of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from pybuildid.bench.contenders import OURS, Contender, Missing
+from pybuildid.bench.result import FLOOR_HUGE, FLOOR_PLAIN, Figure, Interruption, Ratio, by_round, find
+
+MIDDLE, LARGE = 57_000, 1_000_000
+LFHT = "cds_lfht"
+DEPENDENT = 1.2  # a dependent hit in dependent loads
+MEMORY = 1 / 0.75  # our bytes an entry in those of a growing design with the same IDs: ours less 25 %
+OCTAVE, RESIDENT = "bytes an entry, resident, mean of an octave", "bytes an entry, resident"
+
+
+def ratio(label: str, size: int, left: Figure | None, right: Figure | None, bound: float | None, reason: str) -> Ratio:
+    if left is None or right is None:
+        return Ratio(label, size, None, None, None, bound, reason)
+    values = by_round(left, right)
+    return Ratio(label, size, median(values), min(values), max(values), bound)
+
+
+def ratios(
+    figures: Sequence[Figure],
+    contenders: Sequence[Contender],
+    missing: Sequence[Missing],
+    interruptions: Sequence[Interruption],
+    sizes: Sequence[int],
+) -> tuple[Ratio, ...]:
+    """All bounds that hold at these sizes, measured or not."""
+    result: list[Ratio] = []
+    for size in sizes:
+        result += _hits(figures, contenders, missing, interruptions, size)
+        result += _dependent(figures, size)
+        result += _memory(figures, contenders, size)
+    return tuple(result)
+
+
+def _hits(
+    figures: Sequence[Figure],
+    contenders: Sequence[Contender],
+    missing: Sequence[Missing],
+    interruptions: Sequence[Interruption],
+    size: int,
+) -> list[Ratio]:
+    own = find(figures, "hit", OURS, size)
+    absent = next((f"apt-get install {one.package}" for one in missing if one.name == LFHT), "not among those measured")
+    always = {one.who for one in interruptions if one.always_answers}
+    result = []
+    for contender in contenders[1:]:
+        name, hit = contender.name, find(figures, "hit", contender.name, size)
+        if hit is None:
+            continue
+        if name == LFHT:
+            continue
+        if name in always and contender.stores:
+            result.append(ratio(f"hit / {name} hit (answers under interruption)", size, own, hit, 1.0, ""))
+        elif contender.peer:
+            result.append(ratio(f"hit / {name} hit", size, own, hit, 1.0, ""))
+    lfht_bound = 1 / 10 if size >= LARGE else 1 / 4 if size >= MIDDLE else 1.0
+    result.append(ratio(f"hit / {LFHT} hit", size, own, find(figures, "hit", LFHT, size), lfht_bound, absent))
+    return result
+
+
+def _dependent(figures: Sequence[Figure], size: int) -> list[Ratio]:
+    if size < LARGE:
+        return []
+    own = find(figures, "dependent hit", OURS, size)
+    return [
+        ratio(f"dependent hit / dependent {floor}", size, own, find(figures, "dependent hit", floor, size), bound, "")
+        for floor, bound in ((FLOOR_PLAIN, DEPENDENT), (FLOOR_HUGE, None))
+    ]
+
+
+def _memory(figures: Sequence[Figure], contenders: Sequence[Contender], size: int) -> list[Ratio]:
+    what = OCTAVE if find(figures, OCTAVE, OURS, size) else RESIDENT
+    own = find(figures, what, OURS, size)
+    return [
+        ratio(f"{what} / that of {contender.name}", size, own, find(figures, what, contender.name, size), MEMORY, "")
+        for contender in contenders[1:]
+        if contender.grows and contender.stores and size >= MIDDLE and find(figures, what, contender.name, size)
+    ]
+
+
+_TIMES = ("hit", "dependent hit", "miss", "insert", "remove", "churn", "hit beside churn")
+
+
+def ahead(
+    figures: Sequence[Figure],
+    contenders: Sequence[Contender],
+    interruptions: Sequence[Interruption],
+    sizes: Sequence[int],
+) -> tuple[str, ...]:
+    """A sentence for each contender that is ahead of ours in some figure: by how much, why, and at what price."""
+    return tuple(
+        sentence
+        for contender in contenders[1:]
+        if (sentence := _ahead(figures, contender, interruptions, sizes)) is not None
+    )
+
+
+def _ahead(
+    figures: Sequence[Figure], contender: Contender, interruptions: Sequence[Interruption], sizes: Sequence[int]
+) -> str | None:
+    leads = []
+    for what in (*_TIMES, RESIDENT):
+        parts = []
+        for size in sizes:
+            own, other = find(figures, what, OURS, size), find(figures, what, contender.name, size)
+            if own and other and min(other.samples) > 0 and (by := median(by_round(own, other))) > 1:
+                parts.append(f"{by:.2g} times at {size:,}")
+        if parts:
+            leads.append(f"{what} ({', '.join(parts)})")
+    if not leads:
+        return None
+    return f"{contender.name} is ahead in {'; '.join(leads)}: {contender.ahead}. {_price(contender, interruptions)}"
+
+
+def _price(contender: Contender, interruptions: Sequence[Interruption]) -> str:
+    found = next(one for one in interruptions if one.who == contender.name)
+    lookups = found.answered + found.busy + found.wrong
+    if found.blocked:
+        return f"Its lookup was blocked for good after {found.interruptions:,} interruptions of the updater."
+    if found.wrong:
+        return f"Of {lookups:,} lookups that interrupted the updater {found.wrong:,} were wrong."
+    if found.busy:
+        return f"Of {lookups:,} lookups that interrupted the updater {found.busy:,} had no answer."
+    fixed = "" if contender.grows else "; its number of buckets is fixed, and was chosen for this size"
+    return f"It answered all {lookups:,} lookups that interrupted the updater{fixed}."

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Who is measured: our table, its rivals (csrc/rivals), and peers from outside (csrc/peers), by name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pybuildid._measure import ffi, lib
+
+OURS = "ours"
+REPARSE_MOST = 100_000  # entries: each is a page of a file
+
+
+class UnknownDesignError(ValueError):
+    """No design has this name: the message says which there are."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One design, with its number of buckets where that is fixed."""
+
+    name: str
+    summary: str
+    ahead: str  # why it may be ahead of a table on the side that can be read anywhere, and what that costs
+    peer: bool
+    grows: bool
+    stores: bool  # keeps the IDs in a table of its own: neither a field of an object nor nothing
+    functions: Any = field(repr=False, compare=False)  # struct bid_design
+    buckets: tuple[str, int] = ("x", 1)  # (":", so many), ("/", one for so many entries) or ("x", so many for each)
+
+    def expected(self, entries: int) -> int:
+        """What to create it with for that many entries."""
+        if self.grows:
+            return 0
+        kind, number = self.buckets
+        return number if kind == ":" else max(entries // number, 1) if kind == "/" else entries * number
+
+    def limit(self) -> int | None:
+        """More entries than that are not measured."""
+        return REPARSE_MOST if self.functions.traits & lib.RIVAL_REPARSES else None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A peer that is not here: why, and the Debian package that brings it."""
+
+    name: str
+    package: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    source: str  # of csrc/peers
+    package: str
+    modules: tuple[str, ...]  # of pkg-config
+    ahead: str
+
+
+PEERS = (
+    Peer(
+        "cds_lfht",
+        "lfht.c",
+        "liburcu-dev",
+        ("liburcu-cds", "liburcu-memb"),
+        "its readers copy nothing that they do not need, and register once instead of finding their pin at each lookup",
+    ),
+    Peer(
+        "ck_ht",
+        "ck_ht.c",
+        "libck-dev",
+        ("ck",),
+        "its readers pay nothing for memory that must outlive them (here none is freed beside them), and start again "
+        "while an updater moves slots",
+    ),
+    Peer(
+        "ck_hs",
+        "ck_hs.c",
+        "libck-dev",
+        ("ck",),
+        "its readers pay nothing for memory that must outlive them (here none is freed beside them), and start again "
+        "while an updater moves entries",
+    ),
+    Peer("tbb", "tbb.cpp", "libtbb-dev", ("tbb",), "a lock is all that its readers need, and they wait for it"),
+)
+
+_IN_PLACE = "keys and IDs lie in one place, so a lookup misses the cache once; a lock or a counter guards them"
+_OBJECT = "nothing is searched: the caller holds the object already; the price is a field in every object"
+_AHEAD = {
+    "spinlock": "a lock is all that its readers need, and they wait for it",
+    "trylock": "a lock is all that its readers need, and without it they give no answer",
+    "fixed": "with a bucket for each entry chains are short, and there is no resize to look for",
+    "rwlock": _IN_PLACE,
+    "seqcount": _IN_PLACE,
+    "file": _OBJECT,
+    "inode": _OBJECT,
+    "reparse": "nothing is stored",
+}
+DEFAULT = (
+    *(
+        "ours",
+        "spinlock",
+        "trylock",
+        "fixed",
+        "fixed:/16",
+        "fixed:x4",
+        "rwlock",
+        "seqcount",
+        "file",
+        "inode",
+        "reparse",
+    ),
+    *(peer.name for peer in PEERS),
+)
+
+
+def choose(names: Sequence[str]) -> tuple[tuple[Contender, ...], tuple[Missing, ...]]:
+    """The contenders of these names, ours first and always among them, and the peers that are not here.
+
+    A name of a design with fixed buckets may say how many: "fixed:4096", "fixed:/16" (one for 16 entries), "fixed:x4"
+    (four for each entry). Raises UnknownDesignError.
+    """
+    rivals = _rivals()
+    found, missing = [rivals[OURS]], []
+    for name in dict.fromkeys(names):
+        if name == OURS:
+            continue
+        peer = next((peer for peer in PEERS if peer.name == name), None)
+        one = _sized(name, rivals) if peer is None else _load(peer)
+        if isinstance(one, Missing):
+            missing.append(one)
+        else:
+            found.append(one)
+    return tuple(found), tuple(missing)
+
+
+def _text(value: Any) -> str:
+    return bytes(ffi.string(value)).decode()
+
+
+def _contender(functions: Any, name: str, ahead: str, peer: bool) -> Contender:
+    tableless = functions.traits & (lib.RIVAL_POINTER | lib.RIVAL_REPARSES)
+    grows = bool(functions.traits & lib.RIVAL_GROWS)
+    return Contender(name, _text(functions.summary), ahead, peer, grows, not tableless, functions)
+
+
+def _rivals() -> dict[str, Contender]:
+    rivals = {}
+    number = 0
+    while (functions := lib.bid_design_number(number)) != ffi.NULL:
+        name = _text(functions.name)
+        rivals[name] = _contender(functions, name, _AHEAD.get(name, ""), False)
+        number += 1
+    return rivals
+
+
+def _sized(name: str, rivals: dict[str, Contender]) -> Contender:
+    match = re.fullmatch(r"(\w+)(?::([/x]?)([1-9]\d{0,11}))?", name)
+    rival = rivals.get(match[1]) if match else None
+    if match is None or rival is None or (match[3] and rival.grows):
+        known = ", ".join([*rivals, *(peer.name for peer in PEERS)])
+        raise UnknownDesignError(
+            f"there is no design {name!r}: only {known}; spinlock, trylock and fixed may say how many buckets, as in "
+            "fixed:4096, fixed:/16 (one for 16 entries) or fixed:x4 (four for each)"
+        )
+    if not match[3]:
+        return rival
+    buckets = (match[2] or ":", int(match[3]))
+    summary = f"{rival.summary} ({match[2] or ''}{match[3]} buckets)"
+    if match[2]:
+        summary = f"{rival.summary} (one bucket for {match[3]} entries)" * (match[2] == "/") or (
+            f"{rival.summary} ({match[3]} buckets for each entry)"
+        )
+    return Contender(name, summary, rival.ahead, False, False, True, rival.functions, buckets)
+
+
+# ----------------------------------------------------------------------------------------------- peers
+
+
+def _load(peer: Peer) -> Contender | Missing:
+    """Compiles a peer against its library, and loads it for good."""
+    compiler = "c++" if peer.source.endswith(".cpp") else "cc"
+    if shutil.which(compiler) is None:
+        return Missing(peer.name, "g++" if compiler == "c++" else "gcc", f"no compiler: {compiler} is not on PATH")
+    with tempfile.TemporaryDirectory(prefix="pybuildid-") as directory:
+        for file in lib.embedded_files:
+            Path(directory, _text(file.name)).write_text(_text(file.text))
+        done = _compile(compiler, peer, directory)
+        if done.returncode != 0:
+            return Missing(peer.name, peer.package, _last_line(done.stderr))
+        reason = ffi.new("char[256]")
+        functions = lib.peer_load(str(Path(directory, "peer.so")).encode(), reason, len(reason))
+        if functions == ffi.NULL:
+            return Missing(peer.name, peer.package, f"its header is not here ({_text(reason).split(': ')[-1]})")
+    return _contender(functions, peer.name, peer.ahead, True)
+
+
+def _compile(compiler: str, peer: Peer, directory: str) -> subprocess.CompletedProcess[str]:
+    libraries = []
+    if shutil.which("pkg-config"):
+        command = ["pkg-config", "--silence-errors", "--cflags", "--libs", *peer.modules]
+        libraries = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    standard = "-std=c++17" if compiler == "c++" else "-std=gnu11"
+    options = [standard, "-O2", "-fPIC", "-shared", "-I", directory, "-o", f"{directory}/peer.so"]
+    return subprocess.run(
+        [compiler, *options, f"{directory}/{peer.source}", *libraries], capture_output=True, text=True
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if "error" in line] or text.splitlines() or ["the compiler failed"]
+    return lines[0].strip()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What a measurement found, as plain data, and as a JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from pybuildid.bench.contenders import Contender, Missing
+from pybuildid.machine import Machine
+
+FLOOR_PLAIN, FLOOR_HUGE = "load, 4 KiB pages", "load, huge pages"  # who, of the floor
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing measured of one contender at one size: ns an operation, or bytes an entry."""
+
+    what: str
+    who: str
+    size: int
+    samples: tuple[float, ...]  # a round each
+
+    @property
+    def median(self) -> float:
+        return median(self.samples)
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """Lookups from a signal handler that interrupts the updater."""
+
+    who: str
+    interruptions: int
+    in_update: int  # interruptions that came inside an update
+    answered: int  # lookups
+    busy: int
+    wrong: int
+    blocked: int  # 1: the last lookup never returned
+    updates: int
+    resizes: int
+
+    @property
+    def always_answers(self) -> bool:
+        return not (self.busy or self.wrong or self.blocked)
+
+
+@dataclass(frozen=True)
+class Worst:
+    """What a lookup of a key that is there reads and executes. None: the design does not say."""
+
+    who: str
+    size: int
+    keys: str
+    slots: int | None
+    records: int | None
+    mean_records: float | None
+    instructions: int | None  # most, of some keys, those that read most among them; a system call counts as one
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A bound and what was measured. median None: not measured, for this reason."""
+
+    label: str
+    size: int
+    median: float | None
+    min: float | None
+    max: float | None
+    bound: float | None
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool | None:
+        return None if self.median is None or self.bound is None else self.median <= self.bound
+
+
+@dataclass(frozen=True)
+class Result:
+    machine: Machine
+    seed: int
+    rounds: int
+    seconds: float
+    threads: int
+    processors: tuple[int, ...]  # the measuring thread's first
+    keys: str
+    sizes: tuple[int, ...]
+    left_out: float  # the share of the time that was left out as interruptions
+    contenders: tuple[Contender, ...]
+    missing: tuple[Missing, ...]
+    figures: tuple[Figure, ...]
+    interruptions: tuple[Interruption, ...]
+    worst: tuple[Worst, ...]
+    ratios: tuple[Ratio, ...]
+    ahead: tuple[str, ...]  # a sentence for each contender that is ahead of ours somewhere
+    notes: tuple[str, ...]  # what was not measured, and why
+
+    def find(self, what: str, who: str, size: int) -> Figure | None:
+        return find(self.figures, what, who, size)
+
+
+def find(figures: Iterable[Figure], what: str, who: str, size: int) -> Figure | None:
+    return next((one for one in figures if (one.what, one.who, one.size) == (what, who, size)), None)
+
+
+def by_round(left: Figure, right: Figure) -> list[float]:
+    """Ratios of the samples of the same round, so that drift between rounds cancels out."""
+    return [a / b for a, b in zip(left.samples, right.samples)]
+
+
+def document(result: Result, command: str) -> dict[str, Any]:
+    """For programs: also what ``pybuildid report`` reads."""
+    return {
+        "command": command,
+        "machine": asdict(result.machine),
+        **{name: getattr(result, name) for name in ("seed", "rounds", "seconds", "threads", "keys", "left_out")},
+        "batch_ms": result.seconds * 1000 / result.rounds,
+        "processors": list(result.processors),
+        "sizes": list(result.sizes),
+        "contenders": [_contender(one) for one in result.contenders],
+        "missing": [asdict(one) for one in result.missing],
+        "figures": [_figure(one) for one in result.figures],
+        "interruptions": [asdict(one) for one in result.interruptions],
+        "worst": [asdict(one) for one in result.worst],
+        "ratios": [{**asdict(one), "ok": one.ok} for one in result.ratios],
+        "ahead": list(result.ahead),
+        "notes": list(result.notes),
+    }
+
+
+def _contender(contender: Contender) -> Mapping[str, object]:
+    return {name: getattr(contender, name) for name in ("name", "summary", "peer", "grows", "stores")}
+
+
+def _figure(figure: Figure) -> Mapping[str, object]:
+    samples: Sequence[float] = figure.samples
+    spread = {"median": figure.median, "min": min(samples), "max": max(samples), "samples": list(samples)}
+    return {"what": figure.what, "who": figure.who, "size": figure.size, **spread}

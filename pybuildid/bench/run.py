@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""One measurement: contenders take turns at each figure in each round, so that what drifts hits all alike."""
+
+from __future__ import annotations
+
+import os
+import random
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pybuildid import machine
+from pybuildid._measure import ffi, lib
+from pybuildid.bench import bounds
+from pybuildid.bench.contenders import DEFAULT, Contender, choose
+from pybuildid.bench.keys import ADVERSARIAL_MOST, Keys, buffer, find, make, mix
+from pybuildid.bench.result import FLOOR_HUGE, FLOOR_PLAIN, Figure, Interruption, Result, Worst
+from pybuildid.bench.subject import BenchError, Subject, pin
+
+LARGE = 100_000  # entries: from there on updates and the octave of memory are measured in fewer rounds, or not
+FEW = 2  # rounds for those
+GROW_FROM = 1000
+INTERRUPTED_KEYS = 4096
+STEPPED = 48  # keys
+OCTAVE = (2**0.25, 2**0.5, 2**0.75)  # beside a size itself
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
+
+    names: of designs; all by default, and ours in any case.
+    sizes: entries.
+    threads: that look up at once, for the figure of several; 0: as many as there are processors, at most 8.
+    seconds: of each kind of lookup, for each contender and size, in all rounds together.
+    rounds: samples of each figure.
+    keys: see keys.find().
+    """
+
+    names: Sequence[str] = DEFAULT
+    sizes: Sequence[int] = (1_000, 57_000, 1_000_000)
+    threads: int = 0
+    seconds: float = 0.05
+    rounds: int = 5
+    seed: int = 1
+    keys: str = "slabs"
+
+
+def run(options: Options = Options(), report: Report = lambda text: None) -> Result:
+    """Measures. report is called with a line at each step. Raises BenchError, KeysError and UnknownDesignError."""
+    return _Run(options, report).result()
+
+
+@contextmanager
+def pinned(processor: int) -> Iterator[None]:
+    """The calling thread, for a while."""
+    before = os.sched_getaffinity(0)
+    pin(processor)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class _Run:
+    def __init__(self, options: Options, report: Report) -> None:
+        self.options, self.report = options, report
+        report("compiling the peers that are here")
+        self.contenders, self.missing = choose(options.names)
+        allowed = sorted(os.sched_getaffinity(0))
+        self.processors = tuple(allowed[: min(options.threads or 8, len(allowed))])
+        self.partner = allowed[1] if len(allowed) > 1 else None
+        self.min_ns = int(options.seconds * 1e9 / options.rounds)
+        self.samples: dict[tuple[str, str, int], list[float]] = {}
+        self.left_out: list[float] = []
+        self.worst: list[Worst] = []
+        self.notes: list[str] = []
+        self.sizes: list[int] = []
+
+    def result(self) -> Result:
+        options = self.options
+        source = ""
+        with pinned(self.processors[0]):
+            for size in sorted(set(options.sizes)):
+                addresses = find(options.keys, size, options.seed)
+                source = addresses.source
+                mixed = mix(addresses, size, options.seed)
+                n = len(mixed) // 2
+                if n in self.sizes:
+                    continue
+                self._note(n < size, f"{source}: {n:,} of them are entries, instead of {size:,}")
+                self.sizes.append(n)
+                self._size(n, mixed)
+            self._adversarial()
+            interruptions = tuple(self._interrupt(contender) for contender in self.contenders)
+        self._note(self.partner is None, "figures of several threads need a second processor")
+        figures = tuple(Figure(*key, tuple(samples)) for key, samples in self.samples.items())
+        ratios = bounds.ratios(figures, self.contenders, self.missing, interruptions, self.sizes)
+        return Result(
+            machine=machine.this(),
+            seed=options.seed,
+            rounds=options.rounds,
+            seconds=options.seconds,
+            threads=len(self.processors),
+            processors=self.processors,
+            keys=source,
+            sizes=tuple(self.sizes),
+            left_out=sum(self.left_out) / max(len(self.left_out), 1),
+            contenders=self.contenders,
+            missing=self.missing,
+            figures=figures,
+            interruptions=interruptions,
+            worst=tuple(self.worst),
+            ratios=ratios,
+            ahead=bounds.ahead(figures, self.contenders, interruptions, self.sizes),
+            notes=tuple(self.notes),
+        )
+
+    def _note(self, condition: bool, text: str) -> None:
+        if condition and text not in self.notes:
+            self.notes.append(text)
+
+    def _sample(self, what: str, who: str, size: int, value: float) -> None:
+        self.samples.setdefault((what, who, size), []).append(value)
+
+    def _fitting(self, n: int) -> list[Contender]:
+        """Those that are measured at this size."""
+        fitting = []
+        for contender in self.contenders:
+            most = contender.limit() or n
+            self._note(n > most, f"{contender.name} is measured up to {most:,} entries")
+            if n <= most:
+                fitting.append(contender)
+        return fitting
+
+    # -------------------------------------------------------------------------------------------- a size
+
+    def _size(self, n: int, mixed: array[int]) -> None:
+        keys = make(mixed, self.options.seed)
+        contenders = self._fitting(n)
+        self.report(f"{n:,} entries: memory")
+        for contender in contenders:
+            self._memory(contender, n, mixed)
+        self.report(f"{n:,} entries: filling {len(contenders)} tables")
+        subjects = [Subject(contender, mixed, keys, self.options.seed) for contender in contenders]
+        self._lookups(subjects, n)
+        for subject in subjects:
+            self._look_at_worst(subject, "the keys of the measurement")
+            self.left_out += subject.left_out
+            subject.close()
+        self._updates(contenders, n, mixed, keys)
+        self._growth(contenders, n, mixed, keys)
+
+    def _turns(self, rounds: int, who: Sequence[Any]) -> Iterator[tuple[int, list[Any]]]:
+        """Each round another one begins."""
+        for number in range(rounds):
+            first = number % len(who)
+            yield number, [*who[first:], *who[:first]]
+
+    def _lookups(self, subjects: Sequence[Subject], n: int) -> None:
+        figures: list[tuple[str, Callable[[Subject], float]]] = [
+            ("hit", lambda subject: subject.hit(self.min_ns)),
+            ("dependent hit", lambda subject: subject.dependent_hit(self.min_ns)),
+            ("miss", lambda subject: subject.miss(self.min_ns)),
+        ]
+        if len(self.processors) > 1:
+            name = f"hit, {len(self.processors)} threads at once"
+            figures.append((name, lambda subject: subject.together(self.min_ns, self.processors)))
+        if self.partner is not None and n >= 64:
+            partner = self.partner
+            figures.append(("hit beside churn", lambda subject: subject.beside_churn(self.min_ns, partner)))
+        floors = self._floors(subjects[0].bytes())
+        for number, turn in self._turns(self.options.rounds, subjects):
+            for what, measure in figures:
+                self.report(f"{n:,} entries: {what}, round {number + 1}")
+                for subject in turn:
+                    self._sample(what, subject.contender.name, n, measure(subject))
+                for who, floor in floors.items():
+                    self._floor(what, who, floor, n)
+        for floor in floors.values():
+            lib.timing_array_destroy(floor)
+
+    def _floors(self, size: int) -> dict[str, Any]:
+        """Arrays of as many bytes as our table has."""
+        floors = {
+            FLOOR_PLAIN: lib.timing_array_create(size, 0, self.options.seed),
+            FLOOR_HUGE: lib.timing_array_create(size, 1, self.options.seed),
+        }
+        if ffi.NULL in floors.values():
+            raise BenchError(f"no memory for an array of {size:,} bytes")
+        return floors
+
+    def _floor(self, what: str, who: str, floor: Any, n: int) -> None:
+        timing = ffi.new("struct timing *")
+        time = {"hit": lib.timing_array_loads, "dependent hit": lib.timing_array_chain}.get(what)
+        if time is not None:
+            if time(floor, self.min_ns, timing) != lib.TIMING_OK:
+                raise BenchError("no memory")
+            self._sample(what, who, n, timing.ns)
+
+    def _updates(self, contenders: Sequence[Contender], n: int, mixed: array[int], keys: Keys) -> None:
+        rounds = self.options.rounds if n < LARGE else min(self.options.rounds, FEW)
+        for number, turn in self._turns(rounds, contenders):
+            self.report(f"{n:,} entries: updates, round {number + 1}")
+            for contender in turn:
+                subject = Subject(contender, mixed, keys, self.options.seed, filled=False)
+                for what in ("insert", "churn", "remove"):
+                    self._sample(what, contender.name, n, getattr(subject, what)())
+                    subject.settle()
+                subject.close()
+
+    def _growth(self, contenders: Sequence[Contender], n: int, mixed: array[int], keys: Keys) -> None:
+        """For the largest size: from GROW_FROM entries on."""
+        if self.partner is None or n != max(self.options.sizes) or n < 2 * GROW_FROM:
+            return
+        for contender in contenders:
+            self.report(f"{contender.name}: lookups while it grows from {GROW_FROM:,} to {n:,}")
+            subject = Subject(contender, mixed, keys, self.options.seed, filled=False)
+            timing = subject.while_growing(GROW_FROM, self.partner)
+            self._sample("lookup while it grows, mean", contender.name, n, timing.ns)
+            self._sample("lookup while it grows, 99.9 %", contender.name, n, timing.p999)
+            self._sample("lookup while it grows, worst", contender.name, n, timing.most)
+            subject.settle()
+            subject.close()
+
+    # -------------------------------------------------------------------------------------------- memory
+
+    def _memory(self, contender: Contender, n: int, mixed: array[int]) -> None:
+        resident, allocated = _footprint(contender, n, mixed, n)
+        self._sample("bytes an entry, resident", contender.name, n, resident / n)
+        self._sample("bytes an entry, allocated", contender.name, n, allocated / n)
+        if contender.grows and n < LARGE:  # a table that doubles is now half empty and now full
+            sizes = [n, *(round(n * part) for part in OCTAVE)]
+            found = [resident / n, *(_footprint(contender, n, mixed, size)[0] / size for size in sizes[1:])]
+            self._sample("bytes an entry, resident, mean of an octave", contender.name, n, sum(found) / len(found))
+
+    # --------------------------------------------------------------------------------------------- worst
+
+    def _look_at_worst(self, subject: Subject, keys: str) -> None:
+        cost = subject.cost()
+        known = cost.most_slots > 0
+        rng = random.Random(self.options.seed)
+        sample = [cost.worst, *(subject.keys.present[rng.randrange(subject.keys.n)] for _ in range(STEPPED - 1))]
+        instructions = subject.instructions(sample)
+        self.worst.append(
+            Worst(
+                who=subject.contender.name,
+                size=subject.keys.n,
+                keys=keys,
+                slots=cost.most_slots if known else None,
+                records=cost.most_records if known else None,
+                mean_records=cost.records if known else None,
+                instructions=instructions or None,
+            )
+        )
+
+    def _adversarial(self) -> None:
+        """The worst lookup among keys that were made to collide."""
+        self.report("keys that collide")
+        addresses = find("adversarial", ADVERSARIAL_MOST // 2, self.options.seed)
+        mixed = mix(addresses, ADVERSARIAL_MOST // 2, self.options.seed)
+        keys = make(mixed, self.options.seed)
+        for contender in self.contenders:
+            subject = Subject(contender, mixed, keys, self.options.seed)
+            self._look_at_worst(subject, addresses.source)
+            subject.close()
+
+    def _interrupt(self, contender: Contender) -> Interruption:
+        self.report(f"{contender.name}: lookups from a handler that interrupts the updater")
+        keys = find("slabs", INTERRUPTED_KEYS // 2, self.options.seed).keys
+        result = ffi.new("struct interrupt_result *")
+        arguments = contender.expected(INTERRUPTED_KEYS), buffer(keys), len(keys), max(self.options.seconds, 0.05) * 10
+        if lib.interrupt_run(contender.functions, *arguments, result) != lib.INTERRUPT_OK:
+            raise BenchError(f"{contender.name}: the child that is interrupted failed")
+        fields = ("interruptions", "in_update", "answered", "busy", "wrong", "blocked", "updates", "resizes")
+        return Interruption(contender.name, *(int(getattr(result, name)) for name in fields))
+
+
+def _footprint(contender: Contender, expected: int, mixed: array[int], n: int) -> tuple[int, int]:
+    """Resident and allocated bytes of n entries."""
+    keys = mixed[:n]
+
+    resident, allocated = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+    arguments = contender.expected(expected), buffer(keys), n, resident, allocated
+    if lib.bid_resident(contender.functions, *arguments) != lib.BID_RESIDENT_OK:
+        raise BenchError(f"{contender.name}: the child that measures memory failed")
+    return int(resident[0]), int(allocated[0])

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""One contender with a table of n entries, and what can be measured of it: a call is a sample."""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pybuildid._measure import ffi, lib
+from pybuildid.bench.contenders import Contender
+from pybuildid.bench.keys import Keys, buffer, make
+
+CHURN_SHARE = 8  # of the entries: the partner inserts and removes so many others
+
+
+class BenchError(RuntimeError):
+    """A design gave a wrong answer, or could not be measured: the message says which one, and how."""
+
+
+_REASONS = {
+    lib.TIMING_WRONG: "a wrong answer",
+    lib.TIMING_FAILED: "an update failed",
+    lib.TIMING_MEMORY: "no memory",
+}
+
+
+def pin(processor: int) -> None:
+    """The calling thread."""
+    os.sched_setaffinity(0, {processor})
+
+
+class Subject:
+    """Not for several threads at once, but for those that it starts itself."""
+
+    def __init__(self, contender: Contender, mixed: array[int], keys: Keys, seed: int, *, filled: bool = True) -> None:
+        """mixed: the keys that `keys` was made from, for designs that take objects instead."""
+        self.contender = contender
+        self.functions = contender.functions
+        self.table = ffi.gc(self._create(keys.n, seed), self.functions.destroy)
+        self.keys = self._own_keys(mixed, seed) if self.functions.object != ffi.NULL else keys
+        self.left_out: list[float] = []
+        if filled:
+            self.check(lib.timing_fill(*self._of(self.keys.present, self.keys.next, keys.n), self.keys.absent))
+            self.settle()
+
+    def _create(self, n: int, seed: int) -> Any:
+        table = self.functions.create(self.contender.expected(n), seed)
+        if table == ffi.NULL:
+            raise BenchError(f"{self.contender.name}: no memory for {n:,} entries")
+        return table
+
+    def _own_keys(self, mixed: array[int], seed: int) -> Keys:
+        own = mixed[:]
+        self.check(lib.timing_objects(self.functions, self.table, buffer(own), len(own)))
+        return make(own, seed)
+
+    def _of(self, *arguments: Any) -> tuple[Any, ...]:
+        return self.functions, self.table, *arguments
+
+    def check(self, status: int) -> None:
+        if status != lib.TIMING_OK:
+            raise BenchError(f"{self.contender.name}: {_REASONS[status]}")
+
+    def settle(self) -> None:
+        if self.functions.settle != ffi.NULL:
+            self.functions.settle(self.table)
+
+    def close(self) -> None:
+        ffi.release(self.table)
+
+    # ------------------------------------------------------------------------------------------- lookups
+
+    def _timed(self, time: Callable[[Any], int]) -> Any:
+        timing = ffi.new("struct timing *")
+        self.check(time(timing))
+        self.left_out.append(timing.left_out)
+        return timing
+
+    def hit(self, min_ns: int) -> float:
+        """All in ns an operation."""
+        return float(self._timed(lambda t: lib.timing_hits(*self._of(self.keys.hits, min_ns, ffi.NULL, t))).ns)
+
+    def miss(self, min_ns: int) -> float:
+        return float(self._timed(lambda t: lib.timing_hits(*self._of(self.keys.misses, min_ns, ffi.NULL, t))).ns)
+
+    def dependent_hit(self, min_ns: int) -> float:
+        arguments = self._of(self.keys.cycle, self.keys.n, min_ns)
+        return float(self._timed(lambda t: lib.timing_chain(*arguments, t)).ns)
+
+    def bytes(self) -> int:
+        """Of slots and records, where the design counts them itself."""
+        return int(self.functions.mapped_bytes(self.table)) if self.functions.mapped_bytes != ffi.NULL else 0
+
+    # ------------------------------------------------------------------------------------------- updates
+
+    def insert(self) -> float:
+        """Into the empty table."""
+        arguments = self._of(self.keys.present, self.keys.next, self.keys.n)
+        return float(self._timed(lambda t: lib.timing_insert(*arguments, t)).ns)
+
+    def remove(self) -> float:
+        return float(self._timed(lambda t: lib.timing_remove(*self._of(self.keys.present, self.keys.n, t))).ns)
+
+    def churn(self) -> float:
+        """An insert or a remove of other keys in a table of n entries."""
+        return float(self._timed(lambda t: lib.timing_churn(*self._of(self.keys.absent, self.keys.n, t))).ns)
+
+    # ------------------------------------------------------------------------------------------- company
+
+    def _company(self, threads: int) -> Any:
+        company = ffi.new("struct timing_company *")
+        company.threads = threads
+        return company
+
+    def together(self, min_ns: int, processors: Sequence[int]) -> float:
+        """Hits of as many threads at once as there are processors: ns a hit of each thread, on average."""
+        company = self._company(len(processors))
+        draws = self._unchecked_draws() if self.functions.busy != ffi.NULL else self.keys.hits
+        results: list[float] = []
+
+        def look() -> None:
+            timing = ffi.new("struct timing *")
+            self.check(lib.timing_hits(*self._of(draws, min_ns, company, timing)))
+            results.append(timing.ns)
+
+        others = [_Thread(self, processor, look) for processor in processors[1:]]
+        look()
+        for other in others:
+            other.end()
+        return sum(results) / len(results)
+
+    def _unchecked_draws(self) -> Any:
+        """For designs that may have no answer, which would make the sum wrong."""
+        draws = ffi.new("struct timing_draws *")
+        draws.keys, draws.sums, draws.n = self.keys.hits.keys, ffi.NULL, self.keys.hits.n
+        return draws
+
+    def beside_churn(self, min_ns: int, processor: int) -> float:
+        """Hits while another thread inserts and removes other keys."""
+        company = self._company(2)
+        n = max(self.keys.n // CHURN_SHARE, min(64, self.keys.n))
+        if n < 64:
+            raise BenchError("the partner needs 64 keys at least")
+        arguments = self._of(self.keys.absent, n, company)
+        partner = _Thread(self, processor, lambda: self.check(lib.timing_churn_partner(*arguments)))
+        timing = ffi.new("struct timing *")
+        draws = self._unchecked_draws() if self.functions.busy != ffi.NULL else self.keys.hits
+        status = lib.timing_hits(*self._of(draws, min_ns, company, timing))
+        company.stop = 1
+        partner.end()
+        self.check(status)
+        self.settle()
+        return float(timing.ns)
+
+    def while_growing(self, start: int, processor: int) -> Any:
+        """Lookups of the first entries, each timed, while another thread inserts all others: struct timing."""
+        company, keys = self._company(2), self.keys
+        self.check(lib.timing_insert(*self._of(keys.present, keys.next, start), ffi.new("struct timing *")))
+        arguments = self._of(keys.present + start, keys.next + start, keys.n - start, company)
+        partner = _Thread(self, processor, lambda: self.check(lib.timing_grow_partner(*arguments)))
+        timing = ffi.new("struct timing *")
+        status = lib.timing_latency(*self._of(keys.present, keys.next, start, company, timing))
+        partner.end()
+        self.check(status)
+        return timing
+
+    # --------------------------------------------------------------------------------------------- worst
+
+    def cost(self) -> Any:
+        """struct timing_cost of all keys."""
+        cost = ffi.new("struct timing_cost *")
+        lib.timing_cost(*self._of(self.keys.present, self.keys.n, cost))
+        return cost
+
+    def instructions(self, keys: Sequence[int]) -> int:
+        """The most of these keys' lookups; 0 where they cannot be counted."""
+        counts = ffi.new("uint32_t[]", len(keys))
+        if lib.interrupt_count(*self._of(buffer(array("Q", keys)), len(keys), counts)) != lib.INTERRUPT_OK:
+            raise BenchError(f"{self.contender.name}: the child that steps through a lookup failed")
+        return max(counts)
+
+
+class _Thread:
+    """A thread on a processor; end() waits for it, and raises what it raised."""
+
+    def __init__(self, subject: Subject, processor: int, work: Callable[[], None]) -> None:
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(subject.functions, processor, work))
+        self._thread.start()
+
+    def _run(self, functions: Any, processor: int, work: Callable[[], None]) -> None:
+        pin(processor)
+        if functions.thread_begin != ffi.NULL:
+            functions.thread_begin()
+        try:
+            work()
+        except BaseException as error:
+            self._error = error
+        if functions.thread_end != ffi.NULL:
+            functions.thread_end()
+
+    def end(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
