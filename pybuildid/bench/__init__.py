@@ -8,7 +8,8 @@ result = bench.run(bench.Options(sizes=(1000,), names=("ours", "spinlock")))
 from pybuildid.bench.contenders import Contender, Missing, UnknownDesignError
 from pybuildid.bench.keys import KeysError
 from pybuildid.bench.result import Figure, Interruption, Ratio, Result, Worst
-from pybuildid.bench.run import BenchError, Options, run
+from pybuildid.bench.run import Options, run
+from pybuildid.bench.subject import BenchError
 
 __all__ = [
     "BenchError",

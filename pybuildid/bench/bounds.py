@@ -85,6 +85,8 @@ def _memory(figures: Sequence[Figure], contenders: Sequence[Contender], size: in
     ]
 
 
+AHEAD = 1.05  # less is no lead
+SMALL = 10_000  # entries; below, what a process pays once (pins) is most of its memory
 _TIMES = ("hit", "dependent hit", "miss", "insert", "remove", "churn", "hit beside churn")
 
 
@@ -109,9 +111,11 @@ def _ahead(
     for what in (*_TIMES, RESIDENT):
         parts = []
         for size in sizes:
+            if what == RESIDENT and (size < SMALL or not contender.stores):
+                continue
             own, other = find(figures, what, OURS, size), find(figures, what, contender.name, size)
-            if own and other and min(other.samples) > 0 and (by := median(by_round(own, other))) > 1:
-                parts.append(f"{by:.2g} times at {size:,}")
+            if own and other and (by := median(by_round(own, other))) > AHEAD:
+                parts.append(f"{by:.2f} times at {size:,}")
         if parts:
             leads.append(f"{what} ({', '.join(parts)})")
     if not leads:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Contender:
     grows: bool
     stores: bool  # keeps the IDs in a table of its own: neither a field of an object nor nothing
     functions: Any = field(repr=False, compare=False)  # struct bid_design
+    own_allocator: bool = False  # malloc() does not see its memory
     buckets: tuple[str, int] = ("x", 1)  # (":", so many), ("/", one for so many entries) or ("x", so many for each)
 
     def expected(self, entries: int) -> int:
@@ -63,6 +64,7 @@ class Peer:
     package: str
     modules: tuple[str, ...]  # of pkg-config
     ahead: str
+    own_allocator: bool = False
 
 
 PEERS = (
@@ -89,7 +91,7 @@ PEERS = (
         "its readers pay nothing for memory that must outlive them (here none is freed beside them), and start again "
         "while an updater moves entries",
     ),
-    Peer("tbb", "tbb.cpp", "libtbb-dev", ("tbb",), "a lock is all that its readers need, and they wait for it"),
+    Peer("tbb", "tbb.cpp", "libtbb-dev", ("tbb",), "a lock is all that its readers need, and they wait for it", True),
 )
 
 _IN_PLACE = "keys and IDs lie in one place, so a lookup misses the cache once; a lock or a counter guards them"
@@ -173,13 +175,11 @@ def _sized(name: str, rivals: dict[str, Contender]) -> Contender:
         )
     if not match[3]:
         return rival
-    buckets = (match[2] or ":", int(match[3]))
-    summary = f"{rival.summary} ({match[2] or ''}{match[3]} buckets)"
-    if match[2]:
-        summary = f"{rival.summary} (one bucket for {match[3]} entries)" * (match[2] == "/") or (
-            f"{rival.summary} ({match[3]} buckets for each entry)"
-        )
-    return Contender(name, summary, rival.ahead, False, False, True, rival.functions, buckets)
+    number = int(match[3])
+    words = {"": "{} buckets", "/": "one bucket for {} entries", "x": "{} buckets for each entry"}
+    summary = f"{rival.summary} ({words[match[2]].format(f'{number:,}')})"
+    buckets = (match[2] or ":", number)
+    return replace(rival, name=name, summary=summary, buckets=buckets)
 
 
 # ----------------------------------------------------------------------------------------------- peers
@@ -200,7 +200,7 @@ def _load(peer: Peer) -> Contender | Missing:
         functions = lib.peer_load(str(Path(directory, "peer.so")).encode(), reason, len(reason))
         if functions == ffi.NULL:
             return Missing(peer.name, peer.package, f"its header is not here ({_text(reason).split(': ')[-1]})")
-    return _contender(functions, peer.name, peer.ahead, True)
+    return replace(_contender(functions, peer.name, peer.ahead, True), own_allocator=peer.own_allocator)
 
 
 def _compile(compiler: str, peer: Peer, directory: str) -> subprocess.CompletedProcess[str]:

@@ -23,7 +23,7 @@ LARGE = 100_000  # entries: from there on updates and the octave of memory are m
 FEW = 2  # rounds for those
 GROW_FROM = 1000
 INTERRUPTED_KEYS = 4096
-STEPPED = 48  # keys
+STEPPED = 16  # keys, the one that reads most among them: each instruction takes some 20 microseconds
 OCTAVE = (2**0.25, 2**0.5, 2**0.75)  # beside a size itself
 
 Report = Callable[[str], None]
@@ -149,7 +149,7 @@ class _Run:
         subjects = [Subject(contender, mixed, keys, self.options.seed) for contender in contenders]
         self._lookups(subjects, n)
         for subject in subjects:
-            self._look_at_worst(subject, "the keys of the measurement")
+            self._look_at_worst(subject, "the keys of the measurement", STEPPED)
             self.left_out += subject.left_out
             subject.close()
         self._updates(contenders, n, mixed, keys)
@@ -232,7 +232,10 @@ class _Run:
     def _memory(self, contender: Contender, n: int, mixed: array[int]) -> None:
         resident, allocated = _footprint(contender, n, mixed, n)
         self._sample("bytes an entry, resident", contender.name, n, resident / n)
-        self._sample("bytes an entry, allocated", contender.name, n, allocated / n)
+        if contender.own_allocator:
+            self._note(True, f"{contender.name} has an allocator of its own, so malloc() cannot tell what it allocated")
+        else:
+            self._sample("bytes an entry, allocated", contender.name, n, allocated / n)
         if contender.grows and n < LARGE:  # a table that doubles is now half empty and now full
             sizes = [n, *(round(n * part) for part in OCTAVE)]
             found = [resident / n, *(_footprint(contender, n, mixed, size)[0] / size for size in sizes[1:])]
@@ -240,11 +243,11 @@ class _Run:
 
     # --------------------------------------------------------------------------------------------- worst
 
-    def _look_at_worst(self, subject: Subject, keys: str) -> None:
+    def _look_at_worst(self, subject: Subject, keys: str, stepped: int) -> None:
         cost = subject.cost()
         known = cost.most_slots > 0
         rng = random.Random(self.options.seed)
-        sample = [cost.worst, *(subject.keys.present[rng.randrange(subject.keys.n)] for _ in range(STEPPED - 1))]
+        sample = [cost.worst, *(subject.keys.present[rng.randrange(subject.keys.n)] for _ in range(stepped - 1))]
         instructions = subject.instructions(sample)
         self.worst.append(
             Worst(
@@ -266,7 +269,7 @@ class _Run:
         keys = make(mixed, self.options.seed)
         for contender in self.contenders:
             subject = Subject(contender, mixed, keys, self.options.seed)
-            self._look_at_worst(subject, addresses.source)
+            self._look_at_worst(subject, addresses.source, 1)
             subject.close()
 
     def _interrupt(self, contender: Contender) -> Interruption:

@@ -180,7 +180,7 @@ class Subject:
         counts = ffi.new("uint32_t[]", len(keys))
         if lib.interrupt_count(*self._of(buffer(array("Q", keys)), len(keys), counts)) != lib.INTERRUPT_OK:
             raise BenchError(f"{self.contender.name}: the child that steps through a lookup failed")
-        return max(counts)
+        return max(int(count) for count in counts)
 
 
 class _Thread:

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "census": "pybuildid.cli.census:command",
     "collisions": "pybuildid.cli.collisions:collisions",
     "memory": "pybuildid.cli.memory:memory",
+    "bench": "pybuildid.cli.bench:bench",
     "report": "pybuildid.cli.report:report",
 }
 

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``pybuildid bench``: the designs measured side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pybuildid import bench_plots
+from pybuildid.bench import BenchError, KeysError, Options, Result, UnknownDesignError
+from pybuildid.bench import run as measure
+from pybuildid.bench.contenders import DEFAULT
+from pybuildid.bench.keys import KINDS
+from pybuildid.bench.result import Figure, document
+from pybuildid.cli._command import command_line
+from pybuildid.cli._output import console, plain
+from pybuildid.cli._plots import plot_option, write_plot
+
+MOST = 1_500_000  # entries: as many keys again are absent, and designs with objects have room for 4 million
+
+
+@click.command()
+@click.option(
+    "--rival", "rivals", multiple=True, metavar="NAME", help="Only this design beside ours; may be given again."
+)
+@click.option(
+    "--size", "sizes", multiple=True, type=click.IntRange(64, MOST), help="Entries [1000, 57000 and 1000000]."
+)
+@click.option("--threads", type=click.IntRange(1, 64), help="How many look up at once, where several do.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.001, 60), default=0.05, show_default=True, help="Of each kind of lookup."
+)
+@click.option("--rounds", type=click.IntRange(1, 99), default=5, show_default=True, help="Samples of each figure.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of keys and orders.")
+@click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write everything here, too."
+)
+@plot_option("--chart", help='Write hits by entries here, as SVG. Needs the extra "plot".')
+@click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed.")
+def bench(
+    rivals: tuple[str, ...],
+    sizes: tuple[int, ...],
+    threads: int | None,
+    seconds: float,
+    rounds: int,
+    seed: int,
+    keys: str,
+    json_file: Path | None,
+    chart: Path | None,
+    strict: bool,
+) -> None:
+    """Our table beside every design that was argued about, and beside peers from outside: on this machine, in one run.
+
+    Designs: ours, spinlock, trylock, fixed, rwlock, seqcount, file, inode, reparse. Those with fixed buckets may say
+    how many: fixed:4096, fixed:/16 (one for 16 entries), fixed:x4 (four for each). Peers, where their library and a
+    compiler are: cds_lfht, ck_ht, ck_hs, tbb.
+
+    \b
+    Keys:
+      slabs        addresses in made slabs, as recorded with ext4
+      machine      the same after this machine's /proc/slabinfo (takes root)
+      files        device and inode number of files below /usr
+      adversarial  keys that collide for whoever hashes without a seed
+      FILE         addresses, one a line in hexadecimal
+
+    Threads stay on a processor each. In each round the designs take turns at each figure; shown are medians, least and
+    most. Compare ratios of one run, never nanoseconds of two. All sizes take some minutes.
+
+    \b
+    Examples:
+      pybuildid bench --size 57000
+      pybuildid bench --rival cds_lfht --rival fixed:/16 --chart hits.svg
+      pybuildid bench --keys inode-addresses.txt --json bench.json
+    """
+    options = Options(rivals or DEFAULT, sizes or Options.sizes, threads or 0, seconds, rounds, seed, keys)
+    out, err = console(), console(stderr=True)
+    try:
+        with err.status("starting") as status:
+            result = measure(options, lambda text: status.update(text))
+    except (UnknownDesignError, KeysError) as error:
+        raise click.UsageError(str(error)) from None
+    except BenchError as error:
+        raise click.ClickException(str(error)) from None
+    show(out, result)
+    if json_file is not None:
+        json_file.write_text(json.dumps(document(result, command_line()), default=plain, indent=2) + "\n")
+    write_plot(chart, lambda: bench_plots.hits(result))
+    if strict and any(one.ok is False for one in result.ratios):
+        raise SystemExit(1)
+
+
+def show(out: Console, result: Result) -> None:
+    """All of it, for a terminal."""
+    processors = ", ".join(map(str, result.processors))
+    out.print(f"{result.machine.processor}, {result.machine.kernel}; processors {processors}; {result.rounds} rounds")
+    out.print(f"keys: {result.keys}; left out as interrupted: {result.left_out:.1%} of the time")
+    for one in result.missing:
+        out.print(f"not here: {one.name}: apt-get install {one.package} ({one.reason})", markup=False)
+    for size in result.sizes:
+        _all_figures(out, result, size)
+    _interruptions(out, result)
+    _worst(out, result)
+    _ratios(out, result)
+    for sentence in result.ahead:
+        out.print(f"\n{sentence}", markup=False, soft_wrap=True)
+    for note in result.notes:
+        out.print(f"\nNote: {note}.", markup=False, soft_wrap=True)
+
+
+def _spread(samples: tuple[float, ...], decimals: int) -> str:
+    return f"{median(samples):,.{decimals}f} [dim]({min(samples):,.{decimals}f}..{max(samples):,.{decimals}f})[/dim]"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int) -> None:
+    """Of one size: a row for each design, a column for each figure."""
+    columns = list(dict.fromkeys(one.what for one in figures))
+    if not columns:
+        return
+    table = _table(title, "design", *columns)
+    for who in dict.fromkeys(one.who for one in figures):
+        own = {one.what: _spread(one.samples, decimals) for one in figures if one.who == who}
+        table.add_row(who, *(own.get(what, "") for what in columns))
+    out.print(table)
+
+
+def _all_figures(out: Console, result: Result, size: int) -> None:
+    figures = [one for one in result.figures if one.size == size]
+    memory = [one for one in figures if one.what.startswith("bytes")]
+    growing = [one for one in figures if one.what.startswith("lookup while")]
+    others = [one for one in figures if one not in memory and one not in growing]
+    _figures(out, f"{size:,} entries: ns an operation, median (least..most)", others, 1)
+    _figures(out, f"Lookups while another thread inserts up to {size:,} entries: ns", growing, 0)
+    _figures(out, f"{size:,} entries: memory", memory, 1)
+
+
+def _interruptions(out: Console, result: Result) -> None:
+    columns = ("interruptions", "in an update", "answered", "busy", "blocked", "wrong")
+    table = _table("Lookups from a signal handler that interrupts the updater", "design", *columns)
+    for one in result.interruptions:
+        cells = (one.interruptions, one.in_update, one.answered, one.busy, one.blocked, one.wrong)
+        bad = ("", "", "", "yellow", "bold red", "bold red")
+        table.add_row(one.who, *(f"[{style}]{n:,}[/]" if style and n else f"{n:,}" for n, style in zip(cells, bad)))
+    out.print(table)
+
+
+def _worst(out: Console, result: Result) -> None:
+    for size, keys in dict.fromkeys((one.size, one.keys) for one in result.worst):
+        columns = ("slots", "records", "records, mean", "instructions")
+        table = _table(f"The worst lookup, {size:,} entries: {keys}", "design", *columns)
+        for one in result.worst:
+            if (one.size, one.keys) == (size, keys):
+                mean = "" if one.mean_records is None else f"{one.mean_records:.2f}"
+                counts = ["" if n is None else f"{n:,}" for n in (one.slots, one.records, one.instructions)]
+                table.add_row(one.who, *counts[:2], mean, counts[2])
+        out.print(table)
+
+
+def _ratios(out: Console, result: Result) -> None:
+    table = _table("To reach: ratios of figures of the same round", "ratio", "entries", "median", "bound", "")
+    for one in result.ratios:
+        bound = "" if one.bound is None else f"{one.bound:.3g}"
+        if one.median is None or one.min is None or one.max is None:
+            table.add_row(one.label, f"{one.size:,}", "not measured", bound, one.reason)
+            continue
+        verdict = "" if one.ok is None else "[green]ok[/]" if one.ok else "[bold red]MISSED[/]"
+        table.add_row(one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3), bound, verdict)
+    out.print(table)
