@@ -123,6 +123,9 @@ void timing_array_destroy(struct timing_array *array);
 int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 
+int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing);
+uint64_t timing_loaded_start(uint64_t address);
+
 void timing_shuffle(uint64_t *keys, size_t n, uint64_t seed);
 int timing_cycle(const uint64_t *keys, size_t n, uint64_t seed, uint64_t *cycle, uint64_t *next);
 void timing_draw(const uint64_t *keys, const uint64_t *next, size_t n, uint64_t seed, uint64_t *draws, uint64_t *sums,

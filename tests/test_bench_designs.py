@@ -21,9 +21,10 @@ from pybuildid import bench
 from pybuildid._measure import ffi, lib
 from pybuildid.bench import contenders as contending
 from pybuildid.bench import keys as keying
+from pybuildid.bench.bounds import ahead
 from pybuildid.bench.contenders import PEERS, Contender, Missing, UnknownDesignError, choose
-from pybuildid.bench.result import document
-from pybuildid.bench.run import _footprint
+from pybuildid.bench.result import Figure, Interruption, document
+from pybuildid.bench.run import _footprint, pinned
 from pybuildid.bench.subject import BenchError, Subject
 from pybuildid.cli import main
 from pybuildid.report.documents import read
@@ -171,6 +172,28 @@ def test_a_wrong_answer_is_caught(tmp_path: Path) -> None:
         Subject(liar, mixed, keying.make(mixed, 1), 1)
 
 
+@pytest.mark.parametrize("name", ["ours", "spinlock", "fixed", "rwlock", "seqcount", "inode"])
+def test_answers_beside_churn_are_right(name: str) -> None:
+    """The partner's updates move entries of open addressing, links of chains, and grow ours: every sum is checked."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs a second processor")
+    contender = choose([name])[0][-1]
+    mixed = addresses(700)
+    subject = Subject(contender, mixed, keying.make(mixed, 1), 1)
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    with pinned(first):
+        assert subject.beside_churn(200_000_000, second) > 0
+
+
+def test_a_chain_that_breaks_is_caught() -> None:
+    mixed = addresses(500)
+    keys = keying.make(mixed, 1)
+    subject = Subject(choose(["fixed"])[0][1], mixed, keys, 1)
+    subject.functions.remove(subject.table, keys.cycle[250])
+    with pytest.raises(BenchError, match="fixed: a wrong answer"):
+        subject.dependent_hit(1000)
+
+
 def test_a_lock_blocks_the_lookup_that_interrupts_its_holder() -> None:
     found, _ = choose(["spinlock:1", "trylock:1"])
     ours, spinlock, trylock = (interrupted(one, 1.0) for one in found)
@@ -235,7 +258,27 @@ def test_ratios_are_those_of_the_samples(result: bench.Result) -> None:
     assert ratio.ok == (ratio.median <= 1)
     lfht = next(one for one in result.ratios if one.label == "hit / cds_lfht hit")
     assert (lfht.median, lfht.ok, lfht.reason) == (None, None, "not among those measured")
-    assert not any("spinlock" in one.label or "inode" in one.label for one in result.ratios)
+    spinlock = next(one for one in result.ratios if one.label == "hit / spinlock hit (does not always answer)")
+    assert spinlock.bound is spinlock.ok is None
+    assert not any("inode" in one.label for one in result.ratios)
+
+
+def test_who_is_ahead_is_told_with_the_reason_and_the_price() -> None:
+    contenders, _ = choose(["spinlock"])
+    figures = [
+        Figure(what, who, 57_000, samples)
+        for what, who, samples in (
+            ("hit", "ours", (20.0, 40.0)),
+            ("hit", "spinlock", (10.0, 20.0)),
+            ("insert", "ours", (100.0,)),
+            ("insert", "spinlock", (100.0,)),
+        )
+    ]
+    interruptions = [Interruption("spinlock", 7, 6, 10, 0, 0, 1, 9, 0)]
+    (text,) = ahead(figures, contenders, interruptions, [57_000])
+    assert text.startswith("spinlock is ahead in hit (2.00 times at 57,000): a lock is all")
+    assert text.endswith("blocked for good after 7 interruptions of the updater.")
+    assert "insert" not in text
 
 
 def test_the_document_is_what_the_report_reads(result: bench.Result, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "timing.h"
 
+#include <dlfcn.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -485,4 +486,40 @@ int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timin
 {
     warm_up(load_dependent, array);
     return time_chunks(load_dependent, array, min_ns, timing);
+}
+
+/* --------------------------------------------------------------------------------------- loaded objects -- */
+
+uint64_t timing_loaded_start(uint64_t address)
+{
+#ifdef DLFO_STRUCT_HAS_EH_DBASE /* of the header that has _dl_find_object() */
+    struct dl_find_object found;
+    if (_dl_find_object((void *)(uintptr_t)address, &found) == 0)
+        return (uint64_t)(uintptr_t)found.dlfo_map_start;
+#endif
+    (void)address;
+    return 0;
+}
+
+struct finding {
+    const struct timing_draws *draws;
+    size_t chunk;
+};
+
+static int find_chunk(void *argument)
+{
+    struct finding *finding = argument;
+    size_t chunk = finding->chunk++ % (finding->draws->n / TIMING_CHUNK);
+    const uint64_t *addresses = finding->draws->keys + chunk * TIMING_CHUNK;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < TIMING_CHUNK; i++)
+        sum += timing_loaded_start(addresses[i]);
+    return sum == finding->draws->sums[chunk] ? TIMING_OK : TIMING_WRONG;
+}
+
+int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing)
+{
+    struct finding finding = {draws, 0};
+    int status = warm_up(find_chunk, &finding);
+    return status == TIMING_OK ? time_chunks(find_chunk, &finding, min_ns, timing) : status;
 }

@@ -99,6 +99,12 @@ void timing_array_destroy(struct timing_array *array);
 int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 
+/* glibc's _dl_find_object(): draws->keys are addresses inside loaded objects, and the sums are of the objects' starts. */
+int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing);
+
+/* The start of the loaded object that an address is in; 0: there is none, or glibc is older than 2.35. */
+uint64_t timing_loaded_start(uint64_t address);
+
 /* Bytes that malloc() has handed out, as it counts them itself: with its own headers. 0: it does not (glibc 2.33 does). */
 uint64_t timing_allocated(void);
 

@@ -28,7 +28,8 @@ class Contender:
 
     name: str
     summary: str
-    ahead: str  # why it may be ahead of a table on the side that can be read anywhere, and what that costs
+    ahead: str  # why its lookups may be ahead of those of a table that can be read anywhere and grows
+    ahead_updates: str  # the same of its updates
     peer: bool
     grows: bool
     stores: bool  # keeps the IDs in a table of its own: neither a field of an object nor nothing
@@ -64,8 +65,13 @@ class Peer:
     package: str
     modules: tuple[str, ...]  # of pkg-config
     ahead: str
+    ahead_updates: str
     own_allocator: bool = False
 
+
+_LOCK = "a lock is all that its readers need, and they wait for it"
+_BUCKET_LOCK = "updaters take a bucket's lock, and the table never shrinks"
+_ONE_UPDATER = "there is one updater, who needs no compare-and-swap, frees nothing, and never shrinks the table"
 
 PEERS = (
     Peer(
@@ -73,7 +79,8 @@ PEERS = (
         "lfht.c",
         "liburcu-dev",
         ("liburcu-cds", "liburcu-memb"),
-        "its readers copy nothing that they do not need, and register once instead of finding their pin at each lookup",
+        "its readers register once instead of finding their pin at each lookup",
+        "another thread, on another processor, does its resizing",
     ),
     Peer(
         "ck_ht",
@@ -82,6 +89,7 @@ PEERS = (
         ("ck",),
         "its readers pay nothing for memory that must outlive them (here none is freed beside them), and start again "
         "while an updater moves slots",
+        _ONE_UPDATER,
     ),
     Peer(
         "ck_hs",
@@ -90,21 +98,26 @@ PEERS = (
         ("ck",),
         "its readers pay nothing for memory that must outlive them (here none is freed beside them), and start again "
         "while an updater moves entries",
+        _ONE_UPDATER,
     ),
-    Peer("tbb", "tbb.cpp", "libtbb-dev", ("tbb",), "a lock is all that its readers need, and they wait for it", True),
+    Peer("tbb", "tbb.cpp", "libtbb-dev", ("tbb",), _LOCK, _BUCKET_LOCK, True),
 )
 
 _IN_PLACE = "keys and IDs lie in one place, so a lookup misses the cache once; a lock or a counter guards them"
 _OBJECT = "nothing is searched: the caller holds the object already; the price is a field in every object"
+_ONE_LOCK = "updaters take one lock, and the table never shrinks"
+_FIXED_UPDATES = "updaters take a bucket's lock, and nothing is ever copied to another array or given back"
+_OBJECT_UPDATES = "an update is one store into the object"
 _AHEAD = {
-    "spinlock": "a lock is all that its readers need, and they wait for it",
-    "trylock": "a lock is all that its readers need, and without it they give no answer",
-    "fixed": "with a bucket for each entry chains are short, and there is no resize to look for",
-    "rwlock": _IN_PLACE,
-    "seqcount": _IN_PLACE,
-    "file": _OBJECT,
-    "inode": _OBJECT,
-    "reparse": "nothing is stored",
+    "ours": ("", ""),
+    "spinlock": (_LOCK, _FIXED_UPDATES),
+    "trylock": ("a lock is all that its readers need, and without it they give no answer", _FIXED_UPDATES),
+    "fixed": ("with buckets enough chains are short, and there is no resize to look for", _FIXED_UPDATES),
+    "rwlock": (_IN_PLACE, _ONE_LOCK),
+    "seqcount": (_IN_PLACE, _ONE_LOCK),
+    "file": (_OBJECT, _OBJECT_UPDATES),
+    "inode": (_OBJECT, _OBJECT_UPDATES),
+    "reparse": ("nothing is stored", "the file is there already: nothing is stored"),
 }
 DEFAULT = (
     *(
@@ -148,10 +161,10 @@ def _text(value: Any) -> str:
     return bytes(ffi.string(value)).decode()
 
 
-def _contender(functions: Any, name: str, ahead: str, peer: bool) -> Contender:
+def _contender(functions: Any, name: str, ahead: tuple[str, str], peer: bool) -> Contender:
     tableless = functions.traits & (lib.RIVAL_POINTER | lib.RIVAL_REPARSES)
     grows = bool(functions.traits & lib.RIVAL_GROWS)
-    return Contender(name, _text(functions.summary), ahead, peer, grows, not tableless, functions)
+    return Contender(name, _text(functions.summary), *ahead, peer, grows, not tableless, functions)
 
 
 def _rivals() -> dict[str, Contender]:
@@ -159,7 +172,7 @@ def _rivals() -> dict[str, Contender]:
     number = 0
     while (functions := lib.bid_design_number(number)) != ffi.NULL:
         name = _text(functions.name)
-        rivals[name] = _contender(functions, name, _AHEAD.get(name, ""), False)
+        rivals[name] = _contender(functions, name, _AHEAD[name], False)
         number += 1
     return rivals
 
@@ -200,7 +213,9 @@ def _load(peer: Peer) -> Contender | Missing:
         functions = lib.peer_load(str(Path(directory, "peer.so")).encode(), reason, len(reason))
         if functions == ffi.NULL:
             return Missing(peer.name, peer.package, f"its header is not here ({_text(reason).split(': ')[-1]})")
-    return replace(_contender(functions, peer.name, peer.ahead, True), own_allocator=peer.own_allocator)
+    return replace(
+        _contender(functions, peer.name, (peer.ahead, peer.ahead_updates), True), own_allocator=peer.own_allocator
+    )
 
 
 def _compile(compiler: str, peer: Peer, directory: str) -> subprocess.CompletedProcess[str]:

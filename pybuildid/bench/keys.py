@@ -117,17 +117,31 @@ def make(mixed: array[int], seed: int) -> Keys:
     present, absent, cycle, following = buffer(mixed[:n]), buffer(mixed[n : 2 * n]), buffer(zeros(n)), buffer(zeros(n))
     if lib.timing_cycle(present, n, seed, cycle, following) != lib.TIMING_OK:
         raise MemoryError
-    hits, hit_buffers = _draws(present, following, n, seed + 1)
-    misses, miss_buffers = _draws(absent, ffi.NULL, n, seed + 2)
+    hits, hit_buffers = draws(present, following, n, seed + 1)
+    misses, miss_buffers = draws(absent, ffi.NULL, n, seed + 2)
     return Keys(n, present, absent, cycle, following, hits, misses, (*hit_buffers, *miss_buffers))
 
 
-def _draws(keys: Any, following: Any, n: int, seed: int) -> tuple[Any, tuple[Any, ...]]:
+def draws(keys: Any, following: Any, n: int, seed: int) -> tuple[Any, tuple[Any, ...]]:
     draws, sums = buffer(zeros(DRAWS)), buffer(zeros(DRAWS // int(lib.TIMING_CHUNK)))
     lib.timing_draw(keys, following, n, seed, draws, sums, DRAWS)
     result = ffi.new("struct timing_draws *")
     result.keys, result.sums, result.n = draws, sums, DRAWS
     return result, (draws, sums)
+
+
+def loaded() -> tuple[array[int], array[int]]:
+    """Addresses inside the objects that this process has loaded, and where each begins; empty before glibc 2.35."""
+    addresses, starts = array("Q"), array("Q")
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        fields = line.split(maxsplit=5)
+        if "x" in fields[1] and len(fields) == 6 and fields[5].startswith("/"):
+            address = int(fields[0].partition("-")[0], 16) + 16
+            start = int(lib.timing_loaded_start(address))
+            if start and start not in starts:
+                addresses.append(address)
+                starts.append(start)
+    return addresses, starts
 
 
 def mix(addresses: Addresses, n: int, seed: int) -> array[int]:

@@ -12,6 +12,7 @@ from pybuildid.bench.contenders import Contender, Missing
 from pybuildid.machine import Machine
 
 FLOOR_PLAIN, FLOOR_HUGE = "load, 4 KiB pages", "load, huge pages"  # who, of the floor
+LOADED, LOADED_HIT = "_dl_find_object", "hit, loaded objects"  # glibc's lookup of addresses, and its figure
 
 
 @dataclass(frozen=True)

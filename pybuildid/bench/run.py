@@ -14,9 +14,18 @@ from typing import Any
 from pybuildid import machine
 from pybuildid._measure import ffi, lib
 from pybuildid.bench import bounds
-from pybuildid.bench.contenders import DEFAULT, Contender, choose
-from pybuildid.bench.keys import ADVERSARIAL_MOST, Keys, buffer, find, make, mix
-from pybuildid.bench.result import FLOOR_HUGE, FLOOR_PLAIN, Figure, Interruption, Result, Worst
+from pybuildid.bench.contenders import DEFAULT, Contender, Missing, choose
+from pybuildid.bench.keys import ADVERSARIAL_MOST, Keys, buffer, draws, find, loaded, make, mix
+from pybuildid.bench.result import (
+    FLOOR_HUGE,
+    FLOOR_PLAIN,
+    LOADED,
+    LOADED_HIT,
+    Figure,
+    Interruption,
+    Result,
+    Worst,
+)
 from pybuildid.bench.subject import BenchError, Subject, pin
 
 LARGE = 100_000  # entries: from there on updates and the octave of memory are measured in fewer rounds, or not
@@ -95,6 +104,7 @@ class _Run:
                 self._note(n < size, f"{source}: {n:,} of them are entries, instead of {size:,}")
                 self.sizes.append(n)
                 self._size(n, mixed)
+            self._loaded()
             self._adversarial()
             interruptions = tuple(self._interrupt(contender) for contender in self.contenders)
         self._note(self.partner is None, "figures of several threads need a second processor")
@@ -260,6 +270,25 @@ class _Run:
                 instructions=instructions or None,
             )
         )
+
+    def _loaded(self) -> None:
+        """Hits in the addresses of loaded objects, beside glibc's _dl_find_object."""
+        addresses, starts = loaded()
+        n = len(starts)
+        if n < 2:
+            self.missing += (Missing(LOADED, "libc6 (2.35 or later)", "this glibc does not have it"),)
+            return
+        self.report(f"{LOADED}: {n} objects")
+        mixed = starts + array("Q", range(1, n + 1))  # as many that are not there
+        subject = Subject(self.contenders[0], mixed, make(mixed, self.options.seed), self.options.seed)
+        asked, _buffers = draws(buffer(addresses), buffer(starts), n, self.options.seed)
+        timing = ffi.new("struct timing *")
+        for _ in range(self.options.rounds):
+            self._sample(LOADED_HIT, self.contenders[0].name, n, subject.hit(self.min_ns))
+            if lib.timing_loaded(asked, self.min_ns, timing) != lib.TIMING_OK:
+                raise BenchError(f"{LOADED}: a wrong answer")
+            self._sample(LOADED_HIT, LOADED, n, timing.ns)
+        subject.close()
 
     def _adversarial(self) -> None:
         """The worst lookup among keys that were made to collide."""

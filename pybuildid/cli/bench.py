@@ -103,7 +103,7 @@ def show(out: Console, result: Result) -> None:
     out.print(f"keys: {result.keys}; left out as interrupted: {result.left_out:.1%} of the time")
     for one in result.missing:
         out.print(f"not here: {one.name}: apt-get install {one.package} ({one.reason})", markup=False)
-    for size in result.sizes:
+    for size in dict.fromkeys(figure.size for figure in result.figures):
         _all_figures(out, result, size)
     _interruptions(out, result)
     _worst(out, result)
