@@ -115,6 +115,8 @@ def show(out: Console, result: Result) -> None:
 
 
 def _spread(samples: tuple[float, ...], decimals: int) -> str:
+    if len(samples) == 1:
+        return f"{samples[0]:,.{decimals}f}"
     return f"{median(samples):,.{decimals}f} [dim]({min(samples):,.{decimals}f}..{max(samples):,.{decimals}f})[/dim]"
 
 
