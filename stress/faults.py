@@ -68,7 +68,6 @@ SCENARIOS = (
 
 #: Figures that would be 0 if the table had no known weakness, and what they say.
 KNOWN = {
-    "create_unsupported": "failures of a process's first bid_create() after which it says BID_E_UNSUPPORTED for good",
 }
 
 

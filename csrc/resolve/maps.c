@@ -158,10 +158,10 @@ static int bid_maps_fill(struct bid_maps *maps, struct bid_table *table)
 {
     static const struct bid_options defaults = {.size = sizeof defaults};
     struct bid_snapshot *empty;
-    maps->pins = bid_platform_pins(0);
-    if (!maps->pins)
-        return BID_E_UNSUPPORTED;
-    int status = bid_snapshot_make(&empty, &(struct bid_maps_text){.text = ""});
+    int status = bid_platform_pins(0, &maps->pins);
+    if (status != BID_OK)
+        return status;
+    status = bid_snapshot_make(&empty, &(struct bid_maps_text){.text = ""});
     if (status != BID_OK)
         return status;
     maps->own_table = !table;

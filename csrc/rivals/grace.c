@@ -8,10 +8,12 @@
 
 int rival_grace_init(struct rival_grace *grace)
 {
-    *grace = (struct rival_grace){.pins = bid_platform_pins(0), .lock = ATOMIC_FLAG_INIT, .look_at = RIVAL_RETIRED};
-    if (grace->pins && !grace->pins->fenced)
+    *grace = (struct rival_grace){.lock = ATOMIC_FLAG_INIT, .look_at = RIVAL_RETIRED};
+    if (bid_platform_pins(0, &grace->pins) != BID_OK)
+        return -1;
+    if (!grace->pins->fenced)
         grace->slots = grace->pins->area->slots;
-    return grace->pins ? 0 : -1;
+    return 0;
 }
 
 void rival_grace_end(struct rival_grace *grace)

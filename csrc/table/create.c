@@ -33,13 +33,13 @@ static int bid_table_fill(struct bid_table *table)
     };
     if (!options->id_size)
         options->id_size = BID_ID_MAX;
-    table->pins = bid_platform_pins(!!(options->flags & BID_FENCED_PINS));
-    if (!table->pins)
-        return BID_E_UNSUPPORTED;
+    int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), &table->pins);
+    if (status != BID_OK)
+        return status;
     table->plain_pins = table->pins->fenced ? NULL : table->pins->area->slots;
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
     bid_plan_records(table, &plan);
-    int status = bid_array_make(table, &plan, &head);
+    status = bid_array_make(table, &plan, &head);
     if (status == BID_OK)
         bid_store(&table->head, head, BID_H_RELEASE); /* (H) */
     return status == BID_E_BYTE_LIMIT ? BID_E_OPTION_LIMIT : status;

@@ -101,8 +101,13 @@ uint64_t bid_platform_random(void)
 
 /* ------------------------------------------------------------------------------------------------ pins -- */
 
-static struct bid_pins bid_process_pins[2]; /* plain, fenced */
-static pthread_once_t bid_process_once = PTHREAD_ONCE_INIT;
+/* An area is made when the first table needs it, and stays: whoever makes one publishes it whole, once. */
+static struct bid_pins bid_process_pins[2] = {{.epoch = 1}, {.epoch = 1, .fenced = 1}};
+
+static struct bid_pin_area *bid_pin_area_published(int kind)
+{
+    return __atomic_load_n(&bid_process_pins[kind].area, __ATOMIC_ACQUIRE);
+}
 
 /* What the child of a fork gets back: a copy of the forking thread's own pins, made by that thread before the fork.
  * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here; in `crowd` they do, and
@@ -127,9 +132,9 @@ void bid_platform_barrier(const struct bid_pins *pins)
 }
 
 /* Calls `act` for each pin slot of this thread, with its copy. Returns whether one of them is a slot for life. */
-static int bid_fork_each(int kind, void (*act)(struct bid_pin_slot *slot, struct bid_pin_slot *saved))
+static int bid_fork_each(struct bid_pin_area *area, int kind,
+                         void (*act)(struct bid_pin_slot *slot, struct bid_pin_slot *saved))
 {
-    struct bid_pin_area *area = bid_process_pins[kind].area;
     int own = 0;
     for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
         struct bid_pin_slot *slot = &area->slots[i], *saved = &bid_fork_saved[kind].slots[i];
@@ -156,9 +161,10 @@ static void bid_fork_restore(struct bid_pin_slot *slot, struct bid_pin_slot *sav
 static void bid_fork_prepare(void)
 {
     for (int kind = 0; kind < 2; kind++) {
-        if (!bid_process_pins[kind].area || bid_fork_each(kind, bid_fork_save))
+        struct bid_pin_area *area = bid_pin_area_published(kind);
+        if (!area || bid_fork_each(area, kind, bid_fork_save))
             continue; /* a thread with a slot for life is never in the crowd */
-        uint64_t crowd = bid_load(&bid_process_pins[kind].area->crowd, BID_RELAXED);
+        uint64_t crowd = bid_load(&area->crowd, BID_RELAXED);
         uint64_t saved = bid_load(&bid_fork_saved[kind].crowd, BID_RELAXED);
         while (saved < crowd && !bid_cas(&bid_fork_saved[kind].crowd, &saved, crowd, BID_RELAXED))
             ;
@@ -168,45 +174,50 @@ static void bid_fork_prepare(void)
 static void bid_fork_child(void)
 {
     for (int kind = 0; kind < 2; kind++) {
-        struct bid_pin_area *area = bid_process_pins[kind].area;
+        struct bid_pin_area *area = bid_pin_area_published(kind);
         if (!area)
             continue;
         bid_platform_populate(area, sizeof *area, 0);
-        if (!bid_fork_each(kind, bid_fork_restore))
+        if (!bid_fork_each(area, kind, bid_fork_restore))
             bid_store(&area->crowd, bid_load(&bid_fork_saved[kind].crowd, BID_RELAXED), BID_RELAXED);
     }
     bid_membarrier_register();
 }
 
-/* Memory that a fork wipes, present for writing; NULL if there is none to be had. */
-static struct bid_pin_area *bid_pin_area_make(void)
+/* Before the first area is published. The handlers bear being there twice, which two threads that come first bring about. */
+static int bid_fork_handlers(void)
 {
-    struct bid_pin_area *area = bid_platform_map(sizeof *area, 0);
+    static int registered;
+    if (!__atomic_load_n(&registered, __ATOMIC_ACQUIRE) &&
+        pthread_atfork(bid_fork_prepare, NULL, bid_fork_child) == 0)
+        __atomic_store_n(&registered, 1, __ATOMIC_RELEASE);
+    return __atomic_load_n(&registered, __ATOMIC_ACQUIRE);
+}
+
+/* Memory that a fork wipes, present for writing. */
+static int bid_pin_area_make(struct bid_pin_area **result)
+{
+    struct bid_pin_area *area = bid_fork_handlers() ? bid_platform_map(sizeof *area, 0) : NULL;
     if (!area)
-        return NULL;
-    if (madvise(area, sizeof *area, MADV_WIPEONFORK) == 0 && bid_platform_populate(area, sizeof *area, 0) == BID_OK)
-        return area;
-    bid_platform_unmap(area, sizeof *area);
-    return NULL;
+        return BID_E_NO_MEMORY;
+    int status = bid_platform_populate(area, sizeof *area, 0);
+    if (status == BID_OK && madvise(area, sizeof *area, MADV_WIPEONFORK) != 0)
+        status = errno == EINVAL ? BID_E_UNSUPPORTED : BID_E_NO_MEMORY;
+    if (status == BID_OK)
+        *result = area;
+    else
+        bid_platform_unmap(area, sizeof *area);
+    return status;
 }
 
-/* Both kinds at once, so that a fork finds all or nothing. */
-static void bid_pins_make(void)
+int bid_platform_pins(int fenced, struct bid_pins **result)
 {
-    struct bid_pin_area *areas[2] = {bid_pin_area_make(), bid_pin_area_make()};
-    int membarrier = bid_membarrier_register();
-    if (!areas[0] || !areas[1] || pthread_atfork(bid_fork_prepare, NULL, bid_fork_child) != 0)
-        return;
-    for (int kind = 0; kind < 2; kind++) {
-        bid_process_pins[kind].fenced = kind || !membarrier;
-        bid_store(&bid_process_pins[kind].epoch, 1, BID_RELAXED);
-        bid_process_pins[kind].area = areas[kind];
-    }
-}
-
-struct bid_pins *bid_platform_pins(int fenced)
-{
-    pthread_once(&bid_process_once, bid_pins_make);
-    struct bid_pins *pins = &bid_process_pins[!!fenced];
-    return pins->area ? pins : NULL;
+    int kind = fenced || !bid_membarrier_register(), status = BID_OK;
+    struct bid_pin_area *none = NULL, *area;
+    *result = &bid_process_pins[kind];
+    if (bid_pin_area_published(kind) || (status = bid_pin_area_make(&area)) != BID_OK)
+        return status;
+    if (!__atomic_compare_exchange_n(&(*result)->area, &none, area, 0, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
+        bid_platform_unmap(area, sizeof *area); /* another thread's was first */
+    return BID_OK;
 }

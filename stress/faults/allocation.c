@@ -241,7 +241,7 @@ static void fail_all(const struct operation *operation, uint64_t stride, uint32_
 
 /* ------------------------------------------------------------------------------------------------- create -- */
 
-enum created { CREATE_RECOVERED = 10, CREATE_UNSUPPORTED, CREATE_UNHARMED };
+enum created { CREATE_RECOVERED = 10, CREATE_UNHARMED };
 
 static enum created create_failing(uint64_t n, uint32_t flags)
 {
@@ -252,8 +252,6 @@ static enum created create_failing(uint64_t n, uint32_t flags)
     fail_at = 0;
     if (status < 0) {
         CHECK(failed && !table);
-        if (status == BID_E_UNSUPPORTED)
-            return CREATE_UNSUPPORTED;
         CHECK(status == BID_E_NO_MEMORY || status == BID_E_MLOCK);
         CHECK_STATUS(bid_create(&table, &options), BID_OK);
     }
@@ -262,11 +260,9 @@ static enum created create_failing(uint64_t n, uint32_t flags)
     return failed ? CREATE_RECOVERED : CREATE_UNHARMED;
 }
 
-/* The first table of a process also makes its pins, so each failure has a process of its own. One that hits the pins is
- * BID_E_UNSUPPORTED to this process for good: how many those are is a figure. */
+/* The first table of a process also makes its pins, so each failure has a process of its own. */
 static void fail_create(uint32_t flags)
 {
-    uint64_t unsupported = 0;
     for (uint64_t n = 1;; n++) {
         int status;
         pid_t pid = fork();
@@ -275,10 +271,8 @@ static void fail_create(uint32_t flags)
             _exit((int)create_failing(n, flags));
         CHECK(waitpid(pid, &status, 0) == pid);
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) >= CREATE_RECOVERED);
-        unsupported += WEXITSTATUS(status) == CREATE_UNSUPPORTED;
         if (WEXITSTATUS(status) == CREATE_UNHARMED) {
             figure("create", n - 1);
-            figure("create_unsupported", unsupported);
             return;
         }
     }

@@ -69,10 +69,11 @@ size_t bid_platform_page(void)
 static struct bid_pin_area model_pin_area;
 static struct bid_pins model_pins = {.area = &model_pin_area, .fenced = MODEL_FENCED_PINS, .epoch = 1};
 
-struct bid_pins *bid_platform_pins(int fenced)
+int bid_platform_pins(int fenced, struct bid_pins **pins)
 {
     (void)fenced;
-    return &model_pins;
+    *pins = &model_pins;
+    return BID_OK;
 }
 
 void bid_platform_barrier(const struct bid_pins *pins)
