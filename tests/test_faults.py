@@ -47,7 +47,7 @@ PLANTED = {
     "what records take is not counted": (
         "byte-limit",
         "record.c",
-        "int status = bill ? bid_charge(table, bill, bid_record_spare(table)) : BID_OK;",
+        "int status = bill ? bid_charge(table, bill, bid_record_spare(table, array, next - ready)) : BID_OK;",
         "int status = BID_OK;",
     ),
     "retired memory has no limit": (

@@ -119,7 +119,9 @@ struct bid_options {
     uint64_t size;             /* sizeof(struct bid_options) */
     uint64_t expected_entries; /* room for that many without growing; 0: 2,048 slots, for 1,280 entries;
                                   with a byte_limit 512 slots, for 320 */
-    uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit */
+    uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit. Inserts fail while
+                                  there is room left for the array that replaces this one, about half of the
+                                  limit: so a full table takes new entries soon after old ones were removed */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 16 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */

@@ -41,6 +41,11 @@ static void bid_descriptor_release(struct bid_array *array)
     bid_store(&array->life, BID_LIFE_FREE, BID_L_RELEASE); /* (L) pairs with bid_descriptor_take() */
 }
 
+static uint64_t bid_plan_chunks(const struct bid_array_plan *plan)
+{
+    return ((1ull << plan->log2_buckets) + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
+}
+
 static void bid_array_shape(const struct bid_table *table, const struct bid_array_plan *plan, struct bid_array *array)
 {
     uint64_t buckets = 1ull << plan->log2_buckets;
@@ -51,10 +56,9 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     array->hash_shift = table->options.hash_shift;
     array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;
     array->first_slots = table->options.hash == BID_HASH_MIX ? BID_BUCKET_SLOTS : BID_WEAK_SLOTS;
-    array->chunks = (buckets + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
+    array->chunks = bid_plan_chunks(plan);
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
-    array->record_capacity = plan->capacity;
     array->guest_limit = plan->guests;
     bid_store(&array->future, NULL, BID_RELAXED);
     bid_store(&array->moved, 0, BID_RELAXED);
@@ -72,12 +76,13 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
 struct bid_layout {
     int huge;
     uint64_t slot_bytes, record_bytes, done_bytes, step_bytes;
+    uint64_t charged; /* units of record that are paid for at once */
 };
 
-static struct bid_layout bid_array_layout(const struct bid_array *array, uint64_t byte_limit)
+static struct bid_layout bid_plan_layout(const struct bid_array_plan *plan, uint64_t byte_limit)
 {
-    uint64_t page = bid_platform_page();
-    uint64_t slots = bid_array_slots(array) * sizeof(bid_word), records = array->record_capacity * BID_RECORD_BYTES;
+    uint64_t page = bid_platform_page(), records = plan->capacity * BID_RECORD_BYTES;
+    uint64_t slots = (BID_BUCKET_SLOTS * sizeof(bid_word)) << plan->log2_buckets;
     struct bid_layout layout = {.huge = slots >= BID_HUGE_SLOT_BYTES};
     uint64_t step = records / 32 < BID_STEP_MAX ? records / 32 : BID_STEP_MAX;
     if (step < BID_STEP_MIN && !byte_limit)
@@ -85,8 +90,20 @@ static struct bid_layout bid_array_layout(const struct bid_array *array, uint64_
     layout.step_bytes = layout.huge ? BID_HUGE_PAGE : bid_round_up(step ? step : 1, page);
     layout.slot_bytes = bid_round_up(slots, page);
     layout.record_bytes = bid_round_up(records, layout.step_bytes);
-    layout.done_bytes = bid_round_up((array->chunks + 63) / 64 * sizeof(bid_word), page);
+    layout.done_bytes = bid_round_up((bid_plan_chunks(plan) + 63) / 64 * sizeof(bid_word), page);
+    layout.charged = bid_round_up(plan->charged, layout.step_bytes / BID_RECORD_BYTES);
     return layout;
+}
+
+static uint64_t bid_layout_charge(const struct bid_layout *layout)
+{
+    return layout->slot_bytes + layout->done_bytes + layout->charged * BID_RECORD_BYTES;
+}
+
+uint64_t bid_plan_charge(const struct bid_table *table, const struct bid_array_plan *plan)
+{
+    struct bid_layout layout = bid_plan_layout(plan, table->options.byte_limit);
+    return bid_layout_charge(&layout);
 }
 
 static int bid_array_populate(struct bid_array *array, const struct bid_layout *layout, int lock)
@@ -123,11 +140,11 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     if (!array)
         return BID_E_RETIRED;
     bid_array_shape(table, plan, array);
-    struct bid_layout layout = bid_array_layout(array, table->options.byte_limit);
+    struct bid_layout layout = bid_plan_layout(plan, table->options.byte_limit);
     array->record_step = layout.step_bytes / BID_RECORD_BYTES;
     array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
-    array->record_charged = bid_round_up(plan->charged, array->record_step);
-    uint64_t bytes = layout.slot_bytes + layout.done_bytes + array->record_charged * BID_RECORD_BYTES;
+    array->record_charged = layout.charged;
+    uint64_t bytes = bid_layout_charge(&layout);
     int status = bid_charge(table, bytes, 0);
     if (status == BID_OK) {
         status = bid_array_map(table, array, &layout);

@@ -21,6 +21,16 @@ static int bid_options_check(const struct bid_options *options)
     return options->expected_entries > BID_ENTRIES_MAX ? BID_E_TOO_MANY : BID_OK;
 }
 
+/* Whether the expected entries fit under the byte limit, with IDs of at most BID_ID_NARROW bytes, and the array that
+ * replaces the first one beside it. */
+static int bid_limit_has_room(const struct bid_table *table)
+{
+    uint64_t limit = table->options.byte_limit, expected = table->options.expected_entries;
+    return !limit || !expected ||
+           bid_load(&table->bytes, BID_RELAXED) + expected * BID_RECORD_BYTES + bid_rebuild_charge(table, expected) <=
+               limit;
+}
+
 /* The first array, and everything else that can fail. */
 static int bid_table_fill(struct bid_table *table)
 {
@@ -38,10 +48,14 @@ static int bid_table_fill(struct bid_table *table)
         return status;
     table->plain_pins = table->pins->fenced ? NULL : table->pins->area->slots;
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
-    bid_plan_records(table, &plan);
+    bid_plan_records(table, 0, &plan);
     status = bid_array_make(table, &plan, &head);
     if (status == BID_OK)
         bid_store(&table->head, head, BID_H_RELEASE); /* (H) */
+    if (status == BID_OK && !bid_limit_has_room(table)) {
+        bid_array_free(table, head);
+        status = BID_E_BYTE_LIMIT;
+    }
     return status == BID_E_BYTE_LIMIT ? BID_E_OPTION_LIMIT : status;
 }
 

@@ -188,8 +188,7 @@ static void bid_fork_child(void)
 static int bid_fork_handlers(void)
 {
     static int registered;
-    if (!__atomic_load_n(&registered, __ATOMIC_ACQUIRE) &&
-        pthread_atfork(bid_fork_prepare, NULL, bid_fork_child) == 0)
+    if (!__atomic_load_n(&registered, __ATOMIC_ACQUIRE) && pthread_atfork(bid_fork_prepare, NULL, bid_fork_child) == 0)
         __atomic_store_n(&registered, 1, __ATOMIC_RELEASE);
     return __atomic_load_n(&registered, __ATOMIC_ACQUIRE);
 }

@@ -30,11 +30,13 @@ static uint64_t bid_record_bill(const struct bid_array *array, uint64_t from, ui
     return ((to > paid ? to : paid) - (from > paid ? from : paid)) * BID_RECORD_BYTES;
 }
 
-/* Records leave an eighth of the byte limit to arrays: a table at its limit can still be rebuilt once entries went. */
-static uint64_t bid_record_spare(const struct bid_table *table)
+/* Records of the head leave room for the array that replaces it, with `more` entries than now: so a table at its byte limit
+ * can always be rebuilt, and has room again for as many as went. The future array is what that room was left for. */
+static uint64_t bid_record_spare(const struct bid_table *table, const struct bid_array *array, uint64_t more)
 {
-    uint64_t eighth = table->options.byte_limit / 8, least = 4 * bid_platform_page();
-    return eighth > least ? eighth : least;
+    if (!table->options.byte_limit || bid_load(&table->head, BID_RELAXED) != array)
+        return 0;
+    return bid_rebuild_charge(table, more);
 }
 
 /* Populates up to at least `need` units. Several threads may populate the same units: only one moves the watermark, and
@@ -47,7 +49,7 @@ int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t 
         if (next > array->record_capacity)
             next = array->record_capacity;
         uint64_t bill = bid_record_bill(array, ready, next);
-        int status = bill ? bid_charge(table, bill, bid_record_spare(table)) : BID_OK;
+        int status = bill ? bid_charge(table, bill, bid_record_spare(table, array, next - ready)) : BID_OK;
         if (status == BID_OK)
             status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
                                            !!(table->options.flags & BID_MLOCK));

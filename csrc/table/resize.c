@@ -22,15 +22,15 @@ static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t deno
     return log2;
 }
 
-/* Buckets of which `entries` fill at most 2/5. */
 uint32_t bid_log2_start(const struct bid_table *table)
 {
     return table->options.byte_limit ? BID_LOG2_BUCKETS_LIMITED : BID_LOG2_BUCKETS_START;
 }
 
-uint32_t bid_log2_for(uint64_t entries)
+/* Buckets for a new array: `entries` fill at most 2/5 of them, or half where bytes are limited. */
+uint32_t bid_log2_for(const struct bid_table *table, uint64_t entries)
 {
-    return bid_log2_fit(entries, 2, 5);
+    return table->options.byte_limit ? bid_log2_fit(entries, 1, 2) : bid_log2_fit(entries, 2, 5);
 }
 
 /* Buckets into which `entries` go before the array is left. */
@@ -57,12 +57,21 @@ static uint64_t bid_plan_entries(const struct bid_array_plan *plan)
     return (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets >> 1;
 }
 
+/* The size of an array that is made for `live` entries, or for the reserved ones. */
+static uint32_t bid_log2_rebuilt(const struct bid_table *table, uint64_t live, uint32_t least)
+{
+    uint32_t floor = bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
+    uint32_t log2 = bid_log2_for(table, live);
+    least = least < floor ? floor : least;
+    return log2 < least ? least : log2;
+}
+
 /* Room for the records: as many as may have to be copied, with a margin for the inserts that are under way when the
  * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved, not
  * populated; what is likely to be copied is booked at once, so that a byte limit does not stop a resize half way. */
-void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan)
+void bid_plan_records(const struct bid_table *table, uint64_t live, struct bid_array_plan *plan)
 {
-    uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
+    uint64_t units = live + bid_load(&table->extra_units, BID_RELAXED);
     uint64_t most = bid_record_units(table->options.id_size), mean = live ? (units + live - 1) / live : 1;
     uint64_t slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets;
     uint64_t reserved = bid_load(&table->floor_entries, BID_RELAXED) * most, churn = slots * 5 / 4;
@@ -80,14 +89,10 @@ void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan)
 static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need,
                     struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
-    uint32_t now = bid_array_log2(array), floor = bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
-    uint32_t start = bid_log2_start(table), least = now < start ? now : start; /* less is too little to gain */
+    uint32_t now = bid_array_log2(array), start = bid_log2_start(table);
+    uint32_t least = need == BID_NEED_SHRINK ? 0 : now < start ? now : start; /* less is too little to gain */
     uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
-    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_for(live), .seed = array->seed};
-    if (plan->log2_buckets < least && need != BID_NEED_SHRINK)
-        plan->log2_buckets = least;
-    if (plan->log2_buckets < floor)
-        plan->log2_buckets = floor;
+    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_rebuilt(table, live, least), .seed = array->seed};
     if (need == BID_NEED_SHRINK && plan->log2_buckets > now && live * 2 <= bid_array_slots(array))
         plan->log2_buckets = now;
     if (need == BID_NEED_PATH && claimed * 2 < bid_array_slots(array)) {
@@ -107,8 +112,16 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
              : plan->log2_buckets < now ? BID_RESIZE_SHRINK
              : plan->reseeds            ? BID_RESIZE_RESEED
                                         : BID_RESIZE_TOMBSTONES;
-    bid_plan_records(table, plan);
+    bid_plan_records(table, live, plan);
     return BID_OK;
+}
+
+uint64_t bid_rebuild_charge(const struct bid_table *table, uint64_t more)
+{
+    uint64_t live = bid_count(table) + more;
+    struct bid_array_plan plan = {.log2_buckets = bid_log2_rebuilt(table, live, 0)};
+    bid_plan_records(table, live, &plan);
+    return bid_plan_charge(table, &plan);
 }
 
 /* ------------------------------------------------------------------------------------------------ begin -- */
@@ -195,7 +208,7 @@ static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
     return live * 2 <= bid_array_slots(array) &&
-           (bid_log2_for(live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
+           (bid_log2_for(table, live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
             bid_load(&array->record_next, BID_RELAXED) > units);
 }
 

@@ -71,6 +71,8 @@ struct bid_array_plan {
 };
 /* Maps, charges and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
+/* What bid_array_make() books under the byte limit. */
+uint64_t bid_plan_charge(const struct bid_table *table, const struct bid_array_plan *plan);
 void bid_array_free(struct bid_table *table, struct bid_array *array);
 uint64_t bid_array_slots(const struct bid_array *array);
 
@@ -83,7 +85,9 @@ uint64_t bid_array_slots(const struct bid_array *array);
 #ifndef BID_GUESTS
 #define BID_GUESTS 8 /* of an array that is not the head yet, updates may take one in so many slots */
 #endif
-void bid_plan_records(struct bid_table *table, struct bid_array_plan *plan);
+void bid_plan_records(const struct bid_table *table, uint64_t live, struct bid_array_plan *plan);
+/* Bytes that the array to replace the head would cost with `more` entries than there are now. */
+uint64_t bid_rebuild_charge(const struct bid_table *table, uint64_t more);
 enum bid_need {
     BID_NEED_PATH,    /* a key's path is full */
     BID_NEED_ROOM,    /* too few EMPTY slots or records are left, or too many */
@@ -97,7 +101,7 @@ int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 /* After an update: begins a resize early, so that nobody runs into a full path. A failure is no error. */
 void bid_resize_consider(struct bid_table *table, struct bid_array *array);
 uint32_t bid_log2_start(const struct bid_table *table);
-uint32_t bid_log2_for(uint64_t entries);
+uint32_t bid_log2_for(const struct bid_table *table, uint64_t entries);
 uint32_t bid_log2_for_room(uint64_t entries);
 
 /* ---- move.c: the resize itself */
