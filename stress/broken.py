@@ -459,14 +459,14 @@ RECLAMATION = [
         "pins-written-through-a-fork",
         "G9",
         "the pins lie in ordinary memory, which a fork write-protects and hands on to the child",
-        (Edit("table/platform_user.c", "madvise(area, sizeof *area, MADV_WIPEONFORK) == 0 && ", ""),),
+        (Edit("table/platform_user.c", "status == BID_OK && madvise(", "0 && madvise("),),
         (Program("test_nothing_needed"), Program("test_fork")),
     ),
     Twin(
         "child-loses-its-pins",
         "G9",
         "the child of a fork does not get back the pins of what it goes on with",
-        (Edit("table/platform_user.c", "        if (!bid_fork_each(kind, bid_fork_restore))\n", ""),),
+        (Edit("table/platform_user.c", "        if (!bid_fork_each(area, kind, bid_fork_restore))\n", ""),),
         (Program("test_fork"),),
     ),
 ]
