@@ -3,6 +3,7 @@
 #include "grace.h"
 
 #include "lock.h"
+#include "pybuildid.h"
 
 #include <stdlib.h>
 
