@@ -67,8 +67,7 @@ SCENARIOS = (
 )
 
 #: Figures that would be 0 if the table had no known weakness, and what they say.
-KNOWN = {
-}
+KNOWN = {}
 
 
 @dataclass
