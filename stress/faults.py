@@ -66,10 +66,6 @@ SCENARIOS = (
     ),
 )
 
-#: Figures that would be 0 if the table had no known weakness, and what they say.
-KNOWN = {}
-
-
 @dataclass
 class Outcome:
     """What a scenario came to; the fields are those of the JSON report."""
@@ -78,7 +74,6 @@ class Outcome:
     summary: str
     seconds: float = 0.0
     figures: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)  #: known weaknesses that were met
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -118,7 +113,6 @@ def run(scenario: Scenario, *, quick: bool = False, toolchain: Toolchain | None 
     outcome.seconds = round(time.monotonic() - began, 2)
     lines = [line.split() for line in result.stdout.splitlines()]
     outcome.figures = {words[1]: int(words[2]) for words in lines if words[:1] == ["figure"]}
-    outcome.notes = [f"{outcome.figures[name]} {what}" for name, what in KNOWN.items() if outcome.figures.get(name)]
     if result.returncode:
         outcome.failures.append(_how_it_ended(result.returncode, result.stderr))
     elif not outcome.figures:

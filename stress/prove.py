@@ -106,9 +106,8 @@ def _histories(found: Found) -> str:
 
 def _faults(found: Found) -> str:
     bad = [one["scenario"] for one in found["scenarios"] if one["verdict"] != "SUCCESS"]
-    notes = [note for one in found["scenarios"] for note in one["notes"]]
     text = f"{len(found['scenarios']) - len(bad)} of {len(found['scenarios'])} kinds of fault survived"
-    return "; ".join([text, *bad, *(f"known: {note}" for note in notes)])
+    return "; ".join([text, *bad])
 
 
 def _twins(found: Found) -> str:

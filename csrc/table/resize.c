@@ -119,7 +119,8 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
 uint64_t bid_rebuild_charge(const struct bid_table *table, uint64_t more)
 {
     uint64_t live = bid_count(table) + more;
-    struct bid_array_plan plan = {.log2_buckets = bid_log2_rebuilt(table, live, 0)};
+    struct bid_array_plan plan;
+    plan.log2_buckets = bid_log2_rebuilt(table, live, 0);
     bid_plan_records(table, live, &plan);
     return bid_plan_charge(table, &plan);
 }

@@ -18,7 +18,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"{outcome.scenario}: {outcome.summary}", highlight=False, markup=False, soft_wrap=True)
     width = max(map(len, outcome.figures), default=0)
     lines = [f"  {name.replace('_', ' '):{width}} {value:>14,}" for name, value in outcome.figures.items()]
-    lines += [f"  known: {note}" for note in outcome.notes] + [f"  FAILED: {text}" for text in outcome.failures]
+    lines += [f"  FAILED: {text}" for text in outcome.failures]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
