@@ -66,6 +66,7 @@ SCENARIOS = (
     ),
 )
 
+
 @dataclass
 class Outcome:
     """What a scenario came to; the fields are those of the JSON report."""
