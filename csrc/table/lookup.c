@@ -125,7 +125,6 @@ static inline void bid_copy_id(uint8_t *to, const struct bid_record *record, uns
 }
 
 #define BID_ANY_GENERATION UINT64_MAX
-#define BID_NOT_SIMPLE (-1000) /* is no status */
 
 /* The answer that a key's slot and record give. */
 BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bid_build_id *id)
@@ -141,6 +140,16 @@ BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bi
         return BID_NO_BUILD_ID;
     bid_copy_id(id->bytes, found.record, length);
     return BID_OK;
+}
+
+/* A lookup by a thread that has a pin, which it leaves. */
+static __attribute__((noinline)) int bid_lookup_pinned(const struct bid_table *table, uint64_t key,
+                                                       uint64_t generation, struct bid_build_id *id,
+                                                       struct bid_pin_slot *slot, uint64_t before)
+{
+    int status = bid_answer(bid_find(table, key, NULL), generation, id);
+    bid_pin_leave((struct bid_pin){slot, before});
+    return status;
 }
 
 /* Any lookup. */
@@ -160,26 +169,24 @@ BID_INLINE int bid_array_is_simple(const struct bid_array *head)
     return !bid_load(&head->future, BID_F_ACQUIRE) && head->hash == BID_HASH_MIX; /* (F) as in bid_find() */
 }
 
-/* Nearly every lookup is this simple: a plain pin, no resize, and the home bucket says it all. Whatever is not goes back
- * to the start, in general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The
- * instructions count, for the more lookups the processor has under way at once, the more of their misses overlap. */
+/* Nearly every lookup is this simple: a plain pin, no resize, and the home bucket says it all. Whatever is not starts
+ * again, in general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The instructions
+ * count, for the more lookups the processor has under way at once, the more of their misses overlap. */
 BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, uint64_t generation,
                                  struct bid_build_id *id)
 {
     struct bid_pin pin = bid_pin_plain(table->pins, table->plain_pins);
     if (__builtin_expect(!pin.slot, 0))
         return bid_lookup_general(table, key, generation, id, NULL);
-    int status = BID_NOT_SIMPLE;
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
-    if (__builtin_expect(bid_array_is_simple(head), 1)) {
-        uint64_t glance = bid_glance(head, key);
-        struct bid_probe found = bid_glance_probe(head, key, glance);
-        if (__builtin_expect(found.record || glance == BID_GLANCE_ABSENT, 1))
-            status = bid_answer(found, generation, id);
-    }
+    if (__builtin_expect(!bid_array_is_simple(head), 0))
+        return bid_lookup_pinned(table, key, generation, id, pin.slot, pin.before);
+    uint64_t glance = bid_glance(head, key);
+    struct bid_probe found = bid_glance_probe(head, key, glance);
+    if (__builtin_expect(!found.record && glance != BID_GLANCE_ABSENT, 0))
+        return bid_lookup_pinned(table, key, generation, id, pin.slot, pin.before);
+    int status = bid_answer(found, generation, id);
     bid_pin_leave(pin);
-    if (__builtin_expect(status == BID_NOT_SIMPLE, 0))
-        return bid_lookup_general(table, key, generation, id, NULL);
     return status;
 }
 
