@@ -143,9 +143,9 @@ BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bi
 }
 
 /* A lookup by a thread that has a pin, which it leaves. */
-static __attribute__((noinline)) int bid_lookup_pinned(const struct bid_table *table, uint64_t key,
-                                                       uint64_t generation, struct bid_build_id *id,
-                                                       struct bid_pin_slot *slot, uint64_t before)
+static __attribute__((noinline)) int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uint64_t generation,
+                                                       struct bid_build_id *id, struct bid_pin_slot *slot,
+                                                       uint64_t before)
 {
     int status = bid_answer(bid_find(table, key, NULL), generation, id);
     bid_pin_leave((struct bid_pin){slot, before});
