@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench report lint lint-python lint-c format wheel clean verify man fuzz
+.PHONY: setup run test bench report lint lint-python lint-c format wheel clean verify sanitize man fuzz
 
 setup: $(VENV)/harness.stamp
 
@@ -42,6 +42,10 @@ test: setup
 # Model-checks the table's sources; needs genmc (MPI-SWS/genmc, v0.11.0) and clang-14 on PATH.
 verify: setup
 	$(BIN)/python tests/models/run.py
+
+# The C tests, histories and a storm of threads under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: setup
+	$(BIN)/python -m stress sanitize
 
 URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb)
 

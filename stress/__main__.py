@@ -11,6 +11,7 @@ COMMANDS = {
     "storm": "stress.commands.storm:storm",
     "histories": "stress.commands.histories:histories",
     "faults": "stress.commands.faults:faults",
+    "sanitize": "stress.commands.sanitize:sanitize",
 }
 
 
