@@ -64,7 +64,7 @@ def _programs() -> Iterator[tuple[str, list[Path], list[str]]]:
     for source in sorted((ROOT / "tests" / "c").glob("test_*.c")):
         yield source.stem, [source], []
     yield "histories", programs.recorder_sources(), ["record", "1", "0", str(HISTORIES)]
-    yield "threads", [ROOT / "stress" / "faults" / "threads.c"], ["300", "8"]
+    yield "threads", [ROOT / "stress" / "faults" / "threads.c"], ["2000", "8"]
 
 
 def names() -> list[str]:
