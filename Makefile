@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify man fuzz
+.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify sanitize man fuzz
 
 setup: $(VENV)/harness.stamp
 
@@ -46,6 +46,10 @@ verify: setup
 # Every check in its short form, in about ten minutes: writes docs/proof.md.
 prove: setup
 	$(BIN)/python -m stress prove --page docs/proof.md --json build/proof.json
+
+# The C tests, histories and a storm of threads under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: setup
+	$(BIN)/python -m stress sanitize
 
 URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb)
 

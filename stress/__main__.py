@@ -14,6 +14,7 @@ COMMANDS = {
     "histories": "stress.commands.histories:histories",
     "twins": "stress.commands.twins:twins",
     "faults": "stress.commands.faults:faults",
+    "sanitize": "stress.commands.sanitize:sanitize",
     "campaign": "stress.commands.campaign:campaign",
     "prove": "stress.commands.prove:prove",
 }

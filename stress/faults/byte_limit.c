@@ -21,8 +21,8 @@
 static uint8_t lengths[MOST];
 
 static struct {
-    uint64_t limits, refused, in_resize, stuck, crowded, turns, percent;
-} tally;
+    uint64_t limits, refused, in_resize, stuck, crowded, turns, percent, back;
+} tally = {.back = 100};
 
 static int insert_one(struct bid_table *table, uint64_t number, int long_in_resize)
 {
@@ -133,7 +133,8 @@ static int one_limit(uint64_t limit, uint64_t turns)
         uint64_t percent = leave(table, entries, limit);
         tally.percent = percent > tally.percent ? percent : tally.percent;
         entries = fill(table, STAY, limit);
-        CHECK(entries * 2 > first);
+        if (entries * 100 / first < tally.back)
+            tally.back = entries * 100 / first;
         tally.turns++;
     }
     atomic_store(&reader.stop, 1);
@@ -186,6 +187,8 @@ int main(int argc, char **argv)
     figure("crowded_there", tally.crowded);
     figure("turns", tally.turns);
     figure("percent_that_left_at_most_before_one_came", tally.percent);
-    CHECK(tally.refused > tally.limits && tally.stuck == 0 && tally.crowded == 0);
+    figure("percent_that_came_back_at_least", tally.back);
+    CHECK(tally.refused > tally.limits && tally.percent <= 50 && tally.back >= 50);
+    CHECK(tally.stuck == 0 && tally.crowded == 0);
     return 0;
 }

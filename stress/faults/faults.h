@@ -9,7 +9,6 @@
 #include "../../tests/c/check.h"
 
 #include <inttypes.h>
-#include <time.h>
 
 static inline void figure(const char *name, uint64_t value)
 {
@@ -22,13 +21,6 @@ static inline uint64_t parameter(int argc, char **argv, int number)
 {
     CHECK(number < argc);
     return strtoull(argv[number], NULL, 10);
-}
-
-static inline double seconds_now(void)
-{
-    struct timespec now;
-    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* Entries number `from` up to `to` are there, with the IDs that insert() gave them. */

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STAY 300
@@ -24,6 +25,13 @@ static atomic_int standing, go_on, stop;
 static struct {
     uint64_t updates, refused, lookups, most_retired, most_resident;
 } tally;
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static void pause_briefly(void)
 {

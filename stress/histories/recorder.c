@@ -59,7 +59,8 @@ static uint64_t now(void)
 
 /* ------------------------------------------------------------------------------------------ trap flag -- */
 
-#if defined(__x86_64__)
+/* ThreadSanitizer delivers every signal late, so a trap would not interrupt what it was set for. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #define TRAP_FLAG 0x100
 
 /* Each of these skips the red zone, which the interrupted function may be using. */

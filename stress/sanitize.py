@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The C tests and programs of the harness under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
+
+What each cannot tell. ThreadSanitizer knows C11's orders, not fences and not membarrier(): it misses nothing that the
+table needs of them, for (S) decides what a reader reads and orders no access that conflicts, but it would not notice if
+that barrier were not there; the model checker does (make verify). It delivers signals late, at the next system call, so
+handlers interrupt nothing there. AddressSanitizer watches the heap, the stack and globals; the table's arrays come from
+mmap(), so of those it sees what touches them after they were unmapped, and nothing past an end within a mapping.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stress import programs
+from stress.programs import ROOT, Toolchain
+
+SANITIZERS = ("thread", "address", "undefined")
+FLAGS = (
+    "-O1",
+    "-g",
+    "-fno-sanitize-recover=all",
+    "-Wno-tsan",
+)  #: gcc warns of each fence that -fsanitize=thread ignores
+LIMIT_SECONDS = 300
+HISTORIES = 300
+SIGNALS = "is about signals, which come late under it, at a system call, and interrupt nothing"
+COUNTS = "counts page faults or forbids system calls, and code that is not built as usual takes some"
+OTHER_SOURCES = "is of csrc/resolve, not of the table"
+
+#: Which programs a sanitizer cannot run, and why.
+LEFT_OUT = {
+    ("thread", "test_step"): SIGNALS,
+    ("thread", "test_fork"): SIGNALS,
+    ("thread", "test_nothing_needed"): COUNTS,
+    ("address", "test_fork"): COUNTS,
+    ("address", "test_nothing_needed"): COUNTS,
+    ("undefined", "test_fork"): COUNTS,
+    **{(sanitizer, "test_resolve"): OTHER_SOURCES for sanitizer in SANITIZERS},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One program under one sanitizer."""
+
+    sanitizer: str
+    program: str
+    seconds: float = 0.0
+    left_out: str = ""  #: why it was not run
+    failure: str = ""  #: the first lines of what the sanitizer or the program said
+
+
+def toolchain(sanitizer: str) -> Toolchain:
+    return Toolchain(flags=(*FLAGS, f"-fsanitize={sanitizer}"))
+
+
+def _programs() -> Iterator[tuple[str, list[Path], list[str]]]:
+    """Name, sources and arguments: the C tests, histories, and threads that come and go in a storm of updates."""
+    for source in sorted((ROOT / "tests" / "c").glob("test_*.c")):
+        yield source.stem, [source], []
+    yield "histories", programs.recorder_sources(), ["record", "1", "0", str(HISTORIES)]
+    yield "threads", [ROOT / "stress" / "faults" / "threads.c"], ["2000", "8"]
+
+
+def names() -> list[str]:
+    return [name for name, _, _ in _programs()]
+
+
+def _failure(result: subprocess.CompletedProcess[str]) -> str:
+    if result.returncode == 0 and "figure illegal" in result.stdout and "figure illegal 0\n" not in result.stdout:
+        return "histories are not linearizable"
+    said = (result.stderr or result.stdout).strip().splitlines()[:12]
+    return "\n".join(said) or f"status {result.returncode}" if result.returncode else ""
+
+
+def run(sanitizer: str, program: str) -> Run:
+    if reason := LEFT_OUT.get((sanitizer, program)):
+        return Run(sanitizer, program, left_out=reason)
+    _, sources, arguments = next(found for found in _programs() if found[0] == program)
+    binary = programs.build(program, sources, toolchain(sanitizer))
+    began = time.monotonic()
+    try:
+        result = subprocess.run([str(binary), *arguments], capture_output=True, text=True, timeout=LIMIT_SECONDS)
+        failure = _failure(result)
+    except subprocess.TimeoutExpired:
+        failure = f"did not end in {LIMIT_SECONDS} s"
+    return Run(sanitizer, program, round(time.monotonic() - began, 1), failure=failure)
