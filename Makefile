@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify man fuzz
+.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify man fuzz readers
 
 setup: $(VENV)/harness.stamp
 
@@ -38,6 +38,10 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The build IDs of every ELF file under /usr against all other readers, and microseconds a file.
+readers: setup
+	PYBUILDID_ALL_FILES=1 $(BIN)/python -m pytest -s tests/test_readers.py
 
 # Model-checks the table's sources; needs genmc (MPI-SWS/genmc, v0.11.0) and clang-14 on PATH.
 verify: setup
