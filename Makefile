@@ -10,11 +10,11 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
 BENCH_C := $(sort $(wildcard bench/*.[ch]))
-TEST_C := $(sort $(wildcard tests/c/*.[ch]))
+TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/fuzz/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify sanitize man fuzz
+.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify sanitize man fuzz readers
 
 setup: $(VENV)/harness.stamp
 
@@ -38,6 +38,15 @@ run: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Fuzzes the note reader with libFuzzer; an input that breaks something is kept as build/fuzz/crash-*.
+SECONDS ?= 60
+fuzz: setup
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+
+# The build IDs of every ELF file under /usr against all other readers, and microseconds a file.
+readers: setup
+	PYBUILDID_ALL_FILES=1 $(BIN)/python -m pytest -s tests/test_readers.py
 
 # Model-checks the table's sources; needs genmc (MPI-SWS/genmc, v0.11.0) and clang-14 on PATH.
 verify: setup

@@ -60,6 +60,10 @@ def read_build_id(
     The GNU build ID comes before that of Go, and PT_NOTE segments come before SHT_NOTE sections. Damage in other
     parts of the file than those that lead to the build ID does not matter.
 
+    A Go build ID counts if it has at most 64 bytes. The one that the Go linker writes by itself has 83 and is none
+    here, as it is none for the kernel, perf and elfutils: from Go 1.24 on the linker writes a GNU build ID besides,
+    and before, `go build -ldflags=-B=0x...` does.
+
     Raises NotElfError if this is no ELF file, ElfError if it is malformed and has no readable build ID, OSError if it
     cannot be read, or is a path of something else than a regular file. Neither of the first two is raised with
     kernel_compatible, except that a file with more than a million notes is malformed everywhere.

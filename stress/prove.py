@@ -31,6 +31,7 @@ GUARANTEES = {
     "G7": "memory is reclaimed",
     "G8": "no pathological input",
     "G9": "fork, thread exit, alternate stacks and nested handlers change nothing",
+    "notes": "the reader of build IDs bears any bytes",
 }
 
 
@@ -123,6 +124,10 @@ def _models(found: list[Found]) -> str:
     return f"{sum(one['ok'] for one in found)} of {len(found)} scenarios and weakened orders as they have to be"
 
 
+def _fuzz(found: Found) -> str:
+    return f"{found['executions']:,} inputs, {found['broken'] or 'nothing broke'}"
+
+
 CHECKS = (
     Check("storm", ("G1", "G2", "G3", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
     Check("step", ("G1", "G3", "G4", "G6", "G9"), ("-m", "stress", "step", "--json", "FILE"), _step),
@@ -138,6 +143,14 @@ CHECKS = (
     ),
     Check("faults", ("G4", "G6", "G7", "G9"), ("-m", "stress", "faults", "--quick", "--json", "FILE"), _faults),
     Check("twins", tuple(GUARANTEES), ("-m", "stress", "twins", "--json", "FILE"), _twins),
+    Check(
+        "fuzz",
+        ("notes",),
+        ("tests/fuzz/run.py", "--seconds", "60", "--json", "FILE"),
+        _fuzz,
+        "clang",
+        "apt-get install clang",
+    ),
     Check(
         "models",
         ("G3", "G5", "G7"),

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import threading
 import traceback
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import hypothesis
 import pytest
+from procmap import MapQuery
 
 hypothesis.settings.register_profile("default", deadline=None)  # the machine may be busy: no times are asserted
 hypothesis.settings.load_profile("default")
@@ -55,6 +57,17 @@ def in_child() -> Callable[[Work], None]:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
     return run
+
+
+@pytest.fixture(scope="session")
+def map_query() -> Iterator[MapQuery]:
+    """Asks the kernel for the build IDs of mappings."""
+    with MapQuery() as query:
+        try:
+            query.build_id(ctypes.addressof(query.id))
+        except OSError as error:
+            pytest.skip(f"this kernel has no PROCMAP_QUERY (Linux 6.11): {error}")
+        yield query
 
 
 def run_threads(works: Iterable[Work]) -> None:

@@ -5,19 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
-import functools
 import itertools
 import mmap
 import os
 import pickle
-import random
-import re
-import shutil
-import struct
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +37,7 @@ from elfbuild import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from procmap import MapQuery
 
 from pybuildid._core import ffi, lib
 from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
@@ -376,45 +369,6 @@ def test_kernel_compatible(name: str) -> None:
     assert read_build_id(elf.build(), kernel_compatible=True) == expected
 
 
-class MapQuery:
-    """The kernel's own answer: the build ID of a mapping of this process (PROCMAP_QUERY, Linux 6.11)."""
-
-    REQUEST = 0xC0686611
-    SIZE = 104
-
-    def __init__(self) -> None:
-        self.maps = open("/proc/self/maps", "rb")  # noqa: SIM115 (closed by the fixture)
-        self.id = ctypes.create_string_buffer(20)
-
-    def build_id(self, address: int) -> bytes | None:
-        """Raises OSError (ENOTTY) where the kernel does not have this request."""
-        fields = [self.SIZE, 0, address, 0, 0, 0, 0, 0, 0]
-        query = bytearray(struct.pack("=9Q4I2Q", *fields, 0, 0, 0, 20, 0, ctypes.addressof(self.id)))
-        fcntl.ioctl(self.maps, self.REQUEST, query)
-        size = struct.unpack("=9Q4I2Q", query)[12]
-        return self.id.raw[:size] or None
-
-    def of_file(self, path: Path) -> bytes | None:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
-            view = ctypes.c_char.from_buffer(mapped)
-            address = ctypes.addressof(view)
-            try:
-                return self.build_id(address)
-            finally:
-                del view
-
-
-@pytest.fixture(scope="session")
-def map_query() -> Iterator[MapQuery]:
-    query = MapQuery()
-    try:
-        query.build_id(ctypes.addressof(query.id))
-    except OSError as error:
-        pytest.skip(f"this kernel has no PROCMAP_QUERY (Linux 6.11): {error}")
-    yield query
-    query.maps.close()
-
-
 @pytest.mark.parametrize("name", KERNEL)
 def test_kernel_itself(tmp_path: Path, map_query: MapQuery, name: str) -> None:
     elf, expected = KERNEL[name]
@@ -457,72 +411,3 @@ def test_scan_is_lazy(tmp_path: Path) -> None:
     endless = scan(itertools.repeat(path), threads=2)
     assert [result for _, result in itertools.islice(endless, 1000)] == [ID] * 1000
     endless.close()  # type: ignore[attr-defined]
-
-
-# --------------------------------------------------------------------------------------- other readers, real files
-
-ALL_FILES = os.environ.get("PYBUILDID_ALL_FILES") == "1"
-SAMPLE = 200  # files of the normal run
-TEXT_ID = re.compile(r"^\s*Build ID: ([0-9a-f]+)", re.MULTILINE)
-FILE_LINE = re.compile(r"^(?:File: |)(/.*?):?$", re.MULTILINE)
-
-
-@functools.lru_cache(1)
-def elf_files() -> list[str]:
-    """Files under /usr that begin like ELF: a sample that is the same each time, or all of them."""
-    paths = (os.path.join(top, name) for top, _, names in os.walk("/usr") for name in names)
-    files = sorted(path for path in paths if os.path.isfile(path) and not os.path.islink(path))
-    random.Random(1).shuffle(files)
-    found = (path for path, result in scan(files) if not isinstance(result, (NotElfError, OSError)))
-    return list(found if ALL_FILES else itertools.islice(found, SAMPLE))
-
-
-def answers(command: list[str], files: list[str]) -> dict[str, list[str]]:
-    """What a readelf prints: the build IDs of each file, in order."""
-    found: dict[str, list[str]] = {}
-    for at in range(0, len(files), 200):
-        batch = files[at : at + 200]
-        # Twice the first, as one file alone is printed without its name.
-        run = subprocess.run([*command, batch[0], *batch], capture_output=True, env={**os.environ, "LC_ALL": "C"})
-        chunks = FILE_LINE.split(run.stdout.decode(errors="replace"))
-        for name, text in zip(chunks[1::2], chunks[2::2]):
-            found[name] = TEXT_ID.findall(text)
-    return found
-
-
-def known_disagreement(path: str, theirs: str | None) -> str | None:
-    """The reason why another reader says otherwise of a file, or None if there is no good one."""
-    elf = ffi.new("struct bid_elf *")
-    with open(path, "rb") as file:
-        status = lib.bid_elf_read_fd(elf, lib.BID_ELF_FILE, file.fileno())
-    if status == lib.BID_ELF_OK and elf.id_owner == lib.BID_ELF_OWNER_GO and theirs is None:
-        return "they do not take a Go build ID for one"
-    return None
-
-
-def disagreements(files: Iterable[str], theirs: dict[str, list[str]]) -> list[str]:
-    found = []
-    for path, result in scan(files):
-        ours = result.hex() if isinstance(result, bytes) else None
-        first = next(iter(theirs.get(path, [])), None)
-        if ours != first and not known_disagreement(path, first):
-            found.append(f"{path}: {result!r}, theirs {first}")
-    return found
-
-
-@pytest.mark.parametrize(("tool", "package"), [("readelf", "binutils"), ("eu-readelf", "elfutils")])
-def test_other_readers_agree(tool: str, package: str) -> None:
-    if not shutil.which(tool):
-        pytest.skip(f"no {tool} here (install the package {package})")
-    files = elf_files()
-    assert files
-    theirs = answers([tool, "-n"], files)
-    assert any(theirs.values())
-    assert disagreements(files, theirs) == []
-
-
-def test_kernel_agrees_on_real_files(map_query: MapQuery) -> None:
-    files = elf_files()
-    assert files
-    ours = {path: read_build_id(path, kernel_compatible=True) for path in files}
-    assert {path: build_id for path, build_id in ours.items() if build_id != map_query.of_file(Path(path))} == {}
