@@ -42,7 +42,7 @@ test: setup
 # Fuzzes the note reader with libFuzzer; an input that breaks something is kept as build/fuzz/crash-*.
 SECONDS ?= 60
 fuzz: setup
-	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 
 # The build IDs of every ELF file under /usr against all other readers, and microseconds a file.
 readers: setup

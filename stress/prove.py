@@ -146,7 +146,7 @@ CHECKS = (
     Check(
         "fuzz",
         ("notes",),
-        ("tests/fuzz/run.py", "--seconds", "60", "--json", "FILE"),
+        ("tests/fuzz/fuzz.py", "--seconds", "60", "--json", "FILE"),
         _fuzz,
         "clang",
         "apt-get install clang",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parent / "fuzz" / "run.py"
+RUN = Path(__file__).parent / "fuzz" / "fuzz.py"
 
 
 def test_a_moment_of_fuzzing(tmp_path: Path) -> None:

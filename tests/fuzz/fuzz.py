@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Builds and runs the fuzzer of the note reader: `make fuzz SECONDS=60`, or python tests/fuzz/run.py --seconds 60.
+"""Builds and runs the fuzzer of the note reader: `make fuzz SECONDS=60`, or python tests/fuzz/fuzz.py --seconds 60.
 
 Exit codes: 0 if nothing broke; 1 if something did, and then the input is kept as build/fuzz/crash-* (or timeout-*,
 oom-*); 2 if there is no clang with libFuzzer. What it learns is kept in build/fuzz/corpus and used by the next run.
@@ -32,7 +32,7 @@ def build() -> Path:
     BUILD.mkdir(parents=True, exist_ok=True)
     program = BUILD / "note"
     sources = [ROOT / "tests/fuzz/note.c", *sorted((ROOT / "csrc/note").glob("*.c"))]
-    command = [clang, *FLAGS, "-Wall", "-Wextra", f"-I{ROOT}/csrc/include", "-o", program, *sources]
+    command: list[str | Path] = [clang, *FLAGS, "-Wall", "-Wextra", f"-I{ROOT}/csrc/include", "-o", program, *sources]
     if subprocess.run(command).returncode:
         print(f"{clang} could not build the fuzzer: does it have libFuzzer (apt-get install clang)?", file=sys.stderr)
         sys.exit(2)
@@ -45,7 +45,7 @@ def fuzz(program: Path, seconds: int) -> dict[str, object]:
     (BUILD / "corpus").mkdir(exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-max_len={MAX_LEN}", "-timeout=20", "-print_final_stats=1"]
     options += ["-verbosity=1", f"-artifact_prefix={BUILD}/"]
-    command = [program, *options, BUILD / "corpus", BUILD / "seeds"]
+    command: list[str | Path] = [program, *options, BUILD / "corpus", BUILD / "seeds"]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")
     assert run.stderr
     words = []
