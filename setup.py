@@ -1,9 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """What pyproject.toml cannot say: the extension modules, and that one wheel fits every Python from 3.9 on."""
 
-from setuptools import setup
+from glob import glob
+
+from setuptools import Extension, setup
+
+PROFILER = ("table", "inode", "note", "resolve", "profile")  # of csrc
+
+#: A library of its own, for LD_PRELOAD: it needs no Python.
+profiler = Extension(
+    "pybuildid._profiler",
+    sources=["csrc/handle/scan.c", *sorted(source for module in PROFILER for source in glob(f"csrc/{module}/*.c"))],
+    depends=sorted(glob("csrc/*/*.h")),
+    include_dirs=["csrc/include"],
+    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
+    extra_link_args=["-pthread", "-Wl,-z,defs"],
+    py_limited_api=True,
+)
 
 setup(
+    ext_modules=[profiler],
     cffi_modules=["pybuildid/_cffi_build.py:ffibuilder", "pybuildid/_measure_build.py:ffibuilder"],
     options={"bdist_wheel": {"py_limited_api": "cp39"}},
 )

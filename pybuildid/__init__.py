@@ -4,6 +4,7 @@
 Table: the table. InodeCache: build IDs of inodes. read_build_id(), scan(): build IDs of ELF files.
 census(): counts of this system's files and build IDs.
 mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset).
+Profile, profile_command(): a sampling profiler whose signal handler does the same.
 """
 
 from pybuildid import errors
@@ -20,6 +21,7 @@ from pybuildid.process import (
     mappings,
     normalize,
 )
+from pybuildid.profile import Profile, ProfileError, ProfileResult, profile_command
 from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
 
 __all__ = [
@@ -37,6 +39,9 @@ __all__ = [
     "ProcessAccessError",
     "ProcessError",
     "ProcessGoneError",
+    "Profile",
+    "ProfileError",
+    "ProfileResult",
     "Resizes",
     "StaleError",
     "Table",
@@ -45,6 +50,7 @@ __all__ = [
     "errors",
     "mappings",
     "normalize",
+    "profile_command",
     "read_build_id",
     "scan",
 ]

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "scan": "pybuildid.cli.scan:command",
     "maps": "pybuildid.cli.maps:maps",
     "census": "pybuildid.cli.census:command",
+    "profile": "pybuildid.cli.profile:profile",
     "collisions": "pybuildid.cli.collisions:collisions",
     "memory": "pybuildid.cli.memory:memory",
     "bench": "pybuildid.cli.bench:bench",

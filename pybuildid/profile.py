@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""A sampling profiler whose signal handler turns addresses into (build ID, file offset): Profile and profile_command().
+
+The handler is in C (csrc/profile). It takes the interrupted instruction pointer, and resolves and counts it there and
+then, without a lock, an allocation or a look at a file. It takes no call stacks.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from cffi import FFI
+
+from pybuildid.pprof import PprofWriter
+
+__all__ = ["REASONS", "Module", "Profile", "ProfileError", "ProfileResult", "Sample", "profile_command"]
+
+#: What came of a sample, as enum bid_resolve_reason of the C header has it. All but the first are fallbacks.
+REASONS = (
+    "resolved",
+    "no mapping",
+    "no file",
+    "unknown file",
+    "stale",
+    "no build ID",
+    "long build ID",
+)
+
+_ENTRIES = 1 << 16
+_MODULE_BYTES = 4 << 20
+_HEADER = struct.Struct("<8sQQIIII5Q7Q5Q")
+_ENTRY = struct.Struct("<QQQiIQ64s")
+_MODULE = struct.Struct("<IIQQQQQI64s")  # the path comes after it
+_PARSE, _EVICT, _TIMER = 1, 2, 4
+_SOURCES = {1: "perf events", 2: "a CPU timer of the process"}
+
+
+class ProfileError(OSError):
+    """The profiler could not start, or one is running already."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An address that was interrupted.
+
+    build_id: of the file it is in; None if it was not resolved, and then reason, one of REASONS, says why.
+    address: with a build ID the offset in that file, else the instruction pointer.
+    count: how often.
+    """
+
+    build_id: bytes | None
+    address: int
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Module:
+    """An executable mapping of a profiled process.
+
+    process: its PID. start, end, offset: addresses, and the offset in the file of the first one.
+    header: where offset 0 of the file is mapped, 0 if nowhere. id_offset: of the build ID in the file.
+    """
+
+    process: int
+    start: int
+    end: int
+    offset: int
+    header: int
+    id_offset: int
+    build_id: bytes | None
+    path: str
+
+
+@dataclass(frozen=True)
+class ProfileResult:
+    """What a profiler found.
+
+    samples: taken. ticks: periods of CPU time that they stand for; more than samples where a timer was too coarse for
+        the frequency. by_reason: how many of them came to what, REASONS as keys. lost: of the samples, those that are
+        counted by reason but are not in counts, for want of room.
+    parsed, not_in_memory, not_parsed: with parse=True, what looking into the file's first page on the spot came to.
+    processes: how many counted. source: what interrupted them. frequency: samples a second of CPU time.
+    counts: the addresses. modules: the mappings, oldest first; modules_lost: for want of room.
+    began: seconds since 1970. seconds: how long it ran.
+    """
+
+    samples: int
+    ticks: int
+    by_reason: dict[str, int]
+    lost: int
+    parsed: int
+    not_in_memory: int
+    not_parsed: int
+    processes: int
+    source: str
+    frequency: int
+    counts: list[Sample]
+    modules: list[Module]
+    modules_lost: int
+    began: float
+    seconds: float
+
+    @property
+    def resolved(self) -> int:
+        return self.by_reason[REASONS[0]]
+
+    @property
+    def in_elf_code(self) -> int:
+        """The samples in code that was mapped from a file: all but those in no mapping or in memory without a file."""
+        return self.samples - self.by_reason["no mapping"] - self.by_reason["no file"]
+
+    def module_of(self, sample: Sample) -> Module | None:
+        """Where the sample's code is mapped, in the first process that had it so."""
+        for module in self._by_build_id.get(sample.build_id, ()) if sample.build_id else ():
+            if module.offset <= sample.address < module.offset + module.end - module.start:
+                return module
+        return None
+
+    @cached_property
+    def _by_build_id(self) -> dict[bytes | None, list[Module]]:
+        index: dict[bytes | None, list[Module]] = {}
+        for module in self.modules:
+            index.setdefault(module.build_id, []).append(module)
+        return index
+
+    def write_pprof(self, path: str | os.PathLike[str]) -> None:
+        """Writes profile.proto as gzip, which `go tool pprof` and others read. Addresses are those of the first process
+        that had the file mapped; Mapping.build_id tells for which build."""
+        writer = PprofWriter(
+            1_000_000_000 * max(self.ticks, 1) // (self.frequency * max(self.samples, 1)),
+            int(self.began * 1e9),
+            int(self.seconds * 1e9),
+            (f"{self.resolved} of {self.samples} samples resolved in the signal handler, by {self.source}",),
+        )
+        numbers: dict[Module | None, int] = {}
+        for sample in self.counts:
+            module = self.module_of(sample)
+            if module and module not in numbers:
+                numbers[module] = writer.mapping(
+                    module.start, module.end, module.offset, module.path, module.build_id or b""
+                )
+            address = module.start - module.offset + sample.address if module else sample.address
+            labels = [] if sample.reason == REASONS[0] else [("fallback", sample.reason)]
+            writer.sample(address, sample.count, numbers.get(module, 0), labels)
+        writer.write(path)
+
+    def unstrip_lines(self) -> Iterator[str]:
+        """The files in which samples were, one line each in the format of `eu-unstrip -n`: START+SIZE BUILDID@ADDRESS
+        FILE DEBUGFILE MODULE, with START where the file's first byte would be, and "-" for what is not known."""
+        seen = set()
+        for sample in sorted(self.counts, key=lambda sample: -sample.count):
+            module = self.module_of(sample)
+            if not module or not module.build_id or module.build_id in seen:
+                continue
+            seen.add(module.build_id)
+            start = module.header or module.start - module.offset
+            name = os.path.basename(module.path) or "-"
+            yield (
+                f"{start:#x}+{module.end - start:#x} {module.build_id.hex()}@{start + module.id_offset:#x} "
+                f"{module.path or '-'} - {name}"
+            )
+
+
+# ------------------------------------------------------------------------------------------------ the counts
+
+
+class _Recording:
+    """The file that profiled processes map and count in: memory of this process, which they reach by its descriptor."""
+
+    def __init__(self, frequency: int, follow: float, parse: bool, evict: bool, timer: bool) -> None:
+        if not 1 <= frequency <= 100_000:
+            raise ValueError(f"frequency is {frequency}: from 1 to 100,000 samples a second")
+        if not 0.001 <= follow <= 3600:
+            raise ValueError(f"follow is {follow}: from 0.001 to 3600 seconds")
+        flags = _PARSE * parse | _EVICT * evict | _TIMER * timer
+        head = (b"BIDPROF1", _ENTRIES, _MODULE_BYTES, frequency, round(follow * 1000), flags, 0, *[0] * 17)
+        self.fd = os.memfd_create("pybuildid-profile", os.MFD_CLOEXEC)
+        os.truncate(self.fd, _HEADER.size + _ENTRIES * _ENTRY.size + _MODULE_BYTES)
+        os.pwrite(self.fd, _HEADER.pack(*head), 0)
+        self.began = time.time()
+
+    def path(self, process: int | str = "self") -> str:
+        return f"/proc/{process}/fd/{self.fd}"
+
+    def result(self) -> ProfileResult:
+        seconds = time.time() - self.began
+        with mmap.mmap(self.fd, 0, prot=mmap.PROT_READ) as data:
+            head = _HEADER.unpack_from(data)
+            processes, sources, samples, ticks, lost = head[7:12]
+            parsed, not_in_memory, not_parsed, used, modules_lost = head[19:24]
+            entries = data[_HEADER.size : _HEADER.size + _ENTRIES * _ENTRY.size]
+            modules = data[_HEADER.size + _ENTRIES * _ENTRY.size :][: min(used, _MODULE_BYTES)]
+        os.close(self.fd)
+        return ProfileResult(
+            samples=samples,
+            ticks=ticks,
+            by_reason=dict(zip(REASONS, head[12:19])),
+            lost=lost,
+            parsed=parsed,
+            not_in_memory=not_in_memory,
+            not_parsed=not_parsed,
+            processes=processes,
+            source=" and ".join(name for bit, name in _SOURCES.items() if sources & bit),
+            frequency=head[3],
+            counts=list(_samples(entries)),
+            modules=list(_modules(modules)),
+            modules_lost=modules_lost,
+            began=self.began,
+            seconds=seconds,
+        )
+
+
+def _samples(data: bytes) -> Iterator[Sample]:
+    for key, count, filled, reason, length, address, id in _ENTRY.iter_unpack(data):
+        if key and filled:
+            yield Sample(id[:length] if length else None, address, REASONS[reason], count)
+
+
+def _modules(data: bytes) -> Iterator[Module]:
+    position = 0
+    while position + _MODULE.size <= len(data):
+        size, process, start, end, offset, header, id_offset, length, id = _MODULE.unpack_from(data, position)
+        if not size:
+            return  # a process was ended while it wrote this one
+        path = os.fsdecode(data[position + _MODULE.size : position + size].split(b"\0", 1)[0])
+        yield Module(process, start, end, offset, header, id_offset, id[:length] if length else None, path)
+        position += size
+
+
+# ------------------------------------------------------------------------------------------------ profiling
+
+
+def library() -> str:
+    """The path of the shared library with the profiler, for LD_PRELOAD."""
+    for path in sorted(Path(__file__).parent.glob("_profiler*.so")):
+        return str(path)
+    raise ProfileError(errno.ENOENT, "the profiler's library is not there: install pybuildid again")
+
+
+@cache
+def _agent() -> Any:
+    ffi = FFI()
+    ffi.cdef("int bid_profile_start(const char *path); void bid_profile_stop(void);")
+    return ffi.dlopen(library())
+
+
+class Profile:
+    """Profiles this process, all its threads, for as long as the block runs.
+
+        with Profile() as profile:
+            work()
+        print(profile.result.resolved, "of", profile.result.samples)
+        profile.result.write_pprof("work.pb.gz")
+
+    frequency: samples a second of CPU time, of each thread.
+    follow: how often, in seconds, it looks for code that was mapped since; until then samples there are "no mapping".
+    parse: for comparison, let each sample also parse the file's first page, if that is in memory.
+    evict: for comparison, ask the kernel to drop these pages, from time to time.
+    timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are to be had. It is no finer than
+        the kernel's tick, often 250 a second.
+    result: after the block.
+
+    Raises ProfileError if it cannot start; one at a time can run in a process.
+    """
+
+    result: ProfileResult
+
+    def __init__(
+        self,
+        *,
+        frequency: int = 997,
+        follow: float = 0.1,
+        parse: bool = False,
+        evict: bool = False,
+        timer: bool = False,
+    ) -> None:
+        self._options = (frequency, follow, parse, evict, timer)
+
+    def __enter__(self) -> Profile:
+        self._recording = _Recording(*self._options)
+        error = _agent().bid_profile_start(self._recording.path().encode())
+        if error:
+            os.close(self._recording.fd)
+            what = "a profiler is running already" if error == errno.EBUSY else os.strerror(error)
+            raise ProfileError(error, f"the profiler could not start: {what}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _agent().bid_profile_stop()
+        self.result = self._recording.result()
+
+
+def profile_command(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    frequency: int = 997,
+    follow: float = 0.1,
+    parse: bool = False,
+    evict: bool = False,
+    timer: bool = False,
+) -> tuple[ProfileResult, int]:
+    """Runs a command under the profiler, with the programs that it starts; the options are those of Profile.
+
+    What it found, and the command's return code, as subprocess has it. The library is preloaded (LD_PRELOAD), so a
+    command that is linked statically, or set-user-ID, or that clears its environment is not profiled: processes is 0.
+    """
+    recording = _Recording(frequency, follow, parse, evict, timer)
+    preload = " ".join(filter(None, [library(), os.environ.get("LD_PRELOAD")]))
+    environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": recording.path(os.getpid())}
+    try:
+        with subprocess.Popen(command, env=environment) as process:
+            code = _wait(process)
+    except BaseException:
+        os.close(recording.fd)
+        raise
+    return recording.result(), code
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Ctrl-C is for the command, which gets it as well; what was counted until then is still of interest."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The profiler: what its handler resolves, in this process and in commands, and what it writes."""
+
+from __future__ import annotations
+
+import ctypes
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pybuildid import read_build_id
+from pybuildid.cli import main
+from pybuildid.pprof import PprofWriter
+from pybuildid.profile import REASONS, Profile, ProfileError, ProfileResult, library, profile_command
+
+BURN = """
+#include <time.h>
+__attribute__((noinline)) void burn(int ms)
+{
+    static volatile unsigned x;
+    clock_t from = clock();
+    while (clock() - from < ms * (CLOCKS_PER_SEC / 1000))
+        for (int i = 0; i < 20000; i++)
+            x = x * 3 + i;
+}
+"""
+
+
+@pytest.fixture
+def compiled(tmp_path: Path) -> Callable[..., Path]:
+    """Compiles C source, after BURN, to a file of its own, which no other process maps and which is clean on disk."""
+
+    def compile_source(source: str, *flags: str, name: str = "program", burn: bool = True) -> Path:
+        target = tmp_path / name
+        text = (BURN if burn else "") + source
+        command: list[str | Path] = [
+            os.environ.get("CC", "cc"),
+            "-O1",
+            "-Wl,--build-id",
+            "-xc",
+            "-",
+            "-o",
+            target,
+            *flags,
+            "-ldl",
+        ]
+        subprocess.run(command, input=text, text=True, check=True)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
+        return target
+
+    return compile_source
+
+
+def work(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        sum(i * i for i in range(1000))
+
+
+def count_of(result: ProfileResult, build_id: bytes | None) -> int:
+    return sum(sample.count for sample in result.counts if sample.build_id == build_id)
+
+
+def run_cli(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pybuildid", "profile", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+# ------------------------------------------------------------------------------------------ in this process
+
+
+@pytest.mark.parametrize("timer", [False, True])
+def test_all_of_it_resolves(timer: bool) -> None:
+    with Profile(timer=timer) as profile:
+        threads = [threading.Thread(target=work, args=(0.4,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    result = profile.result
+    assert result.samples > 20
+    assert result.in_elf_code == result.samples == result.resolved == sum(result.by_reason.values())
+    assert sum(sample.count for sample in result.counts) == result.samples - result.lost
+    assert result.ticks >= result.samples
+    assert result.processes == 1
+    if timer:
+        assert result.source == "a CPU timer of the process"
+    for sample in result.counts:
+        module = result.module_of(sample)
+        assert module is not None
+        assert module.offset <= sample.address < module.offset + module.end - module.start
+        if module.path.startswith("/"):
+            assert read_build_id(module.path) == sample.build_id
+
+
+def test_threads_that_were_there_before_are_seen() -> None:
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            sum(i * i for i in range(1000))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with Profile() as profile:
+        time.sleep(0.5)
+    stop.set()
+    thread.join()
+    assert profile.result.samples > 20
+
+
+def test_one_at_a_time_and_again() -> None:
+    with Profile() as outer:
+        with pytest.raises(ProfileError, match="running already"), Profile():
+            pass
+        work(0.1)
+    with Profile() as again:
+        work(0.1)
+    assert outer.result.samples
+    assert again.result.samples
+    assert again.result.modules
+
+
+@pytest.mark.parametrize(("option", "value"), [("frequency", 0), ("frequency", 10**6), ("follow", 0), ("follow", 1e9)])
+def test_bad_options(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=option), Profile(**{option: value}):  # type: ignore[arg-type]
+        pass
+
+
+def test_not_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"BIDPROF1" + bytes(500))
+    start = ctypes.CDLL(library()).bid_profile_start
+    assert start(os.fsencode(path)) == 22
+    assert start(os.fsencode(tmp_path / "none")) == 2
+
+
+def test_modules_agree_with_elfutils() -> None:
+    if shutil.which("eu-unstrip") is None:
+        pytest.skip("no eu-unstrip: apt-get install elfutils")
+    with Profile() as profile:
+        work(0.2)
+    theirs = subprocess.run(["eu-unstrip", "-n", "-p", str(os.getpid())], capture_output=True, text=True).stdout
+    known = {}
+    for line in theirs.splitlines():
+        place, id = line.split()[:2]
+        known[id.split("@")[0]] = (place.split("+")[0], id)
+    lines = [line for line in profile.result.unstrip_lines() if "[vdso]" not in line]
+    assert lines
+    for line in lines:
+        place, id, path = line.split()[:3]
+        assert known[id.split("@")[0]] == (place.split("+")[0], id), path
+
+
+# ------------------------------------------------------------------------------------------------- commands
+
+
+def test_header_pages_evicted(compiled: Callable[..., Path], tmp_path: Path) -> None:
+    program = compiled("int main(void) { burn(1500); return 3; }")
+    result, code = profile_command([program], parse=True)
+    assert code == 3
+    assert result.by_reason["resolved"] == result.in_elf_code == result.samples > 100
+    assert result.parsed > 0.9 * result.samples
+    result, _ = profile_command([program], parse=True, evict=True, follow=0.01)
+    kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout.strip()
+    if kind in ("tmpfs", "ramfs"):
+        pytest.skip(f"{tmp_path} is on {kind}, which evicts nothing: run with TMPDIR=/var/tmp")
+    assert result.resolved == result.in_elf_code == result.samples > 100
+    assert result.not_in_memory > 0.5 * result.samples
+    assert count_of(result, read_build_id(program)) > 0.9 * result.samples
+
+
+LOADER = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <time.h>
+int main(int count, char **arguments)
+{
+    void *library = dlopen(arguments[1], RTLD_NOW);
+    void (*burn)(int) = count > 1 && library ? (void (*)(int))dlsym(library, "burn") : 0;
+    if (!burn)
+        return 9;
+    burn(1000);
+    return 0;
+}
+"""
+
+
+def test_code_that_is_loaded_meanwhile(compiled: Callable[..., Path]) -> None:
+    loaded = compiled("", "-shared", "-fPIC", name="loaded.so")
+    program = compiled(LOADER, burn=False)
+    followed, code = profile_command([program, loaded], follow=0.02)
+    assert code == 0
+    assert count_of(followed, read_build_id(loaded)) > 0.5 * followed.samples
+    missed, _ = profile_command([program, loaded], follow=3600)
+    assert missed.by_reason["no mapping"] > 0.9 * missed.samples
+    assert count_of(missed, read_build_id(loaded)) == 0
+
+
+ANONYMOUS = r"""
+#include <string.h>
+#include <sys/mman.h>
+int main(void)
+{
+    /* mov $600000000, %ecx; 1: dec %ecx; jnz 1b; ret */
+    static const unsigned char code[] = {0xb9, 0x00, 0x46, 0xc3, 0x23, 0xff, 0xc9, 0x75, 0xfc, 0xc3};
+    void *memory = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(memory, code, sizeof code);
+    for (int i = 0; i < 3; i++) {
+        struct timespec pause = {0, 50000000};
+        nanosleep(&pause, 0);
+        ((void (*)(void))memory)();
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the code is for x86-64")
+def test_code_without_a_file(compiled: Callable[..., Path]) -> None:
+    program = compiled("#include <time.h>\n" + ANONYMOUS, burn=False)
+    result, _ = profile_command([program], follow=0.02)
+    assert result.by_reason["no file"] > 0.8 * result.samples > 50
+    assert {sample.reason for sample in result.counts if sample.build_id is None} <= {"no file", "no mapping"}
+
+
+def test_no_build_id(compiled: Callable[..., Path]) -> None:
+    program = compiled("int main(void) { burn(300); return 0; }", "-Wl,--build-id=none")
+    result, _ = profile_command([program])
+    assert result.by_reason["no build ID"] > 0.8 * result.samples > 50
+    assert result.in_elf_code == result.samples
+
+
+def test_programs_that_a_command_starts(compiled: Callable[..., Path]) -> None:
+    source = """
+    #include <sys/wait.h>
+    #include <unistd.h>
+    int main(void) { if (fork() == 0) { burn(400); _exit(0); } wait(0); return 0; }
+    """
+    program = compiled(source)
+    result, code = profile_command(["sh", "-c", f"{program}; {program}; exit 5"])
+    assert code == 5
+    assert result.processes >= 5  # the shell, and twice a program and its child
+    assert count_of(result, read_build_id(program)) > 300
+    assert result.resolved == result.in_elf_code
+
+
+def test_a_command_that_is_killed(compiled: Callable[..., Path], tmp_path: Path) -> None:
+    program = compiled("#include <signal.h>\nint main(void) { burn(300); raise(SIGKILL); return 0; }")
+    run = run_cli("--json", "--", program, cwd=tmp_path)
+    assert run.returncode == 128 + 9
+    found = json.loads(run.stdout)
+    assert found["samples"] > 50
+    assert found["by_reason"]["resolved"] == found["samples"]
+    assert found["exit_code"] == -9
+    assert set(found["by_reason"]) == set(REASONS)
+
+
+def test_signals_of_the_program_itself(compiled: Callable[..., Path]) -> None:
+    source = """
+    #include <signal.h>
+    static volatile int got;
+    static void on_signal(int signal) { got++; }
+    int main(int count, char **arguments)
+    {
+        if (count > 1)
+            signal(SIGPROF, on_signal);
+        burn(100);
+        raise(SIGPROF);
+        return got;
+    }
+    """
+    program = compiled(source)
+    result, code = profile_command([program], timer=True)
+    assert code == -signal.SIGPROF  # it ends a program that does not handle it, as without a profiler
+    assert result.samples > 5
+    _, code = profile_command([program, "handle it"])
+    assert code == 1
+
+
+# ----------------------------------------------------------------------------------------------- the command
+
+
+def test_command(compiled: Callable[..., Path], tmp_path: Path) -> None:
+    program = compiled("int main(void) { burn(400); return 0; }")
+    run = run_cli("--", program, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"100\.0% +resolved in the signal handler", run.stdout)
+    id = read_build_id(program)
+    assert id
+    assert id.hex() in run.stdout
+    text = run_cli("--text", "--", program, cwd=tmp_path).stdout
+    assert re.search(rf"^0x[0-9a-f]+\+0x[0-9a-f]+ {id.hex()}@0x[0-9a-f]+ {program} - program$", text, re.MULTILINE)
+
+
+def test_static_commands(compiled: Callable[..., Path], tmp_path: Path) -> None:
+    program = compiled("int main(void) { burn(10); return 0; }", "-static")
+    run = run_cli("--", program, cwd=tmp_path)
+    assert run.returncode == 1
+    assert "linked statically" in run.stderr
+    assert not (tmp_path / "profile.pb.gz").exists()
+
+
+def test_no_such_command(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["profile", "-o", str(tmp_path / "p"), "--", "/no/such/command"])
+    assert result.exit_code == 1
+    assert "check the path" in result.output
+
+
+# ---------------------------------------------------------------------------------------------------- pprof
+
+
+def fields(data: bytes) -> list[tuple[int, int | bytes]]:
+    """A message, by the encoding's description alone."""
+    position, found = 0, []
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while position < len(data):
+        tag = varint()
+        value: int | bytes = varint()
+        if tag & 7 == 2:
+            length = int(value)
+            value = data[position : position + length]
+            position += length
+        else:
+            assert tag & 7 == 0
+        found.append((tag >> 3, value))
+    return found
+
+
+def test_pprof_says_what_was_counted(tmp_path: Path) -> None:
+    with Profile() as profile:
+        work(0.3)
+    path = tmp_path / "p.pb.gz"
+    profile.result.write_pprof(path)
+    message = fields(gzip.decompress(path.read_bytes()))
+    strings = [value for number, value in message if number == 6]
+    assert strings[0] == b""
+    mappings = [dict(fields(bytes(value))) for number, value in message if number == 3]
+    build_ids = {strings[int(mapping[6])] for mapping in mappings}
+    sampled = {sample.build_id.hex().encode() for sample in profile.result.counts if sample.build_id}
+    assert build_ids == sampled
+    samples = [dict(fields(bytes(value))) for number, value in message if number == 2]
+    assert len(samples) == len(profile.result.counts)
+    locations = [dict(fields(bytes(value))) for number, value in message if number == 4]
+    for location in locations:
+        mapping = mappings[int(location[2]) - 1]
+        assert int(mapping[2]) <= int(location[3]) < int(mapping[3])
+
+
+def test_go_reads_it(tmp_path: Path) -> None:
+    if shutil.which("go") is None:
+        pytest.skip("no go tool pprof: apt-get install golang-go")
+    writer = PprofWriter(1_000_000)
+    mapping = writer.mapping(0x1000, 0x3000, 0x1000, "/tmp/of no file", bytes(range(20)))
+    writer.sample(0x1234, 42, mapping)
+    writer.sample(0xFFFF, 7, labels=[("fallback", "no mapping")])
+    path = tmp_path / "p.pb.gz"
+    writer.write(path)
+    run = subprocess.run(["go", "tool", "pprof", "-raw", path], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "1: 0x1000/0x3000/0x1000 /tmp/of no file 000102030405060708090a0b0c0d0e0f10111213" in run.stdout
+    assert re.search(r"^ +42 +42000000: 1", run.stdout, re.MULTILINE)
+    assert re.search(r"fallback:\[no mapping\]", run.stdout)
