@@ -205,6 +205,7 @@ def test_code_that_is_loaded_meanwhile(compiled: Callable[..., Path]) -> None:
     followed, code = profile_command([program, loaded], follow=0.02)
     assert code == 0
     assert count_of(followed, read_build_id(loaded)) > 0.5 * followed.samples
+    assert str(loaded) in {module.path for module in followed.modules}
     missed, _ = profile_command([program, loaded], follow=3600)
     assert missed.by_reason["no mapping"] > 0.9 * missed.samples
     assert count_of(missed, read_build_id(loaded)) == 0
