@@ -19,7 +19,7 @@ Document = Mapping[str, Any]
 #: What makes each document, for who has none.
 MAKERS = {
     "storm": "python -m stress --json storm.json",
-    "bench": "build/bench --json bench.json",
+    "bench": "pybuildid bench --json bench.json",
     "collisions": "pybuildid collisions --json > collisions.json",
     "memory": "pybuildid memory --json > memory.json",
 }
@@ -91,8 +91,7 @@ def _command(name: str, document: Document) -> str:
         return str(document["command"])
     if name == "storm":
         return f"python -m stress --seed {document['seed']} --seconds {document['seconds']:.0f} --json storm.json"
-    options = f"--seed {document['seed']} --rounds {document['rounds']} --batch-ms {document['batch_ms']:g}"
-    return f"build/bench {options} --json bench.json"
+    return MAKERS[name]
 
 
 def _machine(document: Document) -> str | None:
