@@ -27,7 +27,7 @@ from pybuildid.bench.result import Figure, Interruption, document
 from pybuildid.bench.run import _footprint, pinned
 from pybuildid.bench.subject import BenchError, Subject
 from pybuildid.cli import main
-from pybuildid.report.documents import read
+from pybuildid.report import read, render
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESSES = ROOT / "tests" / "data" / "inode-addresses.txt"
@@ -284,7 +284,9 @@ def test_who_is_ahead_is_told_with_the_reason_and_the_price() -> None:
 def test_the_document_is_what_the_report_reads(result: bench.Result, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     file.write_text(json.dumps(document(result, "pybuildid bench")))
-    assert read({"bench": file}).bench is not None
+    page = render(read({"bench": file}))
+    assert "Who is ahead, and why" in page
+    assert f"{result.interruptions[1].interruptions:,}" in page
     figures = json.loads(file.read_text())["figures"]
     assert all(one["min"] <= one["median"] <= one["max"] for one in figures)
 
