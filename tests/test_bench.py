@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -22,8 +23,18 @@ from pybuildid._measure import ffi, lib
 from pybuildid.bench import contenders as contending
 from pybuildid.bench import keys as keying
 from pybuildid.bench.bounds import ahead
+from pybuildid.bench.budget import rounds, share
 from pybuildid.bench.contenders import PEERS, Contender, Missing, UnknownDesignError, choose
-from pybuildid.bench.result import Figure, Interruption, document
+from pybuildid.bench.result import (
+    AFTER_GROW,
+    BEFORE_GROW,
+    MANY_C,
+    MANY_LOOP,
+    MANY_PYTHON,
+    Figure,
+    Interruption,
+    document,
+)
 from pybuildid.bench.run import _footprint, pinned
 from pybuildid.bench.subject import BenchError, Subject
 from pybuildid.cli import main
@@ -227,6 +238,38 @@ def test_memory_of_a_field_is_eight_bytes_and_the_id() -> None:
 # ---------------------------------------------------------------------------------------------- a run
 
 
+def test_rounds_end_in_time_and_there_is_one_at_least() -> None:
+    """Each takes three seconds."""
+
+    def clock(times: Iterator[float]) -> Callable[[], float]:
+        return lambda: next(times)
+
+    def taken(most: int, until: float) -> int:
+        return len(list(rounds(most, until, clock(iter(range(100, 200, 3))))))
+
+    assert [taken(9, until) for until in (0, 100, 105, 106, 115, 1000)] == [1, 1, 1, 2, 5, 9]
+
+
+def test_larger_sizes_get_more_time_and_all_is_given_out() -> None:
+    sizes = [1000, 57_000, 1_000_000]
+    left, shares = 100.0, []
+    for number, size in enumerate(sizes):
+        shares.append(share(left, size, sizes[number:]))
+        left -= shares[-1]
+    assert shares == sorted(shares)
+    assert left == pytest.approx(0)
+    assert share(-5, 1000, sizes) == 0
+
+
+def test_a_time_that_is_too_short_is_said() -> None:
+    result = bench.run(bench.Options(["fixed"], [100], threads=1000, seconds=0.1))
+    assert any("instead of 0: one round" in note for note in result.notes)
+    assert any("instead of 1000" in note for note in result.notes)
+    figure = result.find("hit", "fixed", 100)
+    assert figure
+    assert len(figure.samples) == 1
+
+
 @pytest.fixture(scope="module")
 def result() -> bench.Result:
     return bench.run(bench.Options(NAMES, SIZES, seconds=25, rounds=2))
@@ -248,6 +291,35 @@ def test_everyone_is_in_every_figure(result: bench.Result) -> None:
     assert len([one for one in result.worst if one.who == "inode"]) == len(SIZES) + 1
 
 
+def test_figures_of_ours_alone(result: bench.Result) -> None:
+    for what in (MANY_PYTHON, MANY_C, MANY_LOOP):
+        figure = result.find(what, "ours", 3000)
+        assert figure
+        assert len(figure.samples) == 2
+    assert not result.find(AFTER_GROW, "ours", 3000), "below 57,000 most of it is what a process pays once"
+    bounds = {(one.label, one.size): one.bound for one in result.ratios}
+    assert bounds[f"{MANY_PYTHON} / {MANY_C}", 3000] == bounds[f"{MANY_PYTHON} / {MANY_LOOP}", 3000] == 1.3
+    assert bounds["miss / hit", 3000] is None
+    assert bounds["insert / cds_lfht insert", 100] == 0.5
+    for company in ("churn", "resizes"):
+        assert bounds[f"hit beside {company} / quiet", 3000] == 1.5
+        measured = result.find(f"hit beside {company}", "ours", 3000)
+        assert (measured is not None) == (len(os.sched_getaffinity(0)) > 1)
+
+
+def test_the_cycle_of_growth() -> None:
+    """Both ends are measured, and what is judged is bytes."""
+    result = bench.run(bench.Options(["fixed"], [57_000], seconds=1, rounds=1))
+    after, before = (result.find(what, "ours", 57_000) for what in (AFTER_GROW, BEFORE_GROW))
+    assert after
+    assert before
+    assert 32 + 8 <= before.median < after.median, "a record and a slot are 40 bytes"
+    bounds = {one.label: (one.median, one.bound) for one in result.ratios}
+    assert bounds[AFTER_GROW] == (after.median, 64)
+    assert bounds[BEFORE_GROW] == (before.median, 50)
+    assert any("the cycle of growth around 57,000 entries goes from" in note for note in result.notes)
+
+
 def test_ratios_are_those_of_the_samples(result: bench.Result) -> None:
     own, other = (result.find("hit", who, 3000) for who in ("ours", "fixed:/16"))
     assert own
@@ -260,7 +332,8 @@ def test_ratios_are_those_of_the_samples(result: bench.Result) -> None:
     assert (lfht.median, lfht.ok, lfht.reason) == (None, None, "not among those measured")
     spinlock = next(one for one in result.ratios if one.label == "hit / spinlock hit (does not always answer)")
     assert spinlock.bound is spinlock.ok is None
-    assert not any("inode" in one.label for one in result.ratios)
+    inode = next(one for one in result.ratios if one.label == "hit / inode hit (answers under interruption)")
+    assert inode.bound == 1, "no table, and it answers always: so it counts"
 
 
 def test_who_is_ahead_is_told_with_the_reason_and_the_price() -> None:

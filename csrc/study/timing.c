@@ -263,7 +263,7 @@ int timing_latency(const struct bid_design *design, void *table, const uint64_t 
     uint64_t bins[BINS] = {0}, most = 0, operations = 0, busy = 0, seed = 1;
     company_begin(company);
     uint64_t begin = now_ns(), last = begin;
-    while (!atomic_load_explicit(&company->stop, memory_order_relaxed)) {
+    do { /* once at least, though the partner may have ended by now */
         size_t i = below(&seed, n);
         struct bid_build_id id;
         uint64_t first;
@@ -278,9 +278,9 @@ int timing_latency(const struct bid_design *design, void *table, const uint64_t 
         most = now - last > most ? now - last : most;
         operations++;
         last = now;
-    }
+    } while (!atomic_load_explicit(&company->stop, memory_order_relaxed));
     *timing = (struct timing){.operations = operations, .busy = busy, .most = (double)most};
-    timing->ns = operations ? (double)(last - begin) / (double)operations : 0;
+    timing->ns = (double)(last - begin) / (double)operations;
     uint64_t above = 0;
     unsigned bin = BINS;
     while (bin > 0 && (above += bins[--bin]) <= operations / 1000)

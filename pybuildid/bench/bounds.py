@@ -80,13 +80,11 @@ def _hits(
     result = []
     for contender in contenders[1:]:
         name, hit = contender.name, find(figures, "hit", contender.name, size)
-        if hit is None:
+        if hit is None or name == LFHT:
             continue
-        if name == LFHT:
-            continue
-        if name in always and contender.stores:
+        if name in always:
             result.append(ratio(f"hit / {name} hit (answers under interruption)", size, own, hit, 1.0, ""))
-        elif contender.stores:  # no slower than the fastest peer, whatever its guarantees; rivals are shown
+        else:  # no slower than the fastest peer, whatever its guarantees; rivals are shown
             bound = 1.0 if contender.peer else None
             result.append(ratio(f"hit / {name} hit (does not always answer)", size, own, hit, bound, ""))
     lfht_bound = 1 / 10 if size >= LARGE else 1 / 4 if size >= MIDDLE else 1.0
@@ -189,7 +187,17 @@ def ahead(
         ]
         if parts:
             texts.append(f"{contender.name} is ahead {'. And '.join(parts)}. {_price(contender, interruptions)}")
-    return tuple(texts)
+    return (*texts, *_loaded_ahead(figures))
+
+
+def _loaded_ahead(figures: Sequence[Figure]) -> list[str]:
+    """glibc's lookup of the object that an address is in."""
+    return [
+        f"{LOADED} is ahead by {one.median:.2f} times in {one.size:,} loaded objects: it searches a sorted array by "
+        "halves, of so few objects that all is in the cache, and starts again beside dlopen() and dlclose()."
+        for one in _loaded(figures)
+        if one.median is not None and one.median > AHEAD
+    ]
 
 
 def _lead(figures: Sequence[Figure], contender: Contender, what: str, sizes: Sequence[int]) -> str:

@@ -126,6 +126,10 @@ class _Run:
             took > 1.1 * options.seconds,
             f"it took {took:.0f} seconds instead of {options.seconds:.0f}: one round of everything is as long as that",
         )
+        self._note(
+            options.threads > len(self.processors),
+            f"there are {len(self.processors)} processors, so that many look up at once instead of {options.threads}",
+        )
         self._note(self.partner is None, "figures of several threads need a second processor")
         figures = tuple(Figure(*key, tuple(samples)) for key, samples in self.samples.items())
         ratios = bounds.ratios(figures, self.contenders, self.missing, interruptions, self.sizes)
