@@ -9,7 +9,6 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
-BENCH_C := $(sort $(wildcard bench/*.[ch]))
 TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/fuzz/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
@@ -60,28 +59,21 @@ prove: setup
 sanitize: setup
 	$(BIN)/python -m stress sanitize
 
-URCU_LIBS := $(shell pkg-config --silence-errors --libs liburcu-cds liburcu-memb)
+# Our table beside every design that was argued about and peers from outside, in about four minutes.
+bench: setup
+	$(BIN)/pybuildid bench
 
-bench: setup build/bench
-	build/bench
-	$(BIN)/python bench/lookup_many.py
-
-# Measures everything, in some minutes, and makes one page of it: build/report/report.html. A storm that fails is in it.
+# Measures everything, in about six minutes, and makes one page of it: build/report/report.html. A storm that fails is in it.
 REPORT := build/report
-report: setup build/bench
+report: setup
 	@mkdir -p $(REPORT)
 	rm -f $(REPORT)/*.json
 	-$(BIN)/python -m stress --seconds 30 --json $(REPORT)/storm.json
-	build/bench --json $(REPORT)/bench.json
+	$(BIN)/pybuildid bench --json $(REPORT)/bench.json
 	$(BIN)/pybuildid collisions --json >$(REPORT)/collisions.json
 	$(BIN)/pybuildid memory --json >$(REPORT)/memory.json
 	$(BIN)/pybuildid report --storm $(REPORT)/storm.json --bench $(REPORT)/bench.json \
 		--collisions $(REPORT)/collisions.json --memory $(REPORT)/memory.json --output $(REPORT)/report.html
-
-build/bench: $(C_FILES) $(BENCH_C)
-	@mkdir -p build
-	$(CC) -std=c11 -O2 -Wall -Wextra -Icsrc/include $(if $(URCU_LIBS),-DHAVE_URCU) \
-		-o $@ $(filter bench/%.c csrc/table/%.c,$^) $(URCU_LIBS) -lpthread -lm
 
 lint: lint-python lint-c
 
@@ -94,7 +86,7 @@ lint-python: setup
 FREESTANDING := $(filter-out %/platform_user.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 
 lint-c: setup
-	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(STRESS_C) $(BENCH_C) $(TEST_C)
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(STRESS_C) $(TEST_C)
 	@mkdir -p build
 	set -e; for file in $(filter %.c,$(C_FILES)); do $(CC) $(WARNINGS) -Icsrc/rivals -c -o build/lint.o $$file; done
 	set -e; for file in $(filter %.c,$(STRESS_C)); do $(CC) $(WARNINGS) -std=gnu11 -Icsrc/rivals -c -o build/lint.o $$file; done
@@ -105,7 +97,7 @@ lint-c: setup
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(C_FILES) $(STRESS_C) $(BENCH_C) $(TEST_C)
+	$(BIN)/clang-format -i $(C_FILES) $(STRESS_C) $(TEST_C)
 
 # The manual page of the command line, docs/pybuildid.md, from the commands' help.
 man: setup

@@ -42,6 +42,9 @@ struct bid_design {
     int (*insert)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);
     int (*replace)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);
     int (*remove)(void *design, uint64_t key);
+    int (*reserve)(void *design, uint64_t entries);
+    int (*shrink)(void *design);
+    int (*resizing)(const void *design);
     uint64_t (*count)(const void *design);
     uint64_t (*resizes)(const void *design);
     size_t (*keys)(void *design, uint64_t *keys, size_t capacity);
@@ -57,6 +60,10 @@ struct bid_design {
 };
 
 const struct bid_design *bid_design_number(unsigned i);
+
+struct bid_table;
+size_t bid_lookup_many(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *ids, size_t id_size,
+                       uint8_t *lengths);
 """
 
 RESIDENT = """
@@ -68,6 +75,8 @@ RESIDENT = """
 
 int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes,
                  uint64_t *allocated);
+int bid_resident_cycle(const struct bid_design *design, uint64_t entries, const uint64_t *keys, size_t n,
+                       uint64_t *after, uint64_t *before);
 """
 
 TIMING = """
@@ -84,7 +93,7 @@ struct timing {
 
 struct timing_company {
     unsigned waiting, threads, stop;
-    uint64_t turns;
+    uint64_t turns, wanted;
 };
 
 struct timing_draws {
@@ -108,6 +117,7 @@ int timing_remove(const struct bid_design *design, void *table, const uint64_t *
 int timing_churn(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
 int timing_churn_partner(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                          struct timing_company *company);
+int timing_resize_partner(const struct bid_design *design, void *table, size_t entries, struct timing_company *company);
 int timing_grow_partner(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
                         size_t n, struct timing_company *company);
 int timing_latency(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
@@ -123,6 +133,8 @@ void timing_array_destroy(struct timing_array *array);
 int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 
+int timing_into_arrays(void *table, const struct timing_draws *draws, int many, uint8_t *ids, uint8_t *lengths,
+                       struct timing *timing);
 int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing);
 uint64_t timing_loaded_start(uint64_t address);
 

@@ -85,8 +85,9 @@ def standalone(element: str) -> str:
 
 
 def style(series: int) -> dict[str, Any]:
-    """Colour and marker of a series, for a line."""
-    return {"color": SERIES[series % len(SERIES)], "marker": MARKERS[series % len(MARKERS)], "markersize": 5}
+    """Colour and marker of a series, for a line. They come in pairs of their own: after all colours, another marker."""
+    marker = MARKERS[(series + series // len(SERIES)) % len(MARKERS)]
+    return {"color": SERIES[series % len(SERIES)], "marker": marker, "markersize": 5}
 
 
 def colours(n: int) -> Sequence[str]:

@@ -49,17 +49,25 @@ RATIO = {"label": "hit / cds_lfht hit", "size": 57_000, "median": 0.2, "min": 0.
 BENCH: dict[str, Any] = {
     "seed": 1,
     "rounds": 3,
-    "batch_ms": 10.0,
+    "took": 60.5,
+    "keys": "made inodes",
+    "interruptions": [
+        {"who": who, "interruptions": 9, "in_update": 8, "answered": 16, "busy": 0, "blocked": blocked, "wrong": 0}
+        for who, blocked in (("ours", 0), ("spinlock", 1))
+    ],
+    "worst": [{"who": "ours", "size": 1000, "keys": "made", "slots": 24, "records": 2, "instructions": None}],
+    "ahead": ["rwlock is ahead in hit (1.80 times at 1,000,000): it says why."],
+    "notes": ["reparse is measured up to 100,000 entries"],
     "figures": [
         {"what": "hit", "who": who, "size": size, "median": size**0.3 * factor}
-        for who, factor in (("pybuildid", 1), ("cds_lfht", 4))
+        for who, factor in (("ours", 1), ("cds_lfht", 4))
         for size in (1000, 57_000, 1_000_000)
     ],
     "ratios": [
         RATIO,
         {**RATIO, "label": "miss / hit", "median": 0.6, "bound": 0.5},
         {**RATIO, "label": "remove / cds_lfht remove", "bound": None},
-        {**RATIO, "label": "insert / cds_lfht insert", "median": None, "not_measured": "liburcu is not installed"},
+        {**RATIO, "label": "insert / cds_lfht insert", "median": None, "reason": "liburcu is not installed"},
     ],
 }
 
@@ -121,6 +129,14 @@ def test_failure_where_the_figures_say_so(changed: dict[str, Any], reason: str) 
     page = render(Documents(storm={**STORM, **changed}, commands={"storm": "storm"}))
     assert "<strong>FAILURE</strong>" in page
     assert reason in page
+
+
+def test_the_comparison_names_who_is_ahead_and_who_was_blocked(page_file: Path) -> None:
+    page = page_file.read_text()
+    for text in ("rwlock is ahead in hit (1.80 times", "not measured: liburcu is not installed", "60 seconds"):
+        assert text in page
+    assert re.search(r"<td>spinlock</td>.*<td class=\"bad\">1</td>", page)
+    assert re.search(r"<summary>1,000,000 entries", page)
 
 
 def test_undecided_without_a_storm(tmp_path: Path) -> None:

@@ -145,3 +145,38 @@ int bid_resident(const struct bid_design *design, uint64_t expected, const uint6
         *allocated = answer.allocated;
     return answer.status;
 }
+
+/* ------------------------------------------------------------------------------------------------ cycle -- */
+
+/* A resize is seen by resizing() after each insert, which helps with a few buckets of it. */
+static int find_cycle(const struct bid_design *design, void *table, uint64_t entries, const uint64_t *keys, size_t n,
+                      uint64_t *after, uint64_t *before)
+{
+    uint8_t id[ID_BYTES] = {1};
+    int was_resizing = 0;
+    *after = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (design->insert(table, keys[i], 0, id, sizeof id) != BID_OK)
+            return BID_RESIDENT_E_INSERT;
+        int resizing = design->resizing(table);
+        if (was_resizing && !resizing)
+            *after = i + 1;
+        if (!was_resizing && resizing && *after && i >= entries) {
+            *before = i;
+            return BID_RESIDENT_OK;
+        }
+        was_resizing = resizing;
+    }
+    return BID_RESIDENT_E_INSERT;
+}
+
+int bid_resident_cycle(const struct bid_design *design, uint64_t entries, const uint64_t *keys, size_t n,
+                       uint64_t *after, uint64_t *before)
+{
+    void *table = design->create(0, SEED);
+    if (!table)
+        return BID_RESIDENT_E_CREATE;
+    int status = find_cycle(design, table, entries, keys, n, after, before);
+    design->destroy(table);
+    return status;
+}

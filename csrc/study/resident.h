@@ -25,4 +25,11 @@ enum bid_resident_status {
 int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes,
                  uint64_t *allocated);
 
+/* The cycle of growth that so many entries lie in, of a design that has resizing() and takes these n keys in order:
+ * right after a grow it has *after entries, and *before just before the next.
+ * Context: thread. Progress: blocking. Memory: that of the design, which is destroyed again.
+ * Returns: BID_RESIDENT_OK; _E_CREATE; _E_INSERT, also if n keys are too few. */
+int bid_resident_cycle(const struct bid_design *design, uint64_t entries, const uint64_t *keys, size_t n,
+                       uint64_t *after, uint64_t *before);
+
 #endif

@@ -146,13 +146,20 @@ static void judge_chunks(const uint32_t *times, size_t count, uint32_t *sorted, 
 
 typedef int (*chunk_function)(void *argument);
 
-static int time_chunks(chunk_function chunk, void *argument, uint64_t min_ns, struct timing *timing)
+static int partner_is_behind(struct timing_company *company)
+{
+    return company && atomic_load_explicit(&company->turns, memory_order_relaxed) < company->wanted;
+}
+
+static int time_chunks_beside(chunk_function chunk, void *argument, uint64_t min_ns, struct timing_company *company,
+                              struct timing *timing)
 {
     uint32_t *times = malloc(2 * CHUNKS_MAX * sizeof *times);
     int status = times ? TIMING_OK : TIMING_MEMORY;
     size_t count = 0;
     uint64_t begin = now_ns(), last = begin, now = begin;
-    while (status == TIMING_OK && count < CHUNKS_MAX && (count < CHUNKS_MIN || now - begin < min_ns)) {
+    while (status == TIMING_OK && count < CHUNKS_MAX && 
+           (count < CHUNKS_MIN || now - begin < min_ns || partner_is_behind(company))) {
         status = chunk(argument);
         now = now_ns();
         times[count++] = now - last < UINT32_MAX ? (uint32_t)(now - last) : UINT32_MAX;
@@ -164,10 +171,17 @@ static int time_chunks(chunk_function chunk, void *argument, uint64_t min_ns, st
     return status;
 }
 
+static int time_chunks(chunk_function chunk, void *argument, uint64_t min_ns, struct timing *timing)
+{
+    return time_chunks_beside(chunk, argument, min_ns, NULL, timing);
+}
+
 static int warm_up(chunk_function chunk, void *argument)
 {
     int status = TIMING_OK;
-    for (size_t done = 0; done < TIMING_WARM && status == TIMING_OK; done += TIMING_CHUNK)
+    uint64_t begin = now_ns();
+    for (size_t done = 0; done < TIMING_WARM && status == TIMING_OK && now_ns() - begin < TIMING_WARM_NS;
+         done += TIMING_CHUNK)
         status = chunk(argument);
     return status;
 }
@@ -198,7 +212,7 @@ int timing_hits(const struct bid_design *design, void *table, const struct timin
     int status = warm_up(draw_chunk, &drawing);
     company_begin(company);
     if (status == TIMING_OK)
-        status = time_chunks(draw_chunk, &drawing, min_ns, timing);
+        status = time_chunks_beside(draw_chunk, &drawing, min_ns, company, timing);
     timing->busy = design->busy ? design->busy(table) - busy : 0;
     return status;
 }
@@ -249,7 +263,7 @@ int timing_latency(const struct bid_design *design, void *table, const uint64_t 
     uint64_t bins[BINS] = {0}, most = 0, operations = 0, busy = 0, seed = 1;
     company_begin(company);
     uint64_t begin = now_ns(), last = begin;
-    while (!atomic_load_explicit(&company->stop, memory_order_relaxed)) {
+    do { /* once at least, though the partner may have ended by now */
         size_t i = below(&seed, n);
         struct bid_build_id id;
         uint64_t first;
@@ -264,9 +278,9 @@ int timing_latency(const struct bid_design *design, void *table, const uint64_t 
         most = now - last > most ? now - last : most;
         operations++;
         last = now;
-    }
+    } while (!atomic_load_explicit(&company->stop, memory_order_relaxed));
     *timing = (struct timing){.operations = operations, .busy = busy, .most = (double)most};
-    timing->ns = operations ? (double)(last - begin) / (double)operations : 0;
+    timing->ns = (double)(last - begin) / (double)operations;
     uint64_t above = 0;
     unsigned bin = BINS;
     while (bin > 0 && (above += bins[--bin]) <= operations / 1000)
@@ -374,6 +388,31 @@ int timing_churn_partner(const struct bid_design *design, void *table, const uin
         status = churn_slice(design, table, keys + slice * SLICE, SLICE);
         atomic_fetch_add(&company->turns, SLICE);
     }
+    atomic_store(&company->wanted, 0); /* or those who wait for a turn of a partner that failed would wait for ever */
+    return status;
+}
+
+static int resize(const struct bid_design *design, void *table, size_t entries)
+{
+    int status;
+    while ((status = design->reserve(table, entries)) == BID_E_RETIRED)
+        sched_yield();
+    while (status == BID_OK && (status = design->shrink(table)) == BID_E_RETIRED) {
+        sched_yield();
+        status = BID_OK;
+    }
+    return status == BID_OK ? TIMING_OK : TIMING_FAILED;
+}
+
+int timing_resize_partner(const struct bid_design *design, void *table, size_t entries, struct timing_company *company)
+{
+    int status = TIMING_OK;
+    company_begin(company);
+    while (status == TIMING_OK && !atomic_load(&company->stop)) {
+        status = resize(design, table, 4 * entries);
+        atomic_fetch_add(&company->turns, 1);
+    }
+    atomic_store(&company->wanted, 0); /* or those who wait for a turn of a partner that failed would wait for ever */
     return status;
 }
 
@@ -486,6 +525,32 @@ int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timin
 {
     warm_up(load_dependent, array);
     return time_chunks(load_dependent, array, min_ns, timing);
+}
+
+/* ---------------------------------------------------------------------------------------- into arrays -- */
+
+static size_t one_by_one(void *table, const struct timing_draws *draws, uint8_t *ids, uint8_t *lengths)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < draws->n; i++) {
+        struct bid_build_id id;
+        if (bid_lookup(table, draws->keys[i], &id) != BID_OK)
+            continue;
+        memcpy(ids + i * BID_ID_NARROW, id.bytes, BID_ID_NARROW);
+        lengths[i] = id.length;
+        found++;
+    }
+    return found;
+}
+
+int timing_into_arrays(void *table, const struct timing_draws *draws, int many, uint8_t *ids, uint8_t *lengths,
+                       struct timing *timing)
+{
+    uint64_t begin = now_ns();
+    size_t found = many ? bid_lookup_many(table, draws->keys, draws->n, ids, BID_ID_NARROW, lengths)
+                        : one_by_one(table, draws, ids, lengths);
+    *timing = (struct timing){.ns = (double)(now_ns() - begin) / (double)draws->n, .operations = draws->n};
+    return found == draws->n ? TIMING_OK : TIMING_WRONG;
 }
 
 /* --------------------------------------------------------------------------------------- loaded objects -- */

@@ -5,7 +5,7 @@
  *
  * Lookups and loads are timed by CLOCK_MONOTONIC in chunks of TIMING_CHUNK, one look at the clock between two; a chunk
  * that took TIMING_INTERRUPTED times the median or more was interrupted by something else, and is left out. The first
- * TIMING_WARM operations are not timed. Updates, whose slow moments are their own (growing), are timed as a whole, by the
+ * TIMING_WARM operations, or those of TIMING_WARM_NS, are not timed. Updates, whose slow moments are their own (growing), are timed as a whole, by the
  * processor time of the thread. Every answer that is timed is checked, by a sum or by where a chain of lookups ends.
  *
  * The ID of an entry has 20 bytes and begins with a key, the next one on a cycle through all entries.
@@ -21,6 +21,7 @@
 
 #define TIMING_CHUNK 1024
 #define TIMING_WARM (128 * TIMING_CHUNK)
+#define TIMING_WARM_NS (50 * 1000 * 1000)
 #define TIMING_INTERRUPTED 4
 
 enum timing_status {
@@ -43,7 +44,7 @@ struct timing_company {
     atomic_uint waiting; /* threads that are ready */
     unsigned threads;    /* begin when so many are */
     atomic_uint stop;    /* the partner is to stop, or has ended */
-    _Atomic(uint64_t) turns;
+    _Atomic(uint64_t) turns, wanted; /* what the partner has done; lookups go on until it has done so many */
 };
 
 /* Draws for lookups: n keys are walked in order, round and round. sums[i] is what chunk i adds up to; busy answers are
@@ -68,9 +69,12 @@ int timing_insert(const struct bid_design *design, void *table, const uint64_t *
 int timing_remove(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
 int timing_churn(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
 
-/* A partner: the same until company->stop; or one pass of inserts, and then it sets company->stop. */
+/* A partner: the same until company->stop, where a turn is a key; room for four times as many entries made and given back,
+ * until company->stop, where the design has reserve() and shrink(); or one pass of inserts, and then it sets
+ * company->stop. */
 int timing_churn_partner(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                          struct timing_company *company);
+int timing_resize_partner(const struct bid_design *design, void *table, size_t entries, struct timing_company *company);
 int timing_grow_partner(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
                         size_t n, struct timing_company *company);
 
@@ -98,6 +102,11 @@ struct timing_array *timing_array_create(size_t bytes, int huge, uint64_t seed);
 void timing_array_destroy(struct timing_array *array);
 int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing);
+
+/* Lookups of all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. Of our table alone: `table` is a struct
+ * bid_table. many: by one bid_lookup_many(); else by a loop over bid_lookup(). TIMING_WRONG: one was not found. */
+int timing_into_arrays(void *table, const struct timing_draws *draws, int many, uint8_t *ids, uint8_t *lengths,
+                       struct timing *timing);
 
 /* glibc's _dl_find_object(): draws->keys are addresses inside loaded objects, and the sums are of the objects' starts. */
 int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing);

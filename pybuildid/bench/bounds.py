@@ -8,10 +8,16 @@ from statistics import median
 
 from pybuildid.bench.contenders import OURS, Contender, Missing
 from pybuildid.bench.result import (
+    AFTER_GROW,
+    BEFORE_GROW,
     FLOOR_HUGE,
     FLOOR_PLAIN,
+    INSERT_ALL,
     LOADED,
     LOADED_HIT,
+    MANY_C,
+    MANY_LOOP,
+    MANY_PYTHON,
     Figure,
     Interruption,
     Ratio,
@@ -22,6 +28,11 @@ from pybuildid.bench.result import (
 MIDDLE, LARGE = 57_000, 1_000_000
 LFHT = "cds_lfht"
 DEPENDENT = 1.2  # a dependent hit in dependent loads
+COMPANY = 1.5  # a hit beside a thread that churns, or does nothing but resize, in quiet ones
+MISS, INSERT = 0.5, 0.5  # a miss in hits; an insert, growth included, in those of cds_lfht
+MANY = 1.3  # a lookup of many keys from Python in the same from C
+ENDS = ((AFTER_GROW, 64.0), (BEFORE_GROW, 50.0))  # resident bytes
+NO_PARTNER = "needs a second processor"
 MEMORY = 1 / 0.75  # our bytes an entry in those of a growing design with the same IDs: ours less 25 %
 OCTAVE, RESIDENT = "bytes an entry, resident, mean of an octave", "bytes an entry, resident"
 
@@ -45,8 +56,16 @@ def ratios(
     for size in sizes:
         result += _hits(figures, contenders, missing, interruptions, size)
         result += _dependent(figures, size)
+        result += _own(figures, size)
+        result += _updates(figures, missing, size)
+        result += _ends(figures, size)
         result += _memory(figures, contenders, size)
     return (*result, *_loaded(figures))
+
+
+def _absent(missing: Sequence[Missing]) -> str:
+    """Why there is no cds_lfht."""
+    return next((f"apt-get install {one.package}" for one in missing if one.name == LFHT), "not among those measured")
 
 
 def _hits(
@@ -57,22 +76,19 @@ def _hits(
     size: int,
 ) -> list[Ratio]:
     own = find(figures, "hit", OURS, size)
-    absent = next((f"apt-get install {one.package}" for one in missing if one.name == LFHT), "not among those measured")
     always = {one.who for one in interruptions if one.always_answers}
     result = []
     for contender in contenders[1:]:
         name, hit = contender.name, find(figures, "hit", contender.name, size)
-        if hit is None:
+        if hit is None or name == LFHT:
             continue
-        if name == LFHT:
-            continue
-        if name in always and contender.stores:
+        if name in always:
             result.append(ratio(f"hit / {name} hit (answers under interruption)", size, own, hit, 1.0, ""))
-        elif contender.stores:  # no slower than the fastest peer, whatever its guarantees; rivals are shown
+        else:  # no slower than the fastest peer, whatever its guarantees; rivals are shown
             bound = 1.0 if contender.peer else None
             result.append(ratio(f"hit / {name} hit (does not always answer)", size, own, hit, bound, ""))
     lfht_bound = 1 / 10 if size >= LARGE else 1 / 4 if size >= MIDDLE else 1.0
-    result.append(ratio(f"hit / {LFHT} hit", size, own, find(figures, "hit", LFHT, size), lfht_bound, absent))
+    result.append(ratio(f"hit / {LFHT} hit", size, own, find(figures, "hit", LFHT, size), lfht_bound, _absent(missing)))
     return result
 
 
@@ -84,6 +100,45 @@ def _dependent(figures: Sequence[Figure], size: int) -> list[Ratio]:
         ratio(f"dependent hit / dependent {floor}", size, own, find(figures, "dependent hit", floor, size), bound, "")
         for floor, bound in ((FLOOR_PLAIN, DEPENDENT), (FLOOR_HUGE, None))
     ]
+
+
+def _own(figures: Sequence[Figure], size: int) -> list[Ratio]:
+    """Ours in ours."""
+
+    def own(label: str, left: str, right: str, bound: float | None, reason: str = "") -> Ratio:
+        return ratio(label, size, find(figures, left, OURS, size), find(figures, right, OURS, size), bound, reason)
+
+    return [
+        own("miss / hit", "miss", "hit", MISS if size >= MIDDLE else None),
+        own("hit beside churn / quiet", "hit beside churn", "hit before churn", COMPANY, NO_PARTNER),
+        own("hit beside resizes / quiet", "hit beside resizes", "hit before resizes", COMPANY, NO_PARTNER),
+        *(
+            own(f"{MANY_PYTHON} / {what}", MANY_PYTHON, what, MANY)
+            for what in (MANY_C, MANY_LOOP)
+            if find(figures, what, OURS, size)
+        ),
+    ]
+
+
+def _updates(figures: Sequence[Figure], missing: Sequence[Missing], size: int) -> list[Ratio]:
+    return [
+        ratio(
+            f"{what} / {LFHT} {what}",
+            size,
+            find(figures, what, OURS, size),
+            find(figures, what, LFHT, size),
+            bound,
+            _absent(missing),
+        )
+        for what, bound in (("insert", INSERT), (INSERT_ALL, None), ("remove", None))
+        if what != INSERT_ALL or find(figures, what, OURS, size)
+    ]
+
+
+def _ends(figures: Sequence[Figure], size: int) -> list[Ratio]:
+    """Bytes, not ratios, with their bounds."""
+    found = [(find(figures, what, OURS, size), bound) for what, bound in ENDS]
+    return [Ratio(one.what, size, one.median, min(one.samples), max(one.samples), bound) for one, bound in found if one]
 
 
 def _memory(figures: Sequence[Figure], contenders: Sequence[Contender], size: int) -> list[Ratio]:
@@ -107,8 +162,9 @@ def _loaded(figures: Sequence[Figure]) -> list[Ratio]:
 
 AHEAD = 1.05  # less is no lead
 SMALL = 10_000  # entries; below, what a process pays once (pins) is most of its memory
-_LOOKUPS = ("hit", "dependent hit", "miss", "hit beside churn")
-_UPDATES = ("insert", "remove", "churn")
+GROWING = "lookup while it grows, 99.9 %"
+_LOOKUPS = ("hit", "dependent hit", "miss", "hit beside churn", GROWING)
+_UPDATES = ("insert", INSERT_ALL, "remove", "churn")
 
 
 def ahead(
@@ -131,7 +187,17 @@ def ahead(
         ]
         if parts:
             texts.append(f"{contender.name} is ahead {'. And '.join(parts)}. {_price(contender, interruptions)}")
-    return tuple(texts)
+    return (*texts, *_loaded_ahead(figures))
+
+
+def _loaded_ahead(figures: Sequence[Figure]) -> list[str]:
+    """glibc's lookup of the object that an address is in."""
+    return [
+        f"{LOADED} is ahead by {one.median:.2f} times in {one.size:,} loaded objects: it searches a sorted array by "
+        "halves, of so few objects that all is in the cache, and starts again beside dlopen() and dlclose()."
+        for one in _loaded(figures)
+        if one.median is not None and one.median > AHEAD
+    ]
 
 
 def _lead(figures: Sequence[Figure], contender: Contender, what: str, sizes: Sequence[int]) -> str:

@@ -13,6 +13,10 @@ from pybuildid.machine import Machine
 
 FLOOR_PLAIN, FLOOR_HUGE = "load, 4 KiB pages", "load, huge pages"  # who, of the floor
 LOADED, LOADED_HIT = "_dl_find_object", "hit, loaded objects"  # glibc's lookup of addresses, and its figure
+MANY_PYTHON, MANY_C = "Table.lookup_many() in Python", "bid_lookup_many() in C"
+MANY_LOOP = "a loop over bid_lookup() in C"
+INSERT_ALL = "insert, all threads"  # the processor time of the process, until work in the background is done
+AFTER_GROW, BEFORE_GROW = "bytes an entry, right after a grow", "bytes an entry, just before a grow"
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,9 @@ class Ratio:
 class Result:
     machine: Machine
     seed: int
-    rounds: int
-    seconds: float
+    rounds: int  # at most; each figure has as many samples as there was time for
+    seconds: float  # for all
+    took: float  # seconds
     threads: int
     processors: tuple[int, ...]  # the measuring thread's first
     keys: str
@@ -111,13 +116,15 @@ def by_round(left: Figure, right: Figure) -> list[float]:
     return [a / b for a, b in zip(left.samples, right.samples)]
 
 
+SCALARS = ("seed", "rounds", "seconds", "took", "threads", "keys", "left_out")
+
+
 def document(result: Result, command: str) -> dict[str, Any]:
     """For programs: also what ``pybuildid report`` reads."""
     return {
         "command": command,
         "machine": asdict(result.machine),
-        **{name: getattr(result, name) for name in ("seed", "rounds", "seconds", "threads", "keys", "left_out")},
-        "batch_ms": result.seconds * 1000 / result.rounds,
+        **{name: getattr(result, name) for name in SCALARS},
         "processors": list(result.processors),
         "sizes": list(result.sizes),
         "contenders": [_contender(one) for one in result.contenders],

@@ -5,20 +5,26 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pybuildid import machine
+from pybuildid import machine, slab
 from pybuildid._measure import ffi, lib
 from pybuildid.bench import bounds
+from pybuildid.bench.budget import rounds, share
 from pybuildid.bench.contenders import DEFAULT, Contender, Missing, choose
 from pybuildid.bench.keys import ADVERSARIAL_MOST, Keys, buffer, draws, find, loaded, make, mix
+from pybuildid.bench.many import Many
 from pybuildid.bench.result import (
+    AFTER_GROW,
+    BEFORE_GROW,
     FLOOR_HUGE,
     FLOOR_PLAIN,
+    INSERT_ALL,
     LOADED,
     LOADED_HIT,
     Figure,
@@ -28,11 +34,17 @@ from pybuildid.bench.result import (
 )
 from pybuildid.bench.subject import BenchError, Subject, pin
 
-LARGE = 100_000  # entries: from there on updates and the octave of memory are measured in fewer rounds, or not
-FEW = 2  # rounds for those
+LARGE = 100_000  # entries: from there on the octave of memory is not measured
 GROW_FROM = 1000
 INTERRUPTED_KEYS = 4096
 STEPPED = 16  # keys, the one that reads most among them: each instruction takes some 20 microseconds
+SAMPLES = 24_000  # so many samples in the time for all, as far as that makes one of MIN_SAMPLE to MAX_SAMPLE seconds
+MIN_SAMPLE, MAX_SAMPLE = 0.001, 0.01
+BESIDE = 3  # samples long: company comes in waves
+INTERRUPTED = 1 / 400  # of the time for all, at most half a second: lookups from a handler, for each contender
+LOOKUPS = 0.6  # of the time of a size; the rest is for updates
+AFTERWARDS = 1.0  # seconds a contender: what follows the sizes takes
+MANY_ROUNDS = 9
 OCTAVE = (2**0.25, 2**0.5, 2**0.75)  # beside a size itself
 
 Report = Callable[[str], None]
@@ -45,16 +57,16 @@ class Options:
     names: of designs; all by default, and ours in any case.
     sizes: entries.
     threads: that look up at once, for the figure of several; 0: as many as there are processors, at most 8.
-    seconds: of each kind of lookup, for each contender and size, in all rounds together.
-    rounds: samples of each figure.
+    seconds: for all of it: there are as many rounds as fit, but one of everything.
+    rounds: samples of each figure, at most.
     keys: see keys.find().
     """
 
     names: Sequence[str] = DEFAULT
     sizes: Sequence[int] = (1_000, 57_000, 1_000_000)
     threads: int = 0
-    seconds: float = 0.05
-    rounds: int = 5
+    seconds: float = 240
+    rounds: int = 9
     seed: int = 1
     keys: str = "slabs"
 
@@ -83,7 +95,8 @@ class _Run:
         allowed = sorted(os.sched_getaffinity(0))
         self.processors = tuple(allowed[: min(options.threads or 8, len(allowed))])
         self.partner = allowed[1] if len(allowed) > 1 else None
-        self.min_ns = int(options.seconds * 1e9 / options.rounds)
+        self.begin = time.monotonic()
+        self.min_ns = int(min(max(options.seconds / SAMPLES, MIN_SAMPLE), MAX_SAMPLE) * 1e9)
         self.samples: dict[tuple[str, str, int], list[float]] = {}
         self.left_out: list[float] = []
         self.worst: list[Worst] = []
@@ -94,7 +107,8 @@ class _Run:
         options = self.options
         source = ""
         with pinned(self.processors[0]):
-            for size in sorted(set(options.sizes)):
+            sizes = sorted(set(options.sizes))
+            for number, size in enumerate(sizes):
                 addresses = find(options.keys, size, options.seed)
                 source = addresses.source
                 mixed = mix(addresses, size, options.seed)
@@ -103,10 +117,19 @@ class _Run:
                     continue
                 self._note(n < size, f"{source}: {n:,} of them are entries, instead of {size:,}")
                 self.sizes.append(n)
-                self._size(n, mixed)
+                self._size(n, mixed, time.monotonic() + share(self._left(), size, sizes[number:]))
             self._loaded()
             self._adversarial()
             interruptions = tuple(self._interrupt(contender) for contender in self.contenders)
+        took = time.monotonic() - self.begin
+        self._note(
+            took > 1.1 * options.seconds,
+            f"it took {took:.0f} seconds instead of {options.seconds:.0f}: one round of everything is as long as that",
+        )
+        self._note(
+            options.threads > len(self.processors),
+            f"there are {len(self.processors)} processors, so that many look up at once instead of {options.threads}",
+        )
         self._note(self.partner is None, "figures of several threads need a second processor")
         figures = tuple(Figure(*key, tuple(samples)) for key, samples in self.samples.items())
         ratios = bounds.ratios(figures, self.contenders, self.missing, interruptions, self.sizes)
@@ -115,6 +138,7 @@ class _Run:
             seed=options.seed,
             rounds=options.rounds,
             seconds=options.seconds,
+            took=took,
             threads=len(self.processors),
             processors=self.processors,
             keys=source,
@@ -147,31 +171,43 @@ class _Run:
                 fitting.append(contender)
         return fitting
 
+    def _left(self) -> float:
+        """Of the time for the sizes: seconds."""
+        end = self.begin + self.options.seconds - AFTERWARDS * len(self.contenders)
+        return end - time.monotonic()
+
     # -------------------------------------------------------------------------------------------- a size
 
-    def _size(self, n: int, mixed: array[int]) -> None:
+    def _size(self, n: int, mixed: array[int], until: float) -> None:
         keys = make(mixed, self.options.seed)
         contenders = self._fitting(n)
         self.report(f"{n:,} entries: memory")
         for contender in contenders:
             self._memory(contender, n, mixed)
+        if n >= bounds.MIDDLE:  # below, what a process pays once is much of it
+            self._cycle(n)
         self.report(f"{n:,} entries: filling {len(contenders)} tables")
+        begin = time.monotonic()
         subjects = [Subject(contender, mixed, keys, self.options.seed) for contender in contenders]
-        self._lookups(subjects, n)
+        filling = time.monotonic() - begin  # so long the growth and the worst lookup will take, too
+        begin = time.monotonic()
+        self._lookups(subjects, mixed, begin + LOOKUPS * (until - filling - begin))
+        if n == max(self.options.sizes):
+            self._many(subjects[0])
         for subject in subjects:
             self._look_at_worst(subject, "the keys of the measurement", STEPPED)
             self.left_out += subject.left_out
             subject.close()
-        self._updates(contenders, n, mixed, keys)
         self._growth(contenders, n, mixed, keys)
+        self._updates(contenders, n, mixed, keys, until)
 
-    def _turns(self, rounds: int, who: Sequence[Any]) -> Iterator[tuple[int, list[Any]]]:
-        """Each round another one begins."""
-        for number in range(rounds):
+    def _turns(self, until: float, who: Sequence[Any]) -> Iterator[tuple[int, list[Any]]]:
+        """As many rounds as end in time; each round another one begins."""
+        for number in rounds(self.options.rounds, until):
             first = number % len(who)
             yield number, [*who[first:], *who[:first]]
 
-    def _lookups(self, subjects: Sequence[Subject], n: int) -> None:
+    def _lookups(self, subjects: Sequence[Subject], mixed: array[int], until: float) -> None:
         figures: list[tuple[str, Callable[[Subject], float]]] = [
             ("hit", lambda subject: subject.hit(self.min_ns)),
             ("dependent hit", lambda subject: subject.dependent_hit(self.min_ns)),
@@ -180,19 +216,40 @@ class _Run:
         if len(self.processors) > 1:
             name = f"hit, {len(self.processors)} threads at once"
             figures.append((name, lambda subject: subject.together(self.min_ns, self.processors)))
-        if self.partner is not None and n >= 64:
-            partner = self.partner
-            figures.append(("hit beside churn", lambda subject: subject.beside_churn(self.min_ns, partner)))
+        n = subjects[0].keys.n
+        resized = Subject(self.contenders[0], mixed, subjects[0].keys, self.options.seed)
         floors = self._floors(subjects[0].bytes())
-        for number, turn in self._turns(self.options.rounds, subjects):
+        for number, turn in self._turns(until, subjects):
             for what, measure in figures:
                 self.report(f"{n:,} entries: {what}, round {number + 1}")
                 for subject in turn:
                     self._sample(what, subject.contender.name, n, measure(subject))
                 for who, floor in floors.items():
                     self._floor(what, who, floor, n)
+            self.report(f"{n:,} entries: hits in company, round {number + 1}")
+            self._company(turn, resized)
         for floor in floors.values():
             lib.timing_array_destroy(floor)
+        resized.close()
+
+    def _company(self, turn: Sequence[Subject], resized: Subject) -> None:
+        """Each beside its partner, and without it just before."""
+        if self.partner is None or resized.keys.n < 64:
+            return
+        pairs = [("churn", subject, subject.beside_churn) for subject in turn]
+        pairs.append(("resizes", resized, resized.beside_resizes))
+        for name, subject, beside in pairs:
+            who, n = subject.contender.name, subject.keys.n
+            self._sample(f"hit before {name}", who, n, subject.hit(self.min_ns))
+            self._sample(f"hit beside {name}", who, n, beside(BESIDE * self.min_ns, self.partner))
+
+    def _many(self, subject: Subject) -> None:
+        self.report("many keys at a call, from Python and in C")
+        many = Many(subject, self.options.seed)
+        for _ in range(min(self.options.rounds, MANY_ROUNDS)):
+            for what, ns in many.turn():
+                self._sample(what, subject.contender.name, subject.keys.n, ns)
+        many.close()
 
     def _floors(self, size: int) -> dict[str, Any]:
         """Arrays of as many bytes as our table has."""
@@ -212,13 +269,17 @@ class _Run:
                 raise BenchError("no memory")
             self._sample(what, who, n, timing.ns)
 
-    def _updates(self, contenders: Sequence[Contender], n: int, mixed: array[int], keys: Keys) -> None:
-        rounds = self.options.rounds if n < LARGE else min(self.options.rounds, FEW)
-        for number, turn in self._turns(rounds, contenders):
+    def _updates(self, contenders: Sequence[Contender], n: int, mixed: array[int], keys: Keys, until: float) -> None:
+        for number, turn in self._turns(until, contenders):
             self.report(f"{n:,} entries: updates, round {number + 1}")
             for contender in turn:
                 subject = Subject(contender, mixed, keys, self.options.seed, filled=False)
-                for what in ("insert", "churn", "remove"):
+                begin = time.process_time_ns()
+                self._sample("insert", contender.name, n, subject.insert())
+                subject.settle()
+                if n >= bounds.SMALL:  # below, settling takes more
+                    self._sample(INSERT_ALL, contender.name, n, (time.process_time_ns() - begin) / n)
+                for what in ("churn", "remove"):
                     self._sample(what, contender.name, n, getattr(subject, what)())
                     subject.settle()
                 subject.close()
@@ -250,6 +311,16 @@ class _Run:
             sizes = [n, *(round(n * part) for part in OCTAVE)]
             found = [resident / n, *(_footprint(contender, n, mixed, size)[0] / size for size in sizes[1:])]
             self._sample("bytes an entry, resident, mean of an octave", contender.name, n, sum(found) / len(found))
+
+    def _cycle(self, n: int) -> None:
+        """Ours at the two ends of the cycle of growth that n entries lie in."""
+        ours = self.contenders[0]
+        keys, ends = slab.made(slab.RECORDED, 5 * n // 2), ffi.new("uint64_t[2]")
+        if lib.bid_resident_cycle(ours.functions, n, buffer(keys), len(keys), ends, ends + 1) != lib.BID_RESIDENT_OK:
+            raise BenchError(f"ours: it did not grow twice between {n:,} and {len(keys):,} entries")
+        for what, entries in zip((AFTER_GROW, BEFORE_GROW), ends):
+            self._sample(what, ours.name, n, _footprint(ours, 0, keys, entries)[0] / entries)
+        self._note(True, f"the cycle of growth around {n:,} entries goes from {ends[0]:,} to {ends[1]:,}")
 
     # --------------------------------------------------------------------------------------------- worst
 
@@ -305,7 +376,8 @@ class _Run:
         self.report(f"{contender.name}: lookups from a handler that interrupts the updater")
         keys = find("slabs", INTERRUPTED_KEYS // 2, self.options.seed).keys
         result = ffi.new("struct interrupt_result *")
-        arguments = contender.expected(INTERRUPTED_KEYS), buffer(keys), len(keys), max(self.options.seconds, 0.05) * 10
+        seconds = min(max(INTERRUPTED * self.options.seconds, 0.05), 0.5)
+        arguments = contender.expected(INTERRUPTED_KEYS), buffer(keys), len(keys), seconds
         if lib.interrupt_run(contender.functions, *arguments, result) != lib.INTERRUPT_OK:
             raise BenchError(f"{contender.name}: the child that is interrupted failed")
         fields = ("interruptions", "in_update", "answered", "busy", "wrong", "blocked", "updates", "resizes")

@@ -140,12 +140,22 @@ class Subject:
 
     def beside_churn(self, min_ns: int, processor: int) -> float:
         """Hits while another thread inserts and removes other keys."""
-        company = self._company(2)
         n = max(self.keys.n // CHURN_SHARE, min(64, self.keys.n))
         if n < 64:
             raise BenchError("the partner needs 64 keys at least")
-        arguments = self._of(self.keys.absent, n, company)
-        partner = _Thread(self, processor, lambda: self.check(lib.timing_churn_partner(*arguments)))
+        keys = self.keys.absent
+        return self._beside(min_ns, processor, 64, lambda c: lib.timing_churn_partner(*self._of(keys, n, c)))
+
+    def beside_resizes(self, min_ns: int, processor: int) -> float:
+        """Hits while another thread makes room for four times as many entries, and gives it back, again and again."""
+        n = self.keys.n
+        return self._beside(min_ns, processor, 1, lambda c: lib.timing_resize_partner(*self._of(n, c)))
+
+    def _beside(self, min_ns: int, processor: int, turns: int, work: Callable[[Any], int]) -> float:
+        """Hits beside a partner, until it has done so many turns at least."""
+        company = self._company(2)
+        company.wanted = turns
+        partner = _Thread(self, processor, lambda: self.check(work(company)))
         timing = ffi.new("struct timing *")
         draws = self._unchecked_draws() if self.functions.busy != ffi.NULL else self.keys.hits
         status = lib.timing_hits(*self._of(draws, min_ns, company, timing))

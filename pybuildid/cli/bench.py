@@ -17,7 +17,7 @@ from pybuildid.bench import BenchError, KeysError, Options, Result, UnknownDesig
 from pybuildid.bench import run as measure
 from pybuildid.bench.contenders import DEFAULT
 from pybuildid.bench.keys import KINDS
-from pybuildid.bench.result import Figure, document
+from pybuildid.bench.result import MANY_C, MANY_LOOP, MANY_PYTHON, Figure, document
 from pybuildid.cli._command import command_line
 from pybuildid.cli._output import console, plain
 from pybuildid.cli._plots import plot_option, write_plot
@@ -34,9 +34,9 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
 )
 @click.option("--threads", type=click.IntRange(1, 64), help="How many look up at once, where several do.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.001, 60), default=0.05, show_default=True, help="Of each kind of lookup."
+    "--seconds", type=click.FloatRange(0.1, 86400), default=240, show_default=True, help="For all, at least a round."
 )
-@click.option("--rounds", type=click.IntRange(1, 99), default=5, show_default=True, help="Samples of each figure.")
+@click.option("--rounds", type=click.IntRange(1, 99), default=9, show_default=True, help="At most.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of keys and orders.")
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
 @click.option(
@@ -70,12 +70,13 @@ def bench(
       adversarial  keys that collide for whoever hashes without a seed
       FILE         addresses, one a line in hexadecimal
 
-    Threads stay on a processor each. In each round the designs take turns at each figure; shown are medians, least and
-    most. Compare ratios of one run, never nanoseconds of two. All sizes take some minutes.
+    Threads stay on a processor each. In each round the designs take turns at each figure, and there are as many rounds
+    as --seconds allow; shown are medians, least and most. Compare ratios of one run, never nanoseconds of two.
 
     \b
     Examples:
-      pybuildid bench --size 57000
+      pybuildid bench
+      pybuildid bench --size 57000 --seconds 60
       pybuildid bench --rival cds_lfht --rival fixed:/16 --chart hits.svg
       pybuildid bench --keys inode-addresses.txt --json bench.json
     """
@@ -99,7 +100,9 @@ def bench(
 def show(out: Console, result: Result) -> None:
     """All of it, for a terminal."""
     processors = ", ".join(map(str, result.processors))
-    out.print(f"{result.machine.processor}, {result.machine.kernel}; processors {processors}; {result.rounds} rounds")
+    out.print(
+        f"{result.machine.processor}, {result.machine.kernel}; processors {processors}; {result.took:.0f} seconds"
+    )
     out.print(f"keys: {result.keys}; left out as interrupted: {result.left_out:.1%} of the time")
     for one in result.missing:
         out.print(f"not here: {one.name}: apt-get install {one.package} ({one.reason})", markup=False)
@@ -114,10 +117,13 @@ def show(out: Console, result: Result) -> None:
         out.print(f"\nNote: {note}.", markup=False, soft_wrap=True)
 
 
+def _number(value: float, decimals: int) -> str:
+    return f"{value:,.{decimals if value < 100 else 0}f}"
+
+
 def _spread(samples: tuple[float, ...], decimals: int) -> str:
-    if len(samples) == 1:
-        return f"{samples[0]:,.{decimals}f}"
-    return f"{median(samples):,.{decimals}f} [dim]({min(samples):,.{decimals}f}..{max(samples):,.{decimals}f})[/dim]"
+    middle, least, most = (_number(value, decimals) for value in (median(samples), min(samples), max(samples)))
+    return middle if len(samples) == 1 else f"{middle} [dim]({least}..{most})[/dim]"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -139,14 +145,24 @@ def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int)
     out.print(table)
 
 
+#: Titles, and how the names of their figures begin: in this order, the first that fits.
+GROUPS = (
+    ("bytes a", "{size:,} entries: memory"),
+    ("lookup while", "Lookups while another thread inserts up to {size:,} entries: ns"),
+    (("hit before", "hit beside"), "{size:,} entries: hits before another thread works, and beside it: ns"),
+    (("insert", "churn", "remove"), "{size:,} entries: ns an update"),
+    ((MANY_PYTHON, MANY_C, MANY_LOOP), "{size:,} entries: ns a key, many at a call"),
+    ("", "{size:,} entries: ns a lookup, median (least..most)"),
+)
+
+
 def _all_figures(out: Console, result: Result, size: int) -> None:
-    figures = [one for one in result.figures if one.size == size]
-    memory = [one for one in figures if one.what.startswith("bytes")]
-    growing = [one for one in figures if one.what.startswith("lookup while")]
-    others = [one for one in figures if one not in memory and one not in growing]
-    _figures(out, f"{size:,} entries: ns an operation, median (least..most)", others, 1)
-    _figures(out, f"Lookups while another thread inserts up to {size:,} entries: ns", growing, 0)
-    _figures(out, f"{size:,} entries: memory", memory, 1)
+    groups: dict[str, list[Figure]] = {title: [] for _, title in reversed(GROUPS)}
+    for figure in result.figures:
+        if figure.size == size:
+            groups[next(title for begin, title in GROUPS if figure.what.startswith(begin))].append(figure)
+    for title, figures in groups.items():
+        _figures(out, title.format(size=size), figures, 1)
 
 
 def _interruptions(out: Console, result: Result) -> None:

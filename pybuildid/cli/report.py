@@ -14,7 +14,7 @@ file_option = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--storm", type=file_option, help="JSON of `python -m stress --json FILE`.")
-@click.option("--bench", type=file_option, help="JSON of the benchmark, `build/bench --json FILE`.")
+@click.option("--bench", type=file_option, help="JSON of `pybuildid bench --json FILE`.")
 @click.option("--collisions", type=file_option, help="JSON of `pybuildid collisions --json`.")
 @click.option("--memory", type=file_option, help="JSON of `pybuildid memory --json`.")
 @click.option(

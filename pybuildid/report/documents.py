@@ -19,7 +19,7 @@ Document = Mapping[str, Any]
 #: What makes each document, for who has none.
 MAKERS = {
     "storm": "python -m stress --json storm.json",
-    "bench": "build/bench --json bench.json",
+    "bench": "pybuildid bench --json bench.json",
     "collisions": "pybuildid collisions --json > collisions.json",
     "memory": "pybuildid memory --json > memory.json",
 }
@@ -28,6 +28,8 @@ STORM_NUMBERS = (
     *("landed_in_lookup", "lookups", "updates", "wrong", "wrong_at_end", "blocked", "errno_changed", "resizes"),
     *("entries", "max_slots_read", "max_records_read"),
 )
+INTERRUPTION_NUMBERS = ("interruptions", "in_update", "answered", "busy", "blocked", "wrong")
+WORST_NUMBERS = ("slots", "records", "instructions")  # None: not known
 
 
 class DocumentError(ValueError):
@@ -91,8 +93,7 @@ def _command(name: str, document: Document) -> str:
         return str(document["command"])
     if name == "storm":
         return f"python -m stress --seed {document['seed']} --seconds {document['seconds']:.0f} --json storm.json"
-    options = f"--seed {document['seed']} --rounds {document['rounds']} --batch-ms {document['batch_ms']:g}"
-    return f"build/bench {options} --json bench.json"
+    return MAKERS[name]
 
 
 def _machine(document: Document) -> str | None:
@@ -112,14 +113,19 @@ def _storm(document: Document) -> Document:
 
 
 def _bench(document: Document) -> Document:
-    """figures: what, who, size, median; ratios: label, size, median (None: not measured), min, max, bound or None."""
+    """figures: what, who, size, median; ratios: label, size, median (None: not measured), min, max, bound or None;
+    interruptions; worst; and sentences for people."""
     for figure in document["figures"]:
         str(figure["what"]), str(figure["who"]), figure["size"] + 0, figure["median"] + 0
     for ratio in document["ratios"]:
         str(ratio["label"]), ratio["size"] + 0
         if ratio["median"] is not None:
             ratio["median"] + ratio["min"] + ratio["max"] + (ratio["bound"] or 0)
-    str(document["seed"]), str(document["rounds"]), str(document["batch_ms"])
+    for one in document["interruptions"]:
+        str(one["who"]), sum(one[name] for name in INTERRUPTION_NUMBERS)
+    for one in document["worst"]:
+        str(one["who"]), str(one["keys"]), one["size"] + sum(one[name] or 0 for name in WORST_NUMBERS)
+    list(document["ahead"]), list(document["notes"]), document["took"] + 0
     return document
 
 

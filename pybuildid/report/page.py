@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.resources import files
 
 from pybuildid import collision_plots, machine, memory_plots, plot
 from pybuildid.report import plots
-from pybuildid.report.documents import MAKERS, Documents
+from pybuildid.report.documents import MAKERS, Document, Documents
 from pybuildid.report.verdict import judge, missed, storm_problems
 
 
@@ -28,9 +29,30 @@ def render(documents: Documents) -> str:
         makers=MAKERS,
         commands=documents.commands or {},
         machine=here,
+        tables=_tables(documents.bench) if documents.bench else (),
         plots=_plots(documents),
         colours=plot.stylesheet(":root"),
     )
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that was measured at one size: medians."""
+
+    size: int
+    whats: tuple[str, ...]
+    rows: dict[str, dict[str, float]]  # by who and what
+
+
+def _tables(bench: Document) -> list[Table]:
+    tables = []
+    for size in dict.fromkeys(figure["size"] for figure in bench["figures"]):
+        figures = [figure for figure in bench["figures"] if figure["size"] == size]
+        rows: dict[str, dict[str, float]] = {}
+        for figure in figures:
+            rows.setdefault(figure["who"], {})[figure["what"]] = figure["median"]
+        tables.append(Table(size, tuple(dict.fromkeys(figure["what"] for figure in figures)), rows))
+    return tables
 
 
 def _plots(documents: Documents) -> dict[str, list[str]]:
