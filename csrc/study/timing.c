@@ -158,7 +158,7 @@ static int time_chunks_beside(chunk_function chunk, void *argument, uint64_t min
     int status = times ? TIMING_OK : TIMING_MEMORY;
     size_t count = 0;
     uint64_t begin = now_ns(), last = begin, now = begin;
-    while (status == TIMING_OK && count < CHUNKS_MAX && 
+    while (status == TIMING_OK && count < CHUNKS_MAX &&
            (count < CHUNKS_MIN || now - begin < min_ns || partner_is_behind(company))) {
         status = chunk(argument);
         now = now_ns();

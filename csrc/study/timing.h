@@ -41,9 +41,9 @@ struct timing {
 
 /* What the threads of one sample share. */
 struct timing_company {
-    atomic_uint waiting; /* threads that are ready */
-    unsigned threads;    /* begin when so many are */
-    atomic_uint stop;    /* the partner is to stop, or has ended */
+    atomic_uint waiting;             /* threads that are ready */
+    unsigned threads;                /* begin when so many are */
+    atomic_uint stop;                /* the partner is to stop, or has ended */
     _Atomic(uint64_t) turns, wanted; /* what the partner has done; lookups go on until it has done so many */
 };
 
