@@ -22,17 +22,20 @@ from pybuildid import bench
 from pybuildid._measure import ffi, lib
 from pybuildid.bench import contenders as contending
 from pybuildid.bench import keys as keying
-from pybuildid.bench.bounds import ahead
+from pybuildid.bench.ahead import ahead
 from pybuildid.bench.budget import rounds, share
 from pybuildid.bench.contenders import PEERS, Contender, Missing, UnknownDesignError, choose
 from pybuildid.bench.result import (
     AFTER_GROW,
     BEFORE_GROW,
+    LOADED,
+    LOADED_HIT,
     MANY_C,
     MANY_LOOP,
     MANY_PYTHON,
     Figure,
     Interruption,
+    Lead,
     document,
 )
 from pybuildid.bench.run import _footprint, pinned
@@ -348,10 +351,16 @@ def test_who_is_ahead_is_told_with_the_reason_and_the_price() -> None:
         )
     ]
     interruptions = [Interruption("spinlock", 7, 6, 10, 0, 0, 1, 9, 0)]
-    (text,) = ahead(figures, contenders, interruptions, [57_000])
-    assert text.startswith("spinlock is ahead in hit (2.00 times at 57,000): a lock is all")
-    assert text.endswith("blocked for good after 7 interruptions of the updater.")
-    assert "insert" not in text
+    (found,) = ahead(figures, contenders, interruptions, [57_000])
+    assert (found.who, found.leads) == ("spinlock", (Lead("hit", 57_000, 2.0),))
+    assert found.why == ("lookups: a lock is all that its readers need, and they wait for it",)
+    assert found.price == "Its lookup was blocked for good, at interruption 7 of the updater."
+
+
+def test_glibc_may_be_ahead() -> None:
+    figures = [Figure(LOADED_HIT, who, 49, (ns,)) for who, ns in (("ours", 30.0), (LOADED, 10.0))]
+    (found,) = ahead(figures, choose([])[0], [], [57_000])
+    assert found.leads == (Lead(LOADED_HIT, 49, 3.0),)
 
 
 def test_the_document_is_what_the_report_reads(result: bench.Result, tmp_path: Path) -> None:
