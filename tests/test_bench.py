@@ -25,6 +25,7 @@ from pybuildid.bench import keys as keying
 from pybuildid.bench.ahead import ahead
 from pybuildid.bench.budget import rounds, share
 from pybuildid.bench.contenders import PEERS, Contender, Missing, UnknownDesignError, choose
+from pybuildid.bench.many import Many
 from pybuildid.bench.result import (
     AFTER_GROW,
     BEFORE_GROW,
@@ -197,6 +198,34 @@ def test_answers_beside_churn_are_right(name: str) -> None:
     first, second = sorted(os.sched_getaffinity(0))[:2]
     with pinned(first):
         assert subject.beside_churn(200_000_000, second) > 0
+
+
+def test_hits_beside_resizes_are_right_and_the_table_was_resized() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs a second processor")
+    mixed = addresses(700)
+    ours, fixed = (Subject(one, mixed, keying.make(mixed, 1), 1) for one in choose(["fixed"])[0])
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    before = ours.functions.resizes(ours.table)
+    with pinned(first):
+        assert ours.beside_resizes(1_000_000, second) > 0
+    assert ours.functions.resizes(ours.table) >= before + 2, "there and back"
+    with pytest.raises(BenchError, match="fixed cannot be told to resize"):
+        fixed.beside_resizes(1_000_000, second)
+
+
+def test_a_wrong_answer_from_python_is_caught() -> None:
+    mixed = addresses(100)
+    subject = Subject(choose([])[0][0], mixed, keying.make(mixed, 1), 1)
+    many = Many(subject, 1)
+    assert [what for what, _ in many.turn()] == [MANY_C, MANY_LOOP, MANY_PYTHON]
+    many.table[many.drawn[0]] = bytes(20)
+    with pytest.raises(BenchError, match="disagree"):
+        list(many.turn())
+    subject.functions.remove(subject.table, many.drawn[0])
+    with pytest.raises(BenchError, match="ours: a wrong answer"):
+        list(many.turn())
+    many.close()
 
 
 def test_a_chain_that_breaks_is_caught() -> None:

@@ -188,7 +188,8 @@ def _worst(out: Console, result: Result) -> None:
 
 def _ahead(out: Console, result: Result) -> None:
     """By how much, for each of the sizes, then why."""
-    whats = list(dict.fromkeys(lead.what for one in result.ahead for lead in one.leads))
+    found = {lead.what for one in result.ahead for lead in one.leads}
+    whats = [what for what in dict.fromkeys(figure.what for figure in result.figures) if what in found]
     if not whats:
         return
     table = _table("Who is ahead: ours / theirs, at so many entries", "design", *whats)

@@ -47,7 +47,8 @@ class Table:
 
 def _leads(bench: Document) -> list[str]:
     """The figures in which somebody is ahead."""
-    return list(dict.fromkeys(lead["what"] for one in bench["ahead"] for lead in one["leads"]))
+    found = {lead["what"] for one in bench["ahead"] for lead in one["leads"]}
+    return [what for what in dict.fromkeys(figure["what"] for figure in bench["figures"]) if what in found]
 
 
 def _tables(bench: Document) -> list[Table]:
