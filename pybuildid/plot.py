@@ -95,12 +95,20 @@ def colours(n: int) -> Sequence[str]:
     return [SERIES[i % len(SERIES)] for i in range(n)]
 
 
+def short(value: float) -> str:
+    """A number for an axis: 1,000, but 10k and 1M."""
+    for unit, name in ((1_000_000, "M"), (1_000, "k")):
+        if abs(value) >= max(unit, 10_000):
+            return f"{value / unit:,.10g}{name}"
+    return f"{value:,.10g}"
+
+
 def _finish(axes: Axes) -> None:
     axes.grid(True, axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() in ("log", "symlog"):
-            axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+            axis.set_major_formatter(lambda value, _: short(value))
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 

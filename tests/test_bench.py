@@ -22,17 +22,21 @@ from pybuildid import bench
 from pybuildid._measure import ffi, lib
 from pybuildid.bench import contenders as contending
 from pybuildid.bench import keys as keying
-from pybuildid.bench.bounds import ahead
+from pybuildid.bench.ahead import ahead
 from pybuildid.bench.budget import rounds, share
 from pybuildid.bench.contenders import PEERS, Contender, Missing, UnknownDesignError, choose
+from pybuildid.bench.many import Many
 from pybuildid.bench.result import (
     AFTER_GROW,
     BEFORE_GROW,
+    LOADED,
+    LOADED_HIT,
     MANY_C,
     MANY_LOOP,
     MANY_PYTHON,
     Figure,
     Interruption,
+    Lead,
     document,
 )
 from pybuildid.bench.run import _footprint, pinned
@@ -196,6 +200,34 @@ def test_answers_beside_churn_are_right(name: str) -> None:
         assert subject.beside_churn(200_000_000, second) > 0
 
 
+def test_hits_beside_resizes_are_right_and_the_table_was_resized() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs a second processor")
+    mixed = addresses(700)
+    ours, fixed = (Subject(one, mixed, keying.make(mixed, 1), 1) for one in choose(["fixed"])[0])
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    before = ours.functions.resizes(ours.table)
+    with pinned(first):
+        assert ours.beside_resizes(1_000_000, second) > 0
+    assert ours.functions.resizes(ours.table) >= before + 2, "there and back"
+    with pytest.raises(BenchError, match="fixed cannot be told to resize"):
+        fixed.beside_resizes(1_000_000, second)
+
+
+def test_a_wrong_answer_from_python_is_caught() -> None:
+    mixed = addresses(100)
+    subject = Subject(choose([])[0][0], mixed, keying.make(mixed, 1), 1)
+    many = Many(subject, 1)
+    assert [what for what, _ in many.turn()] == [MANY_C, MANY_LOOP, MANY_PYTHON]
+    many.table[many.drawn[0]] = bytes(20)
+    with pytest.raises(BenchError, match="disagree"):
+        list(many.turn())
+    subject.functions.remove(subject.table, many.drawn[0])
+    with pytest.raises(BenchError, match="ours: a wrong answer"):
+        list(many.turn())
+    many.close()
+
+
 def test_a_chain_that_breaks_is_caught() -> None:
     mixed = addresses(500)
     keys = keying.make(mixed, 1)
@@ -348,10 +380,16 @@ def test_who_is_ahead_is_told_with_the_reason_and_the_price() -> None:
         )
     ]
     interruptions = [Interruption("spinlock", 7, 6, 10, 0, 0, 1, 9, 0)]
-    (text,) = ahead(figures, contenders, interruptions, [57_000])
-    assert text.startswith("spinlock is ahead in hit (2.00 times at 57,000): a lock is all")
-    assert text.endswith("blocked for good after 7 interruptions of the updater.")
-    assert "insert" not in text
+    (found,) = ahead(figures, contenders, interruptions, [57_000])
+    assert (found.who, found.leads) == ("spinlock", (Lead("hit", 57_000, 2.0),))
+    assert found.why == ("lookups: a lock is all that its readers need, and they wait for it",)
+    assert found.price == "Its lookup was blocked for good, at interruption 7 of the updater."
+
+
+def test_glibc_may_be_ahead() -> None:
+    figures = [Figure(LOADED_HIT, who, 49, (ns,)) for who, ns in (("ours", 30.0), (LOADED, 10.0))]
+    (found,) = ahead(figures, choose([])[0], [], [57_000])
+    assert found.leads == (Lead(LOADED_HIT, 49, 3.0),)
 
 
 def test_the_document_is_what_the_report_reads(result: bench.Result, tmp_path: Path) -> None:

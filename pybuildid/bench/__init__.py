@@ -7,16 +7,18 @@ result = bench.run(bench.Options(sizes=(1000,), names=("ours", "spinlock")))
 
 from pybuildid.bench.contenders import Contender, Missing, UnknownDesignError
 from pybuildid.bench.keys import KeysError
-from pybuildid.bench.result import Figure, Interruption, Ratio, Result, Worst
+from pybuildid.bench.result import Ahead, Figure, Interruption, Lead, Ratio, Result, Worst
 from pybuildid.bench.run import Options, run
 from pybuildid.bench.subject import BenchError
 
 __all__ = [
+    "Ahead",
     "BenchError",
     "Contender",
     "Figure",
     "Interruption",
     "KeysError",
+    "Lead",
     "Missing",
     "Options",
     "Ratio",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What is to be reached, as ratios of figures of one run with their bounds, and who is ahead of ours."""
+"""What is to be reached, as ratios of figures of one run with their bounds."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from pybuildid.bench.result import (
 )
 
 MIDDLE, LARGE = 57_000, 1_000_000
+SMALL = 10_000  # entries; below, what a process pays once (pins) is most of its memory
 LFHT = "cds_lfht"
 DEPENDENT = 1.2  # a dependent hit in dependent loads
 COMPANY = 1.5  # a hit beside a thread that churns, or does nothing but resize, in quiet ones
@@ -60,7 +61,7 @@ def ratios(
         result += _updates(figures, missing, size)
         result += _ends(figures, size)
         result += _memory(figures, contenders, size)
-    return (*result, *_loaded(figures))
+    return (*result, *loaded(figures))
 
 
 def _absent(missing: Sequence[Missing]) -> str:
@@ -151,75 +152,10 @@ def _memory(figures: Sequence[Figure], contenders: Sequence[Contender], size: in
     ]
 
 
-def _loaded(figures: Sequence[Figure]) -> list[Ratio]:
+def loaded(figures: Sequence[Figure]) -> list[Ratio]:
     """glibc finds the object by the range that the address is in; ours is asked by the object's start."""
     return [
         ratio(f"hit / {LOADED}, loaded objects", one.size, find(figures, LOADED_HIT, OURS, one.size), one, 1.0, "")
         for one in figures
         if one.what == LOADED_HIT and one.who == LOADED
     ]
-
-
-AHEAD = 1.05  # less is no lead
-SMALL = 10_000  # entries; below, what a process pays once (pins) is most of its memory
-GROWING = "lookup while it grows, 99.9 %"
-_LOOKUPS = ("hit", "dependent hit", "miss", "hit beside churn", GROWING)
-_UPDATES = ("insert", INSERT_ALL, "remove", "churn")
-
-
-def ahead(
-    figures: Sequence[Figure],
-    contenders: Sequence[Contender],
-    interruptions: Sequence[Interruption],
-    sizes: Sequence[int],
-) -> tuple[str, ...]:
-    """A text for each contender that is ahead of ours in some figure: by how much, why, and at what price."""
-    texts = []
-    for contender in contenders[1:]:
-        parts = [
-            f"in {'; '.join(leads)}: {why}"
-            for whats, why in (
-                (_LOOKUPS, contender.ahead),
-                (_UPDATES, contender.ahead_updates),
-                ((RESIDENT,), "it keeps less beside the IDs"),
-            )
-            if (leads := [lead for what in whats if (lead := _lead(figures, contender, what, sizes))])
-        ]
-        if parts:
-            texts.append(f"{contender.name} is ahead {'. And '.join(parts)}. {_price(contender, interruptions)}")
-    return (*texts, *_loaded_ahead(figures))
-
-
-def _loaded_ahead(figures: Sequence[Figure]) -> list[str]:
-    """glibc's lookup of the object that an address is in."""
-    return [
-        f"{LOADED} is ahead by {one.median:.2f} times in {one.size:,} loaded objects: it searches a sorted array by "
-        "halves, of so few objects that all is in the cache, and starts again beside dlopen() and dlclose()."
-        for one in _loaded(figures)
-        if one.median is not None and one.median > AHEAD
-    ]
-
-
-def _lead(figures: Sequence[Figure], contender: Contender, what: str, sizes: Sequence[int]) -> str:
-    """By how much a contender is ahead, and at which sizes; empty if at none."""
-    parts = []
-    for size in sizes:
-        if what == RESIDENT and (size < SMALL or not contender.stores):
-            continue
-        own, other = find(figures, what, OURS, size), find(figures, what, contender.name, size)
-        if own and other and (by := median(by_round(own, other))) > AHEAD:
-            parts.append(f"{by:.2f} times at {size:,}")
-    return f"{what} ({', '.join(parts)})" if parts else ""
-
-
-def _price(contender: Contender, interruptions: Sequence[Interruption]) -> str:
-    found = next(one for one in interruptions if one.who == contender.name)
-    lookups = found.answered + found.busy + found.wrong
-    if found.blocked:
-        return f"Its lookup was blocked for good after {found.interruptions:,} interruptions of the updater."
-    if found.wrong:
-        return f"Of {lookups:,} lookups that interrupted the updater {found.wrong:,} were wrong."
-    if found.busy:
-        return f"Of {lookups:,} lookups that interrupted the updater {found.busy:,} had no answer."
-    fixed = "" if contender.grows else "; its number of buckets is fixed, and was chosen for this size"
-    return f"It answered all {lookups:,} lookups that interrupted the updater{fixed}."

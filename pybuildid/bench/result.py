@@ -83,6 +83,23 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """A figure in which somebody is ahead of ours: ours is so many times theirs."""
+
+    what: str
+    size: int
+    by: float
+
+
+@dataclass(frozen=True)
+class Ahead:
+    who: str
+    leads: tuple[Lead, ...]
+    why: tuple[str, ...]
+    price: str  # what its lookups did when they interrupted the updater: a sentence
+
+
+@dataclass(frozen=True)
 class Result:
     machine: Machine
     seed: int
@@ -100,7 +117,7 @@ class Result:
     interruptions: tuple[Interruption, ...]
     worst: tuple[Worst, ...]
     ratios: tuple[Ratio, ...]
-    ahead: tuple[str, ...]  # a sentence for each contender that is ahead of ours somewhere
+    ahead: tuple[Ahead, ...]
     notes: tuple[str, ...]  # what was not measured, and why
 
     def find(self, what: str, who: str, size: int) -> Figure | None:
@@ -133,7 +150,7 @@ def document(result: Result, command: str) -> dict[str, Any]:
         "interruptions": [asdict(one) for one in result.interruptions],
         "worst": [asdict(one) for one in result.worst],
         "ratios": [{**asdict(one), "ok": one.ok} for one in result.ratios],
-        "ahead": list(result.ahead),
+        "ahead": [asdict(one) for one in result.ahead],
         "notes": list(result.notes),
     }
 

@@ -15,6 +15,7 @@ from typing import Any
 from pybuildid import machine, slab
 from pybuildid._measure import ffi, lib
 from pybuildid.bench import bounds
+from pybuildid.bench.ahead import ahead
 from pybuildid.bench.budget import rounds, share
 from pybuildid.bench.contenders import DEFAULT, Contender, Missing, choose
 from pybuildid.bench.keys import ADVERSARIAL_MOST, Keys, buffer, draws, find, loaded, make, mix
@@ -150,7 +151,7 @@ class _Run:
             interruptions=interruptions,
             worst=tuple(self.worst),
             ratios=ratios,
-            ahead=bounds.ahead(figures, self.contenders, interruptions, self.sizes),
+            ahead=ahead(figures, self.contenders, interruptions, self.sizes),
             notes=tuple(self.notes),
         )
 

@@ -149,6 +149,8 @@ class Subject:
     def beside_resizes(self, min_ns: int, processor: int) -> float:
         """Hits while another thread makes room for four times as many entries, and gives it back, again and again."""
         n = self.keys.n
+        if ffi.NULL in (self.functions.reserve, self.functions.shrink):
+            raise BenchError(f"{self.contender.name} cannot be told to resize")
         return self._beside(min_ns, processor, 1, lambda c: lib.timing_resize_partner(*self._of(n, c)))
 
     def _beside(self, min_ns: int, processor: int, turns: int, work: Callable[[Any], int]) -> float:

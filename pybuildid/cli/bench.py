@@ -111,8 +111,7 @@ def show(out: Console, result: Result) -> None:
     _interruptions(out, result)
     _worst(out, result)
     _ratios(out, result)
-    for sentence in result.ahead:
-        out.print(f"\n{sentence}", markup=False, soft_wrap=True)
+    _ahead(out, result)
     for note in result.notes:
         out.print(f"\nNote: {note}.", markup=False, soft_wrap=True)
 
@@ -185,6 +184,22 @@ def _worst(out: Console, result: Result) -> None:
                 counts = ["" if n is None else f"{n:,}" for n in (one.slots, one.records, one.instructions)]
                 table.add_row(one.who, *counts[:2], mean, counts[2])
         out.print(table)
+
+
+def _ahead(out: Console, result: Result) -> None:
+    """By how much, for each of the sizes, then why."""
+    found = {lead.what for one in result.ahead for lead in one.leads}
+    whats = [what for what in dict.fromkeys(figure.what for figure in result.figures) if what in found]
+    if not whats:
+        return
+    table = _table("Who is ahead: ours / theirs, at so many entries", "design", *whats)
+    for one in result.ahead:
+        by = {what: [lead for lead in one.leads if lead.what == what] for what in whats}
+        cells = ("\n".join(f"{lead.by:.2f} at {lead.size:,}" for lead in by[what]) for what in whats)
+        table.add_row(one.who, *cells, end_section=True)
+    out.print(table)
+    for one in result.ahead:
+        out.print(f"{one.who}: {'; '.join(one.why)}. {one.price}", markup=False, soft_wrap=True)
 
 
 def _ratios(out: Console, result: Result) -> None:

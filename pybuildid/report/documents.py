@@ -125,7 +125,10 @@ def _bench(document: Document) -> Document:
         str(one["who"]), sum(one[name] for name in INTERRUPTION_NUMBERS)
     for one in document["worst"]:
         str(one["who"]), str(one["keys"]), one["size"] + sum(one[name] or 0 for name in WORST_NUMBERS)
-    list(document["ahead"]), list(document["notes"]), document["took"] + 0
+    for one in document["ahead"]:
+        str(one["who"]), list(one["why"]), str(one["price"])
+        sum(lead["size"] + lead["by"] for lead in one["leads"]), [str(lead["what"]) for lead in one["leads"]]
+    list(document["notes"]), document["took"] + 0
     return document
 
 

@@ -29,6 +29,7 @@ def render(documents: Documents) -> str:
         makers=MAKERS,
         commands=documents.commands or {},
         machine=here,
+        leads=_leads(documents.bench) if documents.bench else (),
         tables=_tables(documents.bench) if documents.bench else (),
         plots=_plots(documents),
         colours=plot.stylesheet(":root"),
@@ -42,6 +43,12 @@ class Table:
     size: int
     whats: tuple[str, ...]
     rows: dict[str, dict[str, float]]  # by who and what
+
+
+def _leads(bench: Document) -> list[str]:
+    """The figures in which somebody is ahead."""
+    found = {lead["what"] for one in bench["ahead"] for lead in one["leads"]}
+    return [what for what in dict.fromkeys(figure["what"] for figure in bench["figures"]) if what in found]
 
 
 def _tables(bench: Document) -> list[Table]:

@@ -79,8 +79,8 @@ def _bench(bench: Document | None) -> str:
     if not over:
         return f"{text}."
     worst = sorted(over, key=lambda ratio: -ratio["median"] / ratio["bound"])
-    named = [_ratio(ratio) for ratio in worst[:SHOWN]] + ["..."] * (len(worst) > SHOWN)
-    return f"{text} and {len(over)} miss it: {', '.join(named)}."
+    more = f", and {len(worst) - SHOWN} more" if len(worst) > SHOWN else ""
+    return f"{text} and {len(over)} miss it: {', '.join(map(_ratio, worst[:SHOWN]))}{more}."
 
 
 def _ratio(ratio: Document) -> str:
