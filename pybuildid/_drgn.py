@@ -38,9 +38,13 @@ def kernel_counts() -> KernelCounts:
         return _count(program, drgn, helpers)
     except Exception as error:  # drgn's errors have no common base, and any of them means the same here
         reason = " ".join(str(error).split())
-        raise DrgnError(
-            f"drgn cannot read this kernel ({reason}): run as root, and install its debug symbols"
-        ) from error
+        raise DrgnError(f"drgn cannot read this kernel ({reason}): {_remedy(error)}") from error
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "a kernel with CONFIG_PROC_KCORE can be read"
+    return "run as root" if isinstance(error, PermissionError) else "install the kernel's debug symbols"
 
 
 def _count(program: Any, drgn: Any, helpers: Any) -> KernelCounts:

@@ -158,7 +158,8 @@ def open_process(pid: int) -> Iterator[Process]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH):
-            raise ProcessGoneError(error.errno, "there is no such process", pid) from None
+            gone = "there is no such process: it has ended, or the number is wrong"
+            raise ProcessGoneError(error.errno, gone, pid) from None
         if error.errno in (errno.EACCES, errno.EPERM):
             raise ProcessAccessError(
                 error.errno, "not permitted to read its mappings: run as its user or as root", pid

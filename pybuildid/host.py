@@ -307,13 +307,17 @@ def _read_build_ids(mapped: Iterable[tuple[str, str]], limits: list[Limit]) -> t
 # ---------------------------------------------------------------------------------------------------- limits
 
 
+def _processes(named: list[str]) -> str:
+    return f"{len(named):,} {'process' if len(named) == 1 else 'processes'}"
+
+
 def _hidden_processes(seen: _Seen) -> Iterator[Limit]:
     remedy = "run as root" if os.geteuid() else "run with CAP_SYS_PTRACE, outside of containers and security modules"
     if seen.no_descriptors:
-        what = f"open files of {len(seen.no_descriptors):,} processes may not be looked at"
+        what = f"open files of {_processes(seen.no_descriptors)} may not be looked at"
         yield Limit(what, remedy, tuple(seen.no_descriptors))
     if seen.no_mappings:
-        what = f"mappings of {len(seen.no_mappings):,} processes may not be looked at"
+        what = f"mappings of {_processes(seen.no_mappings)} may not be looked at"
         yield Limit(what, remedy, tuple(seen.no_mappings))
     with suppress(OSError):
         if os.stat(PROC / "self/ns/pid").st_ino != INITIAL_PID_NAMESPACE:

@@ -240,7 +240,8 @@ def test_processes_that_may_not_be_read_are_named(in_child: Callable[..., None])
         found = census(method="proc")
         for what in ("open files of ", "mappings of "):
             (limit,) = (limit for limit in found.limits if limit.what.startswith(what))
-            assert limit.what == f"{what}{len(limit.processes):,} processes may not be looked at"
+            count = len(limit.processes)
+            assert limit.what == f"{what}{count:,} process{'' if count == 1 else 'es'} may not be looked at"
             assert str(other) in [process.split()[0] for process in limit.processes]
             assert limit.remedy == "run as root"
         assert len(limit.processes) < found.processes
@@ -324,7 +325,7 @@ class Object:
         return self.value
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, fails: str | None = None) -> None:
+def stand_in(monkeypatch: pytest.MonkeyPatch, fails: Exception | None = None) -> None:
     """A stand-in for drgn with four tasks: two threads, another process, a thread of the kernel.
 
     It shows that the counting is right if drgn's functions are as documented for drgn 0.3. It shows nothing about a
@@ -345,7 +346,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, fails: str | None = None) -> None:
     class Program:
         def set_kernel(self) -> None:
             if fails:
-                raise LookupError(fails)
+                raise fails
 
         def load_default_debug_info(self) -> None:
             pass
@@ -368,16 +369,24 @@ def test_drgn_counts_kernel_objects(only: Callable[..., host.Census], monkeypatc
     assert not any("told apart" in limit.what for limit in found.limits)
 
 
-@pytest.mark.parametrize(("fails", "remedy"), [("no kcore", "install its debug symbols"), (None, "pip install drgn")])
+@pytest.mark.parametrize(
+    ("fails", "remedy"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/kcore"), "CONFIG_PROC_KCORE"),
+        (PermissionError(errno.EACCES, "Permission denied", "/proc/kcore"), "run as root"),
+        (LookupError("no debugging information"), "debug symbols"),
+        (None, "pip install drgn"),
+    ],
+)
 def test_without_drgn(
-    only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch, fails: str | None, remedy: str
+    only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch, fails: Exception | None, remedy: str
 ) -> None:
     stand_in(monkeypatch, fails)
     if not fails:
         monkeypatch.setitem(sys.modules, "drgn", None)
     found = only(os.getpid(), method="auto")
     assert (found.method, found.mapped_files) == ("proc", None)
-    assert any(remedy in limit.remedy and (fails or "") in limit.what for limit in found.limits)
+    assert any(remedy in limit.remedy and str(fails or "") in limit.what for limit in found.limits)
     with pytest.raises(UnsupportedCensusError, match=remedy):
         only(os.getpid(), method="drgn")
     assert _drgn.DrgnError.__doc__

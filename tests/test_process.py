@@ -209,6 +209,54 @@ def test_overlay(elf: Path, tmp_path: Path) -> None:
     assert result.stdout.split() == [ID.hex()] * 2
 
 
+BTRFS = """
+import mmap, os, shutil, sys
+from pybuildid import mappings
+base, = sys.argv[1:]
+os.truncate(os.open(f"{base}/image", os.O_CREAT | os.O_RDWR), 1 << 27)
+os.mkdir(f"{base}/top")
+if os.system(f"mkfs.btrfs -q {base}/image >&2 && mount -o loop {base}/image {base}/top"):
+    sys.exit(77)
+kept = []
+for name in ("one", "two"):
+    os.system(f"btrfs -q subvolume create {base}/top/{name}")
+    path = shutil.copy(f"{base}/{name}", f"{base}/top/{name}/file")
+    with open(path, "rb") as file:
+        kept.append(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+    print("stat", os.stat(path).st_dev, os.stat(path).st_ino)
+def show():
+    for source in ("text", "auto"):
+        for m in sorted(mappings(source=source), key=lambda m: m.path):
+            if m.path.endswith("/file"):
+                print(m.device, m.inode, m.deleted, m.build_id.hex())
+show()
+for name in ("one", "two"):
+    os.unlink(f"{base}/top/{name}/file")
+show()
+"""
+
+
+def test_btrfs(tmp_path: Path) -> None:
+    """Files of two subvolumes that share device and inode number in maps, and have another device by stat()."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "mkfs.btrfs"))):
+        pytest.skip("a btrfs needs root, unshare and mkfs.btrfs (apt-get install util-linux btrfs-progs)")
+    other = bytes(reversed(ID))
+    (tmp_path / "one").write_bytes(elf_with_id(ID))
+    (tmp_path / "two").write_bytes(elf_with_id(other))
+    command = ["unshare", "--mount", sys.executable, "-c", BTRFS, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode == 77:
+        pytest.skip(f"no btrfs can be made and mounted here: {result.stderr}")
+    assert result.returncode == 0, result.stderr
+    (_, first, inode), (_, second, same), *found = (line.split() for line in result.stdout.splitlines())
+    assert first != second
+    assert inode == same
+    (device,) = {row[0] for row in found}
+    assert device not in (first, second)
+    there, deleted = ([[device, inode, told, wanted.hex()] for wanted in (ID, other)] for told in ("False", "True"))
+    assert found == [*there, *there, *deleted, *deleted]
+
+
 def test_the_vdso(source: str) -> None:
     vdso = [mapping for mapping in mappings(source=source) if mapping.path == "[vdso]"]
     if not vdso:

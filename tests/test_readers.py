@@ -119,6 +119,32 @@ def test_other_readers_agree(reader: str) -> None:
     assert list(disagreements(files, theirs)) == []
 
 
+FOREIGN = ("powerpc64", "powerpc", "mips64", "s390x", "aarch64_be", "aarch64", "riscv32", "i386")
+A_NOTE = """
+.section .note.gnu.build-id, "a", %note
+.long 4, 8, 3
+.asciz "GNU"
+.byte 1, 2, 3, 4, 5, 6, 7, 8
+"""
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_other_readers_agree_on_files_of_other_machines(reader: str, tmp_path: Path) -> None:
+    """Both classes and byte orders, as a real assembler writes them: /usr has files of this machine alone."""
+    names = ("clang", *(f"clang-{version}" for version in range(25, 10, -1)))
+    clang = next(filter(None, map(shutil.which, names)), None)
+    if not clang:
+        pytest.skip("no assembler for other machines here: apt-get install clang")
+    (tmp_path / "note.s").write_text(A_NOTE)
+    files = [str(tmp_path / f"{machine}.o") for machine in FOREIGN]
+    for machine, file in zip(FOREIGN, files):
+        subprocess.run([clang, f"--target={machine}-linux-gnu", "-c", "-o", file, tmp_path / "note.s"], check=True)
+    assert {Path(file).read_bytes()[4:6] for file in files} == {b"\1\1", b"\1\2", b"\2\1", b"\2\2"}
+    assert READERS[reader](files) == dict.fromkeys(files, "0102030405060708")
+    assert list(scan(files)) == [(file, bytes(range(1, 9))) for file in files]
+    assert list(scan(files, kernel_compatible=True)) == [(file, None) for file in files]
+
+
 # ---------------------------------------------------------------------------------------------------- the kernel
 
 

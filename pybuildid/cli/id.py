@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import click
@@ -12,15 +13,19 @@ from pybuildid.cli._files import Answer, Show, complaining, output_options, show
 from pybuildid.elf import ElfError, read_build_id
 from pybuildid.vdso import read_vdso
 
-NONE = "no build ID: link with --build-id (`cc -Wl,--build-id`; Go 1.24 and later do so by themselves)"
+NONE = (
+    "no build ID: programs and libraries get one by linking with --build-id (`cc -Wl,--build-id`; Go 1.24 and later do "
+    "so by themselves), objects and core dumps seldom have one"
+)
+NONE_FOR_THE_KERNEL = "no build ID that the kernel would find: leave out --kernel-compatible to see whether it has one"
 
 
-def answer(name: str, read: Callable[[], bytes | None]) -> Answer:
+def answer(name: str, read: Callable[[], bytes | None], none: str = NONE) -> Answer:
     try:
         build_id = read()
     except (ElfError, OSError) as error:
         return Answer(name, None, explain(error))
-    return Answer(name, build_id, None if build_id else f"{name}: {NONE}")
+    return Answer(name, build_id, None if build_id else f"{name}: {none}")
 
 
 def answers(paths: Iterable[str], kernel: bool, vdso: bool, kernel_compatible: bool) -> Iterator[Answer]:
@@ -28,8 +33,10 @@ def answers(paths: Iterable[str], kernel: bool, vdso: bool, kernel_compatible: b
         yield answer("[kernel]", lambda: read_build_id("/sys/kernel/notes"))
     if vdso:
         yield answer("[vdso]", lambda: read_build_id(read_vdso(), image=True))
+    none = NONE_FOR_THE_KERNEL if kernel_compatible else NONE
     for path in paths:
-        yield answer(path, lambda path=path: read_build_id(path, kernel_compatible=kernel_compatible))  # type: ignore[misc]
+        read = functools.partial(read_build_id, path, kernel_compatible=kernel_compatible)
+        yield answer(path, read, none)
 
 
 @click.command()
