@@ -88,9 +88,11 @@ def _step(found: Found) -> str:
     missed = sum(function["missed"] for function in found["coverage"])
     instructions = sum(function["instructions"] for function in found["coverage"])
     return (
-        f"{found['interrupted']:,} instructions executed and interrupted, {found['wrong']} wrong answers in "
-        f"{found['lookups']:,} lookups; the longest lookup took {found['lookup_instructions']} instructions; "
-        f"{instructions - missed:,} of {instructions:,} instructions of the table reached"
+        f"{found['executed']:,} instructions executed, {found['interrupted']:,} interrupted (the rest are "
+        f"libc's, after its system calls), {found['lookups']:,} lookups and {found['updates']:,} updates there, "
+        f"{found['wrong']} wrong; "
+        f"the longest lookup took {found['lookup_instructions']:,} instructions of at most "
+        f"{found['bound_instructions']:,}; {instructions - missed:,} of {instructions:,} of the table's reached"
     )
 
 

@@ -1,29 +1,38 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Every instruction of every operation interrupted: runs the program in stress/stepper, and reads its coverage."""
+"""Every instruction of every operation interrupted: runs the program in stress/stepper, and reads its traces."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
-import re
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from stress import programs
+from stress import programs, trace
 from stress._engine import lib
 from stress.programs import ROOT, Toolchain
+from stress.trace import Coverage, Executed, Trace
 
-FIXED = ("-O2", "-g", "-no-pie", "-fno-pie")  #: addresses of a run are those of the file
-MODULES = ("table", "inode")
-UPDATE_EVERY = 61  #: a prime, so that in the course of a resize every kind of instruction has its turn
-SECONDS = 600
+#: Addresses of a run are those of the file, those of libc as well (Debian: libc6-dev; Fedora: glibc-static).
+FIXED = ("-O2", "-g", "-no-pie", "-fno-pie", "-static")
+SECONDS = 900
 NEEDS = "single-stepping by the trap flag needs an x86-64 processor"
-NEEDS_BINUTILS = "coverage needs objdump and nm (Debian: apt-get install binutils)"
+MODES = ("looks", "updates", "grows")
+LONGEST = "lookup-longest"  #: the scenario of the longest lookup that there can be
+QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "replace-resizing", "pin-temporary", "evict")
+
+#: An array has records for about that many updates from handlers: for a longer operation they are shared out over
+#: several runs, in each of which others of its instructions have their turn.
+UPDATES_AT_ONCE = 3000
+GROWS_AT_ONCE = 12
 
 
 class StepError(Exception):
@@ -31,29 +40,55 @@ class StepError(Exception):
 
 
 @dataclass(frozen=True)
+class Effort:
+    """How much of what has no end to it."""
+
+    count_every: int  #: a lookup of the handler is stepped in turn at each of that many instructions
+    updating: int | None  #: runs of a scenario with updates from the handler; None: one for every instruction
+    growing: int | None
+
+
+QUICKLY = Effort(count_every=499, updating=1, growing=1)
+DEFAULT = Effort(count_every=499, updating=2, growing=2)
+EVERY = Effort(count_every=29, updating=None, growing=None)
+
+
+@dataclass
 class Result:
-    """One scenario, with a handler after each instruction. Counts, but for the texts."""
+    """One scenario in one mode, over all its runs. Counts, but for the texts."""
 
     name: str
-    updating: bool  #: the handler also inserts and removes
-    interrupted: int  #: instructions executed with the trap flag set: each is interrupted
-    lookups: int
-    in_resize: int
-    updates: int
-    refused: int
-    wrong: int
-    max_slots: int
-    max_records: int
-    first_wrong: str
+    mode: str  #: the handler looks; and updates; and lets another thread update, grow and shrink
+    runs: int = 0
+    interrupted: int = 0
+    executed: int = 0  #: that and the next three, by the trace
+    system_calls: int = 0  #: each of them hides the instruction after it
+    skipped: int = 0
+    unverified: int = 0
+    lookups: int = 0
+    in_resize: int = 0
+    updates: int = 0
+    refused: int = 0  #: of the updates: they would have had to allocate
+    updated_at: int = 0  #: instructions at which the handler updated
+    wrong: int = 0
+    max_slots: int = 0
+    max_records: int = 0
+    max_instructions: int = 0  #: of a lookup of the handler, where it was stepped in turn
+    longest: int = 0  #: instructions of one run
+    first_wrong: str = ""
 
-
-@dataclass(frozen=True)
-class Coverage:
-    """Of one function of the table: its instructions, and those that no scenario was interrupted after."""
-
-    function: str
-    instructions: int
-    missed: int
+    def add(self, found: dict[str, Any], executed: Executed) -> None:
+        for name, value in found.items():
+            if name in ("longest", "max_slots", "max_records", "max_instructions"):
+                setattr(self, name, max(getattr(self, name), value))
+            elif name not in ("name", "first_wrong"):
+                setattr(self, name, getattr(self, name) + value)
+        self.runs += 1
+        self.executed += executed.executed
+        self.system_calls += executed.system_calls
+        self.skipped += executed.skipped
+        self.unverified += executed.unverified
+        self.first_wrong = self.first_wrong or found["first_wrong"] or executed.first_skipped
 
 
 @dataclass
@@ -61,7 +96,6 @@ class Outcome:
     results: list[Result] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-    lookup_instructions: int = 0  #: of the longest lookup that was stepped itself
 
     @property
     def verdict(self) -> str:
@@ -70,18 +104,21 @@ class Outcome:
     def total(self, name: str) -> int:
         return sum(getattr(result, name) for result in self.results)
 
+    def highest(self, name: str, of: str = "") -> int:
+        return max((getattr(result, name) for result in self.results if of in ("", result.name)), default=0)
+
     def report(self) -> dict[str, Any]:
-        counts = ("interrupted", "lookups", "in_resize", "updates", "refused", "wrong")
+        counts = ("interrupted", "executed", "system_calls", "skipped", "unverified", "lookups", "in_resize")
         return {
             "verdict": self.verdict,
             "failures": self.failures,
-            **{name: self.total(name) for name in counts},
-            "executed": self.total("interrupted"),
-            "lookup_instructions": self.lookup_instructions,
-            "max_slots_read": max((result.max_slots for result in self.results), default=0),
+            **{name: self.total(name) for name in (*counts, "updates", "refused", "updated_at", "wrong")},
+            "max_slots_read": self.highest("max_slots"),
             "bound_slots": lib.BID_LOOKUP_MAX_SLOTS,
-            "max_records_read": max((result.max_records for result in self.results), default=0),
+            "max_records_read": self.highest("max_records"),
             "bound_records": lib.BID_LOOKUP_MAX_RECORDS,
+            "lookup_instructions": self.highest("max_instructions"),
+            "bound_instructions": self.highest("max_instructions", LONGEST),
             "scenarios": [asdict(result) for result in self.results],
             "coverage": [asdict(function) for function in self.coverage],
         }
@@ -91,7 +128,10 @@ def program(csrc: Path = ROOT / "csrc") -> Path:
     if platform.machine() != "x86_64":
         raise StepError(NEEDS)
     sources = sorted((ROOT / "stress" / "stepper").glob("*.c"))
-    return programs.build("step", sources, Toolchain(flags=FIXED, csrc=csrc))
+    try:
+        return programs.build("step", sources, Toolchain(flags=FIXED, csrc=csrc))
+    except programs.CompilerError as error:
+        raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 
 
 def scenarios() -> dict[str, str]:
@@ -100,79 +140,95 @@ def scenarios() -> dict[str, str]:
     return dict(line.split("\t") for line in text.splitlines())
 
 
-def _run(binary: Path, name: str, updating: bool, reached: Path) -> Result:
-    every = UPDATE_EVERY if updating else 0
-    command = [str(binary), name, str(every), str(reached)]
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return Result(name, updating, 0, 0, 0, 0, 0, 1, 0, 0, f"no end after {SECONDS} s: something blocks")
-    if run.returncode:
-        why = run.stderr.strip() or f"it ended with status {run.returncode}"
-        return Result(name, updating, 0, 0, 0, 0, 0, 1, 0, 0, why)
-    return Result(updating=updating, **json.loads(run.stdout))
+def phases(every: int, most: int | None) -> list[int]:
+    """The first instruction to update at, for each of at most that many runs, spread out."""
+    runs = every if most is None else min(every, most)
+    return [run * every // runs for run in range(runs)]
 
 
-def _functions(binary: Path) -> dict[str, tuple[int, int]]:
-    """Those of the table and the protocol on inodes: name to first address and size."""
-    defined = set()
-    for module in MODULES:
-        for source in (ROOT / "csrc" / module).glob("*.c"):
-            defined.add(source.name)
-    found = {}
-    text = subprocess.run(["nm", "-S", "-l", str(binary)], capture_output=True, text=True, check=True).stdout
-    for line in text.splitlines():
-        match = re.match(r"([0-9a-f]+) ([0-9a-f]+) [tT] (\S+)\t(\S+):\d+$", line)
-        if match and Path(match[4]).name in defined and Path(match[4]).parent.name in MODULES:
-            found[match[3]] = (int(match[1], 16), int(match[2], 16))
-    return found
+class Stepper:
+    """Runs scenarios, and keeps what their traces have in common."""
 
+    def __init__(self, csrc: Path, folder: Path) -> None:
+        self.binary = program(csrc)
+        self.disassembly = trace.disassemble(self.binary)
+        self.folder = folder
+        self.trace: Trace = Counter()
+        self.lock = Lock()
 
-def coverage(binary: Path, reached: set[int]) -> list[Coverage]:
-    """Which instructions of each function the processor was about to execute when a handler ran."""
-    if not shutil.which("objdump") or not shutil.which("nm"):
-        raise StepError(NEEDS_BINUTILS)
-    command = ["objdump", "-d", "--no-show-raw-insn", str(binary)]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = (re.match(r" +([0-9a-f]+):\t(\S+)", line) for line in listing.stdout.splitlines())
-    code = {int(m[1], 16): m[2] for m in lines if m and not m[2].startswith(("nop", "data16", "cs", "xchg"))}
-    found = []
-    for name, (first, size) in sorted(_functions(binary).items()):
-        inside = [address for address in code if first <= address < first + size]
-        found.append(Coverage(name, len(inside), sum(address not in reached for address in inside)))
-    return found
+    def run(self, result: Result, every: int = 1, phase: int = 0, count_every: int = 0) -> None:
+        """Adds one run to a result."""
+        file = self.folder / f"{result.name}-{result.mode}-{phase}"
+        command = [self.binary, result.name, result.mode, every, phase, count_every, file]
+        words = [str(word) for word in command]
+        try:
+            run = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            result.wrong, result.first_wrong = result.wrong + 1, f"no end after {SECONDS} s: something blocks"
+            return
+        if run.returncode:
+            why = run.stderr.strip() or f"it ended with status {run.returncode}"
+            result.wrong, result.first_wrong = result.wrong + 1, result.first_wrong or why
+            return
+        found = trace.read(file)
+        file.unlink()
+        result.add(json.loads(run.stdout), trace.executed(self.disassembly, found))
+        with self.lock:
+            self.trace.update(found)
+
+    def scenario(self, name: str, modes: Iterable[str], effort: Effort) -> list[Result]:
+        """Looks first: that says how long the operation is."""
+        looks = Result(name, "looks")
+        self.run(looks, count_every=effort.count_every)
+        results = [looks]
+        shares = {"updates": (UPDATES_AT_ONCE, effort.updating), "grows": (GROWS_AT_ONCE, effort.growing)}
+        for mode, (at_once, most) in shares.items():
+            if mode not in modes or looks.wrong:
+                continue
+            result, every = Result(name, mode), looks.longest // at_once + 1
+            for phase in phases(every, most):
+                self.run(result, every, phase)
+            results.append(result)
+        return results
 
 
 def run(
     names: Sequence[str] = (),
-    updates: bool = True,
+    modes: Sequence[str] = MODES,
+    effort: Effort = DEFAULT,
     csrc: Path = ROOT / "csrc",
     tick: Callable[[str], None] = lambda name: None,
 ) -> Outcome:
-    """Steps the scenarios, all by default, with lookups from the handler and, if asked, with updates as well."""
-    outcome, binary, reached = Outcome(), program(csrc), set[int]()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "reached"
-        for updating in (False, True) if updates else (False,):
-            for name in names or scenarios():
+    """Steps the scenarios, all by default: with lookups from the handler, and with updates as well."""
+    outcome = Outcome()
+    try:
+        with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
+            stepper = Stepper(csrc, Path(folder))
+
+            def one(name: str) -> list[Result]:
                 tick(name)
-                result = _run(binary, name, updating, file)
-                outcome.results.append(result)
-                if file.exists():
-                    reached |= {int(line, 16) for line in file.read_text().split()}
-                    file.unlink()
-    outcome.coverage = coverage(binary, reached)
-    _judge(outcome)
+                return stepper.scenario(name, modes, effort)
+
+            for results in pool.map(one, names or scenarios()):
+                outcome.results += results
+            outcome.coverage = trace.coverage(stepper.disassembly, stepper.trace)
+    except trace.BinutilsError as error:
+        raise StepError(str(error)) from None
+    judge(outcome)
     return outcome
 
 
-def _judge(outcome: Outcome) -> None:
+def judge(outcome: Outcome) -> None:
+    bound = outcome.highest("max_instructions", LONGEST)
     for result in outcome.results:
+        where = f"{result.name}, {result.mode}"
         if result.wrong:
-            outcome.failures.append(f"{result.name}: {result.wrong:,} wrong, first: {result.first_wrong}")
-    plain = {result.name: result.interrupted for result in outcome.results if not result.updating}
-    lookups = [count for name, count in plain.items() if name.startswith("lookup-")]
-    if lookups and "nothing" in plain:
-        outcome.lookup_instructions = max(lookups) - plain["nothing"]
+            outcome.failures.append(f"{where}: {result.wrong:,} wrong, first: {result.first_wrong}")
+        if result.skipped:
+            outcome.failures.append(f"{where}: {result.skipped:,} not interrupted, first: {result.first_wrong}")
+        if result.max_instructions > bound > 0:
+            outcome.failures.append(f"{where}: a lookup took {result.max_instructions:,} instructions, over {bound:,}")
+        if result.mode != "looks" and not result.updated_at:
+            outcome.failures.append(f"{where}: no update was done")
     if not outcome.total("interrupted"):
         outcome.failures.append("no instruction was interrupted")

@@ -14,79 +14,105 @@ from rich.table import Table
 from stress import report
 from stress import step as stepping
 
+HANDLERS = {"looks": "looks up", "updates": "updates", "grows": "grows"}
+
 
 def print_results(console: Console, outcome: stepping.Outcome) -> None:
-    table = Table(title="a handler after every instruction", title_justify="left")
-    columns = ("instructions", "in a resize", "lookups", "updates", "refused", "wrong", "worst slots", "worst records")
-    table.add_column("scenario", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right")
+    table = Table(title="a handler after every instruction", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for name in ("scenario", "handler"):
+        table.add_column(name, no_wrap=True)
+    for name in ("executed", "interrupted", "updates", "wrong", "longest lookup"):
+        table.add_column(name, justify="right", no_wrap=True)
     for result in outcome.results:
-        figures = (
-            result.interrupted,
-            result.in_resize,
-            result.lookups,
-            result.updates,
-            result.refused,
-            result.wrong,
-            result.max_slots,
-            result.max_records,
-        )
-        name = result.name + (", updates from the handler" if result.updating else "")
-        table.add_row(name, *(f"{figure:,}" for figure in figures))
+        counts = (result.executed, result.interrupted, result.updates, result.wrong)
+        instructions = f"/{result.max_instructions:,}" if result.max_instructions else ""
+        longest = f"{result.max_slots}/{result.max_records}{instructions}"
+        table.add_row(result.name, HANDLERS[result.mode], *(f"{count:,}" for count in counts), longest)
     console.print(table)
+    console.print("longest lookup: slots / records / instructions", highlight=False)
 
 
 def print_coverage(console: Console, outcome: stepping.Outcome) -> None:
     instructions = sum(function.instructions for function in outcome.coverage)
     missed = sum(function.missed for function in outcome.coverage)
     table = Table(
-        title=f"functions with instructions that were never reached: {missed:,} of {instructions:,} in all",
+        title=f"never reached: {missed:,} of the {instructions:,} instructions of the table's functions",
         title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
     )
-    for name in ("function", "instructions", "never reached"):
-        table.add_column(name, justify="left" if name == "function" else "right")
+    table.add_column("function", no_wrap=True)
+    table.add_column("missed", justify="right", no_wrap=True)
+    table.add_column("of", justify="right", no_wrap=True)
+    table.add_column("at")
     for function in outcome.coverage:
         if function.missed:
-            table.add_row(function.function, f"{function.instructions:,}", f"{function.missed:,}")
+            lines = " ".join(function.never_reached)
+            table.add_row(function.function, f"{function.missed:,}", f"{function.instructions:,}", lines)
     console.print(table)
+
+
+def summary(outcome: stepping.Outcome) -> str:
+    found = outcome.report()
+    text = f"{outcome.verdict}: {found['executed']:,} instructions executed, {found['interrupted']:,} interrupted "
+    text += f"(the other {found['system_calls']:,} are libc's, after its system calls), {found['lookups']:,} lookups "
+    text += f"and {found['updates']:,} updates while they stood still, {found['wrong']:,} wrong; the longest lookup: "
+    text += f"{found['max_slots_read']} slots of at most {found['bound_slots']}, "
+    text += f"{found['max_records_read']} records of at most {found['bound_records']}, "
+    text += f"{found['lookup_instructions']:,} instructions"
+    if found["bound_instructions"]:
+        text += f" of at most {found['bound_instructions']:,}"
+    return text
 
 
 @click.command()
 @click.option("--scenario", "names", multiple=True, metavar="NAME", help="Only this one; repeatable. See --list.")
 @click.option("--list", "listing", is_flag=True, help="Show the scenarios and end.")
 @click.option("--lookups-only", is_flag=True, help="Leave out the runs in which the handler also updates.")
+@click.option("--quick", is_flag=True, help="A few short scenarios, in seconds, unless --scenario names others.")
+@click.option("--every", is_flag=True, help="An update at every instruction of the longest operations too: an hour.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
-def step(names: tuple[str, ...], listing: bool, lookups_only: bool, json_file: Path | None) -> None:
+def step(
+    names: tuple[str, ...], listing: bool, lookups_only: bool, quick: bool, every: bool, json_file: Path | None
+) -> None:
     """Interrupts every operation after every single instruction.
 
     The processor's trap flag is set (x86-64), so a handler runs after each instruction and looks up from there: the
-    key in question, keys beside it, an absent key, and an entry of a second table. The key must have its state before
-    or after the operation, and never go back. Then the same with an insert or a remove from the handler now and then.
+    key in question, keys on its path that stay, absent keys, and a key of a second table. The key must have its state
+    before or after the operation, and never go back.
 
-    The coverage table says which instructions of the table's functions no scenario reached. The exit status is 0 for
+    Then the same with updates at every instruction, while the operation stands still: inserts and removes from the
+    handler ("updates"), and all kinds, growing and shrinking too, from another thread for which the handler waits
+    ("grows"). What takes long does so at some of its instructions only, unless --every is given.
+
+    Executed is counted without the handler's help: where it ran twice in a row, the program's disassembly must lead
+    from one place to the next. The one instruction after a system call cannot be interrupted: the kernel's trap comes
+    after it. Any other that was not is a failure.
+
+    The last table says which instructions of the table's functions no scenario reached. The exit status is 0 for
     SUCCESS only.
     """
     console = Console()
+    effort = stepping.QUICKLY if quick else stepping.EVERY if every else stepping.DEFAULT
     try:
         known = stepping.scenarios()
         if listing:
-            for name, summary in known.items():
-                console.print(f"{name:<22} {summary}", highlight=False)
+            for name, text in known.items():
+                console.print(f"{name:<22} {text}", highlight=False)
             return
         unknown = set(names) - known.keys()
         if unknown:
             raise click.BadParameter(f"{', '.join(sorted(unknown))}: see --list", param_hint="--scenario")
+        if quick and not names:
+            names = stepping.QUICK
+        modes = () if lookups_only else stepping.MODES
         with console.status("stepping") as status:
-            outcome = stepping.run(names, not lookups_only, tick=lambda name: status.update(f"stepping {name}"))
+            outcome = stepping.run(names, modes, effort, tick=lambda name: status.update(f"stepping {name}"))
     except stepping.StepError as error:
         raise click.ClickException(str(error)) from None
     print_results(console, outcome)
     print_coverage(console, outcome)
     if json_file:
         json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
-    text = f"{outcome.verdict}: {outcome.total('interrupted'):,} instructions executed and interrupted, "
-    text += f"{outcome.total('lookups'):,} lookups and {outcome.total('updates'):,} updates from the handler, "
-    text += f"{outcome.total('wrong'):,} wrong; the longest lookup took {outcome.lookup_instructions:,} instructions"
-    console.print("; ".join([text, *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
+    console.print("; ".join([summary(outcome), *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
     sys.exit(outcome.verdict != "SUCCESS")

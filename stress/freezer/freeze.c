@@ -83,9 +83,9 @@ static void (*act)(void);
 static uint64_t stop_at, executed;
 static _Atomic(int) stopped, ended;
 
-static void on_instruction(ucontext_t *context)
+static void on_instruction(uint64_t address)
 {
-    (void)context;
+    (void)address;
     if (++executed != stop_at)
         return;
     stopped = 1;

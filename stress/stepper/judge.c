@@ -1,110 +1,258 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the handler checks after each instruction: the key in question has its state before or after the operation, and
- * never goes back; keys beside it on its path stay; an absent key is absent; another table is as it was.
+ * The handler: the key in question has its state before or after the operation, and never goes back; keys on its path
+ * stay as they are, and so do keys elsewhere; absent keys, one of them on the path, are absent; another table is as it was.
  */
+#include "judge.h"
+#include "others.h"
 #include "stepper.h"
+#include "trace.h"
 
+#include "../../csrc/table/hash.h" /* for keys that collide, which need knowledge of the hash */
 #include "../../tests/c/check.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define NOTHING_THERE path_key(1000)
+
 struct bid_table *stepped, *second;
-struct judged judged;
-uint8_t reached[TEXT_MAX];
+struct judged *judged;
 
-extern char __executable_start[], etext[];
-static int neighbour[NEIGHBOURS]; /* whether the table has them */
+static struct judge_orders orders;
+static pid_t process; /* that has the thread which grows */
 
-uint64_t text_begin(void)
+/* Of the operation that is under way in this process: a child of a fork goes on with its own. */
+static struct judged_key watched[WATCHED];
+static uint64_t version_now[WATCHED];
+static uint64_t instructions, quiet_until;
+static int neighbour_is_there[NEIGHBOURS];
+
+/* -------------------------------------------------------------------------------------------------- keys -- */
+
+/* Newton's iteration: each turn doubles the number of right bits, of which an odd number has three at once. */
+static uint64_t inverse(uint64_t odd)
 {
-    return (uint64_t)__executable_start;
+    uint64_t found = odd;
+    for (int turn = 0; turn < 5; turn++)
+        found *= 2 - odd * found;
+    return found;
 }
 
-uint64_t text_bytes(void)
+/* The key whose hash is `mixed`: bid_mix() backwards. */
+static uint64_t unmix(uint64_t mixed)
 {
-    return (uint64_t)(etext - __executable_start);
+    uint64_t x = mixed * inverse(0xbb67ae8584caa73bull);
+    x ^= x >> 32;
+    return x * inverse(0x9e3779b97f4a7c15ull) ^ SEED;
 }
+
+/* The top bits of a hash are the home bucket, the low ones the step and the tag: only those between differ. */
+uint64_t path_key(uint64_t number)
+{
+    uint64_t mixed = 0x5ca1ab1e0000beefull | number << 20, key = unmix(mixed);
+    if (bid_mix(key, SEED) != mixed)
+        judge_wrong("the hash is not the one that was written backwards here", key, number);
+    return key;
+}
+
+/* ---------------------------------------------------------------------------------------------- verdicts -- */
 
 void judge_wrong(const char *what, uint64_t key, uint64_t version)
 {
-    if (!judged.wrong++)
-        snprintf(judged.first_wrong, sizeof judged.first_wrong, "%s, key %#lx, version %lu, after %lu instructions",
-                 what, (unsigned long)key, (unsigned long)version, (unsigned long)judged.interrupted);
+    if (!judged->wrong++)
+        snprintf(judged->first_wrong, sizeof judged->first_wrong, "%s, key %#lx, version %lu, after %lu instructions",
+                 what, (unsigned long)key, (unsigned long)version, (unsigned long)instructions);
+}
+
+static void at_least(_Atomic(uint64_t) *highest, uint64_t value)
+{
+    uint64_t old = *highest;
+    while (old < value && !atomic_compare_exchange_weak(highest, &old, value))
+        ;
 }
 
 static void see_cost(const struct bid_probe_cost *cost)
 {
-    judged.max_slots = cost->slots > judged.max_slots ? cost->slots : judged.max_slots;
-    judged.max_records = cost->records > judged.max_records ? cost->records : judged.max_records;
+    at_least(&judged->max_slots, cost->slots);
+    at_least(&judged->max_records, cost->records);
     if (cost->slots > BID_LOOKUP_MAX_SLOTS || cost->records > BID_LOOKUP_MAX_RECORDS)
         judge_wrong("a lookup read more than its bound", cost->slots, cost->records);
 }
 
-/* By turns the short form, the form for a generation, and the one that measures. */
-uint64_t judge_version(struct bid_table *table, uint64_t key)
+/* By turns the short form, and the one that measures. */
+static uint64_t version_in(const struct bid_table *table, uint64_t key)
 {
     struct bid_build_id id;
     struct bid_probe_cost cost;
-    int measure = judged.lookups++ % 2;
+    int measure = judged->lookups++ % 2;
     int status = measure ? bid_lookup_cost(table, key, &id, &cost) : bid_lookup(table, key, &id);
     if (measure)
         see_cost(&cost);
     if (status == BID_ABSENT)
         return ABSENT;
-    if (status != BID_OK || !id_is(&id, key, id.generation, 20))
+    if (status != BID_OK || !id_is(&id, key, id.generation, id.length))
         judge_wrong("no answer, or a torn one", key, (uint64_t)status);
     return id.generation;
 }
 
-static uint64_t neighbour_key(unsigned number)
+uint64_t judge_version(uint64_t key)
 {
-    return inode_key(1000000 + number);
+    return version_in(stepped, key);
 }
 
-static void update_a_neighbour(void)
+static void expect(const struct bid_table *table, const char *what, uint64_t key, uint64_t version)
 {
-    unsigned number = (judged.updates + judged.refused) % NEIGHBOURS;
-    uint64_t key = neighbour_key(number);
+    uint64_t found = version_in(table, key);
+    if (found != version)
+        judge_wrong(what, key, found);
+}
+
+/* ------------------------------------------------------------------------------- a lookup's instructions -- */
+
+typedef int (*lookup_form)(const struct bid_table *table, uint64_t key, struct bid_build_id *id);
+
+/* One instruction: what is counted beside it is the switch. */
+static __attribute__((noinline)) int no_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id *id)
+{
+    (void)table, (void)key, (void)id;
+    __asm__ volatile("" ::: "memory");
+    return 0;
+}
+
+static __attribute__((noinline)) uint64_t count(lookup_form lookup, uint64_t key)
+{
+    struct bid_build_id id;
+    lookup_form volatile form = lookup; /* so that both are called alike */
+    stepper_count_begin();
+    form(stepped, key, &id);
+    return stepper_count_end();
+}
+
+static void count_a_lookup(uint64_t key)
+{
+    static uint64_t beside;
+    if (!beside)
+        beside = count(no_lookup, key) - 2; /* it sets its result and returns */
+    at_least(&judged->max_instructions, count(bid_lookup, key) - beside);
+}
+
+/* ----------------------------------------------------------------------------------------------- updates -- */
+
+/* After those that stay. */
+static uint64_t volatile_neighbour(unsigned number)
+{
+    return path_key(1 + NEIGHBOURS + number);
+}
+
+static int update_a_neighbour(unsigned number)
+{
+    uint64_t key = volatile_neighbour(number);
     uint8_t id[20];
     make_id(key, 9, id, sizeof id);
-    int status = neighbour[number] ? bid_remove_nmi(stepped, key) : bid_insert_nmi(stepped, key, 9, id, sizeof id);
+    int status =
+        neighbour_is_there[number] ? bid_remove_nmi(stepped, key) : bid_insert_nmi(stepped, key, 9, id, sizeof id);
     if (status == BID_OK)
-        neighbour[number] = !neighbour[number];
+        neighbour_is_there[number] = !neighbour_is_there[number];
     else if (status != BID_E_WOULD_ALLOCATE)
         judge_wrong(bid_status_name(status), key, 0);
-    judged.updates += status == BID_OK;
-    judged.refused += status != BID_OK;
-    if (judge_version(stepped, key) != (uint64_t)(neighbour[number] ? 9 : ABSENT))
-        judge_wrong("the handler's own update", key, 0);
+    return status;
 }
 
-void judge_visit(ucontext_t *context)
+static void update(void)
 {
-    uint64_t address = (uint64_t)context->uc_mcontext.gregs[REG_RIP] - text_begin();
-    if (address < text_bytes() && address < sizeof reached)
-        reached[address] = 1;
-    judged.interrupted++;
-    judged.in_resize += (uint64_t)bid_resizing(stepped);
-    uint64_t version = judge_version(stepped, judged.key), steady = inode_key(judged.interrupted % STEADY);
-    if (version != judged.now && version != judged.after)
-        judge_wrong("the key in question", judged.key, version);
-    judged.now = version;
-    if (steady != judged.key && judge_version(stepped, steady) != 1)
-        judge_wrong("a key that stays", steady, 0);
-    if (judge_version(stepped, ~judged.interrupted) != ABSENT)
-        judge_wrong("an absent key", ~judged.interrupted, 0);
-    if (judge_version(second, steady) != 1)
-        judge_wrong("a key of the second table", steady, 0);
-    if (judged.update_every && judged.interrupted % judged.update_every == 0)
-        update_a_neighbour();
+    unsigned number = (unsigned)((judged->updates + judged->refused) % NEIGHBOURS);
+    int status = orders.mode == JUDGE_GROWS ? others_update(stepped) : update_a_neighbour(number);
+    if (status != BID_OK && status != BID_E_WOULD_ALLOCATE)
+        judge_wrong(bid_status_name(status), (uint64_t)orders.mode, 0);
+    judged->updates += status == BID_OK;
+    judged->refused += status != BID_OK;
+    judged->updated_at++;
 }
 
-void judge_begin(uint64_t key, uint64_t before, uint64_t after, uint64_t update_every)
+static int is_time_to_update(void)
 {
-    judged.key = key;
-    judged.now = before;
-    judged.after = after;
-    judged.update_every = update_every;
-    memset(neighbour, 0, sizeof neighbour);
-    if (judge_version(stepped, key) != before)
-        judge_wrong("before the operation", key, before);
+    if (orders.mode == JUDGE_LOOKS || instructions % orders.every != orders.phase)
+        return 0;
+    return orders.mode == JUDGE_UPDATES || (getpid() == process && judged->updated_at < JUDGE_GROWS_MAX);
+}
+
+/* --------------------------------------------------------------------------------------------- the visit -- */
+
+static void look_at_watched(void)
+{
+    for (int i = 0; i < WATCHED && watched[i].version; i++) {
+        uint64_t version = watched[i].version(watched[i].key);
+        if (version != version_now[i] && version != watched[i].after)
+            judge_wrong(i ? "the inode in question" : "the key in question", watched[i].key, version);
+        version_now[i] = version;
+    }
+}
+
+static void look_around(void)
+{
+    uint64_t number = instructions % STEADY, other = instructions % NEIGHBOURS;
+    expect(stepped, "a key that stays", inode_key(number), 1);
+    expect(stepped, "a key that stays, on the path", path_key(1 + other), 1);
+    expect(stepped, "a neighbour that handlers update", volatile_neighbour((unsigned)other),
+           neighbour_is_there[other] ? 9 : ABSENT);
+    expect(stepped, "an absent key, on the path", NOTHING_THERE, ABSENT);
+    expect(second, "a key of the second table", inode_key(number), 1);
+}
+
+void judge_visit(uint64_t address)
+{
+    trace_visit(address);
+    judged->interrupted++;
+    if (instructions++ < quiet_until)
+        return;
+    judged->in_resize += (uint64_t)bid_resizing(stepped);
+    look_at_watched();
+    look_around();
+    if (orders.count_every && instructions % orders.count_every == 0 && !quiet_until)
+        count_a_lookup(instructions / orders.count_every % 2 ? KEY : NOTHING_THERE);
+    if (is_time_to_update()) {
+        update();
+        look_at_watched();
+        look_around();
+    }
+}
+
+uint64_t judge_instructions(void)
+{
+    return instructions;
+}
+
+void judge_make(struct judge_orders given)
+{
+    orders = given;
+    process = getpid();
+    judged = mmap(NULL, sizeof *judged, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(judged != MAP_FAILED);
+}
+
+void judge_begin(const struct judged_key watch[WATCHED], uint64_t from)
+{
+    memcpy(watched, watch, sizeof watched);
+    memset(neighbour_is_there, 0, sizeof neighbour_is_there);
+    instructions = 0;
+    quiet_until = from;
+    trace_break();
+    for (int i = 0; i < WATCHED && watched[i].version; i++) {
+        version_now[i] = watched[i].version(watched[i].key);
+        if (version_now[i] != watched[i].before)
+            judge_wrong("before the operation", watched[i].key, version_now[i]);
+    }
+    look_around();
+}
+
+void judge_end(void)
+{
+    for (int i = 0; i < WATCHED && watched[i].version; i++) {
+        uint64_t version = watched[i].version(watched[i].key);
+        if (version != watched[i].after)
+            judge_wrong("after the operation", watched[i].key, version);
+    }
+    look_around();
+    at_least(&judged->longest, instructions);
 }

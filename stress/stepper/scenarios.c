@@ -1,64 +1,45 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/*
- * Every operation of the table, each stepped from its first instruction to its last.
- *   step LIST                       the scenarios, one a line
- *   step NAME UPDATE_EVERY [FILE]   runs one; prints what was found as JSON; FILE gets the addresses that were reached
- */
+#include "scenarios.h"
 #include "stepper.h"
 
-#include "../../csrc/table/hash.h" /* for keys that collide, which need knowledge of the seed */
 #include "../../tests/c/check.h"
 
-#include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define KEY inode_key(STEADY) /* the key in question */
-#define SEED 7
-
-struct scenario {
-    const char *name, *summary;
-    uint64_t room;          /* expected_entries of the table */
-    void (*prepare)(void);  /* not stepped; may be NULL */
-    int (*operate)(void);   /* stepped */
-    uint64_t before, after; /* versions of KEY */
-    int status;             /* what operate() is to return */
-};
-
-static struct bid_inode inode; /* its address is KEY's place in scenarios of the protocol on inodes */
-
-static void give(uint64_t version)
-{
-    CHECK_STATUS(insert(stepped, KEY, version, 20), BID_OK);
-}
-
-static void given(void)
-{
-    give(1);
-}
-
-static void removed(void)
-{
-    give(1);
-    CHECK_STATUS(bid_remove(stepped, KEY), BID_OK);
-}
+#define FULL_PATH(number) path_key(100 + (number))
 
 static uint64_t filler;
 
-static void begin_resize(void)
+static void give(uint64_t key, uint64_t version)
+{
+    CHECK_STATUS(insert(stepped, key, version, 20), BID_OK);
+}
+
+/* ------------------------------------------------------------------------------------ where they begin -- */
+
+void prepare_key(void)
+{
+    give(KEY, 1);
+}
+
+static void prepare_tombstone(void)
+{
+    give(KEY, 1);
+    CHECK_STATUS(bid_remove(stepped, KEY), BID_OK);
+}
+
+void prepare_resize(void)
 {
     while (!bid_resizing(stepped))
-        CHECK_STATUS(insert(stepped, inode_key(2000 + filler++), 1, 20), BID_OK);
+        give(inode_key(2000 + filler++), 1);
 }
 
-static void given_in_resize(void)
+static void prepare_key_in_resize(void)
 {
-    given();
-    begin_resize();
+    prepare_key();
+    prepare_resize();
 }
 
-/* Inserts that may not allocate, until one cannot be done: paths are full, and no resize has begun. */
-static void full(void)
+/* Inserts that may not allocate, until one cannot be done: the array has no room left, and no resize has begun. */
+static void prepare_no_room(void)
 {
     uint8_t id[20];
     int status = BID_OK;
@@ -71,88 +52,146 @@ static void full(void)
     CHECK(!bid_resizing(stepped));
 }
 
-static void roomy(void)
-{
-    CHECK_STATUS(bid_reserve(stepped, 4000), BID_OK);
-}
-
-/* The next key, other than those before, whose path is that of key 0 in arrays of this seed up to 1,024 buckets. */
-static uint64_t collide(void)
-{
-    static uint64_t key;
-    const uint64_t ends = 0x3ffull << 54 | 0x3ff;
-    do
-        key++;
-    while ((bid_mix(key, SEED) ^ bid_mix(0, SEED)) & ends);
-    return key;
-}
-
-static void full_of_collisions(void)
+/* Keys of one path, until the next does not fit. */
+static void prepare_full_path(void)
 {
     uint8_t id[20] = {1};
-    given();
-    do
-        filler = collide();
-    while (bid_insert_nmi(stepped, filler, 1, id, sizeof id) == BID_OK);
-    CHECK(!bid_resizing(stepped));
+    while (bid_insert_nmi(stepped, FULL_PATH(filler), 1, id, sizeof id) == BID_OK)
+        filler++;
+    CHECK(filler > BID_PATH_SLOTS / 2 && filler <= BID_PATH_SLOTS && !bid_resizing(stepped));
+}
+
+static void prepare_key_and_full_path(void)
+{
+    prepare_key();
+    prepare_full_path();
 }
 
 /* A retired array, which a pin kept from being freed. */
 static int resize_while_pinned(void *argument, uint64_t key, int status, const struct bid_build_id *id)
 {
     (void)argument, (void)key, (void)status, (void)id;
-    roomy();
+    CHECK_STATUS(bid_reserve(stepped, 4000), BID_OK);
     return 1;
 }
 
-static void retired(void)
+static void prepare_retired(void)
 {
     CHECK(bid_iterate(stepped, resize_while_pinned, NULL) == 1);
     CHECK(statistics(stepped).retired_arrays == 1);
 }
 
-/* ---------------------------------------------------------------------------------------------- operations -- */
+/* -------------------------------------------------------------------------------------------- operations -- */
 
 static int nothing(void)
 {
     return BID_OK;
 }
 
-static int do_insert(void)
+static int insert_key(void)
 {
     return insert(stepped, KEY, 5, 20);
 }
 
-static int do_replace(void)
+static int insert_from_nmi(void)
 {
     uint8_t id[20];
-    make_id(KEY, 6, id, sizeof id);
-    return bid_replace(stepped, KEY, 6, id, sizeof id);
+    make_id(KEY, 5, id, sizeof id);
+    return bid_insert_nmi(stepped, KEY, 5, id, sizeof id);
 }
 
-static int do_remove(void)
+static int replace_key(void)
+{
+    uint8_t id[20];
+    make_id(KEY, 5, id, sizeof id);
+    return bid_replace(stepped, KEY, 5, id, sizeof id);
+}
+
+static int replace_by_longer(void)
+{
+    uint8_t id[BID_ID_MAX];
+    make_id(KEY, 5, id, sizeof id);
+    return bid_replace(stepped, KEY, 5, id, sizeof id);
+}
+
+static int upsert_key(void)
+{
+    uint8_t id[20];
+    make_id(KEY, 5, id, sizeof id);
+    return bid_upsert(stepped, KEY, 5, id, sizeof id);
+}
+
+static int insert_many(void)
+{
+    uint64_t keys[2] = {inode_key(1), inode_key(3000)};
+    uint8_t ids[2][20];
+    make_id(keys[1], 0, ids[1], sizeof ids[1]);
+    return bid_insert_many(stepped, keys, 2, ids[0], sizeof ids[0], NULL, NULL);
+}
+
+static int remove_key(void)
 {
     return bid_remove(stepped, KEY);
 }
 
-static int do_lookup(void)
+static int remove_from_nmi(void)
+{
+    return bid_remove_nmi(stepped, KEY);
+}
+
+static int remove_generation(void)
+{
+    return bid_remove_generation(stepped, KEY, 1);
+}
+
+static int remove_another_generation(void)
+{
+    return bid_remove_generation(stepped, KEY, 2);
+}
+
+int look_up(void)
 {
     struct bid_build_id id;
     return bid_lookup(stepped, KEY, &id);
 }
 
-static int do_grow(void)
+static int look_up_generation(void)
+{
+    struct bid_build_id id;
+    return bid_lookup_generation(stepped, KEY, 2, &id);
+}
+
+static int look_up_cost(void)
+{
+    struct bid_build_id id;
+    struct bid_probe_cost cost;
+    return bid_lookup_cost(stepped, KEY, &id, &cost);
+}
+
+#define MANY 20 /* more than a batch */
+
+static int look_up_many(void)
+{
+    uint64_t keys[MANY];
+    uint8_t ids[MANY][20], lengths[MANY];
+    for (uint64_t i = 0; i < MANY; i++)
+        keys[i] = i % 4 ? inode_key(i) : i % 8 ? KEY : inode_key(4000 + i);
+    size_t found = bid_lookup_many(stepped, keys, MANY, ids[0], sizeof ids[0], lengths);
+    return found == MANY - 3 ? BID_OK : BID_E_NULL;
+}
+
+static int reserve(void)
 {
     return bid_reserve(stepped, 1000);
 }
 
-static int do_shrink(void)
+static int shrink(void)
 {
     return bid_shrink(stepped);
 }
 
 /* Inserts and removes of other keys until the tombstones have been dropped. */
-static int do_drop_tombstones(void)
+static int drop_tombstones(void)
 {
     uint64_t resizes = bid_resizes(stepped);
     int status = BID_OK;
@@ -165,190 +204,164 @@ static int do_drop_tombstones(void)
     return status;
 }
 
-static int do_reseed(void)
+/* Unless the other thread's resize has made that unnecessary. */
+static int has_reseeded(int status)
 {
-    int status = insert(stepped, filler, 1, 20);
     stepper_end();
-    return statistics(stepped).resize_begun[BID_RESIZE_RESEED] ? status : BID_ABSENT;
+    return statistics(stepped).resize_begun[BID_RESIZE_RESEED] || judged->updated_at ? status : BID_E_CROWDED;
 }
 
-static int do_reclaim(void)
+static int insert_key_and_reseed(void)
+{
+    return has_reseeded(insert_key());
+}
+
+static int insert_another_and_reseed(void)
+{
+    return has_reseeded(insert(stepped, FULL_PATH(filler), 1, 20));
+}
+
+static int reclaim(void)
 {
     return bid_reclaim(stepped) ? BID_E_RETIRED : BID_OK;
 }
 
-static int count_keys(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+static int count_entries(void *argument, uint64_t key, int status, const struct bid_build_id *id)
 {
     (void)key, (void)status, (void)id;
     ++*(int *)argument;
     return 0;
 }
 
-static int do_iterate(void)
+static int iterate(void)
 {
-    int seen = 0, status = bid_iterate(stepped, count_keys, &seen);
-    return seen > STEADY ? status : BID_ABSENT; /* and what handlers insert */
+    int seen = 0, status = bid_iterate(stepped, count_entries, &seen);
+    return seen > STEADY ? status : BID_E_NULL; /* with what handlers insert */
 }
 
-static int do_fork(void)
+static int list_keys(void)
 {
-    pid_t child = fork();
-    if (child == 0) { /* with the trap flag set, as in the parent */
-        int status = insert(stepped, inode_key(3000), 1, 20);
-        stepper_end();
-        _exit(status != BID_OK || judged.wrong);
-    }
-    stepper_end();
-    int result;
-    CHECK(child > 0 && waitpid(child, &result, 0) == child);
-    return WIFEXITED(result) && WEXITSTATUS(result) == 0 ? BID_OK : BID_ABSENT;
+    uint64_t keys[2 * STEADY];
+    return bid_keys(stepped, keys, 2 * STEADY) > STEADY ? BID_OK : BID_E_NULL;
 }
 
-/* ----------------------------------------------------------------------------------------------- threads -- */
-
-static pthread_key_t late;
-
-static void *first_lookup(void *result)
+static int read_statistics(void)
 {
-    stepper_begin();
-    *(int *)result = do_lookup();
-    stepper_end();
-    return NULL;
+    struct bid_stats stats = {.size = sizeof stats};
+    return bid_statistics(stepped, &stats);
 }
 
-static void last_lookup(void *result)
+static int create_and_destroy(void)
 {
-    stepper_begin();
-    *(int *)result = do_lookup();
-    stepper_end();
+    struct bid_table *table;
+    struct bid_options options = {.size = sizeof options, .expected_entries = 1};
+    int status = bid_create(&table, &options);
+    if (status == BID_OK)
+        status = insert(table, KEY, 1, BID_ID_MAX);
+    bid_destroy(table);
+    return status;
 }
 
-static void *ends(void *result)
-{
-    pthread_setspecific(late, result);
-    return NULL;
-}
+/* ----------------------------------------------------------------------------------------------- the list -- */
 
-static int in_thread(void *(*run)(void *))
-{
-    pthread_t thread;
-    int result = BID_ABSENT;
-    stepper_end();
-    CHECK(pthread_create(&thread, NULL, run, &result) == 0 && pthread_join(thread, NULL) == 0);
-    return result;
-}
-
-static int do_first_pin(void)
-{
-    return in_thread(first_lookup);
-}
-
-static int do_last_pin(void)
-{
-    CHECK(pthread_key_create(&late, last_lookup) == 0);
-    return in_thread(ends);
-}
-
-#define CROWD 1200 /* threads, more than there are pin slots */
-static pthread_barrier_t crowd_is_there;
-
-static void *occupies(void *unused)
-{
-    (void)unused;
-    CHECK(do_lookup() == BID_OK);
-    pthread_barrier_wait(&crowd_is_there);
-    for (;;)
-        pause();
-    return NULL;
-}
-
-static void crowded(void)
-{
-    pthread_attr_t small;
-    pthread_t thread;
-    given();
-    CHECK(pthread_attr_init(&small) == 0 && pthread_attr_setstacksize(&small, 64 << 10) == 0);
-    CHECK(pthread_barrier_init(&crowd_is_there, NULL, CROWD + 1) == 0);
-    for (int i = 0; i < CROWD; i++)
-        CHECK(pthread_create(&thread, &small, occupies, NULL) == 0);
-    pthread_barrier_wait(&crowd_is_there);
-}
-
-/* ------------------------------------------------------------------------------------------------ inodes -- */
-
-static void living_inode(void)
-{
-    bid_inode_init(&inode, 1, 1, 1);
-}
-
-static int do_associate(void)
-{
-    uint8_t id[20] = {1};
-    return bid_inode_associate(stepped, &inode, id, sizeof id);
-}
-
-static void associated(void)
-{
-    living_inode();
-    CHECK_STATUS(do_associate(), BID_OK);
-}
-
-static int do_evict(void)
-{
-    return bid_inode_evict(stepped, &inode);
-}
-
-static int do_inode_lookup(void)
-{
-    struct bid_build_id id;
-    return bid_inode_lookup(stepped, &inode, &id);
-}
+#define ROOMY 3000
+#define SMALL 1    /* grows soon */
+#define FEW 300    /* in which a path is full at a low load */
+#define TALL 4000  /* long to resize */
+#define WIDE 30000 /* with records for many updates by handlers */
 
 static const struct scenario scenarios[] = {
-    {"nothing", "no operation: what switching costs", 3000, given, nothing, 1, 1, BID_OK},
-    {"insert-new", "insert of a new key", 3000, NULL, do_insert, ABSENT, 5, BID_OK},
-    {"insert-existing", "insert of a key that is there", 3000, given, do_insert, 1, 1, BID_EXISTS},
-    {"insert-tombstone", "insert over the key's tombstone", 3000, removed, do_insert, ABSENT, 5, BID_OK},
-    {"insert-full", "insert into a full path, which resizes", 1, full, do_insert, ABSENT, 5, BID_OK},
-    {"replace-present", "replace of a key that is there", 3000, given, do_replace, 1, 6, BID_OK},
-    {"replace-absent", "replace of an absent key", 3000, NULL, do_replace, ABSENT, ABSENT, BID_ABSENT},
-    {"remove-present", "remove of a key that is there", 3000, given, do_remove, 1, ABSENT, BID_OK},
-    {"remove-absent", "remove of an absent key", 3000, NULL, do_remove, ABSENT, ABSENT, BID_ABSENT},
-    {"lookup-hit", "lookup of a key that is there", 3000, given, do_lookup, 1, 1, BID_OK},
-    {"lookup-miss", "lookup of an absent key", 3000, NULL, do_lookup, ABSENT, ABSENT, BID_ABSENT},
-    {"lookup-hit-resizing", "lookup across a resize, present", 1, given_in_resize, do_lookup, 1, 1, BID_OK},
-    {"lookup-miss-resizing", "lookup across a resize, absent", 1, begin_resize, do_lookup, ABSENT, ABSENT, BID_ABSENT},
-    {"insert-resizing", "insert: seal a path, help a resize that stands", 1, begin_resize, do_insert, ABSENT, 5,
+    {"nothing", "no operation: what switching costs", PLAIN, ROOMY, prepare_key, nothing, 1, 1, BID_OK},
+    {"insert-new", "insert of a new key", PLAIN, ROOMY, NULL, insert_key, ABSENT, 5, BID_OK},
+    {"insert-existing", "insert of a key that is there", PLAIN, ROOMY, prepare_key, insert_key, 1, 1, BID_EXISTS},
+    {"insert-tombstone", "insert over the key's tombstone", PLAIN, ROOMY, prepare_tombstone, insert_key, ABSENT, 5,
      BID_OK},
-    {"replace-resizing", "replace: seal a path, copy, help", 1, given_in_resize, do_replace, 1, 6, BID_OK},
-    {"remove-resizing", "remove: seal a path, copy, leave a tombstone", 1, given_in_resize, do_remove, 1, ABSENT,
+    {"insert-no-room", "insert into a full array, which grows", PLAIN, SMALL, prepare_no_room, insert_key, ABSENT, 5,
      BID_OK},
-    {"finish-resize", "reserve: finish what others began, grow", 1, given_in_resize, do_grow, 1, 1, BID_OK},
-    {"grow", "reserve: a whole resize", 1, given, do_grow, 1, 1, BID_OK},
-    {"shrink", "shrink: a whole resize", 4000, given, do_shrink, 1, 1, BID_OK},
-    {"drop-tombstones", "updates until tombstones are dropped", 1, given, do_drop_tombstones, 1, 1, BID_OK},
-    {"reseed", "insert into a path full of collisions", 300, full_of_collisions, do_reseed, 1, 1, BID_OK},
-    {"reclaim", "free a retired array", 1, retired, do_reclaim, ABSENT, ABSENT, BID_OK},
-    {"iterate", "iteration over all entries", 1, given, do_iterate, 1, 1, BID_OK},
-    {"fork", "fork, and an insert in the child", 3000, given, do_fork, 1, 1, BID_OK},
-    {"first-pin", "the first lookup of a thread", 3000, given, do_first_pin, 1, 1, BID_OK},
-    {"last-pin", "the last lookup of a thread, as it ends", 3000, given, do_last_pin, 1, 1, BID_OK},
-    {"pin-overflow", "a lookup when the pin table is full", 3000, crowded, do_first_pin, 1, 1, BID_OK},
-    {"associate", "a build ID for an inode", 3000, living_inode, do_associate, ABSENT, ABSENT, BID_OK},
-    {"evict", "eviction of an inode", 3000, associated, do_evict, ABSENT, ABSENT, BID_OK},
-    {"inode-lookup", "lookup of an inode", 3000, associated, do_inode_lookup, ABSENT, ABSENT, BID_OK},
+    {"insert-full", "insert into a full path, which reseeds", PLAIN, FEW, prepare_full_path, insert_key_and_reseed,
+     ABSENT, 5, BID_OK},
+    {"insert-nmi", "insert by the form for NMI context", PLAIN, ROOMY, NULL, insert_from_nmi, ABSENT, 5, BID_OK},
+    {"insert-many", "insert of a batch", PLAIN, ROOMY, prepare_key, insert_many, 1, 1, BID_OK},
+    {"upsert-absent", "upsert of a new key", PLAIN, ROOMY, NULL, upsert_key, ABSENT, 5, BID_OK},
+    {"upsert-present", "upsert of a key that is there", PLAIN, ROOMY, prepare_key, upsert_key, 1, 5, BID_EXISTS},
+    {"replace-present", "replace of a key that is there", PLAIN, ROOMY, prepare_key, replace_key, 1, 5, BID_OK},
+    {"replace-longer", "replace by an ID of three records", PLAIN, ROOMY, prepare_key, replace_by_longer, 1, 5, BID_OK},
+    {"replace-absent", "replace of an absent key", PLAIN, ROOMY, NULL, replace_key, ABSENT, ABSENT, BID_ABSENT},
+    {"remove-present", "remove of a key that is there", PLAIN, ROOMY, prepare_key, remove_key, 1, ABSENT, BID_OK},
+    {"remove-absent", "remove of an absent key", PLAIN, ROOMY, NULL, remove_key, ABSENT, ABSENT, BID_ABSENT},
+    {"remove-nmi", "remove by the form for NMI context", PLAIN, ROOMY, prepare_key, remove_from_nmi, 1, ABSENT, BID_OK},
+    {"remove-generation", "remove of a generation", PLAIN, ROOMY, prepare_key, remove_generation, 1, ABSENT, BID_OK},
+    {"remove-stale", "remove of another generation", PLAIN, ROOMY, prepare_key, remove_another_generation, 1, 1,
+     BID_STALE},
+    {"lookup-hit", "lookup of a key that is there", PLAIN, ROOMY, prepare_key, look_up, 1, 1, BID_OK},
+    {"lookup-miss", "lookup of an absent key", PLAIN, ROOMY, NULL, look_up, ABSENT, ABSENT, BID_ABSENT},
+    {"lookup-stale", "lookup of another generation", PLAIN, ROOMY, prepare_key, look_up_generation, 1, 1, BID_STALE},
+    {"lookup-cost", "lookup that measures itself", PLAIN, ROOMY, prepare_key, look_up_cost, 1, 1, BID_OK},
+    {"lookup-many", "lookup of a batch", PLAIN, ROOMY, prepare_key, look_up_many, 1, 1, BID_OK},
+    {"lookup-hit-resizing", "lookup across a resize, present", PLAIN, SMALL, prepare_key_in_resize, look_up, 1, 1,
+     BID_OK},
+    {"lookup-miss-resizing", "lookup across a resize, absent", PLAIN, SMALL, prepare_resize, look_up, ABSENT, ABSENT,
+     BID_ABSENT},
+    {"lookup-many-resizing", "lookup of a batch across a resize", PLAIN, SMALL, prepare_key_in_resize, look_up_many, 1,
+     1, BID_OK},
+    {"lookup-longest", "two full paths of one tag, a pin that is counted", CROWDED, TALL, prepare_longest, first_pin,
+     ABSENT, ABSENT, BID_ABSENT},
+    {"insert-resizing", "insert: seal a path, help", PLAIN, SMALL, prepare_resize, insert_key, ABSENT, 5, BID_OK},
+    {"replace-resizing", "replace: seal a path, copy, help", PLAIN, SMALL, prepare_key_in_resize, replace_key, 1, 5,
+     BID_OK},
+    {"remove-resizing", "remove: seal a path, copy, leave a tombstone", PLAIN, SMALL, prepare_key_in_resize, remove_key,
+     1, ABSENT, BID_OK},
+    {"help-stalled", "finish a resize whose helper stands still in a copy", CROWDED, SMALL, prepare_stalled_helper,
+     reserve, 1, 1, BID_OK},
+    {"finish-resize", "reserve: finish what others began, grow", PLAIN, SMALL, prepare_key_in_resize, reserve, 1, 1,
+     BID_OK},
+    {"grow", "reserve: a whole resize", PLAIN, FEW, prepare_key, reserve, 1, 1, BID_OK},
+    {"shrink", "shrink: a whole resize", PLAIN, TALL, prepare_key, shrink, 1, 1, BID_OK},
+    {"drop-tombstones", "updates until tombstones are dropped", PLAIN, SMALL, prepare_key, drop_tombstones, 1, 1,
+     BID_OK},
+    {"reseed", "insert of another key into a full path", PLAIN, FEW, prepare_key_and_full_path,
+     insert_another_and_reseed, 1, 1, BID_OK},
+    {"reclaim", "free a retired array", PLAIN, SMALL, prepare_retired, reclaim, ABSENT, ABSENT, BID_OK},
+    {"iterate", "iteration over all entries", PLAIN, SMALL, prepare_key, iterate, 1, 1, BID_OK},
+    {"keys", "a list of all keys", PLAIN, SMALL, prepare_key, list_keys, 1, 1, BID_OK},
+    {"statistics", "statistics", PLAIN, SMALL, prepare_key, read_statistics, 1, 1, BID_OK},
+    {"create-destroy", "a third table: create, insert, destroy", PLAIN, ROOMY, prepare_key, create_and_destroy, 1, 1,
+     BID_OK},
+    {"first-pin", "the first lookup of a thread", RESTARTS, ROOMY, prepare_key, first_pin, 1, 1, BID_OK},
+    {"last-pin", "the last lookup of a thread, as it ends", RESTARTS, ROOMY, prepare_key, last_pin, 1, 1, BID_OK},
+    {"pin-temporary", "a lookup when the pin table is full", CROWDED, ROOMY, prepare_crowd, first_pin, 1, 1, BID_OK},
+    {"pin-counted", "a lookup when the temporary pins are taken, too", CROWDED, ROOMY, prepare_pinned_crowd, first_pin,
+     1, 1, BID_OK},
+    {"fork", "fork, and an insert in the child", FORKS, WIDE, prepare_key, forked, 1, 1, BID_OK},
+    {"associate", "a build ID for an inode", PLAIN, ROOMY, prepare_living_inode, associate, ABSENT, 5, BID_OK},
+    {"evict", "eviction of an inode", PLAIN, ROOMY, prepare_associated, evict, 5, ABSENT, BID_OK},
+    {"inode-lookup", "lookup of an inode", PLAIN, ROOMY, prepare_associated, lookup_inode, 5, 5, BID_OK},
 };
-#define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
+
+const struct scenario *scenario_get(size_t number)
+{
+    return number < sizeof scenarios / sizeof scenarios[0] ? &scenarios[number] : NULL;
+}
+
+const struct scenario *scenario_named(const char *name)
+{
+    const struct scenario *scenario = scenarios;
+    for (size_t i = 1; scenario && strcmp(scenario->name, name) != 0; i++)
+        scenario = scenario_get(i);
+    return scenario;
+}
 
 static void fill(struct bid_table *table)
 {
     for (uint64_t i = 0; i < STEADY; i++)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    for (uint64_t i = 1; i <= NEIGHBOURS; i++)
+        CHECK_STATUS(insert(table, path_key(i), 1, 20), BID_OK);
 }
 
-static void step(const struct scenario *scenario, uint64_t update_every)
+void scenario_prepare(const struct scenario *scenario, uint64_t byte_limit)
 {
-    struct bid_options options = {.expected_entries = scenario->room, .id_size = 20};
+    struct bid_options options = {.expected_entries = scenario->room, .byte_limit = byte_limit};
     options.flags = BID_FIXED_SEED;
     options.seed = SEED;
     stepped = make_table(options);
@@ -357,48 +370,18 @@ static void step(const struct scenario *scenario, uint64_t update_every)
     fill(second);
     if (scenario->prepare)
         scenario->prepare();
-    judge_begin(KEY, scenario->before, scenario->after, update_every);
-    stepper_begin();
-    int status = scenario->operate();
-    stepper_end();
-    if (status != scenario->status)
-        judge_wrong(bid_status_name(status), KEY, 0);
-    if (judge_version(stepped, KEY) != scenario->after)
-        judge_wrong("after the operation", KEY, scenario->after);
 }
 
-static void print(const struct scenario *scenario)
+static int is_about_inodes(const struct scenario *scenario)
 {
-    printf("{\"name\": \"%s\", \"interrupted\": %lu, \"lookups\": %lu, \"in_resize\": %lu, \"updates\": %lu, "
-           "\"refused\": %lu, \"wrong\": %lu, \"max_slots\": %u, \"max_records\": %u, \"first_wrong\": \"%s\"}\n",
-           scenario->name, (unsigned long)judged.interrupted, (unsigned long)judged.lookups,
-           (unsigned long)judged.in_resize, (unsigned long)judged.updates, (unsigned long)judged.refused,
-           (unsigned long)judged.wrong, judged.max_slots, judged.max_records, judged.first_wrong);
+    return scenario->operate == associate || scenario->operate == evict || scenario->operate == lookup_inode;
 }
 
-static void write_reached(const char *path)
+void scenario_watch(const struct scenario *scenario, struct judged_key watch[WATCHED])
 {
-    FILE *file = fopen(path, "w");
-    CHECK(file != NULL);
-    for (uint64_t i = 0; i < text_bytes() && i < sizeof reached; i++)
-        if (reached[i])
-            fprintf(file, "%lx\n", (unsigned long)(text_begin() + i));
-    CHECK(fclose(file) == 0);
-}
-
-int main(int count, char **arguments)
-{
-    const char *name = count > 1 ? arguments[1] : "LIST";
-    stepper_install(judge_visit);
-    for (size_t i = 0; i < SCENARIOS; i++) {
-        if (strcmp(name, "LIST") == 0)
-            printf("%s\t%s\n", scenarios[i].name, scenarios[i].summary);
-        if (strcmp(name, scenarios[i].name) != 0)
-            continue;
-        step(&scenarios[i], count > 2 ? strtoull(arguments[2], NULL, 10) : 0);
-        print(&scenarios[i]);
-        if (count > 3)
-            write_reached(arguments[3]);
-    }
-    return 0;
+    uint64_t key = is_about_inodes(scenario) ? inode_address() : KEY;
+    watch[0] = (struct judged_key){judge_version, key, scenario->before, scenario->after};
+    watch[1] = (struct judged_key){NULL, key, scenario->before, scenario->after};
+    if (is_about_inodes(scenario))
+        watch[1].version = inode_version;
 }

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The protocol on inodes: an inode whose address is the key in question. */
+#include "scenarios.h"
+
+#include "../../tests/c/check.h"
+
+#define GENERATION 5
+
+static struct bid_inode inode;
+
+uint64_t inode_address(void)
+{
+    return (uint64_t)(uintptr_t)&inode;
+}
+
+/* As a lookup by the protocol sees it: it asks the flag bit first. */
+uint64_t inode_version(uint64_t unused)
+{
+    struct bid_build_id id;
+    (void)unused;
+    int status = bid_inode_lookup(stepped, &inode, &id);
+    judged->lookups++;
+    if (status == BID_ABSENT)
+        return ABSENT;
+    if (status != BID_OK || !id_is(&id, inode_address(), id.generation, id.length))
+        judge_wrong("no answer for the inode, or a torn one", inode_address(), (uint64_t)status);
+    return id.generation;
+}
+
+void prepare_living_inode(void)
+{
+    bid_inode_init(&inode, 1, 1, GENERATION);
+}
+
+int associate(void)
+{
+    uint8_t id[20];
+    make_id(inode_address(), GENERATION, id, sizeof id);
+    return bid_inode_associate(stepped, &inode, id, sizeof id);
+}
+
+void prepare_associated(void)
+{
+    prepare_living_inode();
+    CHECK_STATUS(associate(), BID_OK);
+}
+
+int evict(void)
+{
+    return bid_inode_evict(stepped, &inode);
+}
+
+int lookup_inode(void)
+{
+    struct bid_build_id id;
+    return bid_inode_lookup(stepped, &inode, &id);
+}
