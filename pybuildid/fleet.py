@@ -152,7 +152,9 @@ def _json(source: str, data: bytes) -> list[Any]:
         try:
             return [json.loads(line) for line in lines] or [{}]
         except ValueError:
-            raise CensusFormatError(source, f"neither JSON nor Parquet ({error})") from None
+            raise CensusFormatError(
+                source, f"neither JSON nor Parquet ({error}): make one with `pybuildid census --json`"
+            ) from None
     if isinstance(value, dict) and value.get("schema") == FLEET_SCHEMA and isinstance(value.get("hosts"), list):
         value = value["hosts"]
     return value if isinstance(value, list) else [value]
@@ -167,7 +169,9 @@ def _parquet(path: str) -> list[dict[str, Any]]:
         try:
             return load(engine, path)
         except Exception as error:  # each engine has its own; all mean that the file is broken
-            raise CensusFormatError(path, f"not readable as Parquet ({' '.join(str(error).split())})") from error
+            raise CensusFormatError(
+                path, f"not readable as Parquet ({' '.join(str(error).split())}): write it again"
+            ) from error
     raise ImportError(f"{path}: Parquet needs duckdb or pyarrow: pip install 'pybuildid[parquet]'")
 
 

@@ -9,6 +9,8 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,35 @@ def test_id_goes_on_after_failures(tree: Path) -> None:
     for line, name, text in zip(lines, names, told):
         assert line.startswith(f"Error: {tree / name}")
         assert text in line
+
+
+def test_what_the_kernel_would_not_find(tmp_path: Path) -> None:
+    (tmp_path / "long").write_bytes(Elf([Part([gnu(bytes(32))])]).build())
+    result = run("id", "--kernel-compatible", tmp_path / "long")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no build ID that the kernel would find: leave out --kernel-compatible" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["id", "scan", "census --merge"])
+def test_files_that_may_not_be_read(command: str, in_child: Callable[..., None]) -> None:
+    """Each is told in a line, and the others are read."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        good, secret = Path(directory, "good"), Path(directory, "secret")
+        for file in (good, secret):
+            file.write_bytes(GOOD)
+        secret.chmod(0)
+
+        def as_nobody() -> None:
+            if os.geteuid() == 0:
+                os.setresuid(65534, 65534, 65534)
+            result = run(*command.split(), secret, good)
+            assert result.exit_code == 1
+            assert result.stderr == f"Error: {secret}: Permission denied: run as a user who may read it, such as root\n"
+            assert result.stdout == ("" if "merge" in command else f"{ID.hex()} {good}\n")
+
+        run(*command.split(), secret, good)  # its modules are imported before the rights to read them go
+        in_child(as_nobody)
 
 
 def test_id_of_this_process() -> None:

@@ -173,7 +173,15 @@ def test_wrong_use(tmp_path: Path) -> None:
     (path,) = written(tmp_path, HOST)
     assert run("--merge").exit_code == 2
     assert run(path).exit_code == 2
-    for files, told in (((path, path), "two censuses"), ((tmp_path / "absent",), "check the path")):
+    text = tmp_path / "text"
+    text.write_text("text")
+    cases = [
+        ((path, path), "two censuses"),
+        ((tmp_path / "absent",), "check the path"),
+        ((tmp_path,), "a directory: name the files in it"),
+        ((text,), "make one with `pybuildid census --json`"),
+    ]
+    for files, told in cases:
         result = run("--merge", *files)
         assert result.exit_code == 1
         assert result.output.startswith("Error: ")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The README's examples, run as they stand there."""
+"""The examples of the README and of pages in docs, run as they stand there."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pybuildid import read_build_id
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def example(language: str) -> str:
-    """The README's one example in a language."""
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+def example(language: str, page: str = "README.md") -> str:
+    """A page's one example in a language."""
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
     return str(text)
 
 
@@ -23,6 +25,16 @@ def test_python_example() -> None:
         [sys.executable, "-W", "error", "-c", example("python")], capture_output=True, text=True, check=True
     )
     assert "2\n0 absent;" in result.stdout
+
+
+def test_example_of_build_ids() -> None:
+    command = [sys.executable, "-W", "error", "-c", example("python", "docs/build-ids.md")]
+    shell, same, other, place = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert same == f"/bin/sh {shell}"
+    assert other.startswith("/etc/passwd NotElfError(")
+    build_id, offset, path = place.split(maxsplit=2)
+    assert (read_build_id(path) or b"").hex() == build_id
+    assert 0 < int(offset, 16) < os.path.getsize(path)
 
 
 def test_c_example(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def numbers(title: str, first: str, *columns: str) -> Table:
 
 
 def number(value: float | None) -> str:
-    return "not known" if value is None else f"{value:,}"
+    return "not known" if value is None else f"{value:,}".removesuffix(".0")  # of a median
 
 
 def counts_table(counts: Census) -> Table:
@@ -128,10 +128,14 @@ def combine(files: Iterable[str]) -> fleet.Fleet:
         return fleet.merge(host for file in files for host in fleet.read(file))
     except fleet.CensusFormatError as error:
         raise click.ClickException(str(error)) from error
+    except IsADirectoryError as error:
+        raise click.ClickException(
+            f"{error.filename}: a directory: name the files in it, such as its *.json"
+        ) from error
 
 
 @click.command()
-@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path())
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(readable=False))
 @click.option("--merge", is_flag=True, help="Take no census: sum up the FILEs of several hosts.")
 @click.option(
     "--method",

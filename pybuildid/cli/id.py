@@ -40,7 +40,7 @@ def answers(paths: Iterable[str], kernel: bool, vdso: bool, kernel_compatible: b
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path())
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(readable=False))
 @click.option(
     "--pid",
     "pids",

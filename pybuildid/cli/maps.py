@@ -59,6 +59,10 @@ def mapping_json(mapping: Mapping) -> dict[str, Any]:
     return {**asdict(mapping), "device": major_minor, "build_id": mapping.build_id and mapping.build_id.hex()}
 
 
+def shown_path(mapping: Mapping) -> str:
+    return mapping.path + (" (deleted)" if mapping.deleted else "")
+
+
 def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([mapping_json(mapping) for mapping in found], indent=1))
@@ -73,7 +77,7 @@ def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
             str(mapping.inode or ""),
             "" if mapping.generation is None else str(mapping.generation),
             Text(f"({mapping.problem})" if mapping.problem else mapping.build_id.hex() if mapping.build_id else "-"),
-            Text(mapping.path + (" (deleted)" if mapping.deleted else "")),
+            Text(shown_path(mapping)),
         )
     _console(table)
 
@@ -93,7 +97,7 @@ def _print_locations(found: Sequence[Location], as_json: bool) -> None:
         return
     table = Table("address", "build ID", "offset", "path", box=None)
     for location in found:
-        path = location.mapping.path if location.mapping else "(nothing is mapped there)"
+        path = shown_path(location.mapping) if location.mapping else "(nothing is mapped there)"
         build_id = location.build_id.hex() if location.build_id else "-"
         table.add_row(
             f"{location.address:x}", build_id, "-" if location.offset is None else f"{location.offset:x}", Text(path)

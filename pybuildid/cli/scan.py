@@ -66,7 +66,7 @@ def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(readable=False))
 @click.option("-a", "--all", "everything", is_flag=True, help="Also ELF files without a build ID, shown as -.")
 @click.option("-x", "--one-file-system", is_flag=True, help="Leave out what is mounted below a PATH, as /proc below /.")
 @click.option(
