@@ -28,6 +28,17 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Scenarios of `python -m stress step`, with the edited sources."""
+
+    scenarios: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.scenarios)
+
+
+@dataclass(frozen=True)
 class Reading:
     """One of stress.object_file.READINGS, of the edited lookup.c."""
 
@@ -41,7 +52,7 @@ class Model:
     name: str
 
 
-Check = Union[Storm, Program, Reading, Model]
+Check = Union[Storm, Program, Step, Reading, Model]
 
 
 @dataclass(frozen=True)
@@ -229,7 +240,7 @@ LOOKUPS = [
         "G3",
         "a lookup never asks the future array",
         (Edit("table/lookup.c", "    if (!future)\n", "    if (1)\n"),),
-        (Storm(), Program("test_step"), Model("grow against insert, look up")),
+        (Storm(), Step(("insert-resizing", "lookup-hit-resizing")), Model("grow against insert, look up")),
     ),
     Twin(
         "frozen-word-believed",
@@ -253,7 +264,7 @@ UPDATES = [
                 f"            if (op->kind != BID_REMOVE)\n                bid_record_fill(array, op);\n{PUBLISHED}",
             ),
         ),
-        (Program("test_step"), Storm()),
+        (Step(("insert-new",)), Storm()),
     ),
     Twin(
         "torn-copy",
@@ -274,7 +285,7 @@ UPDATES = [
 """,
             ),
         ),
-        (Program("test_step"), Storm()),
+        (Step(("replace-present",)), Storm()),
     ),
     Twin(
         "relaxed-publication",

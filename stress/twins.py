@@ -25,8 +25,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from stress import object_file
-from stress.broken import Check, Model, Program, Reading, Storm, Twin
+from stress import object_file, step
+from stress.broken import Check, Model, Program, Reading, Step, Storm, Twin
 from stress.build_engine import ffibuilder
 from stress.edits import Edit, copy_edited
 
@@ -196,6 +196,15 @@ def run_program(check: Program, build: Build) -> str:
     return ended(result).replace(f"{ROOT}/", "")
 
 
+def run_step(check: Step, build: Build) -> str:
+    """With lookups from the handler alone: these twins are wrong whatever else it does."""
+    try:
+        outcome = step.run(check.scenarios, modes=(), effort=step.QUICKLY, csrc=build.csrc)
+    except step.StepError as error:
+        raise BuildError(str(error)) from error
+    return "; ".join(outcome.failures[:1])
+
+
 def run_storm(build: Build) -> str:
     command = [sys.executable, "-m", "stress.variant", str(build.engine()), str(STORM_SECONDS), str(SEED)]
     result = run_tool(command, STORM_SECONDS + 60)
@@ -235,6 +244,8 @@ def label(check: Check) -> str:
         return "storm"
     if isinstance(check, Program):
         return f"tests/c/{check.name}.c"
+    if isinstance(check, Step):
+        return f"step: {check.name}"
     return f"object file: {check.name}" if isinstance(check, Reading) else f"model: {check.name}"
 
 
@@ -247,8 +258,10 @@ def missing(check: Check) -> str:
     machine = os.uname().machine
     if isinstance(check, Reading) and check.name in object_file.X86_ONLY and machine != "x86_64":
         return f"read from x86-64's instructions, and this is {machine}"
-    if check == Program("test_step") and machine != "x86_64":
+    if isinstance(check, Step) and machine != "x86_64":
         return f"steps by x86-64's trap flag, and this is {machine}"
+    if isinstance(check, Step) and shutil.which("objdump") is None:
+        return object_file.HOW_TO_GET
     return ""
 
 
@@ -261,6 +274,8 @@ def examine(check: Check, twin: str, build: Build) -> Finding:
     start = time.monotonic()
     if isinstance(check, Storm):
         found = run_storm(build)
+    elif isinstance(check, Step):
+        found = run_step(check, build)
     elif isinstance(check, Program):
         found = run_program(check, build)
     elif isinstance(check, Reading):
