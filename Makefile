@@ -24,7 +24,7 @@ $(VENV)/build-tools.stamp: $(CONSTRAINTS)
 
 # An editable package: its extension module lies beside its Python files.
 pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py pybuildid/_measure_build.py
-	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,plot,report,test,dev]'
+	$(PIP_INSTALL) --no-build-isolation --editable '.[cli,plot,report,dask,test,dev]'
 	@touch $@
 
 $(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) stress/build_engine.py

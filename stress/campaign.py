@@ -8,6 +8,7 @@ file, written as it ends; a campaign that is started again with the same file go
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ class Result:
     seconds: float
     sums: dict[str, int]
     output: str = ""  #: the end of what it printed, if it failed
+    machine: str = ""  #: where it ran
 
 
 @dataclass
@@ -66,13 +68,41 @@ class Campaign:
         return {"verdict": self.verdict, "units": kinds, **self.sums(), "failed": failed}
 
 
-def run_unit(unit: Unit) -> Result:
+LONG_RUNS = "## Long runs"
+
+
+def with_long_runs(page: str, campaign: Campaign) -> str:
+    """docs/proof.md with this campaign as its last part, in the place of an earlier one."""
+    machines = {result.machine for result in campaign.results if result.machine}
+    lines = [
+        page.split(LONG_RUNS, 1)[0].rstrip(),
+        "",
+        LONG_RUNS,
+        "",
+        f"**{campaign.verdict}**: {len(campaign.results):,} units of `python -m stress campaign`, "
+        f"{sum(result.seconds for result in campaign.results) / 3600:,.1f} hours in all, on {len(machines)} "
+        f"machine{'s' * (len(machines) != 1)}.",
+        "",
+        "| kind | units | seeds | failed |",
+        "|---|---|---|---|",
+    ]
+    for kind in KINDS:
+        found = [result for result in campaign.results if result.kind == kind]
+        if found:
+            seeds = f"{min(r.seed for r in found)} to {max(r.seed for r in found)}"
+            failed = [str(result.seed) for result in found if result.verdict != "SUCCESS"]
+            lines.append(f"| {kind} | {len(found):,} | {seeds} | {', '.join(failed) or 'none'} |")
+    lines += ["", "In all: " + ", ".join(f"{value:,} {name}" for name, value in campaign.sums().items()) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def run_unit(unit: Unit, arguments: tuple[str, ...]) -> Result:
     """Runs in a worker process, perhaps on another machine with the same checkout."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "found.json"
         filled = {"SEED": str(unit.seed), "FILE": str(file)}
-        command = [sys.executable, "-m", "stress", *(filled.get(word, word) for word in KINDS[unit.kind])]
+        command = [sys.executable, "-m", "stress", *(filled.get(word, word) for word in arguments)]
         try:
             run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
             failed, output = run.returncode != 0, (run.stdout + run.stderr)[-2000:]
@@ -81,7 +111,15 @@ def run_unit(unit: Unit) -> Result:
         found = json.loads(file.read_text()) if file.exists() else {}
     sums = {name: found[name] for name in SUMS if isinstance(found.get(name), int)}
     verdict = "FAILURE" if failed else "SUCCESS"
-    return Result(unit.kind, unit.seed, verdict, round(time.monotonic() - began, 1), sums, output if failed else "")
+    return Result(
+        unit.kind,
+        unit.seed,
+        verdict,
+        round(time.monotonic() - began, 1),
+        sums,
+        output if failed else "",
+        platform.node(),
+    )
 
 
 def read_state(file: Path) -> list[Result]:
@@ -122,7 +160,8 @@ def run(
             file.write("\n")  # a line that was cut off stays alone
         while running or time.monotonic() < end:
             while len(running) < workers and time.monotonic() < end:
-                running.add(executor.submit(run_unit, next(todo)))
+                unit = next(todo)
+                running.add(executor.submit(run_unit, unit, KINDS[unit.kind]))
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 campaign.results.append(future.result())

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from stress import campaign as campaigning
-from stress import report
+from stress import executors, report
 
 
 @click.command()
@@ -21,7 +20,17 @@ from stress import report
 @click.option(
     "--kind", "kinds", type=click.Choice(list(campaigning.KINDS)), multiple=True, help="Only this; repeatable."
 )
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Units at a time.")
+@click.option(
+    "--executor",
+    default="processes",
+    show_default=True,
+    help="processes, or dask:ADDRESS of the scheduler of a Dask cluster (needs the extra dask).",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 4096),
+    help="Units at a time. [default: 1 with processes, all workers with Dask]",
+)
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -30,14 +39,29 @@ from stress import report
     help="A line for each unit; an existing file is gone on with.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@click.option(
+    "--page",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Also put it into this page of `make prove`, docs/proof.md.",
+)
 def campaign(
-    hours: float, seed: int, kinds: tuple[str, ...], workers: int, state: Path, json_file: Path | None
+    hours: float,
+    seed: int,
+    kinds: tuple[str, ...],
+    executor: str,
+    workers: int | None,
+    state: Path,
+    json_file: Path | None,
+    page: Path | None,
 ) -> None:
     """Runs storms of a minute, 5,000 histories at a time, and the long faults, by the seed, until the time is up.
 
     Storms pin their threads to processors, so more workers than half of the processors disturb each other: that is a
     harder test, with fewer interruptions each. Stop it at any time; the same command goes on with the next seeds. The
     exit status is 0 if all units, earlier ones of the state file included, were a SUCCESS.
+
+    Over several machines: a Dask scheduler (.venv/bin/dask scheduler), and on each machine, in a checkout in the same
+    state that is set up, .venv/bin/dask worker ADDRESS --nthreads 1.
     """
     console = Console()
     state.parent.mkdir(parents=True, exist_ok=True)
@@ -48,10 +72,16 @@ def campaign(
         if result.output:
             console.print(result.output, markup=False, highlight=False)
 
-    with ProcessPoolExecutor(workers) as executor:
-        done = campaigning.run(executor, workers, hours * 3600, state, kinds or tuple(campaigning.KINDS), seed, say)
+    try:
+        with executors.named(executor, workers) as (pool, at_a_time):
+            kinds = kinds or tuple(campaigning.KINDS)
+            done = campaigning.run(pool, at_a_time, hours * 3600, state, kinds, seed, say)
+    except executors.ExecutorError as error:
+        raise click.ClickException(str(error)) from None
     if json_file:
         json_file.write_text(json.dumps({**done.report(), **report.machine()}, indent=2) + "\n")
+    if page:
+        page.write_text(campaigning.with_long_runs(page.read_text(), done))
     figures = ", ".join(f"{value:,} {name}" for name, value in done.sums().items())
     console.print(f"{done.verdict}: {len(done.results):,} units; {figures}", highlight=False, soft_wrap=True)
     sys.exit(done.verdict != "SUCCESS")

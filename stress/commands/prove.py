@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from stress import prove as proving
+from stress.campaign import LONG_RUNS
 
 
 @click.command()
@@ -26,7 +27,8 @@ from stress import prove as proving
 def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None) -> None:
     """Runs every check in its short form, in about ten minutes, and writes one page of what they found.
 
-    A line for each guarantee and check, with its figure, and the broken twins with the checks that caught them. The
+    A line for each guarantee and check, with its figure, and the broken twins with the checks that caught them. What
+    `python -m stress campaign --page` wrote into the page stays there. The
     exit status is 0 for SUCCESS only; a check whose tool is missing is skipped, and says so.
     """
     console = Console()
@@ -40,7 +42,8 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
     with console.status("proving") as status:
         proof = proving.prove(names, lambda name: status.update(f"running {name}"), say)
     if page_file:
-        page_file.write_text(proving.page(proof))
+        _, mark, long_runs = page_file.read_text().partition(LONG_RUNS) if page_file.exists() else ("", "", "")
+        page_file.write_text(proving.page(proof) + (f"\n{mark}{long_runs}" if mark else ""))
     if json_file:
         json_file.write_text(json.dumps(proof.as_json(), indent=2) + "\n")
     console.print(f"{proof.verdict}: {len(proof.results)} checks", markup=False)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Where a campaign's units run: processes of this machine, or the workers of a Dask cluster.
+
+Workers elsewhere need this project at the same path of Python's imports, set up (`make setup`), and unchanged: their
+sources are compared with ours before anything runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from stress.programs import ROOT
+
+SOURCES = ("csrc", "pybuildid", "stress", "tests/c")
+SUFFIXES = {".c", ".h", ".py"}
+GENERATED = {"_core.c", "_measure.c", "_engine.c"}
+#: How to start a worker: in a checkout that is set up. A worker's units are commands of their own, so one at a time.
+START_A_WORKER = ".venv/bin/dask worker ADDRESS --nthreads 1"
+
+
+class ExecutorError(Exception):
+    """There is no such cluster, or its workers cannot do this."""
+
+
+def revision() -> str:
+    """A digest of the sources that a unit is made of."""
+    digest = hashlib.sha256()
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in SUFFIXES and path.name not in GENERATED:
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def describe() -> dict[str, str]:
+    """What a worker says of itself."""
+    return {"revision": revision(), "machine": platform.node(), "kernel": platform.release()}
+
+
+@contextmanager
+def processes(workers: int | None) -> Iterator[tuple[Executor, int]]:
+    """The executor, and how many units it runs at a time: one, unless asked for more."""
+    with ProcessPoolExecutor(workers or 1) as executor:
+        yield executor, workers or 1
+
+
+@contextmanager
+def dask(address: str, workers: int | None) -> Iterator[tuple[Executor, int]]:
+    """All workers of the cluster, unless asked for fewer."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ExecutorError("a Dask cluster needs distributed: pip install 'pybuildid[dask]'") from None
+    try:
+        client: Any = Client(address, timeout="5s", set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ExecutorError(f"no Dask scheduler at {address}: {error}. Start one: .venv/bin/dask scheduler") from None
+    with client:
+        _check_workers(client, address)
+        executor = client.get_executor(retries=0, pure=False)
+        yield executor, workers or sum(client.nthreads().values())
+
+
+def _check_workers(client: Any, address: str) -> None:
+    try:
+        found = client.run(describe)
+    except Exception as error:
+        raise ExecutorError(
+            f"the workers at {address} cannot run this project ({error}): start them in a checkout that is set up, by "
+            f"{START_A_WORKER}"
+        ) from None
+    if not found:
+        raise ExecutorError(f"the cluster at {address} has no workers: start some, by {START_A_WORKER}")
+    ours = revision()
+    for worker, said in found.items():
+        if said["revision"] != ours:
+            raise ExecutorError(
+                f"the worker {worker} on {said['machine']} has other sources (revision {said['revision']}, here "
+                f"{ours}): bring its checkout to the same state, `make setup` there, and start it again"
+            )
+
+
+def named(name: str, workers: int | None) -> Any:
+    """processes, or dask:ADDRESS; a context manager."""
+    kind, _, address = name.partition(":")
+    if kind == "dask" and address:
+        return dask(address, workers)
+    if name != "processes":
+        raise ExecutorError(f"{name} is no executor: it is processes, or dask:ADDRESS such as dask:tcp://10.0.0.1:8786")
+    return processes(workers)
