@@ -91,8 +91,10 @@ def _step(found: Found) -> str:
         f"{found['executed']:,} instructions executed, {found['interrupted']:,} interrupted (the rest are "
         f"libc's, after its system calls), {found['lookups']:,} lookups and {found['updates']:,} updates there, "
         f"{found['wrong']} wrong; "
-        f"the longest lookup took {found['lookup_instructions']:,} instructions of at most "
-        f"{found['bound_instructions']:,}; {instructions - missed:,} of {instructions:,} of the table's reached"
+        f"a lookup read at most {found['max_slots_read']} slots, bound {found['bound_slots']}, and "
+        f"{found['max_records_read']} records, bound {found['bound_records']}, in {found['lookup_instructions']:,} "
+        f"instructions where paths were made as long as can be; {instructions - missed:,} of {instructions:,} "
+        "of the table's reached"
     )
 
 
@@ -217,6 +219,22 @@ def _caught_by(twin: Found) -> str:
     return ", ".join(f"{finding['check']} ({finding['seconds']:.1f} s)" for finding in found) or twin["state"]
 
 
+#: How the findings of twins begin that are one of these checks'.
+LABELS = {"storm": ("storm",), "step": ("step:",), "tests": ("tests/c/", "object file:"), "models": ("model:",)}
+
+
+def _twins_caught(proof: Proof, guarantee: str, check: str) -> str:
+    """Those that break this guarantee and that this check found."""
+    labels = LABELS.get(check, ())
+    names = [
+        twin["twin"]
+        for twin in proof.twins
+        if twin["guarantee"] == guarantee
+        and any(finding["found"] and finding["check"].startswith(labels) for finding in twin["findings"] if labels)
+    ]
+    return ", ".join(names)
+
+
 def page(proof: Proof) -> str:
     """docs/proof.md."""
     machine = proof.machine
@@ -228,13 +246,15 @@ def page(proof: Proof) -> str:
         f"**{proof.verdict}** on {machine['date']}, Linux {machine['kernel']}, {machine['processor']}, "
         f"{machine['processors']} processors.",
         "",
-        "| | guarantee | check | found |",
-        "|---|---|---|---|",
+        "| | guarantee | check | found | twins that it caught |",
+        "|---|---|---|---|---|",
     ]
     for guarantee, text in GUARANTEES.items():
         for result in proof.results:
             if guarantee in result.guarantees and result.check != "twins":
-                lines.append(f"| {guarantee} | {text} | {result.check} | {result.verdict}: {result.figure} |")
+                caught = _twins_caught(proof, guarantee, result.check)
+                found = f"{result.verdict}: {result.figure}"
+                lines.append(f"| {guarantee} | {text} | {result.check} | {found} | {caught} |")
     lines += ["", "## The commands", "", "| check | command | seconds |", "|---|---|---|"]
     lines += [f"| {result.check} | `{result.command}` | {result.seconds:,.0f} |" for result in proof.results]
     if proof.twins:
