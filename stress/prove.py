@@ -91,8 +91,10 @@ def _step(found: Found) -> str:
         f"{found['executed']:,} instructions executed, {found['interrupted']:,} interrupted (the rest are "
         f"libc's, after its system calls), {found['lookups']:,} lookups and {found['updates']:,} updates there, "
         f"{found['wrong']} wrong; "
-        f"the longest lookup took {found['lookup_instructions']:,} instructions of at most "
-        f"{found['bound_instructions']:,}; {instructions - missed:,} of {instructions:,} of the table's reached"
+        f"a lookup read at most {found['max_slots_read']} slots, bound {found['bound_slots']}, and "
+        f"{found['max_records_read']} records, bound {found['bound_records']}, in {found['lookup_instructions']:,} "
+        f"instructions where paths were made as long as can be; {instructions - missed:,} of {instructions:,} "
+        "of the table's reached"
     )
 
 

@@ -61,7 +61,7 @@ def summary(outcome: stepping.Outcome) -> str:
     text += f"{found['max_records_read']} records of at most {found['bound_records']}, "
     text += f"{found['lookup_instructions']:,} instructions"
     if found["bound_instructions"]:
-        text += f" of at most {found['bound_instructions']:,}"
+        text += f", and {found['bound_instructions']:,} on the longest paths that could be made"
     return text
 
 
