@@ -219,6 +219,22 @@ def _caught_by(twin: Found) -> str:
     return ", ".join(f"{finding['check']} ({finding['seconds']:.1f} s)" for finding in found) or twin["state"]
 
 
+#: How the findings of twins begin that are one of these checks'.
+LABELS = {"storm": ("storm",), "step": ("step:",), "tests": ("tests/c/", "object file:"), "models": ("model:",)}
+
+
+def _twins_caught(proof: Proof, guarantee: str, check: str) -> str:
+    """Those that break this guarantee and that this check found."""
+    labels = LABELS.get(check, ())
+    names = [
+        twin["twin"]
+        for twin in proof.twins
+        if twin["guarantee"] == guarantee
+        and any(finding["found"] and finding["check"].startswith(labels) for finding in twin["findings"] if labels)
+    ]
+    return ", ".join(names)
+
+
 def page(proof: Proof) -> str:
     """docs/proof.md."""
     machine = proof.machine
@@ -230,13 +246,15 @@ def page(proof: Proof) -> str:
         f"**{proof.verdict}** on {machine['date']}, Linux {machine['kernel']}, {machine['processor']}, "
         f"{machine['processors']} processors.",
         "",
-        "| | guarantee | check | found |",
-        "|---|---|---|---|",
+        "| | guarantee | check | found | twins that it caught |",
+        "|---|---|---|---|---|",
     ]
     for guarantee, text in GUARANTEES.items():
         for result in proof.results:
             if guarantee in result.guarantees and result.check != "twins":
-                lines.append(f"| {guarantee} | {text} | {result.check} | {result.verdict}: {result.figure} |")
+                caught = _twins_caught(proof, guarantee, result.check)
+                found = f"{result.verdict}: {result.figure}"
+                lines.append(f"| {guarantee} | {text} | {result.check} | {found} | {caught} |")
     lines += ["", "## The commands", "", "| check | command | seconds |", "|---|---|---|"]
     lines += [f"| {result.check} | `{result.command}` | {result.seconds:,.0f} |" for result in proof.results]
     if proof.twins:
