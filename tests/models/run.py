@@ -269,7 +269,7 @@ def main() -> int:
         sign = "ok  " if verdict.ok else "FAIL"
         print(f"{sign} {one.name:<66} {verdict.executions:>7} executions {verdict.seconds:6.1f} s  {said}", flush=True)
     if options.json:
-        options.json.write_text(json.dumps([asdict(v) for v in verdicts], indent=2) + "\n")
+        options.json.write_text(json.dumps([{**asdict(v), "ok": v.ok} for v in verdicts], indent=2) + "\n")
     return 0 if verdicts and all(v.ok for v in verdicts) else 1
 
 
