@@ -37,9 +37,11 @@ def test_a_check_that_fails_or_writes_nothing_is_a_failure() -> None:
 
 
 def test_a_missing_tool_is_skipped_and_named() -> None:
-    result = prove.run_one(prove.Check("absent", ("G1",), ("-c", ""), str, "no-such-program", "install it"))
+    lacks = ("-c", "import sys; print('oh\\nno tool: install it', file=sys.stderr); sys.exit(2)")
+    result = prove.run_one(prove.Check("absent", ("G1",), lacks, str, skips=True))
     assert result.verdict == "SKIPPED"
-    assert "install it" in result.figure
+    assert result.figure == "no tool: install it"
+    assert prove.run_one(prove.Check("absent", ("G1",), lacks, str)).verdict == "FAILURE"
 
 
 def test_every_guarantee_has_a_check() -> None:
