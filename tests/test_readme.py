@@ -37,6 +37,16 @@ def test_example_of_build_ids() -> None:
     assert 0 < int(offset, 16) < os.path.getsize(path)
 
 
+def test_example_of_a_profile(tmp_path: Path) -> None:
+    """One with more work, so that there are samples, and with a file that is ours."""
+    code = example("python", "docs/addresses.md")
+    code = code.replace("10**6", "10**7").replace("/tmp/profile.pb.gz", str(tmp_path / "profile.pb.gz"))
+    printed = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    resolved, samples = re.match(r"(\d+) of (\d+) ", printed.stdout).groups()  # type: ignore[union-attr]
+    assert resolved == samples != "0"
+    assert (tmp_path / "profile.pb.gz").stat().st_size > 100
+
+
 def test_c_example(tmp_path: Path) -> None:
     source = tmp_path / "example.c"
     source.write_text(example("c"))
