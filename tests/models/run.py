@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -245,12 +248,19 @@ def is_named(what: Scenario, names: list[str]) -> bool:
     return not names or any(n == what.name or (n not in whole and n in what.name) for n in names)
 
 
+def say(one: Scenario, verdict: Verdict) -> None:
+    said = verdict.error.splitlines()[0] if verdict.error else "no error"
+    sign = "ok  " if verdict.ok else "FAIL"
+    print(f"{sign} {one.name:<66} {verdict.executions:>7} executions {verdict.seconds:6.1f} s  {said}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Model-checks the table's sources with GenMC.")
     parser.add_argument("names", nargs="*", help="names of the scenarios to run, or parts of names (default: all)")
     parser.add_argument("--quick", action="store_true", help="only those that take seconds")
     parser.add_argument("--no-faults", action="store_true", help="without the weakened orders")
     parser.add_argument("--json", type=Path, help="write the verdicts there")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at a time (default: %(default)s)")
     options = parser.parse_args()
     tools = Tools.find()
     if tools is None:
@@ -262,12 +272,10 @@ def main() -> int:
         if (s.quick or not options.quick) and is_named(s, options.names)
     ]
     verdicts = []
-    for one in wanted:
-        verdict = verify(tools, one)
-        verdicts.append(verdict)
-        said = verdict.error.splitlines()[0] if verdict.error else "no error"
-        sign = "ok  " if verdict.ok else "FAIL"
-        print(f"{sign} {one.name:<66} {verdict.executions:>7} executions {verdict.seconds:6.1f} s  {said}", flush=True)
+    with ThreadPoolExecutor(options.jobs) as executor:
+        for one, verdict in zip(wanted, executor.map(partial(verify, tools), wanted)):
+            verdicts.append(verdict)
+            say(one, verdict)
     if options.json:
         options.json.write_text(json.dumps([{**asdict(v), "ok": v.ok} for v in verdicts], indent=2) + "\n")
     return 0 if verdicts and all(v.ok for v in verdicts) else 1
