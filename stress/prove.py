@@ -131,7 +131,7 @@ def _fuzz(found: Found) -> str:
 
 
 CHECKS = (
-    Check("storm", ("G1", "G2", "G3", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
+    Check("storm", ("G1", "G2", "G3", "G4", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
     Check("step", ("G1", "G3", "G4", "G6", "G9"), ("-m", "stress", "step", "--json", "FILE"), _step),
     Check("freeze", ("G4",), ("-m", "stress", "freeze", "--points", "60", "--json", "FILE"), _freeze),
     Check(
