@@ -14,7 +14,7 @@ profiler = Extension(
     depends=sorted(glob("csrc/*/*.h")),
     include_dirs=["csrc/include"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
-    extra_link_args=["-pthread", "-Wl,-z,defs"],
+    extra_link_args=["-pthread", "-ldl", "-Wl,-z,defs"],
     py_limited_api=True,
 )
 

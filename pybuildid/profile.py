@@ -39,7 +39,7 @@ REASONS = (
 
 _ENTRIES = 1 << 16
 _MODULE_BYTES = 4 << 20
-_HEADER = struct.Struct("<8sQQIIII5Q7Q5Q")
+_HEADER = struct.Struct("<8sQQIIII5Q7Q5Q2Q")
 _ENTRY = struct.Struct("<QQQiIQ64s")
 _MODULE = struct.Struct("<IIQQQQQI64s")  # the path comes after it
 _PARSE, _EVICT, _TIMER = 1, 2, 4
@@ -90,6 +90,9 @@ class ProfileResult:
     samples: taken. ticks: periods of CPU time that they stand for; more than samples where a timer was too coarse for
         the frequency. by_reason: how many of them came to what, REASONS as keys. lost: of the samples, those that are
         counted by reason but are not in counts, for want of room.
+    late: signals that were due while the program had blocked them. They are not samples, for they came later; each may
+        stand for several, since there is one for all of the time that a thread has SIGTRAP blocked.
+    refused: programs that were started and not profiled, since they are written in Go.
     parsed, not_in_memory, not_parsed: with parse=True, what looking into the file's first page on the spot came to.
     processes: how many counted. source: what interrupted them. frequency: samples a second of CPU time.
     counts: the addresses. modules: the mappings, oldest first; modules_lost: for want of room.
@@ -100,6 +103,8 @@ class ProfileResult:
     ticks: int
     by_reason: dict[str, int]
     lost: int
+    late: int
+    refused: int
     parsed: int
     not_in_memory: int
     not_parsed: int
@@ -185,7 +190,7 @@ class _Recording:
         if not 0.001 <= follow <= 3600:
             raise ValueError(f"follow is {follow}: from 0.001 to 3600 seconds")
         flags = _PARSE * parse | _EVICT * evict | _TIMER * timer
-        head = (b"BIDPROF1", _ENTRIES, _MODULE_BYTES, frequency, round(follow * 1000), flags, 0, *[0] * 17)
+        head = (b"BIDPROF1", _ENTRIES, _MODULE_BYTES, frequency, round(follow * 1000), flags, 0, *[0] * 19)
         self.fd = os.memfd_create("pybuildid-profile", os.MFD_CLOEXEC)
         os.truncate(self.fd, _HEADER.size + _ENTRIES * _ENTRY.size + _MODULE_BYTES)
         os.pwrite(self.fd, _HEADER.pack(*head), 0)
@@ -199,7 +204,7 @@ class _Recording:
         with mmap.mmap(self.fd, 0, prot=mmap.PROT_READ) as data:
             head = _HEADER.unpack_from(data)
             processes, sources, samples, ticks, lost = head[7:12]
-            parsed, not_in_memory, not_parsed, used, modules_lost = head[19:24]
+            parsed, not_in_memory, not_parsed, used, modules_lost, late, refused = head[19:26]
             entries = data[_HEADER.size : _HEADER.size + _ENTRIES * _ENTRY.size]
             modules = data[_HEADER.size + _ENTRIES * _ENTRY.size :][: min(used, _MODULE_BYTES)]
         os.close(self.fd)
@@ -207,7 +212,9 @@ class _Recording:
             samples=samples,
             ticks=ticks,
             by_reason=dict(zip(REASONS, head[12:19])),
-            lost=lost,
+            lost=lost + sum(_unnamed(entries)),
+            late=late,
+            refused=refused,
             parsed=parsed,
             not_in_memory=not_in_memory,
             not_parsed=not_parsed,
@@ -226,6 +233,11 @@ def _samples(data: bytes) -> Iterator[Sample]:
     for key, count, filled, reason, length, address, id in _ENTRY.iter_unpack(data):
         if key and filled:
             yield Sample(id[:length] if length else None, address, REASONS[reason], count)
+
+
+def _unnamed(data: bytes) -> Iterator[int]:
+    """Counts of entries whose process was ended after it took one and before it wrote down what of."""
+    return (count for key, count, filled, *_ in _ENTRY.iter_unpack(data) if key and not filled)
 
 
 def _modules(data: bytes) -> Iterator[Module]:

@@ -23,7 +23,17 @@ from click.testing import CliRunner
 from pybuildid import read_build_id
 from pybuildid.cli import main
 from pybuildid.pprof import PprofWriter
-from pybuildid.profile import REASONS, Profile, ProfileError, ProfileResult, library, profile_command
+from pybuildid.profile import (
+    _ENTRY,
+    _HEADER,
+    REASONS,
+    Profile,
+    ProfileError,
+    ProfileResult,
+    _Recording,
+    library,
+    profile_command,
+)
 
 BURN = """
 #include <time.h>
@@ -292,6 +302,87 @@ def test_signals_of_the_program_itself(compiled: Callable[..., Path]) -> None:
     assert code == 1
 
 
+TRAPS = r"""
+#include <signal.h>
+#include <stdlib.h>
+static volatile int got;
+static void on_signal(int signal) { got++; }
+static void on_info(int signal, siginfo_t *info, void *context) { got++; }
+int main(int count, char **arguments)
+{
+    struct sigaction action = {0}, before;
+    switch (atoi(arguments[1])) {
+    case 0: signal(SIGTRAP, SIG_DFL); break;
+    case 1: signal(SIGTRAP, SIG_IGN); break;
+    case 2: signal(SIGTRAP, on_signal); break;
+    default: action.sa_sigaction = on_info; action.sa_flags = SA_SIGINFO; sigaction(SIGTRAP, &action, 0);
+    }
+    burn(300);
+    sigaction(SIGTRAP, 0, &before);
+    if (atoi(arguments[1]) == 3 && before.sa_sigaction != on_info)
+        return 99;
+    raise(SIGTRAP);
+    return got;
+}
+"""
+
+
+@pytest.mark.parametrize(("action", "status"), [(0, -signal.SIGTRAP), (1, 0), (2, 1), (3, 1)])
+def test_the_program_takes_the_signal(compiled: Callable[..., Path], action: int, status: int) -> None:
+    """It has its way with what others send, as without a profiler, and the samples go on."""
+    program = compiled(TRAPS)
+    bare = subprocess.run([program, str(action)])
+    result, code = profile_command([program, str(action)])
+    assert code == bare.returncode == status
+    if result.source == "perf events":
+        assert result.samples > 100
+
+
+def test_the_program_blocks_the_signal(compiled: Callable[..., Path]) -> None:
+    source = """
+    #include <signal.h>
+    int main(void)
+    {
+        sigset_t all, before;
+        sigfillset(&all);
+        for (int i = 0; i < 5; i++) {
+            sigprocmask(SIG_SETMASK, &all, &before);
+            burn(50);
+            sigprocmask(SIG_SETMASK, &before, 0);
+        }
+        return 0;
+    }
+    """
+    result, code = profile_command([compiled(source)])
+    if result.source != "perf events":
+        pytest.skip("no perf events here: sysctl kernel.perf_event_paranoid=2 allows them, from Linux 5.19 on")
+    assert code == 0
+    assert result.late >= 5
+    assert result.samples < 50  # none is made up of the late ones
+
+
+def test_programs_of_go(compiled: Callable[..., Path], tmp_path: Path) -> None:
+    note = (
+        'asm(".pushsection .note.go.buildid, \\"a\\", @note\\n .long 4, 4, 4\\n .asciz \\"Go\\"\\n .byte 0\\n"'
+        '" .long 7\\n .popsection");'
+    )
+    program = compiled(note + "int main(void) { burn(100); return 0; }")
+    run = run_cli("--", program, cwd=tmp_path)
+    assert run.returncode == 1
+    assert "written in Go" in run.stderr
+    result, _ = profile_command(["sh", "-c", f"{program}; :"])
+    assert result.refused == 1
+    assert result.processes == 1
+
+
+def test_ended_while_it_counted() -> None:
+    recording = _Recording(997, 0.1, False, False, False)
+    os.pwrite(recording.fd, _ENTRY.pack(1, 3, 0, 0, 0, 0, b""), _HEADER.size)
+    result = recording.result()
+    assert result.lost == 3
+    assert result.counts == []
+
+
 # ----------------------------------------------------------------------------------------------- the command
 
 
@@ -319,6 +410,15 @@ def test_no_such_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["profile", "-o", str(tmp_path / "p"), "--", "/no/such/command"])
     assert result.exit_code == 1
     assert "check the path" in result.output
+
+
+def test_output_is_looked_at_first(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    for output in (tmp_path / "none" / "p", tmp_path):
+        run = run_cli("-o", output, "--", "touch", ran, cwd=tmp_path)
+        assert run.returncode in (1, 2)
+        assert str(output) in run.stderr
+        assert not ran.exists()
 
 
 # ---------------------------------------------------------------------------------------------------- pprof

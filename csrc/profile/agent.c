@@ -34,11 +34,13 @@ static struct {
     sem_t started;
 } agent = {.stop = -1};
 
-static void on_sample(uint64_t ip, uint64_t ticks)
+static void on_sample(uint64_t ip, uint64_t ticks, int late)
 {
     bid_add(&agent.handlers, 1, memory_order_seq_cst); /* with bid_profile_stop(): it sees this, or this sees NULL */
     struct bid_profile *profile = bid_load(&agent.profile, memory_order_seq_cst);
-    if (profile)
+    if (profile && late)
+        bid_add(&profile->late, 1, BID_RELAXED);
+    else if (profile)
         bid_profile_sample(profile, agent.maps, ip, ticks);
     bid_sub(&agent.handlers, 1, memory_order_release);
 }
@@ -209,11 +211,22 @@ static void in_child(void)
         bid_store(&agent.profile, NULL, BID_RELAXED);
 }
 
+static void refuse(const char *path)
+{
+    struct bid_profile *profile;
+    if (open_profile(path, &profile) != 0)
+        return;
+    bid_add(&profile->refused, 1, BID_RELAXED);
+    munmap(profile, agent.bytes);
+}
+
 /* A failure says nothing here: it is another's program. Whoever made the file sees that nobody counted. */
 __attribute__((constructor)) static void start_preloaded(void)
 {
     const char *path = getenv("PYBUILDID_PROFILE");
     pthread_atfork(NULL, NULL, in_child);
-    if (path)
+    if (path && bid_profile_is_go())
+        refuse(path);
+    else if (path)
         bid_profile_start(path);
 }

@@ -66,6 +66,8 @@ struct bid_profile {
     bid_word not_parsed;                   /* likewise: anything else */
     bid_word module_used;                  /* bytes */
     bid_word modules_lost;
+    bid_word late;    /* not samples: the signal was blocked when it was due */
+    bid_word refused; /* programs that are not profiled: Go's */
     struct bid_profile_entry table[];
 };
 
@@ -87,10 +89,29 @@ void bid_profile_modules(struct bid_profile *profile, const struct bid_maps *map
 /* BID_PROFILE_EVICT. Context: thread. */
 void bid_profile_evict(const struct bid_maps *maps);
 
+/* ---- program.c */
+/* Whether the main program is written in Go. Context: thread. */
+int bid_profile_is_go(void);
+
+/* What a signal calls. `ticks`: periods of CPU time since the last one. `late`: the signal was blocked when it was due, so
+ * that ip is not what was interrupted then. */
+typedef void (*bid_profile_handler)(uint64_t ip, uint64_t ticks, int late);
+
 /* ---- sources.c */
-/* Has `handler` called with the instruction pointer of every thread of this process but the caller, those to come
- * included, each time it has used so much CPU time, or, `ticks` times that. Context: thread. Returns: 0 or an errno. */
-int bid_profile_arm(struct bid_profile *profile, void (*handler)(uint64_t ip, uint64_t ticks));
+/* Has `handler` called for every thread of this process but the caller, those to come included, each time it has used so
+ * much CPU time, or `ticks` times that. Context: thread. Returns: 0 or an errno. */
+int bid_profile_arm(struct bid_profile *profile, bid_profile_handler handler);
 void bid_profile_disarm(void);
+
+/* ---- signals.c */
+/* What perf events and the timer of the profiler send along, to be told from others. */
+#define BID_PROFILE_COOKIE ((void *)(uintptr_t)0x424944)
+
+/* From now on `handler` gets the profiler's SIGTRAP or SIGPROF; the program's action for it gets all others, also where
+ * the program changes it by sigaction() or signal(), if this library is preloaded. Context: thread.
+ * Returns: 0 or an errno. */
+int bid_profile_take(int signal, bid_profile_handler handler);
+/* The program's action is in force again. Context: thread. */
+void bid_profile_give_back(int signal);
 
 #endif

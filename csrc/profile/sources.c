@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Where samples come from: a software clock of perf for each thread, which threads to come inherit and which interrupts
- * the thread itself by SIGTRAP (Linux 5.13); where that is not to be had, one timer of the whole process's CPU time and
+ * the thread itself by SIGTRAP (Linux 5.19); where that is not to be had, one timer of the whole process's CPU time and
  * SIGPROF, for which the kernel picks a thread (before Linux 6.4 the first one more often than it should).
  */
 #define _GNU_SOURCE
@@ -10,91 +10,26 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-#define TRAP_PERF_CODE 6 /* si_code of a SIGTRAP by perf */
-
 static struct {
-    void (*handler)(uint64_t ip, uint64_t ticks);
-    struct sigaction before[2]; /* of SIGTRAP, of SIGPROF */
-    int signal;                 /* 0: not armed */
+    int signal; /* 0: not armed */
     int *fds, count, room;
     timer_t timer;
 } armed;
-
-/* --------------------------------------------------------------------------------------------- the signal -- */
-
-static uint64_t instruction_pointer(const void *context)
-{
-    const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
-#if defined(__x86_64__)
-    return (uint64_t)machine->gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return machine->pc;
-#else
-#error "where is the instruction pointer on this processor?"
-#endif
-}
-
-static struct sigaction *action_before(int signal)
-{
-    return &armed.before[signal == SIGPROF];
-}
-
-static int is_ours(const siginfo_t *info)
-{
-    if (info->si_signo == SIGTRAP)
-        return info->si_code == TRAP_PERF_CODE;
-    return info->si_code == SI_TIMER && info->si_value.sival_ptr == &armed;
-}
-
-static uint64_t ticks_missed(const siginfo_t *info)
-{
-    return info->si_signo == SIGPROF && info->si_overrun > 0 ? (uint64_t)info->si_overrun : 0;
-}
-
-/* A signal that others sent goes where it would have gone. */
-static void pass_on(int signal, siginfo_t *info, void *context)
-{
-    const struct sigaction *before = action_before(signal);
-    if (before->sa_flags & SA_SIGINFO)
-        before->sa_sigaction(signal, info, context);
-    else if (before->sa_handler == SIG_DFL) {
-        sigaction(signal, before, NULL);
-        raise(signal); /* blocked until the handler returns */
-    } else if (before->sa_handler != SIG_IGN)
-        before->sa_handler(signal);
-}
-
-static void on_signal(int signal, siginfo_t *info, void *context)
-{
-    if (is_ours(info))
-        armed.handler(instruction_pointer(context), 1 + ticks_missed(info));
-    else
-        pass_on(signal, info, context);
-}
-
-static int install(int signal)
-{
-    struct sigaction found, action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
-    if (sigaction(signal, &action, &found) != 0)
-        return errno;
-    if (!(found.sa_flags & SA_SIGINFO) || found.sa_sigaction != on_signal) /* ours may have been left: see below */
-        *action_before(signal) = found;
-    armed.signal = signal;
-    return 0;
-}
 
 /* -------------------------------------------------------------------------------------------------- perf -- */
 
 /* struct perf_event_attr up to sig_data (Linux 5.13), by offsets, since older headers lack its last fields. */
 #define ATTR_BYTES 128
 #define ATTR_FLAGS 40
+#define ATTR_SIG_DATA 120
 #define ATTR_INHERIT_THREAD (1ull << 35)
 #define ATTR_REMOVE_ON_EXEC (1ull << 36)
 #define ATTR_SIGTRAP (1ull << 37)
@@ -105,7 +40,7 @@ static int open_event(int thread, uint32_t frequency)
         struct perf_event_attr attr;
         unsigned char bytes[ATTR_BYTES];
     } event;
-    uint64_t flags;
+    uint64_t flags, cookie = (uintptr_t)BID_PROFILE_COOKIE;
     memset(&event, 0, sizeof event);
     event.attr.type = PERF_TYPE_SOFTWARE;
     event.attr.config = PERF_COUNT_SW_TASK_CLOCK;
@@ -117,6 +52,7 @@ static int open_event(int thread, uint32_t frequency)
     memcpy(&flags, event.bytes + ATTR_FLAGS, sizeof flags);
     flags |= ATTR_INHERIT_THREAD | ATTR_REMOVE_ON_EXEC | ATTR_SIGTRAP;
     memcpy(event.bytes + ATTR_FLAGS, &flags, sizeof flags);
+    memcpy(event.bytes + ATTR_SIG_DATA, &cookie, sizeof cookie);
     return (int)syscall(SYS_perf_event_open, &event, thread, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
@@ -184,64 +120,79 @@ static void close_events(void)
     armed.count = 0;
 }
 
-static int arm_perf(uint32_t frequency)
+/* From Linux 5.13 to 5.18 an event ends the program if SIGTRAP is blocked, and libc blocks all signals at times. */
+static int kernel_can(void)
 {
-    int error = install(SIGTRAP);
-    if (!error)
-        error = watch_all(frequency);
-    if (!error)
-        return 0;
-    bid_profile_disarm();
+    struct utsname system;
+    int version = 0, part = 0;
+    return uname(&system) == 0 && sscanf(system.release, "%d.%d", &version, &part) == 2 &&
+           (version > 5 || (version == 5 && part >= 19));
+}
+
+static int arm_perf(uint32_t frequency, bid_profile_handler handler)
+{
+    int error = kernel_can() ? bid_profile_take(SIGTRAP, handler) : ENOTSUP;
+    if (error)
+        return error;
+    armed.signal = SIGTRAP;
+    error = watch_all(frequency);
+    if (error)
+        bid_profile_disarm();
     return error;
 }
 
 /* ------------------------------------------------------------------------------------------------- timer -- */
 
-static int arm_timer(uint32_t frequency)
+static int start_timer(uint32_t frequency)
 {
-    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF, .sigev_value.sival_ptr = &armed};
+    struct sigevent event = {
+        .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF, .sigev_value.sival_ptr = BID_PROFILE_COOKIE};
     long period = (long)(1000000000u / frequency);
     struct itimerspec spec = {.it_interval.tv_nsec = period % 1000000000, .it_value.tv_nsec = period % 1000000000};
     if (frequency == 1)
         spec.it_interval.tv_sec = spec.it_value.tv_sec = 1;
-    int error = install(SIGPROF);
+    if (timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &armed.timer) != 0)
+        return errno;
+    if (timer_settime(armed.timer, 0, &spec, NULL) == 0)
+        return 0;
+    int error = errno;
+    timer_delete(armed.timer);
+    return error;
+}
+
+static int arm_timer(uint32_t frequency, bid_profile_handler handler)
+{
+    int error = bid_profile_take(SIGPROF, handler);
     if (error)
         return error;
-    if (timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &armed.timer) == 0) {
-        if (timer_settime(armed.timer, 0, &spec, NULL) == 0)
-            return 0;
-        error = errno;
-        timer_delete(armed.timer);
-    } else
-        error = errno;
-    sigaction(SIGPROF, action_before(SIGPROF), NULL);
-    armed.signal = 0;
+    error = start_timer(frequency);
+    if (error)
+        bid_profile_give_back(SIGPROF);
+    else
+        armed.signal = SIGPROF;
     return error;
 }
 
 /* -------------------------------------------------------------------------------------------------- both -- */
 
-int bid_profile_arm(struct bid_profile *profile, void (*handler)(uint64_t ip, uint64_t ticks))
+int bid_profile_arm(struct bid_profile *profile, bid_profile_handler handler)
 {
-    armed.handler = handler;
-    if (!(profile->flags & BID_PROFILE_TIMER) && arm_perf(profile->frequency) == 0) {
+    if (!(profile->flags & BID_PROFILE_TIMER) && arm_perf(profile->frequency, handler) == 0) {
         bid_or(&profile->sources, BID_PROFILE_BY_PERF, BID_RELAXED);
         return 0;
     }
-    int error = arm_timer(profile->frequency);
+    int error = arm_timer(profile->frequency, handler);
     if (!error)
         bid_or(&profile->sources, BID_PROFILE_BY_TIMER, BID_RELAXED);
     return error;
 }
 
-/* A signal that is on its way still has to find a handler: ours stays where the one before would end the process. */
 void bid_profile_disarm(void)
 {
-    const struct sigaction *before = action_before(armed.signal);
     close_events();
     if (armed.signal == SIGPROF)
         timer_delete(armed.timer);
-    if (armed.signal && (before->sa_flags & SA_SIGINFO || before->sa_handler != SIG_DFL))
-        sigaction(armed.signal, before, NULL);
+    if (armed.signal)
+        bid_profile_give_back(armed.signal);
     armed.signal = 0;
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from dataclasses import asdict
@@ -19,10 +20,21 @@ NOBODY_COUNTED = (
     "the command was not profiled: is it linked statically, or set-user-ID, or did it clear LD_PRELOAD? Those do not "
     "load the profiler's library"
 )
+GO = (
+    "the command was not profiled: it is written in Go, whose run time keeps all signals to itself; its own package "
+    "runtime/pprof can profile it"
+)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("-o", "--output", default="profile.pb.gz", show_default=True, help="Write the profile here, for pprof.")
+@click.option(
+    "-o",
+    "--output",
+    default="profile.pb.gz",
+    show_default=True,
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write the profile here, for pprof.",
+)
 @click.option("--text", is_flag=True, help="Print the sampled files in the format of `eu-unstrip -n`; no report.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a report.")
 @click.option(
@@ -67,11 +79,12 @@ def profile(
 
     Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 1 if it was not profiled.
     """
+    _check_output(output)
     result, code = profile_command(
         command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer
     )
     if not result.processes:
-        raise click.ClickException(NOBODY_COUNTED)
+        raise click.ClickException(GO if result.refused else NOBODY_COUNTED)
     result.write_pprof(output)
     if as_json:
         print_json(_document(result, command, code))
@@ -81,6 +94,15 @@ def profile(
     else:
         _report(result, output)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
+
+
+def _check_output(path: str) -> None:
+    """Before the command runs, which may take long, rather than after it."""
+    directory = os.path.dirname(path) or "."
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if not os.path.exists(path) and not os.access(directory, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _document(result: ProfileResult, command: tuple[str, ...], code: int) -> dict[str, Any]:
@@ -99,8 +121,9 @@ def _report(result: ProfileResult, output: str) -> None:
         table.add_row(*_share(result.parsed, result.samples), "found by parsing the file's first page instead")
         table.add_row(*_share(result.not_in_memory, result.samples), "not found so: that page was not in memory")
         table.add_row(*_share(result.not_parsed, result.samples), "not found so: it is not mapped, or has no note")
-    out.print(table)
-    out.print(_files(result))
+    if result.samples:
+        out.print(table)
+        out.print(_files(result))
     out.print(
         f"{result.samples:,} samples in {result.seconds:.1f} s, at {result.frequency} a second of CPU time, by "
         f"{result.source}, of {result.processes} process{'es' * (result.processes > 1)}; {result.lost} lost. "
@@ -108,6 +131,10 @@ def _report(result: ProfileResult, output: str) -> None:
     )
     if not result.samples:
         out.print("No samples: the command used too little CPU time for this frequency.")
+    if result.late:
+        out.print(f"{result.late:,} times a thread had SIGTRAP blocked when a sample was due: none is taken there.")
+    if result.refused:
+        out.print(f"Not profiled, since they are written in Go: {result.refused:,} of the programs that were started.")
 
 
 def _files(result: ProfileResult) -> Table:
