@@ -30,6 +30,10 @@ class BuildIdTableError(Exception):
             message = ffi.string(lib.bid_status_text(self.code)).decode()
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type[BuildIdTableError], tuple[object, ...]]:
+        """Made again from its message, also by libraries (such as tblib, under Dask) that have ways of their own."""
+        return type(self), self.args
+
 
 # ------------------------------------------------------------------- arguments that have no form in C
 
