@@ -104,7 +104,7 @@ SCENARIOS = [
     scenario("remove and insert again, look up", "update_lookup", "UPDATE=REINSERT"),
     scenario("grow, look up", "resize_lookup"),
     scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER"),
-    scenario("grow against replace", "resize_update", "UPDATE=REPLACE"),
+    scenario("grow against replace", "resize_update", "UPDATE=REPLACE", quick=False),
     scenario("grow against remove: the late copy", "resize_update", "UPDATE=REMOVE"),
     scenario("grow against remove and insert: the late copy", "resize_update", "UPDATE=REINSERT", quick=False),
     scenario("grow against replace, look up", "resize_update", "UPDATE=REPLACE", "READER", quick=False),
