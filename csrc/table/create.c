@@ -46,7 +46,8 @@ static int bid_table_fill(struct bid_table *table)
     int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), &table->pins);
     if (status != BID_OK)
         return status;
-    table->plain_pins = table->pins->fenced ? NULL : table->pins->area->slots;
+    if (!table->pins->fenced && options->hash == BID_HASH_MIX)
+        table->simple_pins = table->pins->area->slots;
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
     bid_plan_records(table, 0, &plan);
     status = bid_array_make(table, &plan, &head);

@@ -15,17 +15,17 @@
 
 #include "slot.h"
 
-/* A set of slots of a bucket: bit 4 * i + 3 stands for slot i. */
-#define BID_LANES_ALL 0x88888888u
+/* A set of slots of a bucket: bit 2 * i + 1 stands for slot i. */
+#define BID_LANES_ALL 0xaaaau
 
 static inline uint32_t bid_lanes_first(uint32_t slots) /* of the first `slots` */
 {
-    return BID_LANES_ALL >> (32 - 4 * slots);
+    return BID_LANES_ALL >> (16 - 2 * slots);
 }
 
 static inline unsigned bid_lane_slot(uint32_t lanes) /* the first slot of a set that is not empty */
 {
-    return (unsigned)__builtin_ctz(lanes) / 4;
+    return (unsigned)__builtin_ctz(lanes) / 2;
 }
 
 /* What one read of each slot says. */
@@ -36,34 +36,52 @@ struct bid_lanes {
 
 #if defined(__SSE2__) && !defined(BID_SCALAR) && !defined(BID_PLATFORM_MODEL) && !defined(__SANITIZE_THREAD__)
 
-typedef int16_t bid_quarters
-    __attribute__((vector_size(16), may_alias)); /* of two words; the tag is the last quarter */
+typedef int16_t bid_tags __attribute__((vector_size(16))); /* eight, in the order of their slots */
+typedef int32_t bid_halves
+    __attribute__((vector_size(16))); /* upper halves of four words; the tag is their upper half */
+typedef float bid_pair __attribute__((vector_size(16), may_alias)); /* two words, in the type that SHUFPS has them */
 
-/* The signs of four words' last quarters. Packing keeps signs, and makes a byte of each quarter. */
-static inline uint32_t bid_lanes_signs(bid_quarters first, bid_quarters second)
+static inline bid_tags bid_tags_read(const bid_word *bucket)
 {
-    return (uint32_t)__builtin_ia32_pmovmskb128(__builtin_ia32_packsswb128(first, second));
+    const volatile bid_pair *pairs = (const volatile bid_pair *)bucket; /* (P) pairs with every CAS of a slot */
+    bid_pair a = pairs[0], b = pairs[1], c = pairs[2], d = pairs[3];
+    bid_halves first = (bid_halves)__builtin_ia32_shufps(a, b, 0xdd),
+               second = (bid_halves)__builtin_ia32_shufps(c, d, 0xdd);
+    return __builtin_ia32_packssdw128(first >> 16, second >> 16);
+}
+
+/* Both bits of each lane. */
+static inline uint32_t bid_lanes_signs(bid_tags tags)
+{
+    typedef char bytes __attribute__((vector_size(16)));
+    return (uint32_t)__builtin_ia32_pmovmskb128((bytes)tags);
+}
+
+static inline uint32_t bid_lanes_equal(bid_tags tags, uint64_t pattern)
+{
+    int16_t tag = (int16_t)(pattern >> BID_TAG_SHIFT);
+    return bid_lanes_signs(tags == (bid_tags){tag, tag, tag, tag, tag, tag, tag, tag});
 }
 
 static inline struct bid_lanes bid_lanes_read(const bid_word *bucket, uint64_t pattern)
 {
-    const volatile bid_quarters *pairs = (const volatile bid_quarters *)bucket; /* (P) pairs with every CAS of a slot */
-    int16_t tag = (int16_t)(pattern >> BID_TAG_SHIFT);
-    bid_quarters tags = {tag, tag, tag, tag, tag, tag, tag, tag};
-    bid_quarters a = pairs[0], b = pairs[1], c = pairs[2], d = pairs[3];
+    bid_tags tags = bid_tags_read(bucket);
     return (struct bid_lanes){
-        .tag = (bid_lanes_signs(a == tags, b == tags) | bid_lanes_signs(c == tags, d == tags) << 16) & BID_LANES_ALL,
-        .empty = ~(bid_lanes_signs(a, b) | bid_lanes_signs(c, d) << 16) & BID_LANES_ALL,
+        .tag = bid_lanes_equal(tags, pattern) & BID_LANES_ALL,
+        .empty = ~bid_lanes_signs(tags) & BID_LANES_ALL,
     };
 }
 
 /* The word, without the pattern, of a slot that has the pattern's tag; or something not below 1 << BID_TAG_SHIFT. */
 static inline uint64_t bid_match(bid_word *bucket, uint64_t pattern)
 {
-    uint32_t lanes = bid_lanes_read(bucket, pattern).tag;
-    if (!lanes)
+    uint32_t lanes = bid_lanes_equal(bid_tags_read(bucket), pattern);
+    if (__builtin_expect(!lanes, 0))
         return UINT64_MAX;
-    return bid_load(&bucket[bid_lane_slot(lanes)], BID_P_ACQUIRE) ^ pattern; /* (P) */
+    uint64_t word = bid_load(&bucket[bid_lane_slot(lanes)], BID_P_ACQUIRE) ^ pattern; /* (P) */
+    if (word >> BID_TAG_SHIFT)
+        __builtin_unreachable(); /* a slot keeps its key, and so its tag */
+    return word;
 }
 
 #else
@@ -73,8 +91,8 @@ static inline struct bid_lanes bid_lanes_read(bid_word *bucket, uint64_t pattern
     struct bid_lanes lanes = {0, 0};
     for (unsigned i = 0; i < BID_BUCKET_SLOTS && !lanes.empty; i++) {
         uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
-        lanes.tag |= (uint32_t)!((word ^ pattern) >> BID_TAG_SHIFT) << (4 * i + 3);
-        lanes.empty |= (uint32_t)bid_word_is_empty(word) << (4 * i + 3);
+        lanes.tag |= (uint32_t)!((word ^ pattern) >> BID_TAG_SHIFT) << (2 * i + 1);
+        lanes.empty |= (uint32_t)bid_word_is_empty(word) << (2 * i + 1);
     }
     return lanes;
 }

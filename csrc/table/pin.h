@@ -32,6 +32,8 @@
 
 #define BID_PIN_DEPTH_BITS 16
 #define BID_PIN_DEPTH_MASK 0xffffull
+#define BID_PIN_EPOCH_ONE (1ull << BID_PIN_DEPTH_BITS)
+#define BID_PIN_EPOCH_FIRST (BID_PIN_EPOCH_ONE | 1)
 
 struct bid_pin_slot {
     _Alignas(64) _Atomic(uintptr_t) owner; /* a thread pointer; 0: free */
@@ -48,7 +50,8 @@ struct bid_pin_area {
 struct bid_pins {
     struct bid_pin_area *area;
     int fenced;
-    bid_word epoch; /* counted up after each move of a head (E) */
+    bid_word
+        epoch; /* the word of a pin now, which is not nested: the epoch, counted up after each move of a head (E) */
 };
 
 /* What a pin took, for unpin: the slot, or NULL for the crowd; and the word that it found there. */
@@ -67,8 +70,8 @@ static inline struct bid_pin bid_pin_enter(const struct bid_pins *pins, struct b
 {
     uint64_t before = bid_load(&slot->word, BID_RELAXED), word = before + 1;
     if (__builtin_expect(!(before & BID_PIN_DEPTH_MASK), 1))
-        word = bid_load(&pins->epoch, BID_E_ACQUIRE) << BID_PIN_DEPTH_BITS | 1; /* (E) pairs with stamp in reclaim.c */
-    bid_store(&slot->word, word, BID_U_RELEASE); /* a new epoch also says that older reads are done (U) */
+        word = bid_load(&pins->epoch, BID_E_ACQUIRE); /* (E) pairs with the stamp in reclaim.c */
+    bid_store(&slot->word, word, BID_U_RELEASE);      /* a new epoch also says that older reads are done (U) */
     return (struct bid_pin){slot, before};
 }
 

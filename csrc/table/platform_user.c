@@ -102,7 +102,8 @@ uint64_t bid_platform_random(void)
 /* ------------------------------------------------------------------------------------------------ pins -- */
 
 /* An area is made when the first table needs it, and stays: whoever makes one publishes it whole, once. */
-static struct bid_pins bid_process_pins[2] = {{.epoch = 1}, {.epoch = 1, .fenced = 1}};
+static struct bid_pins bid_process_pins[2] = {{.epoch = BID_PIN_EPOCH_FIRST},
+                                              {.epoch = BID_PIN_EPOCH_FIRST, .fenced = 1}};
 
 static struct bid_pin_area *bid_pin_area_published(int kind)
 {

@@ -63,16 +63,17 @@ BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64
 #define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
 #define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
 
-/* Only for the mixing hash. The last slot is read first, as in bid_bucket_search(). */
+/* Only for the mixing hash. The last slot may be read last, unlike in bid_bucket_search(): if it is EMPTY now it was so when
+ * the others were read, and all of them are read here, whatever they say. */
 BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t key)
 {
     struct bid_path path = bid_path_mixed(array, bid_mix(key, array->seed));
     bid_word *bucket = bid_bucket(array, &path);
-    uint64_t end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
     uint64_t match = bid_match(bucket, path.pattern);
-    if (__builtin_expect(match >> BID_TAG_SHIFT, 0))
-        return __builtin_expect(bid_word_is_empty(end), 1) ? BID_GLANCE_ABSENT : BID_GLANCE_UNSURE;
-    return match;
+    if (__builtin_expect(!(match >> BID_TAG_SHIFT), 1))
+        return match;
+    uint64_t end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+    return __builtin_expect(bid_word_is_empty(end), 1) ? BID_GLANCE_ABSENT : BID_GLANCE_UNSURE;
 }
 
 /* The key's slot, if the glance found it; the tag is another key's once in some thousand times. */

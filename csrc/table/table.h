@@ -81,7 +81,7 @@ struct bid_array {
 
 struct bid_table {
     BID_LINE _Atomic(struct bid_array *) head;
-    struct bid_pin_slot *plain_pins; /* the slots of pins, if these need no fence, else NULL */
+    struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence or the hash is weak */
     struct bid_pins *pins;
 
     BID_LINE bid_word count; /* live entries */

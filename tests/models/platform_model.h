@@ -67,7 +67,8 @@ size_t bid_platform_page(void)
 }
 
 static struct bid_pin_area model_pin_area;
-static struct bid_pins model_pins = {.area = &model_pin_area, .fenced = MODEL_FENCED_PINS, .epoch = 1};
+static struct bid_pins model_pins = {
+    .area = &model_pin_area, .fenced = MODEL_FENCED_PINS, .epoch = BID_PIN_EPOCH_FIRST};
 
 int bid_platform_pins(int fenced, struct bid_pins **pins)
 {
