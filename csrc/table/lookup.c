@@ -126,35 +126,23 @@ static inline void bid_copy_id(uint8_t *to, const struct bid_record *record, uns
 
 #define BID_ANY_GENERATION UINT64_MAX
 
-/* The answer that a key's slot and record give. */
-BID_INLINE int bid_answer_any(struct bid_probe found, uint64_t generation, struct bid_build_id *id)
+#define BID_WORD_FORM (BID_STATE_MASK | BID_LENGTH_MASK << BID_LENGTH_SHIFT)
+#define BID_WORD_USUAL (BID_LIVE | (uint64_t)BID_ID_NARROW << BID_LENGTH_SHIFT)
+
+/* The answer that a key's slot and record give; quick where the word says what nearly every one says. */
+BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bid_build_id *id)
 {
-    if (!bid_found_live(found))
+    int usual = __builtin_expect((found.word & BID_WORD_FORM) == BID_WORD_USUAL, 1);
+    if (!usual && !bid_found_live(found))
         return BID_ABSENT;
     if (generation != BID_ANY_GENERATION && found.record->generation != generation)
         return BID_STALE;
-    unsigned length = bid_word_length(found.word);
+    unsigned length = usual ? BID_ID_NARROW : bid_word_length(found.word);
     id->generation = found.record->generation;
     id->length = (uint8_t)length;
     if (!length)
         return BID_NO_BUILD_ID;
     bid_copy_id(id->bytes, found.record, length);
-    return BID_OK;
-}
-
-#define BID_WORD_FORM (BID_STATE_MASK | BID_LENGTH_MASK << BID_LENGTH_SHIFT)
-#define BID_WORD_USUAL (BID_LIVE | (uint64_t)BID_ID_NARROW << BID_LENGTH_SHIFT)
-
-/* The same, quick for what nearly every word says: LIVE, with an ID of 20 bytes. */
-BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bid_build_id *id)
-{
-    if (__builtin_expect((found.word & BID_WORD_FORM) != BID_WORD_USUAL, 0))
-        return bid_answer_any(found, generation, id);
-    if (generation != BID_ANY_GENERATION && found.record->generation != generation)
-        return BID_STALE;
-    id->generation = found.record->generation;
-    id->length = BID_ID_NARROW;
-    bid_copy_id(id->bytes, found.record, BID_ID_NARROW);
     return BID_OK;
 }
 
