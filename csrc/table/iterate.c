@@ -31,7 +31,10 @@ static int bid_walk_array(const struct bid_walk *walk, const struct bid_array *a
         if (bid_word_is_empty(word))
             continue;
         uint64_t key = array->records[bid_word_index(word)].key;
-        if (but && bid_place_find(but, key).own)
+        struct bid_place place = {.own = 0};
+        if (but)
+            bid_place_find(but, key, &place);
+        if (place.own)
             continue;
         int stop = bid_visit_key(walk, key);
         if (stop)

@@ -7,8 +7,9 @@
  *   2. A copy into F is made only of a sealed LIVE word, and only if F has no slot of the key: a copy that comes late
  *      finds the key's slot, live or tombstone, and does nothing. No resurrection.
  *   3. An update in F comes after the copy of its key, so a remove finds a slot to leave its tombstone in.
- *   4. The done bit of a chunk is set when all its slots are FROZEN and all its live keys have a slot in F (D); the head
- *      moves when all bits are set (H). F gets a future only after that: at most two arrays are in use.
+ *   4. The done bit of a chunk is set when the slots of each of its buckets are FROZEN up to the first EMPTY one, that
+ *      included, and all its live keys have a slot in F (D); the head moves when all bits are set (H). F gets a future
+ *      only after that: at most two arrays are in use.
  * Progress: lock-free. A chunk whose helper stands still is done again by others.
  */
 #include "update.h"
@@ -29,30 +30,30 @@ static int bid_copy_survey(const struct bid_array *array, const struct bid_array
     int left = 0;
     *units = 0;
     for (int i = 0; i < n; i++) {
-        struct bid_place place = bid_place_find(future, array->records[bid_word_index(words[i])].key);
-        if (place.own || place.word & BID_FROZEN) /* F freezes only when A is done: then the copy is made already */
+        struct bid_place *place = &places[left];
+        bid_place_find(future, array->records[bid_word_index(words[i])].key, place);
+        if (place->own || place->word & BID_FROZEN) /* F freezes only when A is done: then the copy is made already */
             continue;
-        if (!bid_word_is_empty(place.word))
+        if (!bid_word_is_empty(place->word))
             return BID_E_CROWDED;
         *units += bid_record_units(bid_word_length(words[i]));
-        words[left] = words[i];
-        places[left++] = place;
+        words[left++] = words[i];
     }
     return left;
 }
 
 /* Claims a slot for a copied record; returns whether it did, or found that the key has one. */
-static int bid_copy_publish(struct bid_array *future, struct bid_place place, uint64_t index, unsigned length)
+static int bid_copy_publish(struct bid_array *future, struct bid_place *place, uint64_t index, unsigned length)
 {
     uint64_t key = future->records[index].key;
     for (;;) {
-        uint64_t expected = place.word;
-        if (bid_cas(place.slot, &expected, bid_word_live(place.pattern, index, length), BID_P_RELEASE)) /* (P) */
+        uint64_t expected = place->word;
+        if (bid_cas(place->slot, &expected, bid_word_live(place->pattern, index, length), BID_P_RELEASE)) /* (P) */
             return 1;
-        place = bid_place_find(future, key);
-        if (place.own || place.word & BID_FROZEN)
+        bid_place_find(future, key, place);
+        if (place->own || place->word & BID_FROZEN)
             return 0;
-        if (!bid_word_is_empty(place.word))
+        if (!bid_word_is_empty(place->word))
             return BID_E_CROWDED;
     }
 }
@@ -75,7 +76,7 @@ static int bid_copy(struct bid_table *table, const struct bid_array *array, stru
     for (int i = 0; i < n && status >= 0; i++) {
         unsigned length = bid_word_length(words[i]), length_units = bid_record_units(length);
         bid_copy_record(&future->records[index], &array->records[bid_word_index(words[i])], length_units);
-        status = bid_copy_publish(future, places[i], index, length);
+        status = bid_copy_publish(future, &places[i], index, length);
         claimed += status > 0;
         index += length_units;
     }
@@ -101,12 +102,13 @@ static uint64_t bid_freeze(bid_word *slot)
 int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
               int may_allocate)
 {
-    struct bid_place place = bid_place_find(array, key);
+    struct bid_place place;
+    bid_place_find(array, key, &place);
     while (!(place.word & BID_FROZEN)) {
         uint64_t expected = place.word;
         if (bid_cas(place.slot, &expected, place.word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_place_find() */
             break;
-        place = bid_place_find(array, key);
+        bid_place_find(array, key, &place);
     }
     if (!place.own || !bid_word_is_live(place.word))
         return BID_OK;
@@ -157,17 +159,29 @@ static void bid_moved_hint(struct bid_array *array, uint64_t chunk)
         bid_store(&array->moved, (chunk + 1) * BID_CHUNK_BUCKETS, BID_RELAXED);
 }
 
-static int bid_move_chunk(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t chunk)
+/* Freezes the bucket that begins at a slot, and gathers its live words. Nobody claims a slot after the first EMPTY one, so
+ * these need not be frozen once that one is. */
+static int bid_freeze_bucket(struct bid_array *array, uint64_t slot, uint64_t *live)
 {
-    uint64_t live[BID_CHUNK_SLOTS], first = chunk * BID_CHUNK_SLOTS, slots = bid_array_slots(array);
     int n = 0;
-    for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < slots; slot++) {
+    for (uint64_t end = slot + BID_BUCKET_SLOTS; slot < end; slot++) {
         uint64_t word = bid_freeze(&array->slots[slot]);
+        if (bid_word_is_empty(word))
+            break;
         if (!bid_word_is_live(word))
             continue;
         bid_platform_prefetch(&array->records[bid_word_index(word)]);
         live[n++] = word;
     }
+    return n;
+}
+
+static int bid_move_chunk(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t chunk)
+{
+    uint64_t live[BID_CHUNK_SLOTS], first = chunk * BID_CHUNK_SLOTS, slots = bid_array_slots(array);
+    int n = 0;
+    for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < slots; slot += BID_BUCKET_SLOTS)
+        n += bid_freeze_bucket(array, slot, live + n);
     return bid_copy(table, array, future, live, n, 1);
 }
 

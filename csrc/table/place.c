@@ -23,25 +23,26 @@ static int bid_place_own(const struct bid_array *array, bid_word *bucket, uint32
 /* The slots before the first EMPTY one have other keys, for good. If it is not EMPTY any more when its word is read, the
  * bucket is read again: at most once for each of its slots.
  * Bound: the slots of one path, each at most as often as a bucket has slots; and a record for each. */
-struct bid_place bid_place_find(const struct bid_array *array, uint64_t key)
+void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place)
 {
     struct bid_path path = bid_path(array, key);
-    struct bid_place place = {.pattern = path.pattern};
+    place->pattern = path.pattern;
+    place->own = 0;
     uint32_t slots = array->first_slots;
     for (uint32_t more = array->path_buckets;;) {
         bid_word *bucket = bid_bucket(array, &path);
         struct bid_lanes lanes = bid_lanes_read(bucket, path.pattern);
         uint32_t tag = lanes.tag & bid_lanes_first(slots), empty = lanes.empty & bid_lanes_first(slots);
-        if (tag && bid_place_own(array, bucket, tag, key, &place))
-            return place;
-        place.slot = &bucket[empty ? bid_lane_slot(empty) : slots - 1];
-        place.word = bid_load(place.slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
-        if (bid_word_is_empty(place.word))
-            return place;
+        if (tag && bid_place_own(array, bucket, tag, key, place))
+            return;
+        place->slot = &bucket[empty ? bid_lane_slot(empty) : slots - 1];
+        place->word = bid_load(place->slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+        if (bid_word_is_empty(place->word))
+            return;
         if (empty)
             continue;
         if (--more == 0)
-            return place;
+            return;
         bid_path_next(array, &path);
         slots = BID_BUCKET_SLOTS;
     }

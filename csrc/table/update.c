@@ -73,7 +73,8 @@ static void bid_operation_count(struct bid_table *table, struct bid_array *array
 static int bid_update_array(struct bid_table *table, struct bid_array *array, struct bid_operation *op)
 {
     for (;;) {
-        struct bid_place place = bid_place_find(array, op->key);
+        struct bid_place place;
+        bid_place_find(array, op->key, &place);
         if (place.word & BID_FROZEN)
             return BID_STEP_MOVED;
         if (bid_operation_declines(array, op, &place, &op->status))
@@ -104,11 +105,12 @@ static int bid_update_array(struct bid_table *table, struct bid_array *array, st
 static int bid_update_resizing(struct bid_table *table, struct bid_array *array, struct bid_array *future,
                                struct bid_operation *op)
 {
-    struct bid_path path = bid_path(future, op->key);
-    bid_platform_prefetch(bid_bucket(future, &path)); /* needed after what comes first */
-    int status = bid_carry(table, array, future, op->key, op->may_allocate);
-    if (status == BID_OK && op->may_allocate)
-        status = bid_help(table, array, future);
+    struct bid_path path = bid_path(array, op->key), next = bid_path(future, op->key);
+    bid_platform_prefetch(bid_bucket(array, &path)); /* both are needed after what comes first */
+    bid_platform_prefetch(bid_bucket(future, &next));
+    int status = op->may_allocate ? bid_help(table, array, future) : BID_OK;
+    if (status == BID_OK)
+        status = bid_carry(table, array, future, op->key, op->may_allocate);
     if (status != BID_OK)
         return status;
     status = bid_update_array(table, future, op);

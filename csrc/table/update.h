@@ -41,7 +41,7 @@ struct bid_place {
 };
 
 /* ---- place.c */
-struct bid_place bid_place_find(const struct bid_array *array, uint64_t key);
+void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place);
 
 /* ---- record.c */
 /* Takes `units` consecutive units for one record. copying: for a resize, which has units set aside for it.
