@@ -316,13 +316,13 @@ UPDATES = [
         (
             Edit(
                 "table/move.c",
-                "        if (place.own || place.word & BID_FROZEN) /*",
-                "        if (place.word & BID_FROZEN) /*",
+                "        if (place->own || place->word & BID_FROZEN) /*",
+                "        if (place->word & BID_FROZEN) /*",
             ),
             Edit(
                 "table/move.c",
-                "        if (!bid_word_is_empty(place.word))\n            return BID_E_CROWDED;\n        *units +=",
-                "        if (!place.own && !bid_word_is_empty(place.word))\n            continue;\n        *units +=",
+                "        if (!bid_word_is_empty(place->word))\n            return BID_E_CROWDED;\n        *units +=",
+                "        if (!place->own && !bid_word_is_empty(place->word))\n            continue;\n        *units +=",
             ),
         ),
         (Storm(), LATE_COPY),
@@ -338,15 +338,31 @@ UPDATES = [
     Twin(
         "seal-misses-the-last-slot",
         "G5",
-        "a helper leaves out the last slot of its chunk",
+        "a helper leaves out the last slot of each bucket",
         (
             Edit(
                 "table/move.c",
-                "slot < first + BID_CHUNK_SLOTS && slot < slots",
-                "slot < first + BID_CHUNK_SLOTS - 1 && slot < slots",
+                "end = slot + BID_BUCKET_SLOTS;",
+                "end = slot + BID_BUCKET_SLOTS - 1;",
             ),
         ),
         (Program("test_iterate"), Storm()),
+    ),
+    Twin(
+        "seal-misses-the-first-empty",
+        "G5",
+        "a helper freezes the slots of a bucket that are taken, and not the first EMPTY one, so that it can be claimed yet",
+        (
+            Edit(
+                "table/move.c",
+                "        uint64_t word = bid_freeze(&array->slots[slot]);\n        if (bid_word_is_empty(word))",
+                "        uint64_t word = bid_load(&array->slots[slot], BID_P_ACQUIRE);\n"
+                "        if (!bid_word_is_empty(word))\n"
+                "            word = bid_freeze(&array->slots[slot]);\n"
+                "        else",
+            ),
+        ),
+        (Storm(),),
     ),
     Twin(
         "head-moved-too-early",
