@@ -351,7 +351,7 @@ UPDATES = [
     Twin(
         "seal-misses-the-first-empty",
         "G5",
-        "a helper freezes the slots of a bucket that are taken, and not the first EMPTY one, so that it can be claimed yet",
+        "a helper freezes the slots of a bucket that are taken, but not the first EMPTY one, which can be claimed yet",
         (
             Edit(
                 "table/move.c",
@@ -362,7 +362,8 @@ UPDATES = [
                 "        else",
             ),
         ),
-        (Storm(),),
+        (Model("begin to grow and grow against insert"),),
+        NARROW,
     ),
     Twin(
         "head-moved-too-early",

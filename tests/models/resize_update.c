@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Updates of a key while another thread does the whole resize: the copy comes before, at once with or after the
- * update, and must not undo it. UPDATE: see states.h; READER: with a third thread that looks up.
+ * update, and must not undo it. UPDATE: see states.h; READER: with a third thread that looks up; BEGIN: the resize begins
+ * beside the update, too, so that the update may work in an array that is being left.
  */
 #include "states.h"
 
 static void *resizer(void *unused)
 {
     model_enter(1);
+#ifdef BEGIN
+    model_resize_begin();
+#endif
     model_resize_complete();
     return unused;
 }
@@ -30,7 +34,9 @@ int main(void)
 {
     struct model_threads threads = {.running = 0};
     states_setup();
+#ifndef BEGIN
     model_resize_begin();
+#endif
     model_start(&threads, resizer);
     model_start(&threads, writer);
 #ifdef READER
