@@ -25,7 +25,7 @@ from stress.trace import Coverage, Executed, Trace
 FIXED = ("-O2", "-g", "-no-pie", "-fno-pie", "-static")
 SECONDS = 900
 NEEDS = "single-stepping by the trap flag needs an x86-64 processor"
-MODES = ("looks", "updates", "grows")
+MODES = ("looks", "updates", "grows", "collides")
 LONGEST = "lookup-longest"  #: the scenario of the longest lookup that there can be
 QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "replace-resizing", "pin-temporary", "evict")
 
@@ -33,6 +33,7 @@ QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "repl
 #: several runs, in each of which others of its instructions have their turn.
 UPDATES_AT_ONCE = 3000
 GROWS_AT_ONCE = 12
+COLLIDING = 2000  #: instructions of one operation at which its own key is updated, in the usual form
 
 
 class StepError(Exception):
@@ -46,11 +47,13 @@ class Effort:
     count_every: int  #: a lookup of the handler is stepped in turn at each of that many instructions
     updating: int | None  #: runs of a scenario with updates from the handler; None: one for every instruction
     growing: int | None
+    colliding: int | None  #: instructions at which a child of a fork updates the operation's own key; None: every one
+    stepped_every: int  #: of these children one in so many is stepped
 
 
-QUICKLY = Effort(count_every=499, updating=1, growing=1)
-DEFAULT = Effort(count_every=499, updating=2, growing=2)
-EVERY = Effort(count_every=29, updating=None, growing=None)
+QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped_every=997)
+DEFAULT = Effort(count_every=499, updating=2, growing=2, colliding=COLLIDING, stepped_every=127)
+EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped_every=29)
 
 
 @dataclass
@@ -58,7 +61,7 @@ class Result:
     """One scenario in one mode, over all its runs. Counts, but for the texts."""
 
     name: str
-    mode: str  #: the handler looks; and updates; and lets another thread update, grow and shrink
+    mode: str  #: the handler looks; and updates; and lets another thread update, grow and shrink; and updates the key
     runs: int = 0
     interrupted: int = 0
     executed: int = 0  #: that and the next three, by the trace
@@ -134,10 +137,18 @@ def program(csrc: Path = ROOT / "csrc") -> Path:
         raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 
 
-def scenarios() -> dict[str, str]:
-    """Names and what each does."""
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    alone: bool  #: of one thread: so a fork in the middle of it has all that it needs
+    summary: str
+
+
+def scenarios() -> dict[str, Scenario]:
+    """By name."""
     text = subprocess.run([program(), "LIST"], capture_output=True, text=True, check=True).stdout
-    return dict(line.split("\t") for line in text.splitlines())
+    lines = (line.split("\t") for line in text.splitlines())
+    return {name: Scenario(name, threads == "alone", summary) for name, threads, summary in lines}
 
 
 def phases(every: int, most: int | None) -> list[int]:
@@ -152,6 +163,7 @@ class Stepper:
     def __init__(self, csrc: Path, folder: Path) -> None:
         self.binary = program(csrc)
         self.disassembly = trace.disassemble(self.binary)
+        self.scenarios = scenarios()
         self.folder = folder
         self.trace: Trace = Counter()
         self.lock = Lock()
@@ -181,6 +193,10 @@ class Stepper:
         looks = Result(name, "looks")
         self.run(looks, count_every=effort.count_every)
         results = [looks]
+        if "collides" in modes and self.scenarios[name].alone and not looks.wrong:
+            every = looks.longest // effort.colliding + 1 if effort.colliding else 1
+            results.append(Result(name, "collides"))
+            self.run(results[-1], every, 0, effort.stepped_every)
         shares = {"updates": (UPDATES_AT_ONCE, effort.updating), "grows": (GROWS_AT_ONCE, effort.growing)}
         for mode, (at_once, most) in shares.items():
             if mode not in modes or looks.wrong:
@@ -209,7 +225,7 @@ def run(
                 tick(name)
                 return stepper.scenario(name, modes, effort)
 
-            for results in pool.map(one, names or scenarios()):
+            for results in pool.map(one, names or stepper.scenarios):
                 outcome.results += results
             outcome.coverage = trace.coverage(stepper.disassembly, stepper.trace)
     except trace.BinutilsError as error:

@@ -14,7 +14,7 @@ from rich.table import Table
 from stress import report
 from stress import step as stepping
 
-HANDLERS = {"looks": "looks up", "updates": "updates", "grows": "grows"}
+HANDLERS = {"looks": "looks up", "updates": "updates", "grows": "grows", "collides": "updates the key"}
 
 
 def print_results(console: Console, outcome: stepping.Outcome) -> None:
@@ -85,6 +85,11 @@ def step(
     handler ("updates"), and all kinds, growing and shrinking too, from another thread for which the handler waits
     ("grows"). What takes long does so at some of its instructions only, unless --every is given.
 
+    And then with an update of the very key that the operation is about ("updates the key"), at exactly one instruction,
+    for each in turn: there the process forks, the child inserts, removes, or lets another thread replace and grow, and
+    the operation goes on in the child. What it and the handler were told must be what they would have been told one
+    after the other, in some order.
+
     Executed is counted without the handler's help: where it ran twice in a row, the program's disassembly must lead
     from one place to the next. The one instruction after a system call cannot be interrupted: the kernel's trap comes
     after it. Any other that was not is a failure.
@@ -97,8 +102,8 @@ def step(
     try:
         known = stepping.scenarios()
         if listing:
-            for name, text in known.items():
-                console.print(f"{name:<22} {text}", highlight=False)
+            for scenario in known.values():
+                console.print(f"{scenario.name:<22} {scenario.summary}", highlight=False)
             return
         unknown = set(names) - known.keys()
         if unknown:
