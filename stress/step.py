@@ -48,12 +48,12 @@ class Effort:
     updating: int | None  #: runs of a scenario with updates from the handler; None: one for every instruction
     growing: int | None
     colliding: int | None  #: instructions at which a child of a fork updates the operation's own key; None: every one
-    stepped_every: int  #: of these children one in so many is stepped
+    stepped: int  #: instructions that may be stepped in these children: so not all of them are
 
 
-QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped_every=997)
-DEFAULT = Effort(count_every=499, updating=2, growing=2, colliding=COLLIDING, stepped_every=127)
-EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped_every=29)
+QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000)
+DEFAULT = Effort(count_every=499, updating=2, growing=2, colliding=COLLIDING, stepped=50_000)
+EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped=1_000_000)
 
 
 @dataclass
@@ -151,10 +151,10 @@ def scenarios() -> dict[str, Scenario]:
     return {name: Scenario(name, threads == "alone", summary) for name, threads, summary in lines}
 
 
-def phases(every: int, most: int | None) -> list[int]:
-    """The first instruction to update at, for each of at most that many runs, spread out."""
+def phases(every: int, most: int | None, turn: int = 0) -> list[int]:
+    """The first instruction to update at, for each of at most that many runs, spread out; others in each turn."""
     runs = every if most is None else min(every, most)
-    return [run * every // runs for run in range(runs)]
+    return [(run * every // runs + turn) % every for run in range(runs)]
 
 
 class Stepper:
@@ -188,21 +188,22 @@ class Stepper:
         with self.lock:
             self.trace.update(found)
 
-    def scenario(self, name: str, modes: Iterable[str], effort: Effort) -> list[Result]:
+    def scenario(self, name: str, modes: Iterable[str], effort: Effort, turn: int) -> list[Result]:
         """Looks first: that says how long the operation is."""
         looks = Result(name, "looks")
         self.run(looks, count_every=effort.count_every)
         results = [looks]
         if "collides" in modes and self.scenarios[name].alone and not looks.wrong:
             every = looks.longest // effort.colliding + 1 if effort.colliding else 1
+            one_in = looks.longest**2 // every // effort.stepped + 1  # from each, half of the operation is to come
             results.append(Result(name, "collides"))
-            self.run(results[-1], every, 0, effort.stepped_every)
+            self.run(results[-1], every, turn % every, one_in)
         shares = {"updates": (UPDATES_AT_ONCE, effort.updating), "grows": (GROWS_AT_ONCE, effort.growing)}
         for mode, (at_once, most) in shares.items():
             if mode not in modes or looks.wrong:
                 continue
             result, every = Result(name, mode), looks.longest // at_once + 1
-            for phase in phases(every, most):
+            for phase in phases(every, most, turn):
                 self.run(result, every, phase)
             results.append(result)
         return results
@@ -214,8 +215,10 @@ def run(
     effort: Effort = DEFAULT,
     csrc: Path = ROOT / "csrc",
     tick: Callable[[str], None] = lambda name: None,
+    turn: int = 0,
 ) -> Outcome:
-    """Steps the scenarios, all by default: with lookups from the handler, and with updates as well."""
+    """Steps the scenarios, all by default: with lookups from the handler, and with updates as well: at other
+    instructions in each turn."""
     outcome = Outcome()
     try:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -223,7 +226,7 @@ def run(
 
             def one(name: str) -> list[Result]:
                 tick(name)
-                return stepper.scenario(name, modes, effort)
+                return stepper.scenario(name, modes, effort, turn)
 
             for results in pool.map(one, names or stepper.scenarios):
                 outcome.results += results

@@ -116,6 +116,12 @@ def test_an_instruction_without_handler_is_noticed(tmp_path: Path) -> None:
     assert legal < missed / 20
 
 
+def test_each_turn_is_at_other_instructions() -> None:
+    turns = [step.phases(7, 2, turn) for turn in range(7)]
+    assert sorted(phase for turn in turns for phase in turn) == sorted(2 * list(range(7)))
+    assert step.phases(3, None) == [0, 1, 2]
+
+
 def test_unknown_scenario() -> None:
     command = [sys.executable, "-m", "stress", "step", "--scenario", "no-such"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

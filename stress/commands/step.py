@@ -71,9 +71,21 @@ def summary(outcome: stepping.Outcome) -> str:
 @click.option("--lookups-only", is_flag=True, help="Leave out the runs in which the handler also updates.")
 @click.option("--quick", is_flag=True, help="A few short scenarios, in seconds, unless --scenario names others.")
 @click.option("--every", is_flag=True, help="An update at every instruction of the longest operations too: an hour.")
+@click.option(
+    "--turn",
+    type=click.IntRange(1),
+    metavar="N",
+    help="One scenario, the N-th counted around; each time around its handlers update at other instructions.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
 def step(
-    names: tuple[str, ...], listing: bool, lookups_only: bool, quick: bool, every: bool, json_file: Path | None
+    names: tuple[str, ...],
+    listing: bool,
+    lookups_only: bool,
+    quick: bool,
+    every: bool,
+    turn: int | None,
+    json_file: Path | None,
 ) -> None:
     """Interrupts every operation after every single instruction.
 
@@ -110,9 +122,15 @@ def step(
             raise click.BadParameter(f"{', '.join(sorted(unknown))}: see --list", param_hint="--scenario")
         if quick and not names:
             names = stepping.QUICK
+        around = 0
+        if turn is not None:
+            around, number = divmod(turn - 1, len(known))
+            names = (list(known)[number],)
         modes = () if lookups_only else stepping.MODES
         with console.status("stepping") as status:
-            outcome = stepping.run(names, modes, effort, tick=lambda name: status.update(f"stepping {name}"))
+            outcome = stepping.run(
+                names, modes, effort, tick=lambda name: status.update(f"stepping {name}"), turn=around
+            )
     except stepping.StepError as error:
         raise click.ClickException(str(error)) from None
     print_results(console, outcome)
