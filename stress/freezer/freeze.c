@@ -139,14 +139,9 @@ static void print(const char *operation, int whole)
         const char *name;
         uint64_t value;
     } figures[] = {
-        {"points", found->points},
-        {"last", found->last},
-        {"in_resize", found->in_resize},
-        {"operations", found->operations},
-        {"limits", found->limits},
-        {"max_retired", found->max_retired},
-        {"blocked", found->blocked},
-        {"wrong", found->wrong},
+        {"points", found->points},         {"last", found->last},     {"in_resize", found->in_resize},
+        {"operations", found->operations}, {"limits", found->limits}, {"max_retired", found->max_retired},
+        {"blocked", found->blocked},       {"wrong", found->wrong},
     };
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         printf(", \"%s\": %lu", figures[i].name, (unsigned long)figures[i].value);

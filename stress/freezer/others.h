@@ -5,7 +5,7 @@
 
 #include "../../csrc/rivals/rivals.h"
 
-#define ENTRIES 40  /* that are there from the beginning, and stay; but for the subject */
+#define ENTRIES 40   /* that are there from the beginning, and stay; but for the subject */
 #define FILLERS 2000 /* keys of these numbers fill the table up, where an operation begins so */
 
 /* In memory that is shared over the forks. */
