@@ -29,9 +29,10 @@ class Program:
 
 @dataclass(frozen=True)
 class Step:
-    """Scenarios of `python -m stress step`, with the edited sources."""
+    """Scenarios of `python -m stress step`, with the edited sources. Lookups from the handler are always among it."""
 
     scenarios: tuple[str, ...]
+    modes: tuple[str, ...] = ()  #: of stress.step.MODES; without: such twins are wrong whatever else the handler does
 
     @property
     def name(self) -> str:
@@ -110,6 +111,7 @@ AGAIN_WHILE = """\
 UPDATE_ONCE = "        int status = bid_update_once(table, op);\n"
 FILL = "    bid_record_fill(array, op);\n    op->record_array = array;\n"
 PUBLISHED = "            op->status = op->kind == BID_UPSERT && place.own"
+COUNTED = "            bid_operation_count(table, array, op, &place);\n"
 NEW_RECORD = "            int status = bid_operation_record(table, array, op);\n"
 GRACE = "life >> BID_LIFE_BITS >= oldest"
 
@@ -301,6 +303,20 @@ UPDATES = [
         "a remove leaves an EMPTY slot, which ends the paths of other keys",
         (Edit("table/update.c", "uint64_t word = bid_word_tombstone(place.word);", "uint64_t word = BID_EMPTY;"),),
         (Program("test_nmi_forms"), Storm()),
+    ),
+    Twin(
+        "insert-gives-up",
+        "G5",
+        "an insert whose swap another insert of the same key has forestalled says that the table is crowded",
+        (
+            Edit(
+                "table/update.c",
+                f"{COUNTED}            return BID_OK;\n        }}\n",
+                f"{COUNTED}            return BID_OK;\n        }}\n"
+                "        if (op->kind == BID_INSERT)\n            return BID_E_CROWDED;\n",
+            ),
+        ),
+        (Step(("insert-new",), ("collides",)),),
     ),
     Twin(
         "no-tombstone",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The long form: storms, histories and faults by the seed, for hours, split over processes and resumable.
+"""The long form: storms, histories, steps, frozen threads and faults by the seed, for hours, split over processes and
+resumable.
 
 A unit is one kind of check with one seed, run as a command of this harness. What each found is a line of the state
 file, written as it ends; a campaign that is started again with the same file goes on after the last seed of each kind.
@@ -27,10 +28,15 @@ SECONDS = 1800  #: for one unit, on a busy machine
 KINDS = {
     "storm": ("storm", "--design", "ours", "--seconds", "60", "--seed", "SEED", "--json", "FILE"),
     "histories": ("histories", "--histories", "5000", "--seed", "SEED", "--json", "FILE"),
+    "step": ("step", "--turn", "SEED", "--json", "FILE"),
+    "freeze": ("freeze", "--turn", "SEED", "--json", "FILE"),
     "faults": ("faults", "--json", "FILE"),
 }
 #: What of a unit's JSON is added up.
-SUMS = ("interruptions", "lookups", "updates", "resizes", "wrong", "blocked", "histories", "illegal", "undecided")
+SUMS = (
+    *("interruptions", "interrupted", "points", "lookups", "updates", "resizes", "wrong", "blocked"),
+    *("histories", "illegal", "undecided"),
+)
 
 
 @dataclass(frozen=True)

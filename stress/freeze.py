@@ -9,31 +9,52 @@ import platform
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 from stress import programs
 from stress.programs import ROOT, Toolchain
-from stress.step import NEEDS, StepError
+from stress.step import FIXED, NEEDS, StepError
 
-OPERATIONS = ("insert", "replace", "remove", "lookup", "grow", "shrink")
+#: Those in the second line begin with a table that is full, or in the middle of a resize.
+OPERATIONS = (
+    *("insert", "replace", "remove", "lookup", "grow", "shrink", "reclaim"),
+    *("insert-growing", "insert-resizing", "replace-resizing", "remove-resizing", "lookup-resizing"),
+)
 DESIGNS = ("ours", "spinlock")
 RIVAL = "spinlock"  #: must be caught
-POINTS = 250  #: of each operation in the quick form
-INSTRUCTIONS = {"grow": 135_000, "shrink": 10_000}  #: about that many; others have a thousand
-RIVAL_STRIDE = 29
+RIVAL_OPERATION = "lookup"  #: which takes a lock there, and calls nothing that has locks of its own
+POINTS = 1000  #: of each operation in the usual form: all instructions of the short ones
+NO_STRIDE = 1 << 60
 
 
 @dataclass(frozen=True)
 class Result:
     design: str
     operation: str
+    instructions: int  #: of the operation, as far as it was stepped
+    whole: bool  #: up to its end
     points: int  #: instructions after which a thread was stopped for good, and the others went on
     last: int  #: the last of them
-    whole: bool  #: up to the operation's end
+    in_resize: int  #: points at which a resize stood half done
+    operations: int  #: that the others finished
+    limits: int  #: points at which they then resized until the limit on retired memory stopped them
+    max_retired: int  #: bytes
     blocked: int
     wrong: int
+
+    def __add__(self, other: Result) -> Result:
+        """Of other points of the same operation."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in SUMS}
+        most = {name: max(getattr(self, name), getattr(other, name)) for name in MOST}
+        return replace(self, whole=self.whole and other.whole, **sums, **most)
+
+
+SUMS = ("points", "in_resize", "operations", "limits", "blocked", "wrong")
+MOST = ("instructions", "last", "max_retired")
 
 
 @dataclass
@@ -46,11 +67,13 @@ class Outcome:
         return "FAILURE" if self.failures else "SUCCESS"
 
     def report(self) -> dict[str, Any]:
+        ours = [result for result in self.results if result.design != RIVAL]
         return {
             "verdict": self.verdict,
             "failures": self.failures,
-            "points": sum(result.points for result in self.results if result.design != RIVAL),
-            "blocked": sum(result.blocked for result in self.results if result.design != RIVAL),
+            **{name: sum(getattr(result, name) for result in ours) for name in SUMS},
+            "instructions": sum(result.instructions for result in ours),
+            "max_retired": max((result.max_retired for result in ours), default=0),
             "rival_blocked": sum(result.blocked for result in self.results if result.design == RIVAL),
             "results": [asdict(result) for result in self.results],
         }
@@ -59,18 +82,26 @@ class Outcome:
 def program(csrc: Path = ROOT / "csrc") -> Path:
     if platform.machine() != "x86_64":
         raise StepError(NEEDS)
-    sources = [ROOT / "stress" / "freezer" / "freeze.c", ROOT / "stress" / "stepper" / "stepper.c"]
+    sources = [*sorted((ROOT / "stress" / "freezer").glob("*.c")), ROOT / "stress" / "stepper" / "stepper.c"]
     rivals = [csrc / "rivals" / f"{name}.c" for name in DESIGNS]
-    return programs.build("freeze", [*sources, *rivals], Toolchain(csrc=csrc))
+    return programs.build("freeze", [*sources, *rivals], Toolchain(flags=FIXED, csrc=csrc))
 
 
-def freeze(binary: Path, design: str, operation: str, stride: int = 1, first: int = 1) -> Result:
+def freeze(binary: Path, design: str, operation: str, first: int = 1, stride: int = 1) -> Result:
     """Stops a thread after instruction first, first + stride, ... of an operation, each time in a new process."""
-    command = [str(binary), design, operation, str(first), str(stride), str(10_000_000)]
+    command = [str(binary), design, operation, str(first), str(stride)]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         raise StepError(f"{' '.join(command)}: {run.stderr.strip()}")
     return Result(**json.loads(run.stdout.splitlines()[-1]))
+
+
+def shares(binary: Path, operation: str, points: int | None, jobs: int, turn: int = 0) -> list[tuple[int, int]]:
+    """The first point and the stride of each of so many searches, which have about so many points together: others in
+    each turn."""
+    instructions = freeze(binary, "ours", operation, stride=NO_STRIDE).instructions
+    stride = instructions // points + 1 if points else 1
+    return [(1 + turn % stride + job * stride, jobs * stride) for job in range(jobs)]
 
 
 def run(
@@ -78,23 +109,24 @@ def run(
     points: int | None = POINTS,
     csrc: Path = ROOT / "csrc",
     tick: Callable[[str], None] = lambda name: None,
+    turn: int = 0,
 ) -> Outcome:
     """Our table at about that many points of each operation (None: all), and the rival, which must be caught."""
-    outcome, binary = Outcome(), program(csrc)
-
-    def one(operation: str) -> Result:
-        tick(operation)
-        stride = max(INSTRUCTIONS.get(operation, 1000) // points, 1) if points else 1
-        return freeze(binary, "ours", operation, stride)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcome.results = list(pool.map(one, operations))
+    outcome, binary, jobs = Outcome(), program(csrc), os.cpu_count() or 1
+    with ThreadPoolExecutor(jobs) as pool:
+        for operation in operations:
+            tick(operation)
+            searches = [
+                pool.submit(freeze, binary, "ours", operation, first, stride)
+                for first, stride in shares(binary, operation, points, jobs, turn)
+            ]
+            outcome.results.append(reduce(add, (search.result() for search in searches)))
     for result in outcome.results:
         if result.blocked or result.wrong or not result.whole:
             how = "others were blocked" if result.blocked else "others found a wrong answer"
             outcome.failures.append(f"{result.operation}: {how} by a thread stopped after instruction {result.last:,}")
     tick(RIVAL)
-    rival = freeze(binary, RIVAL, "insert", RIVAL_STRIDE)
+    rival = freeze(binary, RIVAL, RIVAL_OPERATION)
     outcome.results.append(rival)
     if not rival.blocked:
         outcome.failures.append(f"{RIVAL} was not caught, so the check cannot tell")

@@ -97,7 +97,11 @@ def _step(found: Found) -> str:
 
 
 def _freeze(found: Found) -> str:
-    return f"a thread stopped for good at {found['points']:,} instructions, the others blocked {found['blocked']} times"
+    return (
+        f"a thread stopped for good after {found['points']:,} of {found['instructions']:,} instructions; the others "
+        f"finished {found['operations']:,} operations, blocked {found['blocked']} times, with at most "
+        f"{found['max_retired'] / 1e6:.0f} MB retired"
+    )
 
 
 def _histories(found: Found) -> str:
@@ -133,7 +137,7 @@ def _fuzz(found: Found) -> str:
 CHECKS = (
     Check("storm", ("G1", "G2", "G3", "G4", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
     Check("step", ("G1", "G3", "G4", "G6", "G9"), ("-m", "stress", "step", "--json", "FILE"), _step),
-    Check("freeze", ("G4",), ("-m", "stress", "freeze", "--points", "60", "--json", "FILE"), _freeze),
+    Check("freeze", ("G4",), ("-m", "stress", "freeze", "--json", "FILE"), _freeze),
     Check(
         "histories", ("G3", "G5"), ("-m", "stress", "histories", "--histories", "5000", "--json", "FILE"), _histories
     ),

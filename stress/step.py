@@ -25,7 +25,7 @@ from stress.trace import Coverage, Executed, Trace
 FIXED = ("-O2", "-g", "-no-pie", "-fno-pie", "-static")
 SECONDS = 900
 NEEDS = "single-stepping by the trap flag needs an x86-64 processor"
-MODES = ("looks", "updates", "grows")
+MODES = ("looks", "updates", "grows", "collides")
 LONGEST = "lookup-longest"  #: the scenario of the longest lookup that there can be
 QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "replace-resizing", "pin-temporary", "evict")
 
@@ -33,6 +33,7 @@ QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "repl
 #: several runs, in each of which others of its instructions have their turn.
 UPDATES_AT_ONCE = 3000
 GROWS_AT_ONCE = 12
+COLLIDING = 2000  #: instructions of one operation at which its own key is updated, in the usual form
 
 
 class StepError(Exception):
@@ -46,11 +47,13 @@ class Effort:
     count_every: int  #: a lookup of the handler is stepped in turn at each of that many instructions
     updating: int | None  #: runs of a scenario with updates from the handler; None: one for every instruction
     growing: int | None
+    colliding: int | None  #: instructions at which a child of a fork updates the operation's own key; None: every one
+    stepped: int  #: instructions that may be stepped in these children: so not all of them are
 
 
-QUICKLY = Effort(count_every=499, updating=1, growing=1)
-DEFAULT = Effort(count_every=499, updating=2, growing=2)
-EVERY = Effort(count_every=29, updating=None, growing=None)
+QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000)
+DEFAULT = Effort(count_every=499, updating=2, growing=2, colliding=COLLIDING, stepped=50_000)
+EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped=1_000_000)
 
 
 @dataclass
@@ -58,7 +61,7 @@ class Result:
     """One scenario in one mode, over all its runs. Counts, but for the texts."""
 
     name: str
-    mode: str  #: the handler looks; and updates; and lets another thread update, grow and shrink
+    mode: str  #: the handler looks; and updates; and lets another thread update, grow and shrink; and updates the key
     runs: int = 0
     interrupted: int = 0
     executed: int = 0  #: that and the next three, by the trace
@@ -134,16 +137,24 @@ def program(csrc: Path = ROOT / "csrc") -> Path:
         raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 
 
-def scenarios() -> dict[str, str]:
-    """Names and what each does."""
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    alone: bool  #: of one thread: so a fork in the middle of it has all that it needs
+    summary: str
+
+
+def scenarios() -> dict[str, Scenario]:
+    """By name."""
     text = subprocess.run([program(), "LIST"], capture_output=True, text=True, check=True).stdout
-    return dict(line.split("\t") for line in text.splitlines())
+    lines = (line.split("\t") for line in text.splitlines())
+    return {name: Scenario(name, threads == "alone", summary) for name, threads, summary in lines}
 
 
-def phases(every: int, most: int | None) -> list[int]:
-    """The first instruction to update at, for each of at most that many runs, spread out."""
+def phases(every: int, most: int | None, turn: int = 0) -> list[int]:
+    """The first instruction to update at, for each of at most that many runs, spread out; others in each turn."""
     runs = every if most is None else min(every, most)
-    return [run * every // runs for run in range(runs)]
+    return [(run * every // runs + turn) % every for run in range(runs)]
 
 
 class Stepper:
@@ -152,6 +163,7 @@ class Stepper:
     def __init__(self, csrc: Path, folder: Path) -> None:
         self.binary = program(csrc)
         self.disassembly = trace.disassemble(self.binary)
+        self.scenarios = scenarios()
         self.folder = folder
         self.trace: Trace = Counter()
         self.lock = Lock()
@@ -176,17 +188,22 @@ class Stepper:
         with self.lock:
             self.trace.update(found)
 
-    def scenario(self, name: str, modes: Iterable[str], effort: Effort) -> list[Result]:
+    def scenario(self, name: str, modes: Iterable[str], effort: Effort, turn: int) -> list[Result]:
         """Looks first: that says how long the operation is."""
         looks = Result(name, "looks")
         self.run(looks, count_every=effort.count_every)
         results = [looks]
+        if "collides" in modes and self.scenarios[name].alone and not looks.wrong:
+            every = looks.longest // effort.colliding + 1 if effort.colliding else 1
+            one_in = looks.longest**2 // every // effort.stepped + 1  # from each, half of the operation is to come
+            results.append(Result(name, "collides"))
+            self.run(results[-1], every, turn % every, one_in)
         shares = {"updates": (UPDATES_AT_ONCE, effort.updating), "grows": (GROWS_AT_ONCE, effort.growing)}
         for mode, (at_once, most) in shares.items():
             if mode not in modes or looks.wrong:
                 continue
             result, every = Result(name, mode), looks.longest // at_once + 1
-            for phase in phases(every, most):
+            for phase in phases(every, most, turn):
                 self.run(result, every, phase)
             results.append(result)
         return results
@@ -198,8 +215,10 @@ def run(
     effort: Effort = DEFAULT,
     csrc: Path = ROOT / "csrc",
     tick: Callable[[str], None] = lambda name: None,
+    turn: int = 0,
 ) -> Outcome:
-    """Steps the scenarios, all by default: with lookups from the handler, and with updates as well."""
+    """Steps the scenarios, all by default: with lookups from the handler, and with updates as well: at other
+    instructions in each turn."""
     outcome = Outcome()
     try:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -207,9 +226,9 @@ def run(
 
             def one(name: str) -> list[Result]:
                 tick(name)
-                return stepper.scenario(name, modes, effort)
+                return stepper.scenario(name, modes, effort, turn)
 
-            for results in pool.map(one, names or scenarios()):
+            for results in pool.map(one, names or stepper.scenarios):
                 outcome.results += results
             outcome.coverage = trace.coverage(stepper.disassembly, stepper.trace)
     except trace.BinutilsError as error:

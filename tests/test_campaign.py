@@ -53,6 +53,13 @@ def test_a_unit_that_fails_is_a_failure_and_says_why(tmp_path: Path) -> None:
     assert "no-such-option" in found.report()["failed"][0]["output"]
 
 
+def test_steps_and_frozen_threads_take_turns() -> None:
+    for kind, turn in (("step", 1), ("freeze", 4)):
+        found = campaign.run_unit(Unit(kind, turn), campaign.KINDS[kind])
+        assert found.verdict == "SUCCESS", found.output
+        assert found.sums["interrupted" if kind == "step" else "points"] > 100
+
+
 def test_nothing_done_is_no_success() -> None:
     assert campaign.Campaign().verdict == "FAILURE"
 

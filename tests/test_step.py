@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stress import step, trace
+from stress.broken import TWINS
 from stress.edits import Edit, copy_edited
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +57,11 @@ FAULTS = {
         ],
         "no answer, or a torn one",
     ),
+    "an insert that gives up when a handler has inserted its key": (
+        "insert-new",
+        list(next(twin.edits for twin in TWINS if twin.name == "insert-gives-up")),
+        "the operation: BID_E_CROWDED; seen, key",
+    ),
 }
 
 
@@ -79,6 +85,9 @@ def test_the_quick_form(tmp_path: Path) -> None:
     assert by_mode["looks"] == 0
     insert = next(one for one in found["scenarios"] if (one["name"], one["mode"]) == ("insert-new", "updates"))
     assert insert["updates"] == insert["interrupted"] > 1000  # at every instruction
+    collides = next(one for one in found["scenarios"] if (one["name"], one["mode"]) == ("insert-new", "collides"))
+    assert collides["updated_at"] > 1000  # each of them in a process of its own, with updates of the operation's key
+    assert collides["updates"] == 6 * collides["updated_at"]
     missed = {function["function"]: function for function in found["coverage"]}
     assert missed["bid_pin_own"]["missed"] == 0 if "bid_pin_own" in missed else missed
     assert missed["bid_statistics"]["never_reached"][0].startswith("statistics.c:")
@@ -87,7 +96,7 @@ def test_the_quick_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_noticed(tmp_path: Path, fault: str) -> None:
     name, edits, said = FAULTS[fault]
-    outcome = step.run([name], effort=step.QUICKLY, csrc=copy_edited(edits, tmp_path / "csrc"))
+    outcome = step.run([name], ["collides"], step.QUICKLY, csrc=copy_edited(edits, tmp_path / "csrc"))
     assert outcome.verdict == "FAILURE"
     assert said in "; ".join(outcome.failures)
 
@@ -105,6 +114,12 @@ def test_an_instruction_without_handler_is_noticed(tmp_path: Path) -> None:
         legal += found.skipped == 0
     assert missed > 300
     assert legal < missed / 20
+
+
+def test_each_turn_is_at_other_instructions() -> None:
+    turns = [step.phases(7, 2, turn) for turn in range(7)]
+    assert sorted(phase for turn in turns for phase in turn) == sorted(2 * list(range(7)))
+    assert step.phases(3, None) == [0, 1, 2]
 
 
 def test_unknown_scenario() -> None:

@@ -54,7 +54,8 @@ def campaign(
     json_file: Path | None,
     page: Path | None,
 ) -> None:
-    """Runs storms of a minute, 5,000 histories at a time, and the long faults, by the seed, until the time is up.
+    """Runs storms of a minute, 5,000 histories at a time, and the long faults, by the seed, until the time is up. And
+    of `step` and `freeze` one scenario or operation at a time, at other instructions each time it comes around.
 
     Storms pin their threads to processors, so more workers than half of the processors disturb each other: that is a
     harder test, with fewer interruptions each. Stop it at any time; the same command goes on with the next seeds. The

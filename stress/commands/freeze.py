@@ -18,11 +18,13 @@ from stress.step import StepError
 
 def print_results(console: Console, outcome: freezing.Outcome) -> None:
     table = Table(title="a thread stopped for good, the others go on", title_justify="left")
-    for name in ("design", "operation", "stopped at", "last instruction", "blocked", "wrong"):
-        table.add_column(name, justify="left" if name in ("design", "operation") else "right")
+    for name in ("design", "operation"):
+        table.add_column(name)
+    for name in ("instructions", "stopped after", "in a resize", "others did", "to the limit", "blocked", "wrong"):
+        table.add_column(name, justify="right")
     for result in outcome.results:
-        figures = (result.points, result.last, result.blocked, result.wrong)
-        table.add_row(result.design, result.operation, *(f"{figure:,}" for figure in figures))
+        figures = (result.instructions, result.points, result.in_resize, result.operations, result.limits)
+        table.add_row(result.design, result.operation, *(f"{n:,}" for n in (*figures, result.blocked, result.wrong)))
     console.print(table)
 
 
@@ -39,25 +41,37 @@ def print_results(console: Console, outcome: freezing.Outcome) -> None:
     type=click.IntRange(1),
     default=freezing.POINTS,
     show_default=True,
-    help="Of each operation, spread over all of it.",
+    help="Of each operation, spread over all of it; one that has fewer instructions is stopped after each of them.",
 )
-@click.option("--every", is_flag=True, help="Stop after every instruction: takes hours for growing and shrinking.")
+@click.option("--every", is_flag=True, help="Stop after every instruction of the long ones, too: minutes.")
+@click.option(
+    "--turn",
+    type=click.IntRange(1),
+    metavar="N",
+    help="One operation, the N-th counted around; each time around it is stopped after other instructions.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
-def freeze(operations: tuple[str, ...], points: int, every: bool, json_file: Path | None) -> None:
+def freeze(operations: tuple[str, ...], points: int, every: bool, turn: int | None, json_file: Path | None) -> None:
     """Stops a thread for good in the middle of an operation; all others must be able to go on.
 
-    For each of many instructions k of each operation a process of its own is made: one thread runs the operation with
-    the processor's trap flag set (x86-64) and never comes back from the handler after instruction k. Another then has
-    to finish five thousand operations, growing and shrinking included, and to find every entry, within 10 seconds. The
-    simplest rival, fixed buckets with a spinlock each, must fail at this. The exit status is 0 for SUCCESS only.
+    Each operation is stepped by the processor's trap flag (x86-64), and its process forks after instruction k: in the
+    child the thread never comes back from the handler. Another one there has to finish more than four thousand
+    operations of every kind, growing and shrinking included, and to find every entry. At one point of 64 it then
+    resizes until what the stopped thread keeps from being freed has reached its limit: resizes must be refused, lookups
+    and removes go on. The simplest rival, fixed buckets with a spinlock each, must fail at this. The exit status is 0
+    for SUCCESS only.
     """
-    console = Console()
+    console, around = Console(), 0
+    if turn is not None:
+        around, number = divmod(turn - 1, len(freezing.OPERATIONS))
+        operations = (freezing.OPERATIONS[number],)
     try:
         with console.status("stopping threads") as status:
             outcome = freezing.run(
                 operations or freezing.OPERATIONS,
                 None if every else points,
                 tick=lambda name: status.update(f"stopping threads in {name}"),
+                turn=around,
             )
     except StepError as error:
         raise click.ClickException(str(error)) from None
@@ -65,8 +79,12 @@ def freeze(operations: tuple[str, ...], points: int, every: bool, json_file: Pat
     if json_file:
         json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
     figures = outcome.report()
-    text = f"{outcome.verdict}: a thread was stopped for good at {figures['points']:,} instructions, "
-    text += f"and {figures['blocked']:,} times the others could not go on"
+    text = f"{outcome.verdict}: a thread was stopped for good after {figures['points']:,} of "
+    text += f"{figures['instructions']:,} instructions, {figures['in_resize']:,} of them in a resize; the others "
+    text += (
+        f"finished {figures['operations']:,} operations, with at most {figures['max_retired'] / 1e6:.0f} MB retired, "
+    )
+    text += f"and were blocked {figures['blocked']:,} times"
     if figures["rival_blocked"]:
         text += f"; {freezing.RIVAL} was caught"
     console.print("; ".join([text, *outcome.failures]), markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from rich.table import Table
 from stress import report
 from stress import step as stepping
 
-HANDLERS = {"looks": "looks up", "updates": "updates", "grows": "grows"}
+HANDLERS = {"looks": "looks up", "updates": "updates", "grows": "grows", "collides": "updates the key"}
 
 
 def print_results(console: Console, outcome: stepping.Outcome) -> None:
@@ -71,9 +71,21 @@ def summary(outcome: stepping.Outcome) -> str:
 @click.option("--lookups-only", is_flag=True, help="Leave out the runs in which the handler also updates.")
 @click.option("--quick", is_flag=True, help="A few short scenarios, in seconds, unless --scenario names others.")
 @click.option("--every", is_flag=True, help="An update at every instruction of the longest operations too: an hour.")
+@click.option(
+    "--turn",
+    type=click.IntRange(1),
+    metavar="N",
+    help="One scenario, the N-th counted around; each time around its handlers update at other instructions.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
 def step(
-    names: tuple[str, ...], listing: bool, lookups_only: bool, quick: bool, every: bool, json_file: Path | None
+    names: tuple[str, ...],
+    listing: bool,
+    lookups_only: bool,
+    quick: bool,
+    every: bool,
+    turn: int | None,
+    json_file: Path | None,
 ) -> None:
     """Interrupts every operation after every single instruction.
 
@@ -84,6 +96,11 @@ def step(
     Then the same with updates at every instruction, while the operation stands still: inserts and removes from the
     handler ("updates"), and all kinds, growing and shrinking too, from another thread for which the handler waits
     ("grows"). What takes long does so at some of its instructions only, unless --every is given.
+
+    And then with an update of the very key that the operation is about ("updates the key"), at exactly one instruction,
+    for each in turn: there the process forks, the child inserts, removes, or lets another thread replace and grow, and
+    the operation goes on in the child. What it and the handler were told must be what they would have been told one
+    after the other, in some order.
 
     Executed is counted without the handler's help: where it ran twice in a row, the program's disassembly must lead
     from one place to the next. The one instruction after a system call cannot be interrupted: the kernel's trap comes
@@ -97,17 +114,23 @@ def step(
     try:
         known = stepping.scenarios()
         if listing:
-            for name, text in known.items():
-                console.print(f"{name:<22} {text}", highlight=False)
+            for scenario in known.values():
+                console.print(f"{scenario.name:<22} {scenario.summary}", highlight=False)
             return
         unknown = set(names) - known.keys()
         if unknown:
             raise click.BadParameter(f"{', '.join(sorted(unknown))}: see --list", param_hint="--scenario")
         if quick and not names:
             names = stepping.QUICK
+        around = 0
+        if turn is not None:
+            around, number = divmod(turn - 1, len(known))
+            names = (list(known)[number],)
         modes = () if lookups_only else stepping.MODES
         with console.status("stepping") as status:
-            outcome = stepping.run(names, modes, effort, tick=lambda name: status.update(f"stepping {name}"))
+            outcome = stepping.run(
+                names, modes, effort, tick=lambda name: status.update(f"stepping {name}"), turn=around
+            )
     except stepping.StepError as error:
         raise click.ClickException(str(error)) from None
     print_results(console, outcome)

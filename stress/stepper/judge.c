@@ -172,7 +172,7 @@ static void update(void)
 
 static int is_time_to_update(void)
 {
-    if (orders.mode == JUDGE_LOOKS || instructions % orders.every != orders.phase)
+    if ((orders.mode != JUDGE_UPDATES && orders.mode != JUDGE_GROWS) || instructions % orders.every != orders.phase)
         return 0;
     return orders.mode == JUDGE_UPDATES || (getpid() == process && judged->updated_at < JUDGE_GROWS_MAX);
 }
@@ -209,7 +209,7 @@ void judge_visit(uint64_t address)
     judged->in_resize += (uint64_t)bid_resizing(stepped);
     look_at_watched();
     look_around();
-    if (orders.count_every && instructions % orders.count_every == 0 && !quiet_until)
+    if (orders.mode == JUDGE_LOOKS && orders.count_every && instructions % orders.count_every == 0 && !quiet_until)
         count_a_lookup(instructions / orders.count_every % 2 ? KEY : NOTHING_THERE);
     if (is_time_to_update()) {
         update();

@@ -18,13 +18,15 @@ enum judge_mode {
     JUDGE_LOOKS,   /* the handler only looks up */
     JUDGE_UPDATES, /* and inserts and removes, in the forms for NMI context */
     JUDGE_GROWS,   /* and lets another thread insert, replace, remove, grow and shrink, until that is done */
+    JUDGE_COLLIDES /* as JUDGE_LOOKS; and in a child of a fork it updates the key in question: see collide.c */
 };
 #define JUDGE_GROWS_MAX 16 /* in one run: an operation that met a new array for ever would run for ever */
 
 struct judge_orders {
     enum judge_mode mode;
     uint64_t every, phase; /* updates at instructions phase, phase + every, ... */
-    uint64_t count_every;  /* at these, a lookup is stepped itself, and its instructions counted; 0: never */
+    uint64_t count_every;  /* at these, a lookup is stepped itself, and its instructions counted; 0: never. Of children:
+                              one in so many is stepped */
 };
 
 /* What is watched while an operation runs: it has its version before or after that, and never goes back. */
@@ -38,7 +40,7 @@ struct judged {
     _Atomic(uint64_t) interrupted, lookups, in_resize, updates, refused, updated_at, wrong;
     _Atomic(uint64_t) longest; /* instructions of one process, where there are several */
     _Atomic(uint64_t) max_slots, max_records, max_instructions;
-    char first_wrong[200];
+    char first_wrong[300];
 };
 
 extern struct bid_table *stepped, *second; /* one that operations change, and one that only stays */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Every operation of the table, each stepped from its first instruction to its last.
- *   step LIST                                            the scenarios, one a line
- *   step NAME looks|updates|grows EVERY PHASE COUNT_EVERY TRACE
+ *   step LIST    the scenarios, one a line; "alone": those of one thread, which can collide
+ *   step NAME looks|updates|grows|collides EVERY PHASE COUNT_EVERY TRACE
  *
  * Prints what was found as JSON; TRACE gets where the handler ran. See struct judge_orders for the numbers.
  */
+#include "collide.h"
 #include "others.h"
 #include "scenarios.h"
 #include "stepper.h"
@@ -74,16 +75,17 @@ static void list(void)
 {
     const struct scenario *scenario;
     for (size_t i = 0; (scenario = scenario_get(i)); i++)
-        printf("%s\t%s\n", scenario->name, scenario->summary);
+        printf("%s\t%s\t%s\n", scenario->name, scenario->kind == PLAIN ? "alone" : "threads", scenario->summary);
 }
 
 static struct judge_orders read_orders(char **words)
 {
-    struct judge_orders orders = {JUDGE_LOOKS, strtoull(words[1], NULL, 10), strtoull(words[2], NULL, 10),
-                                  strtoull(words[3], NULL, 10)};
-    if (strcmp(words[0], "looks") != 0)
-        orders.mode = strcmp(words[0], "grows") == 0 ? JUDGE_GROWS : JUDGE_UPDATES;
-    return orders;
+    static const char *const modes[] = {"looks", "updates", "grows", "collides"}; /* as enum judge_mode */
+    enum judge_mode mode = JUDGE_LOOKS;
+    while (strcmp(modes[mode], words[0]) != 0)
+        CHECK(++mode <= JUDGE_COLLIDES);
+    return (struct judge_orders){mode, strtoull(words[1], NULL, 10), strtoull(words[2], NULL, 10),
+                                 strtoull(words[3], NULL, 10)};
 }
 
 int main(int count, char **arguments)
@@ -100,7 +102,9 @@ int main(int count, char **arguments)
     others_begin();
     stepper_install(judge_visit);
     scenario_prepare(scenario, 0);
-    if (scenario->kind == RESTARTS && orders.mode != JUDGE_GROWS)
+    if (orders.mode == JUDGE_COLLIDES)
+        collide(scenario, orders.every, orders.phase, orders.count_every);
+    else if (scenario->kind == RESTARTS && orders.mode != JUDGE_GROWS)
         step_with_restarts(scenario);
     else
         step_once(scenario, 0);

@@ -11,7 +11,7 @@
 #define TRAP_FLAG 0x100
 
 static stepper_visit visitor;
-static _Thread_local int counting;
+static _Thread_local int counting, leaving;
 static _Thread_local uint64_t counted;
 
 static greg_t *register_of(void *context, int number)
@@ -27,6 +27,9 @@ static void on_trap(int signal, siginfo_t *info, void *context)
         counted++;
     else
         visitor((uint64_t)*register_of(context, REG_RIP));
+    if (leaving)
+        *register_of(context, REG_EFL) &= ~(greg_t)TRAP_FLAG;
+    leaving = 0;
     errno = error;
 }
 
@@ -40,7 +43,7 @@ static void on_switch(int signal, siginfo_t *info, void *context)
 /* A visit may be stepped in turn, to count: so SIGTRAP is not blocked while its handler runs. */
 static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
 {
-    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
     if (sigaction(signal, &action, NULL) != 0) {
         perror("sigaction");
         exit(2);
@@ -65,6 +68,11 @@ void stepper_begin(void)
 void stepper_end(void)
 {
     raise(SIGUSR2);
+}
+
+void stepper_leave(void)
+{
+    leaving = 1;
 }
 
 void stepper_count_begin(void)

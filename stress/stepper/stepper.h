@@ -16,6 +16,7 @@ typedef void (*stepper_visit)(uint64_t address);
 stepper_visit stepper_install(stepper_visit visit); /* returns what was there before */
 void stepper_begin(void);                           /* of the calling thread */
 void stepper_end(void);
+void stepper_leave(void); /* in a visit: what it interrupted goes on without */
 
 /* As begin and end, but only counts, and does not visit. Also in a visit, where nothing is stepped otherwise. The number
  * has the switch's own instructions in it, which are always the same: count an empty function to know them. */

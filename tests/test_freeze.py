@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Threads stopped for good: after every instruction of the short operations, and an update with a lock is noticed."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from stress import freeze, step
+from stress.broken import TWINS
+from stress.edits import copy_edited
+
+if platform.machine() != "x86_64":
+    pytest.skip(step.NEEDS, allow_module_level=True)
+
+
+def test_after_every_instruction() -> None:
+    outcome = freeze.run(("remove", "lookup", "lookup-resizing"), points=None)
+    assert outcome.verdict == "SUCCESS", outcome.failures
+    found = outcome.report()
+    assert found["points"] == found["instructions"] > 500
+    assert found["operations"] > 4000 * found["points"]
+    assert found["in_resize"] >= 200
+    assert found["limits"] > 0  # a stopped reader keeps what is retired, up to the limit
+    assert found["blocked"] == 0
+    assert found["rival_blocked"] == 1
+
+
+@pytest.mark.parametrize("operation", ["grow", "insert-growing"])
+def test_some_instructions_of_a_long_operation(operation: str) -> None:
+    binary = freeze.program()
+    parts = [
+        freeze.freeze(binary, "ours", operation, first, stride)
+        for first, stride in freeze.shares(binary, operation, 30, 2)
+    ]
+    found = parts[0] + parts[1]
+    assert found.whole
+    assert 25 <= found.points <= 31
+    assert 0 < found.in_resize < found.points
+    assert found.blocked == found.wrong == 0
+    assert found.last > parts[0].instructions * 0.9
+
+
+def test_a_lock_in_updates_is_noticed(tmp_path: Path) -> None:
+    edits = next(twin.edits for twin in TWINS if twin.name == "lock-in-update")
+    outcome = freeze.run(("remove",), points=10, csrc=copy_edited(edits, tmp_path / "csrc"))
+    assert outcome.verdict == "FAILURE"
+    assert "remove: others were blocked by a thread stopped after instruction" in "; ".join(outcome.failures)
