@@ -24,7 +24,9 @@ from stress.trace import Coverage, Executed, Trace
 #: Addresses of a run are those of the file, those of libc as well (Debian: libc6-dev; Fedora: glibc-static).
 FIXED = ("-O2", "-g", "-no-pie", "-fno-pie", "-static")
 SECONDS = 900
-NEEDS = "single-stepping by the trap flag needs an x86-64 processor"
+NEEDS = "stepping needs an x86-64 processor, or AArch64 with the atomic instructions of Armv8.1"
+#: By processor; elsewhere an atomic access is a loop, which never ends when it is stepped.
+ATOMICS = {"x86_64": (), "aarch64": ("-march=armv8.1-a",)}
 MODES = ("looks", "updates", "grows", "collides")
 LONGEST = "lookup-longest"  #: the scenario of the longest lookup that there can be
 QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "replace-resizing", "pin-temporary", "evict")
@@ -127,12 +129,15 @@ class Outcome:
         }
 
 
-def program(csrc: Path = ROOT / "csrc") -> Path:
-    if platform.machine() != "x86_64":
+def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
+    """parent: that steps from a parent process; else, on x86-64, by the trap flag."""
+    machine = platform.machine()
+    if machine not in ATOMICS:
         raise StepError(NEEDS)
-    sources = sorted((ROOT / "stress" / "stepper").glob("*.c"))
+    other = "stepper" if parent or machine != "x86_64" else "parent"
+    sources = [file for file in sorted((ROOT / "stress" / "stepper").glob("*.c")) if file.stem != other]
     try:
-        return programs.build("step", sources, Toolchain(flags=FIXED, csrc=csrc))
+        return programs.build("step", sources, Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc))
     except programs.CompilerError as error:
         raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 
@@ -160,8 +165,8 @@ def phases(every: int, most: int | None, turn: int = 0) -> list[int]:
 class Stepper:
     """Runs scenarios, and keeps what their traces have in common."""
 
-    def __init__(self, csrc: Path, folder: Path) -> None:
-        self.binary = program(csrc)
+    def __init__(self, csrc: Path, folder: Path, parent: bool = False) -> None:
+        self.binary = program(csrc, parent)
         self.disassembly = trace.disassemble(self.binary)
         self.scenarios = scenarios()
         self.folder = folder
@@ -216,13 +221,14 @@ def run(
     csrc: Path = ROOT / "csrc",
     tick: Callable[[str], None] = lambda name: None,
     turn: int = 0,
+    parent: bool = False,
 ) -> Outcome:
     """Steps the scenarios, all by default: with lookups from the handler, and with updates as well: at other
-    instructions in each turn."""
+    instructions in each turn. parent: see program()."""
     outcome = Outcome()
     try:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-            stepper = Stepper(csrc, Path(folder))
+            stepper = Stepper(csrc, Path(folder), parent)
 
             def one(name: str) -> list[Result]:
                 tick(name)

@@ -7,6 +7,7 @@ instruction that was executed and not interrupted shows as a pair whose second a
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -68,6 +69,8 @@ class Program:
 
     def may_follow(self, one: int, other: int) -> bool | None:
         """None: cannot be told."""
+        if platform.machine() != "x86_64":
+            return None
         words = self.code[one].split()
         while words[0] in PREFIXES:
             if words[0].startswith("rep") and one == other:  # a string instruction traps at each turn

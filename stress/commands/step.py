@@ -77,6 +77,9 @@ def summary(outcome: stepping.Outcome) -> str:
     metavar="N",
     help="One scenario, the N-th counted around; each time around its handlers update at other instructions.",
 )
+@click.option(
+    "--parent", is_flag=True, help="Step from a parent process (ptrace), as on processors without a trap flag to set."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
 def step(
     names: tuple[str, ...],
@@ -85,13 +88,14 @@ def step(
     quick: bool,
     every: bool,
     turn: int | None,
+    parent: bool,
     json_file: Path | None,
 ) -> None:
     """Interrupts every operation after every single instruction.
 
-    The processor's trap flag is set (x86-64), so a handler runs after each instruction and looks up from there: the
-    key in question, keys on its path that stay, absent keys, and a key of a second table. The key must have its state
-    before or after the operation, and never go back.
+    The processor's trap flag is set (x86-64; elsewhere a parent process steps), so a handler runs after each
+    instruction and looks up from there: the key in question, keys on its path that stay, absent keys, and a key of a
+    second table. The key must have its state before or after the operation, and never go back.
 
     Then the same with updates at every instruction, while the operation stands still: inserts and removes from the
     handler ("updates"), and all kinds, growing and shrinking too, from another thread for which the handler waits
@@ -103,8 +107,8 @@ def step(
     after the other, in some order.
 
     Executed is counted without the handler's help: where it ran twice in a row, the program's disassembly must lead
-    from one place to the next. The one instruction after a system call cannot be interrupted: the kernel's trap comes
-    after it. Any other that was not is a failure.
+    from one place to the next. With the trap flag the one instruction after a system call cannot be interrupted: the
+    kernel's trap comes after it. Any other that was not is a failure.
 
     The last table says which instructions of the table's functions no scenario reached. The exit status is 0 for
     SUCCESS only.
@@ -129,7 +133,7 @@ def step(
         modes = () if lookups_only else stepping.MODES
         with console.status("stepping") as status:
             outcome = stepping.run(
-                names, modes, effort, tick=lambda name: status.update(f"stepping {name}"), turn=around
+                names, modes, effort, tick=lambda name: status.update(f"stepping {name}"), turn=around, parent=parent
             )
     except stepping.StepError as error:
         raise click.ClickException(str(error)) from None

@@ -88,7 +88,7 @@ static struct judge_orders read_orders(char **words)
                                  strtoull(words[3], NULL, 10)};
 }
 
-int main(int count, char **arguments)
+static int program(int count, char **arguments)
 {
     if (count != 7) {
         list();
@@ -111,4 +111,9 @@ int main(int count, char **arguments)
     print(scenario);
     trace_write(arguments[6]);
     return 0;
+}
+
+int main(int count, char **arguments)
+{
+    return stepper_main(program, count, arguments);
 }

@@ -88,3 +88,8 @@ uint64_t stepper_count_end(void)
     counting = 0;
     return counted;
 }
+
+int stepper_main(int (*program)(int count, char **arguments), int count, char **arguments)
+{
+    return program(count, arguments);
+}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Running code with a handler after each of its instructions: the processor's trap flag, set and cleared in the contexts
- * of two signals, so no assembly is needed and the red zone is the kernel's care. x86-64 only.
+ * Running code with a handler after each of its instructions. Two ways, of which one is linked: stepper.c sets the
+ * processor's trap flag in the contexts of two signals, so no assembly is needed and the red zone is the kernel's care
+ * (x86-64); parent.c steps from a parent process.
  *
  * What is stepped begins and ends in raise(): some sixty of its instructions are libc's and the switch's.
  */
@@ -12,6 +13,9 @@
 
 /* Called after each instruction, in a signal handler; gets the address of the next one. */
 typedef void (*stepper_visit)(uint64_t address);
+
+/* What main() has to call, once: runs the program. */
+int stepper_main(int (*program)(int count, char **arguments), int count, char **arguments);
 
 stepper_visit stepper_install(stepper_visit visit); /* returns what was there before */
 void stepper_begin(void);                           /* of the calling thread */
