@@ -13,7 +13,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/fuzz/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify sanitize man fuzz readers
+.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify verify-orders sanitize man fuzz readers
 
 setup: $(VENV)/harness.stamp
 
@@ -50,6 +50,10 @@ readers: setup
 # Model-checks the table's sources; needs genmc (MPI-SWS/genmc, v0.11.0) and clang-14 on PATH.
 verify: setup
 	$(BIN)/python tests/models/run.py
+
+# Weakens every use of a memory order by itself; the models have to notice. Writes docs/orders.md; about ten minutes.
+verify-orders: setup
+	$(BIN)/python tests/models/weaken.py --markdown docs/orders.md
 
 # Every check in its short form, in about ten minutes: writes docs/proof.md.
 prove: setup

@@ -536,8 +536,8 @@ PROTOCOL = [
         (
             Edit(
                 "inode/inode.c",
-                "bid_or(bid_inode_flags(inode), BID_INODE_DYING, BID_I_ORDER);",
-                "bid_load(bid_inode_flags(inode), BID_I_ACQUIRE);",
+                "bid_or(bid_inode_flags(inode), BID_INODE_DYING, BID_I_ACQUIRE);",
+                "bid_load(bid_inode_flags(inode), BID_RELAXED);",
             ),
         ),
         (Program("test_inode"),),

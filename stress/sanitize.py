@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stress import programs
+from stress import programs, step
 from stress.programs import ROOT, Toolchain
 
 SANITIZERS = ("thread", "address", "undefined")
@@ -30,7 +30,13 @@ LIMIT_SECONDS = 300
 HISTORIES = 300
 SIGNALS = "is about signals, which come late under it, at a system call, and interrupt nothing"
 COUNTS = "counts page faults or forbids system calls, and code that is not built as usual takes some"
-OTHER_SOURCES = "is of csrc/resolve, not of the table"
+
+#: Sources that a program needs beside the table's.
+OTHERS = {
+    "test_resolve": [
+        file for module in ("resolve", "note", "handle") for file in sorted((ROOT / "csrc" / module).glob("*.c"))
+    ]
+}
 
 #: Which programs a sanitizer cannot run, and why.
 LEFT_OUT = {
@@ -40,7 +46,7 @@ LEFT_OUT = {
     ("address", "test_fork"): COUNTS,
     ("address", "test_nothing_needed"): COUNTS,
     ("undefined", "test_fork"): COUNTS,
-    **{(sanitizer, "test_resolve"): OTHER_SOURCES for sanitizer in SANITIZERS},
+    ("thread", "test_resolve"): SIGNALS,
 }
 
 
@@ -56,15 +62,14 @@ class Run:
 
 
 def toolchain(sanitizer: str) -> Toolchain:
-    return Toolchain(flags=(*FLAGS, f"-fsanitize={sanitizer}"))
+    return Toolchain(flags=(*FLAGS, f"-fsanitize={sanitizer}", f"-I{ROOT / 'csrc' / 'handle'}"))
 
 
 def _programs() -> Iterator[tuple[str, list[Path], list[str]]]:
     """Name, sources and arguments: the C tests, histories, and threads that come and go in a storm of updates."""
     for source in sorted((ROOT / "tests" / "c").glob("test_*.c")):
-        yield source.stem, [source], []
-    stepper = sorted((ROOT / "stress" / "stepper").glob("*.c"))
-    yield "step", stepper, ["replace-resizing", "updates", "61", "0", "0", "/dev/null"]
+        yield source.stem, [source, *OTHERS.get(source.stem, ())], []
+    yield "step", step.sources(), ["replace-resizing", "updates", "61", "0", "0", "/dev/null"]
     yield "histories", programs.recorder_sources(), ["record", "1", "0", str(HISTORIES)]
     yield "threads", [ROOT / "stress" / "faults" / "threads.c"], ["2000", "8"]
 

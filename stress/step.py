@@ -129,15 +129,19 @@ class Outcome:
         }
 
 
+def sources(parent: bool = False) -> list[Path]:
+    """parent: that step from a parent process; else, on x86-64, by the trap flag."""
+    other = "stepper" if parent or platform.machine() != "x86_64" else "parent"
+    return [file for file in sorted((ROOT / "stress" / "stepper").glob("*.c")) if file.stem != other]
+
+
 def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
-    """parent: that steps from a parent process; else, on x86-64, by the trap flag."""
+    """The stepper; parent: see sources()."""
     machine = platform.machine()
     if machine not in ATOMICS:
         raise StepError(NEEDS)
-    other = "stepper" if parent or machine != "x86_64" else "parent"
-    sources = [file for file in sorted((ROOT / "stress" / "stepper").glob("*.c")) if file.stem != other]
     try:
-        return programs.build("step", sources, Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc))
+        return programs.build("step", sources(parent), Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc))
     except programs.CompilerError as error:
         raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 
@@ -224,7 +228,7 @@ def run(
     parent: bool = False,
 ) -> Outcome:
     """Steps the scenarios, all by default: with lookups from the handler, and with updates as well: at other
-    instructions in each turn. parent: see program()."""
+    instructions in each turn. parent: see sources()."""
     outcome = Outcome()
     try:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "models"))
 import run
+import weaken
 
 TOOLS = run.Tools.find()
 if TOOLS is None:
@@ -42,3 +43,25 @@ def test_every_order_is_weakened() -> None:
     lines = (run.CSRC / "table" / "bid_atomic.h").read_text().splitlines()
     orders = {line.split()[1] for line in lines if line.startswith("#ifndef BID_")} - {"BID_ATOMIC_H"}
     assert {fault.name.split()[0] for fault in run.FAULTS} >= orders
+
+
+#: One by a lookup, one by an update, one by the reclaimer: by file and function.
+WEAKENED = (("table/lookup.c", "bid_find"), ("table/move.c", "bid_copy_publish"), ("table/reclaim.c", "bid_oldest_pin"))
+
+
+@pytest.mark.parametrize("place", WEAKENED)
+def test_a_weakened_use_is_noticed(place: tuple[str, str]) -> None:
+    assert TOOLS is not None
+    use = next(use for use in weaken.uses() if (use.file, use.function) == place)
+    finding = weaken.weaken(TOOLS, False, use)
+    assert finding.noticed is not None
+    assert finding.asked <= 3
+
+
+def test_every_use_is_in_the_page() -> None:
+    """docs/orders.md tells of the uses that there are; after a change: make verify-orders."""
+    page = (run.CSRC.parent / "docs" / "orders.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith(("| table/", "| inode/"))]
+    told = [" | ".join(cells[:3]) for cells in rows]
+    assert sorted(told) == sorted(weaken.key(use) for use in weaken.uses())
+    assert "NOT NOTICED" not in page

@@ -13,8 +13,11 @@
 
 #include "../table/bid_atomic.h"
 
-#ifndef BID_I_ORDER
-#define BID_I_ORDER memory_order_acq_rel
+/* (I) who sees ASSOCIATED when it sets DYING sees the entry, too. Nothing else is concluded from the flags' order: who
+ * comes too late with an entry removes what it has seen itself, and a lookup that sees the bit before the entry says what
+ * it would have said a moment before. */
+#ifndef BID_I_RELEASE
+#define BID_I_RELEASE memory_order_release
 #endif
 #ifndef BID_I_ACQUIRE
 #define BID_I_ACQUIRE memory_order_acquire
@@ -64,12 +67,12 @@ int bid_inode_associate(struct bid_table *table, struct bid_inode *inode, const 
 {
     if (!table || !inode)
         return BID_E_NULL;
-    if (bid_load(bid_inode_flags(inode), BID_I_ACQUIRE) & BID_INODE_DYING)
+    if (bid_load(bid_inode_flags(inode), BID_RELAXED) & BID_INODE_DYING)
         return BID_E_EVICTED;
     int status = bid_inode_insert(table, inode, id, length);
     if (status < 0)
         return status;
-    uint32_t before = bid_or(bid_inode_flags(inode), BID_INODE_ASSOCIATED, BID_I_ORDER); /* (I) pairs with evict */
+    uint32_t before = bid_or(bid_inode_flags(inode), BID_INODE_ASSOCIATED, BID_I_RELEASE); /* (I) pairs with evict */
     if (!(before & BID_INODE_DYING))
         return status;
     int removed = bid_remove_generation(table, bid_inode_key(inode), inode->generation);
@@ -80,7 +83,7 @@ int bid_inode_evict(struct bid_table *table, struct bid_inode *inode)
 {
     if (!table || !inode)
         return BID_E_NULL;
-    uint32_t before = bid_or(bid_inode_flags(inode), BID_INODE_DYING, BID_I_ORDER); /* (I) pairs with associate */
+    uint32_t before = bid_or(bid_inode_flags(inode), BID_INODE_DYING, BID_I_ACQUIRE); /* (I) pairs with associate */
     if (!(before & BID_INODE_ASSOCIATED))
         return BID_ABSENT;
     return bid_remove(table, bid_inode_key(inode));
@@ -88,7 +91,7 @@ int bid_inode_evict(struct bid_table *table, struct bid_inode *inode)
 
 int bid_inode_lookup(const struct bid_table *table, const struct bid_inode *inode, struct bid_build_id *id)
 {
-    if (!(bid_load(bid_inode_flags(inode), BID_I_ACQUIRE) & BID_INODE_ASSOCIATED)) /* (I) */
+    if (!(bid_load(bid_inode_flags(inode), BID_RELAXED) & BID_INODE_ASSOCIATED))
         return BID_ABSENT;
     return bid_lookup_generation(table, bid_inode_key(inode), inode->generation, id);
 }

@@ -128,8 +128,10 @@ static uint64_t process_time(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* As many buckets as nodes, up to a power of two, which its resizing aims at as well: for now and then its worker was seen
- * idle beside a table of a million nodes in which a lookup did not come to an end for minutes. */
+/* As many buckets as nodes, up to a power of two, which its resizing aims at as well. It may have stopped short of that for
+ * good: __cds_lfht_resize_lazy_launch() (liburcu, src/rculfhash.c) queues a resize and then sets resize_initiated; if the
+ * worker has done it by then and cleared the flag, the flag stays set with nothing queued, and no resize is launched again.
+ * A table of a million nodes was seen to be left too small to be searched in minutes. */
 static void right_size(struct cds_lfht *table)
 {
     long before, after;

@@ -52,7 +52,7 @@ static int bid_table_fill(struct bid_table *table)
     bid_plan_records(table, 0, &plan);
     status = bid_array_make(table, &plan, &head);
     if (status == BID_OK)
-        bid_store(&table->head, head, BID_H_RELEASE); /* (H) */
+        bid_store(&table->head, head, BID_RELAXED); /* the caller publishes the table */
     if (status == BID_OK && !bid_limit_has_room(table)) {
         bid_array_free(table, head);
         status = BID_E_BYTE_LIMIT;
@@ -92,9 +92,9 @@ void bid_destroy(struct bid_table *table)
     if (!table)
         return;
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        /* (L) pairs with the stores of life. After a fork an array may stand half made or half freed by a thread that
-         * this process does not have: what its mapping says cannot be trusted. */
-        unsigned life = bid_load(&table->arrays[i].life, BID_L_ACQUIRE) & BID_LIFE_MASK;
+        /* After a fork an array may stand half made or half freed by a thread that this process does not have: what its
+         * mapping says cannot be trusted. */
+        unsigned life = bid_load(&table->arrays[i].life, BID_RELAXED) & BID_LIFE_MASK;
         if (life == BID_LIFE_IN_USE || life == BID_LIFE_RETIRED)
             bid_array_free(table, &table->arrays[i]);
     }

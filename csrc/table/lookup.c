@@ -58,7 +58,7 @@ struct bid_pin bid_pin(struct bid_pins *pins)
     if (slot)
         pin = bid_pin_enter(pins, slot);
     else
-        bid_add(&pins->area->crowd, 1, BID_U_RELEASE);
+        bid_add(&pins->area->crowd, 1, BID_RELAXED);
     if (plain)
         bid_platform_compiler_barrier();
     else
@@ -107,6 +107,12 @@ static struct bid_probe bid_find(const struct bid_table *table, uint64_t key, st
         return found;
     struct bid_probe other = bid_probe(moved ? head : future, key, cost);
     return other.record ? other : found;
+}
+
+/* Whether the array has a future. Relaxed: "none" comes from nobody, and who is told of one reads it again (F). */
+BID_INLINE int bid_array_is_left(const struct bid_array *array)
+{
+    return bid_load(&array->future, BID_RELAXED) != NULL;
 }
 
 BID_INLINE int bid_found_live(struct bid_probe found)
@@ -176,8 +182,8 @@ BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, ui
     struct bid_pin pin = bid_pin_plain(table->pins, table->simple_pins);
     if (__builtin_expect(!pin.slot, 0))
         return bid_lookup_general(table, key, generation, id, NULL);
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) as in bid_find() */
-    if (__builtin_expect(bid_load(&head->future, BID_F_ACQUIRE) != NULL, 0)) /* (F) as in bid_find() */
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
+    if (__builtin_expect(bid_array_is_left(head), 0))
         return bid_lookup_pinned(table, key, generation, id, pin.slot, pin.before);
     uint64_t glance = bid_glance(head, key);
     struct bid_probe found = bid_glance_probe(head, key, glance);
@@ -245,8 +251,7 @@ BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t
 {
     size_t hits = 0;
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
-    int glanced = id_size >= sizeof(uint64_t) && head->hash == BID_HASH_MIX &&
-                  !bid_load(&head->future, BID_F_ACQUIRE); /* (F) likewise */
+    int glanced = id_size >= sizeof(uint64_t) && head->hash == BID_HASH_MIX && !bid_array_is_left(head);
     if (glanced)
         bid_glance_many(head, keys, n, rows, id_size);
     for (size_t i = 0; i < n; i++, rows += id_size) {
@@ -285,8 +290,7 @@ uint64_t bid_count(const struct bid_table *table)
 
 int bid_resizing(const struct bid_table *table)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* a descriptor: readable without a pin */
-    return bid_load(&head->future, BID_F_ACQUIRE) != NULL;
+    return bid_array_is_left(bid_load(&table->head, BID_RELAXED)); /* a descriptor: readable without a pin */
 }
 
 uint64_t bid_resizes(const struct bid_table *table)

@@ -90,7 +90,7 @@ static inline struct bid_lanes bid_lanes_read(bid_word *bucket, uint64_t pattern
 {
     struct bid_lanes lanes = {0, 0};
     for (unsigned i = 0; i < BID_BUCKET_SLOTS && !lanes.empty; i++) {
-        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+        uint64_t word = bid_load(&bucket[i], BID_RELAXED); /* what matters of it is read again (P) */
         lanes.tag |= (uint32_t)!((word ^ pattern) >> BID_TAG_SHIFT) << (2 * i + 1);
         lanes.empty |= (uint32_t)bid_word_is_empty(word) << (2 * i + 1);
     }

@@ -213,7 +213,8 @@ int bid_resize_complete(struct bid_table *table, struct bid_array *array)
 {
     struct bid_array *future = bid_load(&array->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
     int status = BID_OK;
-    while (status == BID_OK && future && bid_load(&table->head, BID_H_ACQUIRE) == array) /* (H) */
+    while (status == BID_OK && future &&
+           bid_load(&table->head, BID_RELAXED) == array) /* who goes on reads it again (H) */
         status = bid_help(table, array, future);
     return status;
 }

@@ -22,14 +22,14 @@ BID_INLINE const struct bid_record *bid_record_of(const struct bid_array *array,
     return &array->records[word >> BID_INDEX_SHIFT];
 }
 
-/* The slots of one bucket one by one. *end is the last one that is of the path, and is read before the others, and that
- * matters. If it is EMPTY then, at the moment it was read, no slot of this key lay in a later bucket, and one in this bucket
- * is still there when its turn comes; so "not here, last EMPTY" means that the array had no slot of the key then. */
+/* The slots of one bucket one by one. *end is the last one that is of the path. If it is EMPTY then it was so when the first
+ * slot was read, for it never is again: so no slot of this key lay in a later bucket then, and one in this bucket is still
+ * there when its turn comes. Hence "not here, last EMPTY" means that the array had no slot of the key. */
 BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, const struct bid_path *path,
                                               uint32_t slots, uint64_t key, struct bid_probe_cost *cost, uint64_t *end)
 {
     bid_word *bucket = bid_bucket(array, path);
-    *end = bid_load(&bucket[slots - 1], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+    *end = bid_load(&bucket[slots - 1], BID_RELAXED); /* whether it is EMPTY, and nothing else */
     if (cost)
         cost->slots += BID_BUCKET_SLOTS;
     for (uint32_t i = 0; i < slots; i++) {
@@ -63,8 +63,7 @@ BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64
 #define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
 #define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
 
-/* Only for the mixing hash. The last slot may be read last, unlike in bid_bucket_search(): if it is EMPTY now it was so when
- * the others were read, and all of them are read here, whatever they say. */
+/* Only for the mixing hash. Of the last slot as in bid_bucket_search(). */
 BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t key)
 {
     struct bid_path path = bid_path_mixed(array, bid_mix(key, array->seed));
@@ -72,7 +71,7 @@ BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t key)
     uint64_t match = bid_match(bucket, path.pattern);
     if (__builtin_expect(!(match >> BID_TAG_SHIFT), 1))
         return match;
-    uint64_t end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+    uint64_t end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_RELAXED);
     return __builtin_expect(bid_word_is_empty(end), 1) ? BID_GLANCE_ABSENT : BID_GLANCE_UNSURE;
 }
 

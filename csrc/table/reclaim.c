@@ -14,10 +14,11 @@
  */
 #include "update.h"
 
-/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F). */
+/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F). The
+ * head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E). */
 static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
 {
-    return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_H_ACQUIRE) != array; /* (F), (H) */
+    return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_RELAXED) != array;
 }
 
 void bid_retire(struct bid_table *table)
@@ -69,7 +70,7 @@ uint64_t bid_reclaim(struct bid_table *table)
     int any = 0;
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        lives[i] = bid_load(&table->arrays[i].life, BID_L_ACQUIRE); /* (L) pairs with bid_retire() */
+        lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the barrier acquires what it says (S) */
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
     if (!any)
@@ -80,7 +81,7 @@ uint64_t bid_reclaim(struct bid_table *table)
         uint64_t life = lives[i];
         if ((life & BID_LIFE_MASK) != BID_LIFE_RETIRED || life >> BID_LIFE_BITS >= oldest)
             continue;
-        if (bid_cas(&table->arrays[i].life, &life, (life & ~BID_LIFE_MASK) | BID_LIFE_FREEING, BID_L_ACQUIRE)) {
+        if (bid_cas(&table->arrays[i].life, &life, (life & ~BID_LIFE_MASK) | BID_LIFE_FREEING, BID_RELAXED)) {
             bid_array_free(table, &table->arrays[i]);
             bid_add(&table->frees, 1, BID_RELAXED);
         }

@@ -178,11 +178,11 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
 
 int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need)
 {
-    if (bid_load(&array->future, BID_F_ACQUIRE)) /* (F) */
+    if (bid_load(&array->future, BID_RELAXED)) /* who works in it reads it again (F) */
         return BID_OK;
     int status = bid_resize_build(table, array, need);
     /* Another thread's array may have taken what this one lacked. */
-    return bid_load(&array->future, BID_F_ACQUIRE) ? BID_OK : status; /* (F) */
+    return bid_load(&array->future, BID_RELAXED) ? BID_OK : status;
 }
 
 /* One thread builds while the others go on in the old array, which has room left: a hint, not a lock, for whoever runs

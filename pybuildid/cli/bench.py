@@ -181,7 +181,7 @@ def _worst(out: Console, result: Result) -> None:
         for one in result.worst:
             if (one.size, one.keys) == (size, keys):
                 mean = "" if one.mean_records is None else f"{one.mean_records:.2f}"
-                counts = ["" if n is None else f"{n:,}" for n in (one.slots, one.records, one.instructions)]
+                counts = ["not exposed" if n is None else f"{n:,}" for n in (one.slots, one.records, one.instructions)]
                 table.add_row(one.who, *counts[:2], mean, counts[2])
         out.print(table)
 

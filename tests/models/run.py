@@ -97,12 +97,15 @@ def scenario(name: str, model: str, *defines: str, quick: bool = True) -> Scenar
 
 SCENARIOS = [
     scenario("publish and look up", "publish"),
+    scenario("publish in a second bucket and look up", "publish", "FULL"),
     scenario("insert against insert of one key", "insert_insert"),
     scenario("insert against insert of one key and another", "insert_insert", "OTHER", quick=False),
     scenario("remove, look up", "update_lookup", "UPDATE=REMOVE"),
     scenario("replace, look up", "update_lookup", "UPDATE=REPLACE"),
     scenario("remove and insert again, look up", "update_lookup", "UPDATE=REINSERT"),
     scenario("grow, look up", "resize_lookup"),
+    scenario("grow, begin again, retire", "retire_chain"),
+    scenario("a descriptor taken again while another thread retires", "descriptor_seen"),
     scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER"),
     scenario("begin to grow and grow against insert", "resize_update", "UPDATE=INSERT", "BEGIN"),
     scenario("begin to grow and grow against replace", "resize_update", "UPDATE=REPLACE", "BEGIN", quick=False),
@@ -122,6 +125,17 @@ SCENARIOS = [
     scenario("retire, reclaim, crowded pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
     scenario("retire, reclaim with membarrier, plain pin", "membarrier"),
     scenario("a descriptor freed and taken again", "descriptor_reuse"),
+    scenario("associate against evict", "inodes", "ASSOCIATES=1", "EVICT"),
+    scenario("associate against associate", "inodes", "ASSOCIATES=2"),
+    scenario("associate, look up", "inodes", "ASSOCIATES=1", "READER"),
+    scenario("evict, look up", "inodes", "EVICT", "READER"),
+    scenario("evict and reuse, look up", "inodes", "REUSE", "READER"),
+    scenario("associate against associate and evict", "inodes", "ASSOCIATES=2", "EVICT", quick=False),
+    scenario("grow, iterate", "walk"),
+    scenario("begin to grow and grow, iterate", "walk", "BEGIN"),
+    scenario("begin to grow and grow, iterate over nothing", "walk", "BEGIN", "STAYS=0"),
+    scenario("grow against insert, iterate", "walk", "WRITER", quick=False),
+    scenario("retire, reclaim, iterate", "walk", "RETIRE"),
 ] + [
     scenario(f"writer stopped before write {n} to {n + 3}", "truncated", f"FIRST={n}", f"LAST={n + 3}", quick=False)
     for n in range(1, 41, 4)
@@ -156,6 +170,8 @@ FAULTS = [
     weakened("BID_S_FENCE", "retire, reclaim, look up", "memory_order_acq_rel"),
     weakened("BID_L_RELEASE", "a descriptor freed and taken again"),
     weakened("BID_L_ACQUIRE", "a descriptor freed and taken again"),
+    weakened("BID_I_RELEASE", "associate against evict"),
+    weakened("BID_I_ACQUIRE", "associate against evict"),
 ] + [planted(twin, check.name) for twin in TWINS for check in twin.checks if isinstance(check, Model)]
 
 

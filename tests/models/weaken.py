@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Weakens every use of a memory order, one at a time, and sees which model notices.
+
+    python tests/models/weaken.py [--markdown FILE] [FILE:LINE ...]
+
+A use is one place in csrc/table or csrc/inode that names an order of an edge (csrc/README.md). It is made the next
+weaker order in a copy of the sources, and the models that pass with the sound sources run until one reports an error.
+Exit status: 0 if every use is noticed or its reason stands in REASONS, 1 if not, 2 without the tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import run
+from run import CSRC, HOW_TO_GET, SCENARIOS, Scenario, Tools, Verdict
+
+from stress.edits import Edit
+
+MODULES = ("table", "inode")
+DEFINITIONS = "bid_atomic.h"
+ORDER = re.compile(r"\bBID_([A-Z])_(ACQUIRE|RELEASE|FENCE)\b")
+WEAKER = {"ACQUIRE": "memory_order_relaxed", "RELEASE": "memory_order_relaxed", "FENCE": "memory_order_acq_rel"}
+
+#: Uses that no model can notice, by file and function.
+AGAIN = "who sees FROZEN and not yet the future looks again; with the order it does so once"
+REASONS = {
+    ("table/platform_user.c", "bid_platform_barrier"): "the models have a platform of their own, with this fence",
+    ("table/match.h", "bid_match"): "the SSE2 form, which the models cannot have; the other form is below",
+    ("table/lookup.c", "bid_lookup_batch"): "as in bid_lookup_simple(); no model can have glances kept in bytes",
+    ("table/statistics.c", "bid_statistics"): "as in bid_iterate(); the models cannot have so large a struct",
+    ("table/place.c", "bid_place_find"): AGAIN,
+    ("table/move.c", "bid_freeze"): AGAIN,
+    ("table/move.c", "bid_carry"): AGAIN,
+    ("table/move.c", "bid_resize_complete"): "as in bid_update_once(); a model of it has too many executions",
+    ("table/reclaim.c", "bid_retired_bytes"): "bytes would be counted wrongly for a moment, and a resize put off",
+    ("table/resize.c", "bid_rebuild_until"): "as in bid_update_once(); a model of it has too many executions",
+}
+TIMEOUT = 60  #: seconds for a model
+
+#: The scenarios that are most likely to notice, by edge; the others come after these, the quick ones first.
+LIKELY = {
+    "P": (
+        "publish and look up",
+        "publish in a second bucket and look up",
+        "begin to grow and grow against insert",
+        "insert against insert of one key",
+        "remove, look up",
+        "grow, look up",
+        "two helpers of one resize, look up",
+    ),
+    "F": ("grow, look up", "begin to grow and grow, iterate over nothing", "grow, begin again, retire"),
+    "D": ("two helpers of one resize, look up",),
+    "H": ("grow, look up", "two helpers of one resize, look up", "retire, reclaim, look up"),
+    "E": ("retire, reclaim, look up", "retire, reclaim with membarrier, plain pin"),
+    "U": ("retire, reclaim, look up", "retire, reclaim, temporary pin", "retire, reclaim, crowded pins"),
+    "S": ("retire, reclaim, look up",),
+    "L": (
+        "a descriptor freed and taken again",
+        "a descriptor taken again while another thread retires",
+        "retire, another thread reclaims, look up",
+    ),
+    "I": ("associate against evict",),
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    file: str  #: below csrc/
+    line: int
+    start: int  #: where in the file
+    function: str
+    macro: str
+    weaker: str
+
+    @property
+    def edge(self) -> str:
+        return self.macro[4]
+
+    @property
+    def kind(self) -> str:
+        return self.macro[6:]
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def edit(self) -> Edit:
+        text = (CSRC / self.file).read_text()
+        return Edit(self.file, text, text[: self.start] + self.weaker + text[self.start + len(self.macro) :])
+
+
+@dataclass(frozen=True)
+class Finding:
+    use: Use
+    noticed: Verdict | None  #: by this scenario
+    asked: int  #: scenarios that ran
+
+    @property
+    def reason(self) -> str:
+        return REASONS.get((self.use.file, self.use.function), "")
+
+    @property
+    def ok(self) -> bool:
+        return self.noticed is not None or bool(self.reason)
+
+
+def sources() -> Iterator[Path]:
+    for module in MODULES:
+        yield from sorted(file for file in (CSRC / module).glob("*.[ch]") if file.name != DEFINITIONS)
+
+
+def _function_at(text: str, offset: int) -> str:
+    """The last definition at the left margin before it."""
+    names = re.findall(r"^[A-Za-z].*?\b(\w+)\([^;{]*\)\n\{", text[:offset], re.MULTILINE)
+    return names[-1] if names else ""
+
+
+def uses() -> list[Use]:
+    found = []
+    for file in sources():
+        text = file.read_text()
+        code = re.sub(r"/\*.*?\*/|^#.*?$", lambda match: " " * len(match[0]), text, flags=re.DOTALL | re.MULTILINE)
+        for match in ORDER.finditer(code):
+            name = str(file.relative_to(CSRC))
+            line = text.count("\n", 0, match.start()) + 1
+            function = _function_at(text, match.start())
+            found.append(Use(name, line, match.start(), function, match[0], WEAKER[match[2]]))
+    return found
+
+
+def _scenarios(use: Use) -> list[Scenario]:
+    """In the order in which to ask them; where none is expected to notice, the likely ones alone."""
+    likely = LIKELY[use.edge]
+    rank = {name: number for number, name in enumerate(likely)}
+    asked = [one for one in SCENARIOS if one.name in rank or (use.file, use.function) not in REASONS]
+    return sorted(asked, key=lambda one: (rank.get(one.name, len(likely)), not one.quick))
+
+
+def weaken(tools: Tools, slow: bool, use: Use) -> Finding:
+    asked = 0
+    for scenario in _scenarios(use):
+        if not (scenario.quick or slow):
+            continue
+        asked += 1
+        verdict = run.verify(tools, replace(scenario, fault=True, edits=(use.edit(),)), TIMEOUT)
+        if verdict.ok:
+            return Finding(use, verdict, asked)
+        if verdict.error and "no end after" not in verdict.error:
+            raise RuntimeError(f"{use.place}, {scenario.name}: {verdict.error}")
+    return Finding(use, None, asked)
+
+
+HEAD = """\
+# Each use of a memory order, weakened by itself
+
+Written by `make verify-orders` (`tests/models/weaken.py`): in a copy of the sources one use of an acquire or release is
+made relaxed, or a fence weaker, and the models of `tests/models` run until one reports an error. The letters are the
+edges of [csrc/README.md](../csrc/README.md).
+
+| place | function | order | becomes | noticed by | as, or why not |
+|---|---|---|---|---|---|
+"""
+
+
+def row(finding: Finding) -> str:
+    use, noticed = finding.use, finding.noticed
+    by, said = (noticed.name, noticed.error[len("reported: ") :]) if noticed else ("", finding.reason or "NOT NOTICED")
+    return f"| {key(use)} | {use.weaker[len('memory_order_') :]} | {by} | {said} |"
+
+
+def key(use: Use) -> str:
+    """What a use is known by in the table: without line numbers, which change with every edit."""
+    return f"{use.file} | `{use.function}` | ({use.edge}) {use.kind.lower()}"
+
+
+def markdown(findings: Sequence[Finding]) -> str:
+    return HEAD + "".join(f"{row(finding)}\n" for finding in findings)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Weakens every use of a memory order, one at a time.")
+    parser.add_argument("places", nargs="*", metavar="FILE:LINE", help="only these (default: all)")
+    parser.add_argument("--slow", action="store_true", help="also the scenarios that take minutes")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a table there")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at a time (default: %(default)s)")
+    options = parser.parse_args()
+    tools = Tools.find()
+    if tools is None:
+        print(HOW_TO_GET, file=sys.stderr)
+        return 2
+    wanted = [use for use in uses() if not options.places or use.place in options.places]
+    findings = []
+    with ThreadPoolExecutor(options.jobs) as executor:
+        for finding in executor.map(partial(weaken, tools, options.slow), wanted):
+            findings.append(finding)
+            use, noticed = finding.use, finding.noticed
+            said = f"{noticed.seconds:5.1f} s  {noticed.name}: {noticed.error}" if noticed else finding.reason
+            print(f"{use.place:<24} {use.macro:<14} {use.weaker[13:]:<8} {said or 'NOT NOTICED'}", flush=True)
+    if options.markdown:
+        options.markdown.write_text(markdown(findings))
+    return 0 if findings and all(one.ok for one in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
