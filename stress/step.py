@@ -54,7 +54,7 @@ class Effort:
 
 
 QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000)
-DEFAULT = Effort(count_every=499, updating=2, growing=2, colliding=COLLIDING, stepped=50_000)
+DEFAULT = Effort(count_every=499, updating=2, growing=2, colliding=COLLIDING, stepped=10_000)
 EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped=1_000_000)
 
 
