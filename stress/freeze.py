@@ -17,7 +17,7 @@ from typing import Any
 
 from stress import programs
 from stress.programs import ROOT, Toolchain
-from stress.step import FIXED, NEEDS, StepError
+from stress.step import FIXED, NEEDS_TRAP_FLAG, StepError
 
 #: Those in the second line begin with a table that is full, or in the middle of a resize.
 OPERATIONS = (
@@ -81,7 +81,7 @@ class Outcome:
 
 def program(csrc: Path = ROOT / "csrc") -> Path:
     if platform.machine() != "x86_64":
-        raise StepError(NEEDS)
+        raise StepError(NEEDS_TRAP_FLAG)
     sources = [*sorted((ROOT / "stress" / "freezer").glob("*.c")), ROOT / "stress" / "stepper" / "stepper.c"]
     rivals = [csrc / "rivals" / f"{name}.c" for name in DESIGNS]
     return programs.build("freeze", [*sources, *rivals], Toolchain(flags=FIXED, csrc=csrc))

@@ -25,6 +25,7 @@ from stress.trace import Coverage, Executed, Trace
 FIXED = ("-O2", "-g", "-no-pie", "-fno-pie", "-static")
 SECONDS = 900
 NEEDS = "stepping needs an x86-64 processor, or AArch64 with the atomic instructions of Armv8.1"
+NEEDS_TRAP_FLAG = "stepping by the trap flag needs an x86-64 processor"
 #: By processor; elsewhere an atomic access is a loop, which never ends when it is stepped.
 ATOMICS = {"x86_64": (), "aarch64": ("-march=armv8.1-a",)}
 MODES = ("looks", "updates", "grows", "collides")

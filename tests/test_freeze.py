@@ -13,7 +13,7 @@ from stress.broken import TWINS
 from stress.edits import copy_edited
 
 if platform.machine() != "x86_64":
-    pytest.skip(step.NEEDS, allow_module_level=True)
+    pytest.skip(step.NEEDS_TRAP_FLAG, allow_module_level=True)
 
 
 def test_after_every_instruction() -> None:

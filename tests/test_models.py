@@ -53,7 +53,7 @@ WEAKENED = (("table/lookup.c", "bid_find"), ("table/move.c", "bid_copy_publish")
 def test_a_weakened_use_is_noticed(place: tuple[str, str]) -> None:
     assert TOOLS is not None
     use = next(use for use in weaken.uses() if (use.file, use.function) == place)
-    finding = weaken.weaken(TOOLS, False, use)
+    finding = weaken.weaken(TOOLS, use)
     assert finding.noticed is not None
     assert finding.asked <= 3
 
@@ -65,3 +65,4 @@ def test_every_use_is_in_the_page() -> None:
     told = [" | ".join(cells[:3]) for cells in rows]
     assert sorted(told) == sorted(weaken.key(use) for use in weaken.uses())
     assert "NOT NOTICED" not in page
+    assert weaken.REASONS.keys() <= {use.name for use in weaken.uses()}

@@ -21,7 +21,7 @@ from stress.edits import Edit, copy_edited
 ROOT = Path(__file__).resolve().parent.parent
 
 if platform.machine() != "x86_64":
-    pytest.skip(step.NEEDS, allow_module_level=True)
+    pytest.skip(step.NEEDS_TRAP_FLAG, allow_module_level=True)
 if not shutil.which("objdump"):
     pytest.skip(trace.NEEDS_BINUTILS, allow_module_level=True)
 

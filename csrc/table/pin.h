@@ -50,8 +50,8 @@ struct bid_pin_area {
 struct bid_pins {
     struct bid_pin_area *area;
     int fenced;
-    bid_word
-        epoch; /* the word of a pin now, which is not nested: the epoch, counted up after each move of a head (E) */
+    /* What an outermost pin writes into its slot: the epoch, counted up after each move of a head (E), and a depth of 1. */
+    bid_word epoch;
 };
 
 /* What a pin took, for unpin: the slot, or NULL for the crowd; and the word that it found there. */
@@ -81,7 +81,7 @@ static inline void bid_pin_leave(struct bid_pin pin)
 }
 
 /* The plain pin of a thread whose slot is the first of its window; without a slot if it is not that simple. `slots` is
- * NULL where pins need a fence. */
+ * NULL where lookups take the general form. */
 static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct bid_pin_slot *slots)
 {
     uintptr_t thread = bid_platform_thread();

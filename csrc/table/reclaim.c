@@ -70,7 +70,7 @@ uint64_t bid_reclaim(struct bid_table *table)
     int any = 0;
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the barrier acquires what it says (S) */
+        lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the barrier acquires what that says: (S), (L) */
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
     if (!any)
@@ -81,6 +81,7 @@ uint64_t bid_reclaim(struct bid_table *table)
         uint64_t life = lives[i];
         if ((life & BID_LIFE_MASK) != BID_LIFE_RETIRED || life >> BID_LIFE_BITS >= oldest)
             continue;
+        /* Relaxed: a life that is still the same was acquired at the barrier. */
         if (bid_cas(&table->arrays[i].life, &life, (life & ~BID_LIFE_MASK) | BID_LIFE_FREEING, BID_RELAXED)) {
             bid_array_free(table, &table->arrays[i]);
             bid_add(&table->frees, 1, BID_RELAXED);

@@ -5,7 +5,7 @@
  * In an array that nobody resizes:  insert   EMPTY or TOMBSTONE -> LIVE
  *                                   replace  LIVE -> LIVE with another record
  *                                   remove   LIVE -> TOMBSTONE; the record stays, so that the slot still names its key
- * An update that meets a future array first carries its key over (seal, copy), then works there.
+ * An update that meets a future array helps with the resize, carries its key over (seal, copy), then works there.
  *
  * Progress: lock-free. Each turn of a loop here follows on a compare-and-swap that another thread won, or on a resize
  * that moved on. No step waits: an update that needs the resize to be finished finishes it itself.

@@ -122,9 +122,7 @@ def _own(figures: Sequence[Figure], size: int) -> list[Ratio]:
 
 
 def _updates(figures: Sequence[Figure], missing: Sequence[Missing], size: int) -> list[Ratio]:
-    """The bound on inserts is on their whole cost: cds_lfht leaves its growing to a thread of its own."""
-    whole = find(figures, INSERT_ALL, OURS, size) is not None
-    inserts = [(INSERT_ALL, INSERT), ("insert", None)] if whole else [("insert", INSERT)]
+    """The same bound for the thread that inserts, and for all threads: cds_lfht grows in one of its own."""
     return [
         ratio(
             f"{what} / {LFHT} {what}",
@@ -134,7 +132,8 @@ def _updates(figures: Sequence[Figure], missing: Sequence[Missing], size: int) -
             bound,
             _absent(missing),
         )
-        for what, bound in (*inserts, ("remove", None))
+        for what, bound in (("insert", INSERT), (INSERT_ALL, INSERT), ("remove", None))
+        if what != INSERT_ALL or find(figures, what, OURS, size)
     ]
 
 

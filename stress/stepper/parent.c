@@ -117,6 +117,7 @@ static struct thread *thread_of(pid_t id)
         if (!threads[i].id)
             free = &threads[i];
     }
+    errno = EAGAIN;
     if (!free)
         give_up("too many threads");
     *free = (struct thread){.id = id};

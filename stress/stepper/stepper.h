@@ -4,7 +4,8 @@
  * processor's trap flag in the contexts of two signals, so no assembly is needed and the red zone is the kernel's care
  * (x86-64); parent.c steps from a parent process.
  *
- * What is stepped begins and ends in raise(): some sixty of its instructions are libc's and the switch's.
+ * What is stepped begins and ends in the call that asks for it: some forty to sixty of its instructions are libc's and the
+ * switch's.
  */
 #ifndef STEPPER_H
 #define STEPPER_H

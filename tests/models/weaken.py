@@ -30,23 +30,28 @@ DEFINITIONS = "bid_atomic.h"
 ORDER = re.compile(r"\bBID_([A-Z])_(ACQUIRE|RELEASE|FENCE)\b")
 WEAKER = {"ACQUIRE": "memory_order_relaxed", "RELEASE": "memory_order_relaxed", "FENCE": "memory_order_acq_rel"}
 
-#: Uses that no model can notice, by file and function.
 AGAIN = "who sees FROZEN and not yet the future looks again; with the order it does so once"
+LIKE_AN_UPDATE = "as in bid_update_once(); a model of it has too many executions"
+LIKE_A_WALK = "as in bid_iterate(); the models cannot have so large a struct"
+
+#: Uses that no model can notice: file, function, macro, and which of these it is there.
 REASONS = {
-    ("table/platform_user.c", "bid_platform_barrier"): "the models have a platform of their own, with this fence",
-    ("table/match.h", "bid_match"): "the SSE2 form, which the models cannot have; the other form is below",
-    ("table/lookup.c", "bid_lookup_batch"): "as in bid_lookup_simple(); no model can have glances kept in bytes",
-    ("table/statistics.c", "bid_statistics"): "as in bid_iterate(); the models cannot have so large a struct",
-    ("table/place.c", "bid_place_find"): AGAIN,
-    ("table/move.c", "bid_freeze"): AGAIN,
-    ("table/move.c", "bid_carry"): AGAIN,
-    ("table/move.c", "bid_resize_complete"): "as in bid_update_once(); a model of it has too many executions",
-    ("table/reclaim.c", "bid_retired_bytes"): "bytes would be counted wrongly for a moment, and a resize put off",
-    ("table/resize.c", "bid_rebuild_until"): "as in bid_update_once(); a model of it has too many executions",
+    "table/platform_user.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
+    "table/match.h bid_match BID_P_ACQUIRE 1": "the SSE2 form, which the models cannot have; the other form is below",
+    "table/lookup.c bid_lookup_batch BID_H_ACQUIRE 1": "as in bid_lookup_simple(); no model can keep glances in bytes",
+    "table/statistics.c bid_statistics BID_H_ACQUIRE 1": LIKE_A_WALK,
+    "table/statistics.c bid_statistics BID_F_ACQUIRE 1": LIKE_A_WALK,
+    "table/place.c bid_place_find BID_P_ACQUIRE 1": AGAIN,
+    "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
+    "table/move.c bid_carry BID_P_RELEASE 1": AGAIN,
+    "table/move.c bid_resize_complete BID_F_ACQUIRE 1": LIKE_AN_UPDATE,
+    "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
+    "table/resize.c bid_rebuild_until BID_H_ACQUIRE 1": LIKE_AN_UPDATE,
+    "table/resize.c bid_rebuild_until BID_H_ACQUIRE 2": LIKE_AN_UPDATE,
 }
 TIMEOUT = 60  #: seconds for a model
 
-#: The scenarios that are most likely to notice, by edge; the others come after these, the quick ones first.
+#: The scenarios that are most likely to notice, by edge; the other quick ones come after these.
 LIKELY = {
     "P": (
         "publish and look up",
@@ -80,6 +85,11 @@ class Use:
     function: str
     macro: str
     weaker: str
+    number: int  #: of this macro in functions of this name, from 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.file} {self.function} {self.macro} {self.number}"
 
     @property
     def edge(self) -> str:
@@ -106,7 +116,7 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        return REASONS.get((self.use.file, self.use.function), "")
+        return REASONS.get(self.use.name, "")
 
     @property
     def ok(self) -> bool:
@@ -125,15 +135,15 @@ def _function_at(text: str, offset: int) -> str:
 
 
 def uses() -> list[Use]:
-    found = []
-    for file in sources():
-        text = file.read_text()
+    found: list[Use] = []
+    for path in sources():
+        text, file = path.read_text(), str(path.relative_to(CSRC))
         code = re.sub(r"/\*.*?\*/|^#.*?$", lambda match: " " * len(match[0]), text, flags=re.DOTALL | re.MULTILINE)
         for match in ORDER.finditer(code):
-            name = str(file.relative_to(CSRC))
+            macro, function = match[0], _function_at(text, match.start())
+            number = 1 + sum((use.file, use.function, use.macro) == (file, function, macro) for use in found)
             line = text.count("\n", 0, match.start()) + 1
-            function = _function_at(text, match.start())
-            found.append(Use(name, line, match.start(), function, match[0], WEAKER[match[2]]))
+            found.append(Use(file, line, match.start(), function, macro, WEAKER[match[2]], number))
     return found
 
 
@@ -141,15 +151,13 @@ def _scenarios(use: Use) -> list[Scenario]:
     """In the order in which to ask them; where none is expected to notice, the likely ones alone."""
     likely = LIKELY[use.edge]
     rank = {name: number for number, name in enumerate(likely)}
-    asked = [one for one in SCENARIOS if one.name in rank or (use.file, use.function) not in REASONS]
-    return sorted(asked, key=lambda one: (rank.get(one.name, len(likely)), not one.quick))
+    asked = [one for one in SCENARIOS if one.quick and (one.name in rank or use.name not in REASONS)]
+    return sorted(asked, key=lambda one: rank.get(one.name, len(likely)))
 
 
-def weaken(tools: Tools, slow: bool, use: Use) -> Finding:
+def weaken(tools: Tools, use: Use) -> Finding:
     asked = 0
     for scenario in _scenarios(use):
-        if not (scenario.quick or slow):
-            continue
         asked += 1
         verdict = run.verify(tools, replace(scenario, fault=True, edits=(use.edit(),)), TIMEOUT)
         if verdict.ok:
@@ -189,10 +197,11 @@ def markdown(findings: Sequence[Finding]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Weakens every use of a memory order, one at a time.")
     parser.add_argument("places", nargs="*", metavar="FILE:LINE", help="only these (default: all)")
-    parser.add_argument("--slow", action="store_true", help="also the scenarios that take minutes")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a table there")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at a time (default: %(default)s)")
     options = parser.parse_args()
+    if options.places and options.markdown:
+        parser.error("the table is of all uses: --markdown without places")
     tools = Tools.find()
     if tools is None:
         print(HOW_TO_GET, file=sys.stderr)
@@ -200,7 +209,7 @@ def main() -> int:
     wanted = [use for use in uses() if not options.places or use.place in options.places]
     findings = []
     with ThreadPoolExecutor(options.jobs) as executor:
-        for finding in executor.map(partial(weaken, tools, options.slow), wanted):
+        for finding in executor.map(partial(weaken, tools), wanted):
             findings.append(finding)
             use, noticed = finding.use, finding.noticed
             said = f"{noticed.seconds:5.1f} s  {noticed.name}: {noticed.error}" if noticed else finding.reason
