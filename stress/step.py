@@ -55,7 +55,7 @@ class Effort:
 
 
 QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000)
-DEFAULT = Effort(count_every=499, updating=2, growing=2, colliding=COLLIDING, stepped=10_000)
+DEFAULT = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING // 2, stepped=10_000)
 EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped=1_000_000)
 
 
@@ -150,7 +150,7 @@ def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
 @dataclass(frozen=True)
 class Scenario:
     name: str
-    alone: bool  #: of one thread: so a fork in the middle of it has all that it needs
+    modes: tuple[str, ...]  #: that it allows
     summary: str
 
 
@@ -158,7 +158,7 @@ def scenarios() -> dict[str, Scenario]:
     """By name."""
     text = subprocess.run([program(), "LIST"], capture_output=True, text=True, check=True).stdout
     lines = (line.split("\t") for line in text.splitlines())
-    return {name: Scenario(name, threads == "alone", summary) for name, threads, summary in lines}
+    return {name: Scenario(name, tuple(modes.split()), summary) for name, modes, summary in lines}
 
 
 def phases(every: int, most: int | None, turn: int = 0) -> list[int]:
@@ -199,11 +199,12 @@ class Stepper:
             self.trace.update(found)
 
     def scenario(self, name: str, modes: Iterable[str], effort: Effort, turn: int) -> list[Result]:
-        """Looks first: that says how long the operation is."""
+        """Looks first: that says how long the operation is. Of the other modes those that the scenario allows."""
+        modes = [mode for mode in modes if mode in self.scenarios[name].modes]
         looks = Result(name, "looks")
         self.run(looks, count_every=effort.count_every)
         results = [looks]
-        if "collides" in modes and self.scenarios[name].alone and not looks.wrong:
+        if "collides" in modes and not looks.wrong:
             every = looks.longest // effort.colliding + 1 if effort.colliding else 1
             one_in = looks.longest**2 // every // effort.stepped + 1  # from each, half of the operation is to come
             results.append(Result(name, "collides"))

@@ -28,7 +28,7 @@ uint32_t bid_log2_start(const struct bid_table *table)
 }
 
 /* Buckets for a new array: `entries` fill at most 2/5 of them, or half where bytes are limited. */
-uint32_t bid_log2_for(const struct bid_table *table, uint64_t entries)
+static uint32_t bid_log2_for(const struct bid_table *table, uint64_t entries)
 {
     return table->options.byte_limit ? bid_log2_fit(entries, 1, 2) : bid_log2_fit(entries, 2, 5);
 }

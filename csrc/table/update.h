@@ -101,7 +101,6 @@ int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 /* After an update: begins a resize early, so that nobody runs into a full path. A failure is no error. */
 void bid_resize_consider(struct bid_table *table, struct bid_array *array);
 uint32_t bid_log2_start(const struct bid_table *table);
-uint32_t bid_log2_for(const struct bid_table *table, uint64_t entries);
 uint32_t bid_log2_for_room(uint64_t entries);
 
 /* ---- move.c: the resize itself */

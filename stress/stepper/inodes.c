@@ -27,31 +27,59 @@ uint64_t inode_version(uint64_t unused)
     return id.generation;
 }
 
-void prepare_living_inode(void)
+static void prepare_living_inode(void)
 {
     bid_inode_init(&inode, 1, 1, GENERATION);
 }
 
-int associate(void)
+static int associate(void)
 {
     uint8_t id[20];
     make_id(inode_address(), GENERATION, id, sizeof id);
     return bid_inode_associate(stepped, &inode, id, sizeof id);
 }
 
-void prepare_associated(void)
+static void prepare_associated(void)
 {
     prepare_living_inode();
     CHECK_STATUS(associate(), BID_OK);
 }
 
-int evict(void)
+static int evict(void)
 {
     return bid_inode_evict(stepped, &inode);
 }
 
-int lookup_inode(void)
+static int lookup_inode(void)
 {
     struct bid_build_id id;
     return bid_inode_lookup(stepped, &inode, &id);
 }
+
+static void prepare_evicted(void)
+{
+    prepare_living_inode();
+    CHECK_STATUS(evict(), BID_ABSENT);
+}
+
+static int init(void)
+{
+    bid_inode_init(&inode, 1, 1, GENERATION);
+    return BID_OK;
+}
+
+const struct scenario inode_scenarios[] = {
+    {"inode-init", "a new inode", INODES, &roomy, NULL, init, ABSENT, ABSENT, BID_OK},
+    {"associate", "a build ID for an inode", INODES, &roomy, prepare_living_inode, associate, ABSENT, 5, BID_OK},
+    {"associate-again", "a build ID for an inode that has it", INODES, &roomy, prepare_associated, associate, 5, 5,
+     BID_EXISTS},
+    {"associate-evicted", "a build ID for an inode that is gone", INODES, &roomy, prepare_evicted, associate, ABSENT,
+     ABSENT, BID_E_EVICTED},
+    {"evict", "eviction of an inode", INODES, &roomy, prepare_associated, evict, 5, ABSENT, BID_OK},
+    {"evict-unknown", "eviction of an inode without an entry", INODES, &roomy, prepare_living_inode, evict, ABSENT,
+     ABSENT, BID_ABSENT},
+    {"inode-lookup", "lookup of an inode", INODES, &roomy, prepare_associated, lookup_inode, 5, 5, BID_OK},
+    {"inode-lookup-unknown", "lookup of an inode without an entry", INODES, &roomy, prepare_living_inode, lookup_inode,
+     ABSENT, ABSENT, BID_ABSENT},
+    {0},
+};

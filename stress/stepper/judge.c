@@ -91,7 +91,7 @@ static uint64_t version_in(const struct bid_table *table, uint64_t key)
         see_cost(&cost);
     if (status == BID_ABSENT)
         return ABSENT;
-    if (status != BID_OK || !id_is(&id, key, id.generation, id.length))
+    if (status != (id.length ? BID_OK : BID_NO_BUILD_ID) || !id_is(&id, key, id.generation, id.length))
         judge_wrong("no answer, or a torn one", key, (uint64_t)status);
     return id.generation;
 }

@@ -32,14 +32,14 @@ void prepare_resize(void)
         give(inode_key(2000 + filler++), 1);
 }
 
-static void prepare_key_in_resize(void)
+void prepare_key_in_resize(void)
 {
     prepare_key();
     prepare_resize();
 }
 
 /* Inserts that may not allocate, until one cannot be done: the array has no room left, and no resize has begun. */
-static void prepare_no_room(void)
+void prepare_no_room(void)
 {
     uint8_t id[20];
     int status = BID_OK;
@@ -53,7 +53,7 @@ static void prepare_no_room(void)
 }
 
 /* Keys of one path, until the next does not fit. */
-static void prepare_full_path(void)
+void prepare_full_path(void)
 {
     uint8_t id[20] = {1};
     while (bid_insert_nmi(stepped, FULL_PATH(filler), 1, id, sizeof id) == BID_OK)
@@ -75,7 +75,7 @@ static int resize_while_pinned(void *argument, uint64_t key, int status, const s
     return 1;
 }
 
-static void prepare_retired(void)
+void prepare_retired(void)
 {
     CHECK(bid_iterate(stepped, resize_while_pinned, NULL) == 1);
     CHECK(statistics(stepped).retired_arrays == 1);
@@ -88,7 +88,7 @@ static int nothing(void)
     return BID_OK;
 }
 
-static int insert_key(void)
+int insert_key(void)
 {
     return insert(stepped, KEY, 5, 20);
 }
@@ -100,7 +100,7 @@ static int insert_from_nmi(void)
     return bid_insert_nmi(stepped, KEY, 5, id, sizeof id);
 }
 
-static int replace_key(void)
+int replace_key(void)
 {
     uint8_t id[20];
     make_id(KEY, 5, id, sizeof id);
@@ -129,7 +129,7 @@ static int insert_many(void)
     return bid_insert_many(stepped, keys, 2, ids[0], sizeof ids[0], NULL, NULL);
 }
 
-static int remove_key(void)
+int remove_key(void)
 {
     return bid_remove(stepped, KEY);
 }
@@ -170,7 +170,7 @@ static int look_up_cost(void)
 
 #define MANY 20 /* more than a batch */
 
-static int look_up_many(void)
+int look_up_many(void)
 {
     uint64_t keys[MANY];
     uint8_t ids[MANY][20], lengths[MANY];
@@ -180,7 +180,7 @@ static int look_up_many(void)
     return found == MANY - 3 ? BID_OK : BID_E_NULL;
 }
 
-static int reserve(void)
+int reserve(void)
 {
     return bid_reserve(stepped, 1000);
 }
@@ -226,26 +226,26 @@ static int reclaim(void)
     return bid_reclaim(stepped) ? BID_E_RETIRED : BID_OK;
 }
 
-static int count_entries(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+int count_entries(void *argument, uint64_t key, int status, const struct bid_build_id *id)
 {
     (void)key, (void)status, (void)id;
     ++*(int *)argument;
     return 0;
 }
 
-static int iterate(void)
+int iterate(void)
 {
     int seen = 0, status = bid_iterate(stepped, count_entries, &seen);
     return seen > STEADY ? status : BID_E_NULL; /* with what handlers insert */
 }
 
-static int list_keys(void)
+int list_keys(void)
 {
     uint64_t keys[2 * STEADY];
     return bid_keys(stepped, keys, 2 * STEADY) > STEADY ? BID_OK : BID_E_NULL;
 }
 
-static int read_statistics(void)
+int read_statistics(void)
 {
     struct bid_stats stats = {.size = sizeof stats};
     return bid_statistics(stepped, &stats);
@@ -264,90 +264,97 @@ static int create_and_destroy(void)
 
 /* ----------------------------------------------------------------------------------------------- the list -- */
 
-#define ROOMY 3000
-#define SMALL 1    /* grows soon */
-#define FEW 300    /* in which a path is full at a low load */
-#define TALL 4000  /* long to resize */
-#define WIDE 30000 /* with records for many updates by handlers */
+const struct bid_options roomy = {.expected_entries = 3000};
+const struct bid_options small = {.expected_entries = 1};
+const struct bid_options few = {.expected_entries = 300};
+static const struct bid_options tall = {.expected_entries = 4000};  /* long to resize */
+static const struct bid_options wide = {.expected_entries = 30000}; /* with records for many updates by handlers */
 
-static const struct scenario scenarios[] = {
-    {"nothing", "no operation: what switching costs", PLAIN, ROOMY, prepare_key, nothing, 1, 1, BID_OK},
-    {"insert-new", "insert of a new key", PLAIN, ROOMY, NULL, insert_key, ABSENT, 5, BID_OK},
-    {"insert-existing", "insert of a key that is there", PLAIN, ROOMY, prepare_key, insert_key, 1, 1, BID_EXISTS},
-    {"insert-tombstone", "insert over the key's tombstone", PLAIN, ROOMY, prepare_tombstone, insert_key, ABSENT, 5,
+const struct scenario plain_scenarios[] = {
+    {"nothing", "no operation: what switching costs", PLAIN, &roomy, prepare_key, nothing, 1, 1, BID_OK},
+    {"insert-new", "insert of a new key", PLAIN, &roomy, NULL, insert_key, ABSENT, 5, BID_OK},
+    {"insert-existing", "insert of a key that is there", PLAIN, &roomy, prepare_key, insert_key, 1, 1, BID_EXISTS},
+    {"insert-tombstone", "insert over the key's tombstone", PLAIN, &roomy, prepare_tombstone, insert_key, ABSENT, 5,
      BID_OK},
-    {"insert-no-room", "insert into a full array, which grows", PLAIN, SMALL, prepare_no_room, insert_key, ABSENT, 5,
+    {"insert-no-room", "insert into a full array, which grows", PLAIN, &small, prepare_no_room, insert_key, ABSENT, 5,
      BID_OK},
-    {"insert-full", "insert into a full path, which reseeds", PLAIN, FEW, prepare_full_path, insert_key_and_reseed,
+    {"insert-full", "insert into a full path, which reseeds", PLAIN, &few, prepare_full_path, insert_key_and_reseed,
      ABSENT, 5, BID_OK},
-    {"insert-nmi", "insert by the form for NMI context", PLAIN, ROOMY, NULL, insert_from_nmi, ABSENT, 5, BID_OK},
-    {"insert-many", "insert of a batch", PLAIN, ROOMY, prepare_key, insert_many, 1, 1, BID_OK},
-    {"upsert-absent", "upsert of a new key", PLAIN, ROOMY, NULL, upsert_key, ABSENT, 5, BID_OK},
-    {"upsert-present", "upsert of a key that is there", PLAIN, ROOMY, prepare_key, upsert_key, 1, 5, BID_EXISTS},
-    {"replace-present", "replace of a key that is there", PLAIN, ROOMY, prepare_key, replace_key, 1, 5, BID_OK},
-    {"replace-longer", "replace by an ID of three records", PLAIN, ROOMY, prepare_key, replace_by_longer, 1, 5, BID_OK},
-    {"replace-absent", "replace of an absent key", PLAIN, ROOMY, NULL, replace_key, ABSENT, ABSENT, BID_ABSENT},
-    {"remove-present", "remove of a key that is there", PLAIN, ROOMY, prepare_key, remove_key, 1, ABSENT, BID_OK},
-    {"remove-absent", "remove of an absent key", PLAIN, ROOMY, NULL, remove_key, ABSENT, ABSENT, BID_ABSENT},
-    {"remove-nmi", "remove by the form for NMI context", PLAIN, ROOMY, prepare_key, remove_from_nmi, 1, ABSENT, BID_OK},
-    {"remove-generation", "remove of a generation", PLAIN, ROOMY, prepare_key, remove_generation, 1, ABSENT, BID_OK},
-    {"remove-stale", "remove of another generation", PLAIN, ROOMY, prepare_key, remove_another_generation, 1, 1,
+    {"insert-nmi", "insert by the form for NMI context", PLAIN, &roomy, NULL, insert_from_nmi, ABSENT, 5, BID_OK},
+    {"insert-many", "insert of a batch", PLAIN, &roomy, prepare_key, insert_many, 1, 1, BID_OK},
+    {"upsert-absent", "upsert of a new key", PLAIN, &roomy, NULL, upsert_key, ABSENT, 5, BID_OK},
+    {"upsert-present", "upsert of a key that is there", PLAIN, &roomy, prepare_key, upsert_key, 1, 5, BID_EXISTS},
+    {"replace-present", "replace of a key that is there", PLAIN, &roomy, prepare_key, replace_key, 1, 5, BID_OK},
+    {"replace-longer", "replace by an ID of three records", PLAIN, &roomy, prepare_key, replace_by_longer, 1, 5,
+     BID_OK},
+    {"replace-absent", "replace of an absent key", PLAIN, &roomy, NULL, replace_key, ABSENT, ABSENT, BID_ABSENT},
+    {"remove-present", "remove of a key that is there", PLAIN, &roomy, prepare_key, remove_key, 1, ABSENT, BID_OK},
+    {"remove-absent", "remove of an absent key", PLAIN, &roomy, NULL, remove_key, ABSENT, ABSENT, BID_ABSENT},
+    {"remove-nmi", "remove by the form for NMI context", PLAIN, &roomy, prepare_key, remove_from_nmi, 1, ABSENT,
+     BID_OK},
+    {"remove-generation", "remove of a generation", PLAIN, &roomy, prepare_key, remove_generation, 1, ABSENT, BID_OK},
+    {"remove-stale", "remove of another generation", PLAIN, &roomy, prepare_key, remove_another_generation, 1, 1,
      BID_STALE},
-    {"lookup-hit", "lookup of a key that is there", PLAIN, ROOMY, prepare_key, look_up, 1, 1, BID_OK},
-    {"lookup-miss", "lookup of an absent key", PLAIN, ROOMY, NULL, look_up, ABSENT, ABSENT, BID_ABSENT},
-    {"lookup-stale", "lookup of another generation", PLAIN, ROOMY, prepare_key, look_up_generation, 1, 1, BID_STALE},
-    {"lookup-cost", "lookup that measures itself", PLAIN, ROOMY, prepare_key, look_up_cost, 1, 1, BID_OK},
-    {"lookup-many", "lookup of a batch", PLAIN, ROOMY, prepare_key, look_up_many, 1, 1, BID_OK},
-    {"lookup-hit-resizing", "lookup across a resize, present", PLAIN, SMALL, prepare_key_in_resize, look_up, 1, 1,
+    {"lookup-hit", "lookup of a key that is there", PLAIN, &roomy, prepare_key, look_up, 1, 1, BID_OK},
+    {"lookup-miss", "lookup of an absent key", PLAIN, &roomy, NULL, look_up, ABSENT, ABSENT, BID_ABSENT},
+    {"lookup-stale", "lookup of another generation", PLAIN, &roomy, prepare_key, look_up_generation, 1, 1, BID_STALE},
+    {"lookup-cost", "lookup that measures itself", PLAIN, &roomy, prepare_key, look_up_cost, 1, 1, BID_OK},
+    {"lookup-many", "lookup of a batch", PLAIN, &roomy, prepare_key, look_up_many, 1, 1, BID_OK},
+    {"lookup-hit-resizing", "lookup across a resize, present", PLAIN, &small, prepare_key_in_resize, look_up, 1, 1,
      BID_OK},
-    {"lookup-miss-resizing", "lookup across a resize, absent", PLAIN, SMALL, prepare_resize, look_up, ABSENT, ABSENT,
+    {"lookup-miss-resizing", "lookup across a resize, absent", PLAIN, &small, prepare_resize, look_up, ABSENT, ABSENT,
      BID_ABSENT},
-    {"lookup-many-resizing", "lookup of a batch across a resize", PLAIN, SMALL, prepare_key_in_resize, look_up_many, 1,
+    {"lookup-many-resizing", "lookup of a batch across a resize", PLAIN, &small, prepare_key_in_resize, look_up_many, 1,
      1, BID_OK},
-    {"lookup-longest", "two full paths of one tag, a pin that is counted", CROWDED, TALL, prepare_longest, first_pin,
+    {"lookup-longest", "two full paths of one tag, a pin that is counted", CROWDED, &tall, prepare_longest, first_pin,
      ABSENT, ABSENT, BID_ABSENT},
-    {"insert-resizing", "insert: seal a path, help", PLAIN, SMALL, prepare_resize, insert_key, ABSENT, 5, BID_OK},
-    {"replace-resizing", "replace: seal a path, copy, help", PLAIN, SMALL, prepare_key_in_resize, replace_key, 1, 5,
+    {"insert-resizing", "insert: seal a path, help", PLAIN, &small, prepare_resize, insert_key, ABSENT, 5, BID_OK},
+    {"replace-resizing", "replace: seal a path, copy, help", PLAIN, &small, prepare_key_in_resize, replace_key, 1, 5,
      BID_OK},
-    {"remove-resizing", "remove: seal a path, copy, leave a tombstone", PLAIN, SMALL, prepare_key_in_resize, remove_key,
-     1, ABSENT, BID_OK},
-    {"help-stalled", "finish a resize whose helper stands still in a copy", CROWDED, SMALL, prepare_stalled_helper,
+    {"remove-resizing", "remove: seal a path, copy, leave a tombstone", PLAIN, &small, prepare_key_in_resize,
+     remove_key, 1, ABSENT, BID_OK},
+    {"help-stalled", "finish a resize whose helper stands still in a copy", CROWDED, &small, prepare_stalled_helper,
      reserve, 1, 1, BID_OK},
-    {"finish-resize", "reserve: finish what others began, grow", PLAIN, SMALL, prepare_key_in_resize, reserve, 1, 1,
+    {"finish-resize", "reserve: finish what others began, grow", PLAIN, &small, prepare_key_in_resize, reserve, 1, 1,
      BID_OK},
-    {"grow", "reserve: a whole resize", PLAIN, FEW, prepare_key, reserve, 1, 1, BID_OK},
-    {"shrink", "shrink: a whole resize", PLAIN, TALL, prepare_key, shrink, 1, 1, BID_OK},
-    {"drop-tombstones", "updates until tombstones are dropped", PLAIN, SMALL, prepare_key, drop_tombstones, 1, 1,
+    {"grow", "reserve: a whole resize", PLAIN, &few, prepare_key, reserve, 1, 1, BID_OK},
+    {"shrink", "shrink: a whole resize", PLAIN, &tall, prepare_key, shrink, 1, 1, BID_OK},
+    {"drop-tombstones", "updates until tombstones are dropped", PLAIN, &small, prepare_key, drop_tombstones, 1, 1,
      BID_OK},
-    {"reseed", "insert of another key into a full path", PLAIN, FEW, prepare_key_and_full_path,
+    {"reseed", "insert of another key into a full path", PLAIN, &few, prepare_key_and_full_path,
      insert_another_and_reseed, 1, 1, BID_OK},
-    {"reclaim", "free a retired array", PLAIN, SMALL, prepare_retired, reclaim, ABSENT, ABSENT, BID_OK},
-    {"iterate", "iteration over all entries", PLAIN, SMALL, prepare_key, iterate, 1, 1, BID_OK},
-    {"keys", "a list of all keys", PLAIN, SMALL, prepare_key, list_keys, 1, 1, BID_OK},
-    {"statistics", "statistics", PLAIN, SMALL, prepare_key, read_statistics, 1, 1, BID_OK},
-    {"create-destroy", "a third table: create, insert, destroy", PLAIN, ROOMY, prepare_key, create_and_destroy, 1, 1,
+    {"reclaim", "free a retired array", PLAIN, &small, prepare_retired, reclaim, ABSENT, ABSENT, BID_OK},
+    {"iterate", "iteration over all entries", PLAIN, &small, prepare_key, iterate, 1, 1, BID_OK},
+    {"keys", "a list of all keys", PLAIN, &small, prepare_key, list_keys, 1, 1, BID_OK},
+    {"statistics", "statistics", PLAIN, &small, prepare_key, read_statistics, 1, 1, BID_OK},
+    {"create-destroy", "a third table: create, insert, destroy", PLAIN, &roomy, prepare_key, create_and_destroy, 1, 1,
      BID_OK},
-    {"first-pin", "the first lookup of a thread", RESTARTS, ROOMY, prepare_key, first_pin, 1, 1, BID_OK},
-    {"last-pin", "the last lookup of a thread, as it ends", RESTARTS, ROOMY, prepare_key, last_pin, 1, 1, BID_OK},
-    {"pin-temporary", "a lookup when the pin table is full", CROWDED, ROOMY, prepare_crowd, first_pin, 1, 1, BID_OK},
-    {"pin-counted", "a lookup when the temporary pins are taken, too", CROWDED, ROOMY, prepare_pinned_crowd, first_pin,
+    {"first-pin", "the first lookup of a thread", RESTARTS, &roomy, prepare_key, first_pin, 1, 1, BID_OK},
+    {"last-pin", "the last lookup of a thread, as it ends", RESTARTS, &roomy, prepare_key, last_pin, 1, 1, BID_OK},
+    {"pin-temporary", "a lookup when the pin table is full", CROWDED, &roomy, prepare_crowd, first_pin, 1, 1, BID_OK},
+    {"pin-counted", "a lookup when the temporary pins are taken, too", CROWDED, &roomy, prepare_pinned_crowd, first_pin,
      1, 1, BID_OK},
-    {"fork", "fork, and an insert in the child", FORKS, WIDE, prepare_key, forked, 1, 1, BID_OK},
-    {"associate", "a build ID for an inode", PLAIN, ROOMY, prepare_living_inode, associate, ABSENT, 5, BID_OK},
-    {"evict", "eviction of an inode", PLAIN, ROOMY, prepare_associated, evict, 5, ABSENT, BID_OK},
-    {"inode-lookup", "lookup of an inode", PLAIN, ROOMY, prepare_associated, lookup_inode, 5, 5, BID_OK},
+    {"fork", "fork, and an insert in the child", FORKS, &wide, prepare_key, forked, 1, 1, BID_OK},
+    {"fork-crowd", "fork of a thread without a slot in the pin table", FORKS, &wide, prepare_crowd, forked_in_crowd, 1,
+     1, BID_OK},
+    {0},
 };
 
 const struct scenario *scenario_get(size_t number)
 {
-    return number < sizeof scenarios / sizeof scenarios[0] ? &scenarios[number] : NULL;
+    static const struct scenario *const lists[] = {plain_scenarios, form_scenarios, limit_scenarios, inode_scenarios};
+    for (size_t list = 0; list < sizeof lists / sizeof lists[0]; list++)
+        for (const struct scenario *scenario = lists[list]; scenario->name; scenario++)
+            if (!number--)
+                return scenario;
+    return NULL;
 }
 
 const struct scenario *scenario_named(const char *name)
 {
-    const struct scenario *scenario = scenarios;
-    for (size_t i = 1; scenario && strcmp(scenario->name, name) != 0; i++)
-        scenario = scenario_get(i);
+    const struct scenario *scenario;
+    for (size_t i = 0; (scenario = scenario_get(i)) && strcmp(scenario->name, name) != 0; i++)
+        ;
     return scenario;
 }
 
@@ -359,10 +366,10 @@ static void fill(struct bid_table *table)
         CHECK_STATUS(insert(table, path_key(i), 1, 20), BID_OK);
 }
 
-void scenario_prepare(const struct scenario *scenario, uint64_t byte_limit)
+void scenario_prepare(const struct scenario *scenario)
 {
-    struct bid_options options = {.expected_entries = scenario->room, .byte_limit = byte_limit};
-    options.flags = BID_FIXED_SEED;
+    struct bid_options options = *scenario->options;
+    options.flags |= BID_FIXED_SEED;
     options.seed = SEED;
     stepped = make_table(options);
     second = make_table(options);
@@ -372,16 +379,11 @@ void scenario_prepare(const struct scenario *scenario, uint64_t byte_limit)
         scenario->prepare();
 }
 
-static int is_about_inodes(const struct scenario *scenario)
-{
-    return scenario->operate == associate || scenario->operate == evict || scenario->operate == lookup_inode;
-}
-
 void scenario_watch(const struct scenario *scenario, struct judged_key watch[WATCHED])
 {
-    uint64_t key = is_about_inodes(scenario) ? inode_address() : KEY;
+    uint64_t key = scenario->kind == INODES ? inode_address() : KEY;
     watch[0] = (struct judged_key){judge_version, key, scenario->before, scenario->after};
     watch[1] = (struct judged_key){NULL, key, scenario->before, scenario->after};
-    if (is_about_inodes(scenario))
+    if (scenario->kind == INODES)
         watch[1].version = inode_version;
 }

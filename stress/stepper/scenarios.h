@@ -7,40 +7,48 @@
 
 enum scenario_kind {
     PLAIN,
+    INODES,   /* as PLAIN; the key in question is an inode */
+    COMPOUND, /* several operations: with an update of the key between two of them, it is not as if done at once */
     RESTARTS, /* what is special about it is gone once a handler has looked up: to be run anew with quieter handlers */
     CROWDED,  /* has threads of its own, which a fork would leave behind */
     FORKS,
+    LIMITED, /* its table refuses updates, or would no longer refuse them after another: handlers only look up */
 };
 
 struct scenario {
     const char *name, *summary;
     enum scenario_kind kind;
-    uint64_t room;          /* expected_entries of the table */
-    void (*prepare)(void);  /* not stepped; may be NULL */
-    int (*operate)(void);   /* stepped */
-    uint64_t before, after; /* versions of KEY */
-    int status;             /* what operate() is to return */
+    const struct bid_options *options; /* of both tables, but for the seed */
+    void (*prepare)(void);             /* not stepped; may be NULL */
+    int (*operate)(void);              /* stepped */
+    uint64_t before, after;            /* versions of KEY */
+    int status;                        /* what operate() is to return */
 };
 
 const struct scenario *scenario_get(size_t number); /* NULL past the last */
 const struct scenario *scenario_named(const char *name);
 
-/* Makes both tables and brings the first to where the scenario begins. byte_limit as in struct bid_options. */
-void scenario_prepare(const struct scenario *scenario, uint64_t byte_limit);
+/* Makes both tables and brings the first to where the scenario begins. */
+void scenario_prepare(const struct scenario *scenario);
 void scenario_watch(const struct scenario *scenario, struct judged_key watch[WATCHED]);
+
+/* The lists, each of which ends with one that has no name; in scenarios.c, forms.c, limits.c and inodes.c. */
+extern const struct scenario plain_scenarios[], form_scenarios[], limit_scenarios[], inode_scenarios[];
 
 /* In inodes.c. */
 uint64_t inode_version(uint64_t unused);
 uint64_t inode_address(void);
-void prepare_living_inode(void), prepare_associated(void);
-int associate(void), evict(void), lookup_inode(void);
 
 /* In threads.c. */
 void prepare_crowd(void), prepare_pinned_crowd(void), prepare_stalled_helper(void), prepare_longest(void);
-int first_pin(void), last_pin(void), forked(void);
+void let_read_for_good(struct bid_table *table); /* a thread that holds a pin from now on */
+int first_pin(void), last_pin(void), forked(void), forked_in_crowd(void);
 
 /* In scenarios.c, for the files above. */
-void prepare_key(void), prepare_resize(void);
-int look_up(void);
+extern const struct bid_options roomy, small, few; /* small: grows soon; few: a path is full at a low load */
+void prepare_key(void), prepare_resize(void), prepare_key_in_resize(void), prepare_no_room(void), prepare_retired(void),
+    prepare_full_path(void);
+int insert_key(void), replace_key(void), remove_key(void), look_up(void), reserve(void);
+int iterate(void), list_keys(void), read_statistics(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Every operation of the table, each stepped from its first instruction to its last.
- *   step LIST    the scenarios, one a line; "alone": those of one thread, which can collide
+ *   step LIST    the scenarios, one a line, with the modes that they allow
  *   step NAME looks|updates|grows|collides EVERY PHASE COUNT_EVERY TRACE
  *
  * Prints what was found as JSON; TRACE gets where the handler ran. See struct judge_orders for the numbers.
@@ -73,9 +73,19 @@ static void print(const struct scenario *scenario)
 
 static void list(void)
 {
+    /* A fork in the middle of an operation has all that it needs if that is of one thread. */
+    static const char *const modes[] = {
+        [PLAIN] = "looks updates grows collides",
+        [INODES] = "looks updates grows collides",
+        [COMPOUND] = "looks updates grows",
+        [RESTARTS] = "looks updates grows",
+        [CROWDED] = "looks updates grows",
+        [FORKS] = "looks updates grows",
+        [LIMITED] = "looks",
+    };
     const struct scenario *scenario;
     for (size_t i = 0; (scenario = scenario_get(i)); i++)
-        printf("%s\t%s\t%s\n", scenario->name, scenario->kind == PLAIN ? "alone" : "threads", scenario->summary);
+        printf("%s\t%s\t%s\n", scenario->name, modes[scenario->kind], scenario->summary);
 }
 
 static struct judge_orders read_orders(char **words)
@@ -101,7 +111,7 @@ static int program(int count, char **arguments)
     trace_make();
     others_begin();
     stepper_install(judge_visit);
-    scenario_prepare(scenario, 0);
+    scenario_prepare(scenario);
     if (orders.mode == JUDGE_COLLIDES)
         collide(scenario, orders.every, orders.phase, orders.count_every);
     else if (scenario->kind == RESTARTS && orders.mode != JUDGE_GROWS)

@@ -20,13 +20,13 @@ static void stay(void)
 static sem_t is_there;
 
 /* A thread that stays; with a small stack, for there may be many. Returns when it has said that it is there. */
-static void let_stay(void *(*run)(void *))
+static void let_stay(void *(*run)(void *), void *argument)
 {
     pthread_t thread;
     pthread_attr_t attributes;
     CHECK(sem_init(&is_there, 0, 0) == 0 && pthread_attr_init(&attributes) == 0);
     CHECK(pthread_attr_setstacksize(&attributes, 64 << 10) == 0);
-    CHECK(pthread_create(&thread, &attributes, run, NULL) == 0);
+    CHECK(pthread_create(&thread, &attributes, run, argument) == 0);
     CHECK(sem_wait(&is_there) == 0);
 }
 
@@ -91,11 +91,15 @@ static int stay_pinned(void *argument, uint64_t key, int status, const struct bi
     return 1;
 }
 
-static void *reads_for_good(void *unused)
+static void *reads_for_good(void *table)
 {
-    (void)unused;
-    bid_iterate(second, stay_pinned, NULL);
+    bid_iterate(table, stay_pinned, NULL);
     return NULL;
+}
+
+void let_read_for_good(struct bid_table *table)
+{
+    let_stay(reads_for_good, table);
 }
 
 /* Threads, until every slot of the pin table is one's for life. */
@@ -104,7 +108,7 @@ static void fill_pin_table(void)
     struct bid_stats stats;
     do {
         for (int i = 0; i < 64; i++)
-            let_stay(looked_up);
+            let_stay(looked_up, NULL);
         stats = statistics(second);
     } while (stats.pin_slots_used < stats.pin_slots);
 }
@@ -120,7 +124,7 @@ static void fill_temporary_slots(void)
 {
     fill_pin_table();
     for (int i = 0; i < 128; i++)
-        let_stay(reads_for_good);
+        let_read_for_good(second);
 }
 
 void prepare_pinned_crowd(void)
@@ -201,7 +205,7 @@ void prepare_stalled_helper(void)
     prepare_resize();
     records_before = records_taken();
     stepper_visit visit = stepper_install(stop_in_a_copy);
-    let_stay(helps);
+    let_stay(helps, NULL);
     stepper_install(visit);
 }
 
@@ -219,4 +223,16 @@ int forked(void)
     int result;
     CHECK(child > 0 && waitpid(child, &result, 0) == child);
     return WIFEXITED(result) && WEXITSTATUS(result) == 0 ? BID_OK : BID_E_NULL;
+}
+
+static void *forks(void *result)
+{
+    stepper_begin();
+    *(int *)result = forked();
+    return NULL;
+}
+
+int forked_in_crowd(void)
+{
+    return in_thread(forks);
 }
