@@ -59,7 +59,7 @@ verify-orders: setup
 prove: setup
 	$(BIN)/python -m stress prove --page docs/proof.md --json build/proof.json
 
-# The C tests, histories and a storm of threads under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
+# The C tests, the storm, histories and faults under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: setup
 	$(BIN)/python -m stress sanitize
 

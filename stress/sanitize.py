@@ -3,9 +3,11 @@
 
 What each cannot tell. ThreadSanitizer knows C11's orders, not fences and not membarrier(): it misses nothing that the
 table needs of them, for (S) decides what a reader reads and orders no access that conflicts, but it would not notice if
-that barrier were not there; the model checker does (make verify). It delivers signals late, at the next system call, so
-handlers interrupt nothing there. AddressSanitizer watches the heap, the stack and globals; the table's arrays come from
-mmap(), so of those it sees what touches them after they were unmapped, and nothing past an end within a mapping.
+that barrier were not there; the model checker does (make verify). It delivers signals late, when the thread calls libc,
+so handlers interrupt no update there; all but SIGTRAP, which it takes for a fault of the thread's own and delivers at
+once, in the middle of itself as well: so its storm has no perf events. AddressSanitizer watches the heap, the stack and
+globals; the table's arrays come from mmap(), so of those it sees what touches them after they were unmapped, and
+nothing past an end within a mapping.
 """
 
 from __future__ import annotations
@@ -28,8 +30,11 @@ FLAGS = (
 )  #: gcc warns of each fence that -fsanitize=thread ignores
 LIMIT_SECONDS = 300
 HISTORIES = 300
-SIGNALS = "is about signals, which come late under it, at a system call, and interrupt nothing"
+SIGNALS = "is about signals, which come late under it, at a call of libc, and interrupt no update"
 COUNTS = "counts page faults or forbids system calls, and code that is not built as usual takes some"
+
+STORM_SECONDS = 10
+SOURCES, SOURCES_WITHOUT_PERF = 7, 6  #: of signals: bits of enum storm_source
 
 #: Sources that a program needs beside the table's.
 OTHERS = {
@@ -65,11 +70,18 @@ def toolchain(sanitizer: str) -> Toolchain:
     return Toolchain(flags=(*FLAGS, f"-fsanitize={sanitizer}", f"-I{ROOT / 'csrc' / 'handle'}"))
 
 
-def _programs() -> Iterator[tuple[str, list[Path], list[str]]]:
-    """Name, sources and arguments: the C tests, histories, and threads that come and go in a storm of updates."""
+def storm_sources() -> list[Path]:
+    places = ("stress/sanitized", "stress/engine", "csrc/rivals", "csrc/note")
+    return [source for place in places for source in sorted((ROOT / place).glob("*.c"))]
+
+
+def _programs(sanitizer: str = "") -> Iterator[tuple[str, list[Path], list[str]]]:
+    """Name, sources and arguments: the C tests, the storm, histories, and threads that come and go among updates."""
+    sources = SOURCES_WITHOUT_PERF if sanitizer == "thread" else SOURCES
     for source in sorted((ROOT / "tests" / "c").glob("test_*.c")):
         yield source.stem, [source, *OTHERS.get(source.stem, ())], []
     yield "step", step.sources(), ["replace-resizing", "updates", "61", "0", "0", "/dev/null"]
+    yield "storm", storm_sources(), [str(STORM_SECONDS), str(sources)]
     yield "histories", programs.recorder_sources(), ["record", "1", "0", str(HISTORIES)]
     yield "threads", [ROOT / "stress" / "faults" / "threads.c"], ["2000", "8"]
 
@@ -90,7 +102,7 @@ def _failure(result: subprocess.CompletedProcess[str]) -> str:
 def run(sanitizer: str, program: str) -> Run:
     if reason := LEFT_OUT.get((sanitizer, program)):
         return Run(sanitizer, program, left_out=reason)
-    _, sources, arguments = next(found for found in _programs() if found[0] == program)
+    _, sources, arguments = next(found for found in _programs(sanitizer) if found[0] == program)
     binary = programs.build(program, sources, toolchain(sanitizer))
     began = time.monotonic()
     try:

@@ -19,10 +19,11 @@ def needs(sanitizer: str) -> None:
 
 
 @pytest.mark.parametrize("sanitizer", sanitize.SANITIZERS)
-@pytest.mark.parametrize("program", ["histories", "test_nmi_forms"])
+@pytest.mark.parametrize("program", ["histories", "test_nmi_forms", "storm"])
 def test_clean(sanitizer: str, program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     needs(sanitizer)
     monkeypatch.setattr(sanitize, "HISTORIES", 30)
+    monkeypatch.setattr(sanitize, "STORM_SECONDS", 1)
     result = sanitize.run(sanitizer, program)
     assert (result.failure, result.left_out) == ("", "")
 

@@ -20,7 +20,7 @@ from stress.sanitize import SANITIZERS, names, run
 @click.option("--program", "wanted", type=click.Choice(names()), multiple=True, help="Only this one.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
 def sanitize(chosen: tuple[str, ...], wanted: tuple[str, ...], json_file: Path | None) -> None:
-    """Runs the C tests, histories and a storm of threads under ThreadSanitizer, AddressSanitizer and
+    """Runs the C tests, the storm, histories and faults under ThreadSanitizer, AddressSanitizer and
     UndefinedBehaviorSanitizer.
 
     What a sanitizer cannot run is named with the reason. The last line says SUCCESS or FAILURE; the exit status is 0

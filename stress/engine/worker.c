@@ -44,6 +44,12 @@ static int contest_once(struct storm_thread *thread, int level, struct oracle_co
                           : design->replace)(table, key->key, id.generation, id.bytes, id.length);
 }
 
+/* The director looks at this while the storm is under way. */
+static void count_update(struct storm_tally *tally)
+{
+    __atomic_store_n(&tally->updates, tally->updates + 1, __ATOMIC_RELAXED);
+}
+
 /* Removes, inserts or replaces a key that others update as well; in a handler the one that its thread is contesting. */
 static void contest(struct storm_thread *thread, int level, uint64_t number)
 {
@@ -56,7 +62,7 @@ static void contest(struct storm_thread *thread, int level, uint64_t number)
     judge_mark(thread, level, STORM_IN_UPDATE);
     int status = contest_once(thread, level, contested, (unsigned)(random >> 32) % (level ? 2 : 3), &change);
     judge_mark(thread, level, STORM_ELSEWHERE);
-    tally->updates++;
+    count_update(tally);
     if (status == BID_OK)
         atomic_fetch_add_explicit(&contested->balance, change, memory_order_relaxed);
     else if (status == BID_E_RETIRED || (level && status == BID_E_WOULD_ALLOCATE))
@@ -175,7 +181,7 @@ static void advance(struct storm_thread *thread, uint64_t number)
         sched_yield();
     }
     atomic_store_explicit(&key->done, version, memory_order_release);
-    tally->updates++;
+    count_update(tally);
     if (status != BID_OK)
         update_failed(thread, status);
 }
@@ -252,24 +258,36 @@ static void look_up_something(struct storm_thread *thread)
         judge_lookup(thread, 0, number);
 }
 
+/* A signal that was directed at the thread may still be on its way. */
+static void leave_stack(const stack_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    sigaltstack(before, NULL);
+}
+
 void *worker_run(void *argument)
 {
     struct storm_thread *thread = argument;
     struct storm *storm = thread->storm;
-    stack_t stack = {.ss_size = WORKER_ALT_STACK, .ss_sp = malloc(WORKER_ALT_STACK)};
-    if (!stack.ss_sp || sigaltstack(&stack, NULL) != 0)
+    stack_t before, stack = {.ss_size = WORKER_ALT_STACK, .ss_sp = malloc(WORKER_ALT_STACK)};
+    if (!stack.ss_sp || sigaltstack(&stack, &before) != 0)
         update_failed(thread, BID_E_NO_MEMORY);
     __atomic_store_n(&thread->shared->tid, (int32_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
     pin_to_processor(thread->number);
-    uint32_t armed =
-        source_arm(&thread->sources, storm->config.sources, STORM_PERIOD_US, thread, &storm->shared->perf_errno);
+    uint32_t perf_errno = 0;
+    uint32_t armed = source_arm(&thread->sources, storm->config.sources, STORM_PERIOD_US, thread, &perf_errno);
     __atomic_fetch_or(&storm->shared->sources, armed, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&storm->shared->perf_errno, perf_errno, __ATOMIC_RELAXED); /* the same for all threads */
     atomic_store_explicit(&thread->armed, 1, memory_order_release);
-    while (!atomic_load_explicit(&storm->stop, memory_order_relaxed))
+    while (!atomic_load_explicit(&storm->stop, memory_order_acquire)) /* from then on the director leaves the sources */
         if (thread->churner)
             churn(thread);
         else
             look_up_something(thread);
     source_disarm(&thread->sources);
+    leave_stack(&before);
+    free(stack.ss_sp);
     return NULL;
 }
