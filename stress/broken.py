@@ -241,14 +241,20 @@ LOOKUPS = [
         "lookup-in-one-array",
         "G3",
         "a lookup never asks the future array",
-        (Edit("table/lookup.c", "    if (!future)\n", "    if (1)\n"),),
+        (
+            Edit("table/lookup.c", "    if (!future)\n", "    if (1)\n"),
+            Edit("table/lookup.c", "    if (__builtin_expect(!future, 0))\n", "    if (1)\n"),
+        ),
         (Storm(), Step(("insert-resizing", "lookup-hit-resizing")), Model("grow against insert, look up")),
     ),
     Twin(
         "frozen-word-believed",
         "G3",
         "a lookup that finds its key frozen in the head does not ask the future array",
-        (Edit("table/lookup.c", "if (found.record && (moved || !(found.word & BID_FROZEN)))", "if (found.record)"),),
+        (
+            Edit("table/lookup.c", "if (found.record && (moved || !(found.word & BID_FROZEN)))", "if (found.record)"),
+            Edit("table/lookup.c", "decides = moved | !(found.word & BID_FROZEN);", "decides = 1;"),
+        ),
         (Storm(), Model("grow against replace, look up")),
     ),
 ]

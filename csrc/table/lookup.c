@@ -80,11 +80,10 @@ void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 /* ---------------------------------------------------------------------------------------------- lookups -- */
 
 /* One array: nearly always its home bucket is enough. */
-static __attribute__((noinline)) struct bid_probe bid_probe(const struct bid_array *array, uint64_t key,
-                                                            struct bid_probe_cost *cost)
+BID_APART struct bid_probe bid_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
     if (!cost && array->hash == BID_HASH_MIX) {
-        uint64_t glance = bid_glance(array, key);
+        uint64_t glance = bid_glance(array, bid_mix(key, array->seed));
         struct bid_probe found = bid_glance_probe(array, key, glance);
         if (found.record || glance == BID_GLANCE_ABSENT)
             return found;
@@ -153,19 +152,42 @@ BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bi
 }
 
 /* A lookup by a thread that has a pin, which it leaves. */
-static __attribute__((noinline)) int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uint64_t generation,
-                                                       struct bid_build_id *id, struct bid_pin_slot *slot,
-                                                       uint64_t before)
+BID_APART int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uint64_t generation,
+                                struct bid_build_id *id, struct bid_pin_slot *slot, uint64_t before)
 {
     int status = bid_answer(bid_find(table, key, NULL), generation, id);
     bid_pin_leave((struct bid_pin){slot, before});
     return status;
 }
 
+/* The same in the midst of a resize, with the mixing hash: one look at the home bucket in the array that bid_find() would
+ * ask first, which nearly always decides. Which one that is comes out of masks, not of a branch: half way through a resize
+ * it would be mispredicted every other time. */
+BID_APART int bid_lookup_resizing(const struct bid_table *table, uint64_t key, uint64_t generation,
+                                  struct bid_build_id *id, struct bid_pin_slot *slot, uint64_t before)
+{
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) as in bid_find() */
+    const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) as in bid_find() */
+    if (__builtin_expect(!future, 0))
+        return bid_lookup_pinned(table, key, generation, id, slot, before);
+    uint64_t mixed = bid_mix(key, head->seed);
+    uint64_t moved = bid_path_mixed(head, mixed).bucket < bid_load(&head->moved, BID_RELAXED);
+    uintptr_t chosen = (uintptr_t)head ^ (((uintptr_t)head ^ (uintptr_t)future) & -(uintptr_t)moved);
+    const struct bid_array *array = (const struct bid_array *)chosen;
+    if (__builtin_expect(array->seed != head->seed, 0))
+        mixed = bid_mix(key, array->seed);
+    struct bid_probe found = bid_glance_probe(array, key, bid_glance(array, mixed));
+    uint64_t decides = moved | !(found.word & BID_FROZEN);
+    if (__builtin_expect(!found.record || !decides, 0))
+        return bid_lookup_pinned(table, key, generation, id, slot, before);
+    int status = bid_answer(found, generation, id);
+    bid_pin_leave((struct bid_pin){slot, before});
+    return status;
+}
+
 /* Any lookup. */
-static __attribute__((noinline)) int bid_lookup_general(const struct bid_table *table, uint64_t key,
-                                                        uint64_t generation, struct bid_build_id *id,
-                                                        struct bid_probe_cost *cost)
+BID_APART int bid_lookup_general(const struct bid_table *table, uint64_t key, uint64_t generation,
+                                 struct bid_build_id *id, struct bid_probe_cost *cost)
 {
     struct bid_pin pin = bid_pin(table->pins);
     int status = bid_answer(bid_find(table, key, cost), generation, id);
@@ -184,8 +206,8 @@ BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, ui
         return bid_lookup_general(table, key, generation, id, NULL);
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
     if (__builtin_expect(bid_array_is_left(head), 0))
-        return bid_lookup_pinned(table, key, generation, id, pin.slot, pin.before);
-    uint64_t glance = bid_glance(head, key);
+        return bid_lookup_resizing(table, key, generation, id, pin.slot, pin.before);
+    uint64_t glance = bid_glance(head, bid_mix(key, head->seed));
     struct bid_probe found = bid_glance_probe(head, key, glance);
     if (__builtin_expect(!found.record && glance != BID_GLANCE_ABSENT, 0))
         return bid_lookup_pinned(table, key, generation, id, pin.slot, pin.before);
@@ -238,7 +260,7 @@ BID_INLINE void bid_glance_many(const struct bid_array *head, const uint64_t *ke
         bid_platform_prefetch(bid_bucket(head, &path));
     }
     for (size_t i = 0; i < n; i++) {
-        uint64_t glance = bid_glance(head, keys[i]);
+        uint64_t glance = bid_glance(head, bid_mix(keys[i], head->seed));
         __builtin_memcpy(rows + i * id_size, &glance, sizeof glance);
         if (!(glance >> BID_TAG_SHIFT))
             bid_platform_prefetch(bid_record_of(head, glance));

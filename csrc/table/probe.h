@@ -9,6 +9,7 @@
 #include "match.h"
 
 #define BID_INLINE static inline __attribute__((always_inline))
+#define BID_APART static __attribute__((noinline)) /* rarely needed: not to take registers and stack from the rest */
 
 /* What a path says about a key: its slot's word, without the tag, and record; no record if no slot is the key's. */
 struct bid_probe {
@@ -63,10 +64,10 @@ BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64
 #define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
 #define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
 
-/* Only for the mixing hash. Of the last slot as in bid_bucket_search(). */
-BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t key)
+/* Only for the mixing hash, whose value is `mixed`. Of the last slot as in bid_bucket_search(). */
+BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t mixed)
 {
-    struct bid_path path = bid_path_mixed(array, bid_mix(key, array->seed));
+    struct bid_path path = bid_path_mixed(array, mixed);
     bid_word *bucket = bid_bucket(array, &path);
     uint64_t match = bid_match(bucket, path.pattern);
     if (__builtin_expect(!(match >> BID_TAG_SHIFT), 1))

@@ -38,6 +38,7 @@ LIKE_A_WALK = "as in bid_iterate(); the models cannot have so large a struct"
 REASONS = {
     "table/platform_user.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
     "table/match.h bid_match BID_P_ACQUIRE 1": "the SSE2 form, which the models cannot have; the other form is below",
+    "table/lookup.c bid_lookup_resizing BID_H_ACQUIRE 1": "for a later head than bid_lookup_simple() read",
     "table/lookup.c bid_lookup_batch BID_H_ACQUIRE 1": "as in bid_lookup_simple(); no model can keep glances in bytes",
     "table/statistics.c bid_statistics BID_H_ACQUIRE 1": LIKE_A_WALK,
     "table/statistics.c bid_statistics BID_F_ACQUIRE 1": LIKE_A_WALK,
