@@ -55,24 +55,41 @@ def stylesheet(selector: str = "svg.pybuildid-plot") -> str:
     return f"{selector}{{{light}}}@media (prefers-color-scheme:dark){{{selector}{{{dark}}}}}"
 
 
-def svg(draw: Callable[[Axes], None], title: str, height: float = HEIGHT) -> str:
+Draw = Callable[["Axes"], None]
+
+
+def svg(draw: Draw, title: str, height: float = HEIGHT) -> str:
     """One plot as an SVG element, with its title for those who cannot see it; usable as a file and inside a page.
 
     Raises ImportError, with what to install, where Matplotlib is missing.
     """
+    return panels([draw], title, columns=1, height=height)
+
+
+def panels(draws: Sequence[Draw], title: str, columns: int = 2, height: float = HEIGHT) -> str:
+    """Several plots as one, with one legend for all; otherwise as svg(). height: of a row, in inches."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(f"plots need {error.name}: pip install 'pybuildid[plot]'", name=error.name) from None
+    rows = -(-len(draws) // columns)
     with matplotlib.rc_context(LOOKS):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        _finish(axes)
+        figure = Figure(figsize=(columns * WIDTH, rows * height), layout="constrained")
+        legend: dict[str, Any] = {}
+        for number, draw in enumerate(draws):
+            axes = figure.add_subplot(rows, columns, number + 1)
+            draw(axes)
+            _finish(axes)
+            handles, labels = axes.get_legend_handles_labels()
+            legend.update(zip(labels, handles))
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        if legend:
+            ncols = 2 * columns
+            names = list(legend)
+            figure.legend(
+                [legend[name] for name in names], names, loc="outside lower center", ncols=ncols, frameon=False
+            )
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(METADATA), transparent=True)
     return _themed(text.getvalue(), title)
@@ -104,11 +121,20 @@ def short(value: float) -> str:
 
 
 def _finish(axes: Axes) -> None:
+    from matplotlib.ticker import LogFormatter
+
+    class Minor(LogFormatter):
+        """Labels where Matplotlib finds them useful, in our way of writing numbers."""
+
+        def __call__(self, value: float, position: int | None = None) -> str:
+            return short(value) if super().__call__(value, position) else ""
+
     axes.grid(True, axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() in ("log", "symlog"):
             axis.set_major_formatter(lambda value, _: short(value))
+            axis.set_minor_formatter(Minor())
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 

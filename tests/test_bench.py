@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from array import array
@@ -20,6 +21,7 @@ from click.testing import CliRunner
 
 from pybuildid import bench
 from pybuildid._measure import ffi, lib
+from pybuildid.bench import apart
 from pybuildid.bench import contenders as contending
 from pybuildid.bench import keys as keying
 from pybuildid.bench.ahead import ahead
@@ -300,6 +302,46 @@ def test_a_time_that_is_too_short_is_said() -> None:
     figure = result.find("hit", "fixed", 100)
     assert figure
     assert len(figure.samples) == 1
+
+
+#: The process that measures, with a design that loses what it waits for: as a peer may.
+HANGS = """
+import dataclasses, os, time
+from pybuildid._measure import ffi
+from pybuildid.bench import apart, contenders
+
+@ffi.callback("void(void *)")
+def hang(table):
+    if os.getpid() == measuring:  # and not in the child that measures memory
+        time.sleep(1000)
+
+measuring, sound, kept = os.getpid(), contenders._rivals, []
+
+def rivals():
+    found = sound()
+    kept.append(ffi.new("struct bid_design *", found["rwlock"].functions[0]))
+    kept[-1].settle = hang
+    found["rwlock"] = dataclasses.replace(found["rwlock"], functions=kept[-1])
+    return found
+
+contenders._rivals = rivals
+apart.child()
+"""
+
+
+def test_a_design_that_hangs_is_named_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "CHILD", HANGS)
+    result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
+    assert re.fullmatch(r"100 entries: .*: rwlock did not come back within \d seconds", result.hung)
+    for who in ("ours", "rwlock"):
+        assert result.find("bytes an entry, resident", who, 100), "measured before it hung"
+    assert result.find("hit", "rwlock", 100) is None
+
+
+def test_a_process_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "CHILD", "import os; os.abort()")
+    with pytest.raises(bench.BenchError, match="ended with status -6"):
+        bench.run(bench.Options(["fixed"], [100]))
 
 
 @pytest.fixture(scope="module")

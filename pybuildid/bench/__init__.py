@@ -5,10 +5,11 @@ from pybuildid import bench
 result = bench.run(bench.Options(sizes=(1000,), names=("ours", "spinlock")))
 """
 
+from pybuildid.bench.apart import run
 from pybuildid.bench.contenders import Contender, Missing, UnknownDesignError
 from pybuildid.bench.keys import KeysError
 from pybuildid.bench.result import Ahead, Figure, Interruption, Lead, Ratio, Result, Worst
-from pybuildid.bench.run import Options, run
+from pybuildid.bench.run import Options
 from pybuildid.bench.subject import BenchError
 
 __all__ = [

@@ -88,8 +88,12 @@ def _hits(
         else:  # no slower than the fastest peer, whatever its guarantees; rivals are shown
             bound = 1.0 if contender.peer else None
             result.append(ratio(f"hit / {name} hit (does not always answer)", size, own, hit, bound, ""))
+    lfht = find(figures, "hit", LFHT, size)
     lfht_bound = 1 / 10 if size >= LARGE else 1 / 4 if size >= MIDDLE else 1.0
-    result.append(ratio(f"hit / {LFHT} hit", size, own, find(figures, "hit", LFHT, size), lfht_bound, _absent(missing)))
+    result.append(ratio(f"hit / {LFHT} hit", size, own, lfht, lfht_bound, _absent(missing)))
+    many = find(figures, MANY_C, OURS, size)
+    if many:
+        result.append(ratio(f"{MANY_C} / {LFHT} hit", size, many, lfht, lfht_bound, _absent(missing)))
     return result
 
 

@@ -37,6 +37,10 @@ class Contender:
     own_allocator: bool = False  # malloc() does not see its memory
     buckets: tuple[str, int] = ("x", 1)  # (":", so many), ("/", one for so many entries) or ("x", so many for each)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Functions are those of a process."""
+        return {**self.__dict__, "functions": None}
+
     def expected(self, entries: int) -> int:
         """What to create it with for that many entries."""
         if self.grows:

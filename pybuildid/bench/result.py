@@ -119,6 +119,7 @@ class Result:
     ratios: tuple[Ratio, ...]
     ahead: tuple[Ahead, ...]
     notes: tuple[str, ...]  # what was not measured, and why
+    hung: str = ""  # which contender did not come back, and where: the measurement ended there
 
     def find(self, what: str, who: str, size: int) -> Figure | None:
         return find(self.figures, what, who, size)
@@ -152,6 +153,7 @@ def document(result: Result, command: str) -> dict[str, Any]:
         "ratios": [{**asdict(one), "ok": one.ok} for one in result.ratios],
         "ahead": [asdict(one) for one in result.ahead],
         "notes": list(result.notes),
+        "hung": result.hung,
     }
 
 

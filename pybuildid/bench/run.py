@@ -34,6 +34,7 @@ from pybuildid.bench.result import (
     Worst,
 )
 from pybuildid.bench.subject import BenchError, Subject, pin
+from pybuildid.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
 GROW_FROM = 1000
@@ -61,6 +62,7 @@ class Options:
     seconds: for all of it: there are as many rounds as fit, but one of everything.
     rounds: samples of each figure, at most.
     keys: see keys.find().
+    patience: seconds for one call of a contender; who takes longer hangs.
     """
 
     names: Sequence[str] = DEFAULT
@@ -70,11 +72,7 @@ class Options:
     rounds: int = 9
     seed: int = 1
     keys: str = "slabs"
-
-
-def run(options: Options = Options(), report: Report = lambda text: None) -> Result:
-    """Measures. report is called with a line at each step. Raises BenchError, KeysError and UnknownDesignError."""
-    return _Run(options, report).result()
+    patience: float = 120
 
 
 @contextmanager
@@ -88,10 +86,12 @@ def pinned(processor: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class _Run:
+class Measurement:
+    """Of everything, in this process: once."""
+
     def __init__(self, options: Options, report: Report) -> None:
-        self.options, self.report = options, report
-        report("compiling the peers that are here")
+        self.options, self._report = options, report
+        self.report("compiling the peers that are here")
         self.contenders, self.missing = choose(options.names)
         allowed = sorted(os.sched_getaffinity(0))
         self.processors = tuple(allowed[: min(options.threads or 8, len(allowed))])
@@ -103,46 +103,57 @@ class _Run:
         self.worst: list[Worst] = []
         self.notes: list[str] = []
         self.sizes: list[int] = []
+        self.interruptions: list[Interruption] = []
+        self.source = ""
 
-    def result(self) -> Result:
+    def report(self, step: str) -> None:
+        watch.begin(step)
+        self._report(step)
+
+    def measure(self) -> None:
         options = self.options
-        source = ""
         with pinned(self.processors[0]):
             sizes = sorted(set(options.sizes))
             for number, size in enumerate(sizes):
                 addresses = find(options.keys, size, options.seed)
-                source = addresses.source
+                self.source = addresses.source
                 mixed = mix(addresses, size, options.seed)
                 n = len(mixed) // 2
                 if n in self.sizes:
                     continue
-                self._note(n < size, f"{source}: {n:,} of them are entries, instead of {size:,}")
+                self._note(n < size, f"{self.source}: {n:,} of them are entries, instead of {size:,}")
                 self.sizes.append(n)
                 self._size(n, mixed, time.monotonic() + share(self._left(), size, sizes[number:]))
             self._loaded()
             self._adversarial()
-            interruptions = tuple(self._interrupt(contender) for contender in self.contenders)
+            for contender in self.contenders:
+                self.interruptions.append(self._interrupt(contender))
         took = time.monotonic() - self.begin
         self._note(
             took > 1.1 * options.seconds,
             f"it took {took:.0f} seconds instead of {options.seconds:.0f}: one round of everything is as long as that",
         )
+
+    def result(self, hung: str = "") -> Result:
+        """Of what has been measured so far. hung: who did not come back, and where."""
+        options = self.options
         self._note(
             options.threads > len(self.processors),
             f"there are {len(self.processors)} processors, so that many look up at once instead of {options.threads}",
         )
+        self._note(bool(hung), f"it ended early: {hung}")
         self._note(self.partner is None, "figures of several threads need a second processor")
         figures = tuple(Figure(*key, tuple(samples)) for key, samples in self.samples.items())
-        ratios = bounds.ratios(figures, self.contenders, self.missing, interruptions, self.sizes)
+        interruptions = tuple(self.interruptions)
         return Result(
             machine=machine.this(),
             seed=options.seed,
             rounds=options.rounds,
             seconds=options.seconds,
-            took=took,
+            took=time.monotonic() - self.begin,
             threads=len(self.processors),
             processors=self.processors,
-            keys=source,
+            keys=self.source,
             sizes=tuple(self.sizes),
             left_out=sum(self.left_out) / max(len(self.left_out), 1),
             contenders=self.contenders,
@@ -150,9 +161,10 @@ class _Run:
             figures=figures,
             interruptions=interruptions,
             worst=tuple(self.worst),
-            ratios=ratios,
+            ratios=bounds.ratios(figures, self.contenders, self.missing, interruptions, self.sizes),
             ahead=ahead(figures, self.contenders, interruptions, self.sizes),
             notes=tuple(self.notes),
+            hung=hung,
         )
 
     def _note(self, condition: bool, text: str) -> None:
@@ -387,6 +399,7 @@ class _Run:
 
 def _footprint(contender: Contender, expected: int, mixed: array[int], n: int) -> tuple[int, int]:
     """Resident and allocated bytes of n entries."""
+    watch.turn(contender.name)
     keys = mixed[:n]
 
     resident, allocated = ffi.new("uint64_t *"), ffi.new("uint64_t *")

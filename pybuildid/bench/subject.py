@@ -12,6 +12,7 @@ from typing import Any
 from pybuildid._measure import ffi, lib
 from pybuildid.bench.contenders import Contender
 from pybuildid.bench.keys import Keys, buffer, make
+from pybuildid.bench.watch import watch
 
 CHURN_SHARE = 8  # of the entries: the partner inserts and removes so many others
 
@@ -47,6 +48,7 @@ class Subject:
             self.settle()
 
     def _create(self, n: int, seed: int) -> Any:
+        watch.turn(self.contender.name)
         table = self.functions.create(self.contender.expected(n), seed)
         if table == ffi.NULL:
             raise BenchError(f"{self.contender.name}: no memory for {n:,} entries")
@@ -58,6 +60,8 @@ class Subject:
         return make(own, seed)
 
     def _of(self, *arguments: Any) -> tuple[Any, ...]:
+        """The arguments of a call, which is this contender's turn."""
+        watch.turn(self.contender.name)
         return self.functions, self.table, *arguments
 
     def check(self, status: int) -> None:
@@ -65,10 +69,12 @@ class Subject:
             raise BenchError(f"{self.contender.name}: {_REASONS[status]}")
 
     def settle(self) -> None:
+        watch.turn(self.contender.name)
         if self.functions.settle != ffi.NULL:
             self.functions.settle(self.table)
 
     def close(self) -> None:
+        watch.turn(self.contender.name)
         ffi.release(self.table)
 
     # ------------------------------------------------------------------------------------------- lookups

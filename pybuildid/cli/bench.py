@@ -38,11 +38,14 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
 )
 @click.option("--rounds", type=click.IntRange(1, 99), default=9, show_default=True, help="At most.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of keys and orders.")
+@click.option(
+    "--patience", type=click.FloatRange(0.1), default=120, show_default=True, help="Seconds until somebody hangs."
+)
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write everything here, too."
 )
-@plot_option("--chart", help='Write hits by entries here, as SVG. Needs the extra "plot".')
+@plot_option("--chart", help='Draw all by entries here, as SVG. Needs the extra "plot".')
 @click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed.")
 def bench(
     rivals: tuple[str, ...],
@@ -51,6 +54,7 @@ def bench(
     seconds: float,
     rounds: int,
     seed: int,
+    patience: float,
     keys: str,
     json_file: Path | None,
     chart: Path | None,
@@ -70,6 +74,9 @@ def bench(
       adversarial  keys that collide for whoever hashes without a seed
       FILE         addresses, one a line in hexadecimal
 
+    It all happens in a process of its own. A design whose call has not come back after --patience seconds hangs: then
+    that process is ended, what was measured before is shown, and the exit status is 1.
+
     Threads stay on a processor each. In each round the designs take turns at each figure, and there are as many rounds
     as --seconds allow; shown are medians, least and most. Compare ratios of one run, never nanoseconds of two.
 
@@ -77,10 +84,10 @@ def bench(
     Examples:
       pybuildid bench
       pybuildid bench --size 57000 --seconds 60
-      pybuildid bench --rival cds_lfht --rival fixed:/16 --chart hits.svg
+      pybuildid bench --rival cds_lfht --rival fixed:/16 --chart bench.svg
       pybuildid bench --keys inode-addresses.txt --json bench.json
     """
-    options = Options(rivals or DEFAULT, sizes or Options.sizes, threads or 0, seconds, rounds, seed, keys)
+    options = Options(rivals or DEFAULT, sizes or Options.sizes, threads or 0, seconds, rounds, seed, keys, patience)
     out, err = console(), console(stderr=True)
     try:
         with err.status("starting") as status:
@@ -90,9 +97,12 @@ def bench(
     except BenchError as error:
         raise click.ClickException(str(error)) from None
     show(out, result)
+    written = document(result, command_line())
     if json_file is not None:
-        json_file.write_text(json.dumps(document(result, command_line()), default=plain, indent=2) + "\n")
-    write_plot(chart, lambda: bench_plots.hits(result))
+        json_file.write_text(json.dumps(written, default=plain, indent=2) + "\n")
+    write_plot(chart, lambda: bench_plots.everything(written["figures"]))
+    if result.hung:
+        raise click.ClickException(f"{result.hung}; what was measured before is above")
     if strict and any(one.ok is False for one in result.ratios):
         raise SystemExit(1)
 

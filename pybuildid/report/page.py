@@ -6,10 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
-from pybuildid import collision_plots, machine, memory_plots, plot
+from pybuildid import bench_plots, collision_plots, machine, memory_plots, plot
 from pybuildid.report import plots
 from pybuildid.report.documents import MAKERS, Document, Documents
 from pybuildid.report.verdict import judge, missed, storm_problems
+
+DRAWN = ("hit", "miss", "insert", "bytes an entry, resident")  # of the comparison, by entries
 
 
 def render(documents: Documents) -> str:
@@ -68,7 +70,10 @@ def _plots(documents: Documents) -> dict[str, list[str]]:
     if documents.storm:
         shown["storm"] = [plots.storm(documents.storm)]
     if documents.bench:
-        shown["bench"] = [plots.hits(documents.bench), plots.bounds(documents.bench)]
+        shown["bench"] = [
+            *(bench_plots.one(documents.bench["figures"], what) for what in DRAWN),
+            plots.bounds(documents.bench),
+        ]
     if documents.collisions:
         judgement = documents.collisions.judgement
         pair = judgement.best, judgement.other("mix")

@@ -40,19 +40,6 @@ def storm(document: Document) -> str:
     return plot.svg(draw, "Where interruptions landed")
 
 
-def hits(document: Document) -> str:
-    """Nanoseconds of a hit by the number of entries, for everyone who was measured."""
-    figures = [figure for figure in document["figures"] if figure["what"] == "hit"]
-
-    def draw(axes: Axes) -> None:
-        for series, who in enumerate(dict.fromkeys(figure["who"] for figure in figures)):
-            points = sorted((figure["size"], figure["median"]) for figure in figures if figure["who"] == who)
-            axes.plot(*zip(*points), label=who, **plot.style(series))
-        axes.set(xscale="log", yscale="log", xlabel="entries", ylabel="ns a hit, median")
-
-    return plot.svg(draw, "A hit, by entries", height=plot.HEIGHT + 1.5)
-
-
 def bounds(document: Document) -> str:
     """Ratios as parts of their bounds, of those of one kind and size the worst: beyond 1 it is missed."""
     ratios = _worst(

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""A measurement in a process of its own: there a peer that hangs can be ended, and none is loaded twice.
+
+The child reads the options from its standard input and writes pairs, pickled, to its standard output: ("step", text) as
+it goes on, and at the end ("result", Result) or ("error", exception).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, Any
+
+from pybuildid.bench.contenders import UnknownDesignError
+from pybuildid.bench.keys import KeysError
+from pybuildid.bench.result import Result
+from pybuildid.bench.run import Measurement, Options, Report
+from pybuildid.bench.subject import BenchError
+from pybuildid.bench.watch import watch
+
+CHILD = "from pybuildid.bench import apart; apart.child()"
+LOOK_SECONDS = 0.2  # between two looks at the watch
+DEFAULTS = Options()
+
+
+def run(options: Options = DEFAULTS, report: Report = lambda text: None) -> Result:
+    """Measures. report is called with a line at each step.
+
+    A contender that does not come back within options.patience seconds ends the measurement: Result.hung says which
+    one it was, where, and the result has what was measured before. Raises BenchError, KeysError and UnknownDesignError.
+    """
+    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin
+        assert child.stdout
+        try:
+            with child.stdin as stdin:
+                pickle.dump(options, stdin)
+            return _listen(child.stdout, report)
+        except (EOFError, BrokenPipeError):
+            raise BenchError(f"the process that measures ended with status {child.wait()}") from None
+        finally:
+            child.kill()
+
+
+def _listen(pipe: IO[bytes], report: Report) -> Result:
+    while True:
+        kind, what = pickle.load(pipe)
+        if kind == "error":
+            raise what
+        if kind == "result":
+            assert isinstance(what, Result)
+            return what
+        report(what)
+
+
+# ------------------------------------------------------------------------------------------------- the child
+
+
+class _Answers:
+    """To the parent, from both threads of the child."""
+
+    def __init__(self) -> None:
+        self._pipe = os.fdopen(os.dup(1), "wb")
+        self._lock = threading.Lock()
+        os.dup2(2, 1)  # nothing else is to come between
+
+    def send(self, kind: str, what: Any, *, last: bool = False) -> None:
+        """last: the process ends, and leaves behind what hangs in it."""
+        with self._lock:
+            pickle.dump((kind, what), self._pipe)
+            self._pipe.flush()
+            if last:
+                os._exit(0)
+
+
+def _wait_for(measurement: Measurement, answers: _Answers) -> None:
+    """Ends the process when something hangs. What it calls has let go of the GIL, or this would not run."""
+    while watch.waited() < measurement.options.patience:
+        time.sleep(LOOK_SECONDS)
+    answers.send("result", measurement.result(watch.complaint()), last=True)
+
+
+def child() -> None:
+    answers = _Answers()
+    try:
+        options: Options = pickle.load(sys.stdin.buffer)
+        measurement = Measurement(options, lambda text: answers.send("step", text))
+        threading.Thread(target=_wait_for, args=(measurement, answers), daemon=True).start()
+        measurement.measure()
+        answers.send("result", measurement.result(), last=True)
+    except (BenchError, KeysError, UnknownDesignError) as error:
+        answers.send("error", error, last=True)
