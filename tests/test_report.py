@@ -66,7 +66,8 @@ BENCH: dict[str, Any] = {
     ],
     "notes": ["reparse is measured up to 100,000 entries"],
     "figures": [
-        {"what": "hit", "who": who, "size": size, "median": size**0.3 * factor}
+        {"what": what, "who": who, "size": size, "median": (m := size**0.3 * factor), "min": m / 2, "max": m * 2}
+        for what in ("hit", "miss", "insert", "bytes an entry, resident", "lookup while it grows, mean")
         for who, factor in (("ours", 1), ("cds_lfht", 4))
         for size in (1000, 57_000, 1_000_000)
     ],
@@ -228,7 +229,7 @@ def test_the_page_in_a_browser(browser: Browser, page_file: Path, width: int, sc
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("strong").first.text_content() == "SUCCESS"
     plots = page.locator("figure svg")
-    assert plots.count() == 6
+    assert plots.count() == 9
     for i in range(plots.count()):
         box = plots.nth(i).bounding_box()
         assert box is not None

@@ -15,7 +15,7 @@ FLOOR_PLAIN, FLOOR_HUGE = "load, 4 KiB pages", "load, huge pages"  # who, of the
 LOADED, LOADED_HIT = "_dl_find_object", "hit, loaded objects"  # glibc's lookup of addresses, and its figure
 MANY_PYTHON, MANY_C = "Table.lookup_many() in Python", "bid_lookup_many() in C"
 MANY_LOOP = "a loop over bid_lookup() in C"
-INSERT_ALL = "insert, growth in the background included"  # processor time of the process, until that is done
+INSERT_ALL = "insert, all threads"  # processor time of the process, until growth in the background is done
 AFTER_GROW, BEFORE_GROW = "bytes an entry, right after a grow", "bytes an entry, just before a grow"
 
 

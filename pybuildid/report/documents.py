@@ -113,10 +113,10 @@ def _storm(document: Document) -> Document:
 
 
 def _bench(document: Document) -> Document:
-    """figures: what, who, size, median; ratios: label, size, median (None: not measured), min, max, bound or None;
-    interruptions; worst; and sentences for people."""
+    """figures: what, who, size, median, min, max; ratios: label, size, median (None: not measured), min, max, bound or
+    None; interruptions; worst; and sentences for people."""
     for figure in document["figures"]:
-        str(figure["what"]), str(figure["who"]), figure["size"] + 0, figure["median"] + 0
+        str(figure["what"]), str(figure["who"]), figure["size"] + figure["median"] + figure["min"] + figure["max"]
     for ratio in document["ratios"]:
         str(ratio["label"]), ratio["size"] + 0
         if ratio["median"] is not None:

@@ -70,10 +70,10 @@ def _plots(documents: Documents) -> dict[str, list[str]]:
     if documents.storm:
         shown["storm"] = [plots.storm(documents.storm)]
     if documents.bench:
-        shown["bench"] = [
-            *(bench_plots.one(documents.bench["figures"], what) for what in DRAWN),
-            plots.bounds(documents.bench),
-        ]
+        figures = documents.bench["figures"]
+        measured = {figure["what"] for figure in figures}
+        shown["bench"] = [bench_plots.one(figures, what) for what in DRAWN if what in measured]
+        shown["bench"].append(plots.bounds(documents.bench))
     if documents.collisions:
         judgement = documents.collisions.judgement
         pair = judgement.best, judgement.other("mix")

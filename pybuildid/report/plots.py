@@ -53,7 +53,10 @@ def bounds(document: Document) -> str:
         labels = [f"{ratio['median']:.2g}" + (" missed" if part > 1 else "") for ratio, part in zip(ratios, parts)]
         axes.bar_label(bars, labels, padding=3, color=plot.INK)
         for place, ratio in enumerate(ratios):
-            axes.text(0, place - 0.04, f"{ratio['label']}, {_short(ratio['size'])}", va="bottom", color=plot.INK)
+            label = axes.text(
+                0, place - 0.04, f"{ratio['label']}, {_short(ratio['size'])}", va="bottom", color=plot.INK
+            )
+            label.set_in_layout(False)  # a long one must not take the bars' room
         axes.axvline(1, color=plot.GRID, linestyle="--", zorder=0)
         axes.set_yticks([])
         axes.set(xlabel="ratio / its bound", xlim=(0, max(parts, default=1) * 1.35), ylim=(len(parts) - 0.5, -1))
