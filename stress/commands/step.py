@@ -70,7 +70,7 @@ def summary(outcome: stepping.Outcome) -> str:
 @click.option("--list", "listing", is_flag=True, help="Show the scenarios and end.")
 @click.option("--lookups-only", is_flag=True, help="Leave out the runs in which the handler also updates.")
 @click.option("--quick", is_flag=True, help="A few short scenarios, in seconds, unless --scenario names others.")
-@click.option("--every", is_flag=True, help="An update at every instruction of the longest operations too: an hour.")
+@click.option("--every", is_flag=True, help="An update at every instruction of the longest operations too: many hours.")
 @click.option(
     "--turn",
     type=click.IntRange(1),
