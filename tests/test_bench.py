@@ -338,6 +338,27 @@ def test_a_design_that_hangs_is_named_and_loses_nothing(monkeypatch: pytest.Monk
     assert result.find("hit", "rwlock", 100) is None
 
 
+#: The process that measures, in which inserts take too long as soon as they are timed.
+SLOW = """
+from pybuildid._measure import lib
+from pybuildid.bench import apart
+
+def report(self, step):
+    lib.timing_slow_ns = 1 if "updates" in step or "grows" in step else 10**12
+
+apart.Measurement.report = report
+apart.child()
+"""
+
+
+def test_inserts_that_do_not_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "CHILD", SLOW)
+    result = bench.run(bench.Options(["fixed"], [3000], seconds=1, rounds=1))
+    assert "at 3,000 entries a measurement was given up, fixed: inserts that do not end" in "; ".join(result.notes)
+    assert result.find("hit", "fixed", 3000)
+    assert result.find("insert", "fixed", 3000) is None
+
+
 def test_a_process_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "CHILD", "import os; os.abort()")
     with pytest.raises(bench.BenchError, match="ended with status -6"):

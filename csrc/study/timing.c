@@ -322,6 +322,22 @@ static int insert_one(const struct bid_design *design, void *table, uint64_t key
     return status;
 }
 
+uint64_t timing_slow_ns = 60ull * 1000 * 1000 * 1000;
+
+/* A table whose resize was lost takes ever longer. */
+static int insert_all(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
+                      size_t n)
+{
+    uint64_t begin = now_ns();
+    for (size_t i = 0; i < n; i++) {
+        if (insert_one(design, table, keys[i], next[i]) != BID_OK)
+            return TIMING_FAILED;
+        if (i % TIMING_CHUNK == TIMING_CHUNK - 1 && now_ns() - begin > timing_slow_ns)
+            return TIMING_SLOW;
+    }
+    return TIMING_OK;
+}
+
 static int remove_one(const struct bid_design *design, void *table, uint64_t key)
 {
     int status;
@@ -340,11 +356,9 @@ int timing_insert(const struct bid_design *design, void *table, const uint64_t *
                   struct timing *timing)
 {
     uint64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    for (size_t i = 0; i < n; i++)
-        if (insert_one(design, table, keys[i], next[i]) != BID_OK)
-            return TIMING_FAILED;
+    int status = insert_all(design, table, keys, next, n);
     time_whole(timing, begin, n);
-    return TIMING_OK;
+    return status;
 }
 
 int timing_remove(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing)
@@ -419,10 +433,8 @@ int timing_resize_partner(const struct bid_design *design, void *table, size_t e
 int timing_grow_partner(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
                         size_t n, struct timing_company *company)
 {
-    int status = TIMING_OK;
     company_begin(company);
-    for (size_t i = 0; i < n && status == TIMING_OK; i++)
-        status = insert_one(design, table, keys[i], next[i]) == BID_OK ? TIMING_OK : TIMING_FAILED;
+    int status = insert_all(design, table, keys, next, n);
     atomic_store(&company->stop, 1);
     return status;
 }
@@ -436,15 +448,20 @@ static int answer_is(const struct bid_design *design, void *table, uint64_t key,
            memcmp(id.bytes, expected, sizeof expected) == 0;
 }
 
+#define FILL_AT_ONCE 65536
+
 int timing_fill(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
                 const uint64_t *absent)
 {
     struct bid_build_id id;
-    for (size_t i = 0; i < n; i++)
-        if (insert_one(design, table, keys[i], next[i]) != BID_OK)
-            return TIMING_FAILED;
-    if (design->settle)
-        design->settle(table); /* or each look takes long in a table that its worker has still to resize */
+    for (size_t i = 0, some; i < n; i += some) {
+        some = n - i < FILL_AT_ONCE ? n - i : FILL_AT_ONCE;
+        int status = insert_all(design, table, keys + i, next + i, some);
+        if (status != TIMING_OK)
+            return status;
+        if (design->settle)
+            design->settle(table); /* or each look takes long in a table that its worker has still to resize */
+    }
     for (size_t i = 0; i < n; i++)
         if (!answer_is(design, table, keys[i], next[i]) || design->lookup(table, absent[i], &id, NULL) != BID_ABSENT)
             return TIMING_WRONG;

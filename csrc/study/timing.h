@@ -29,7 +29,10 @@ enum timing_status {
     TIMING_WRONG = 1,  /* an answer was wrong */
     TIMING_FAILED = 2, /* an update failed */
     TIMING_MEMORY = 3, /* no memory */
+    TIMING_SLOW = 4,   /* inserts were given up after timing_slow_ns */
 };
+
+extern uint64_t timing_slow_ns; /* for the inserts of one call: 60 seconds */
 
 struct timing {
     double ns;         /* an operation */

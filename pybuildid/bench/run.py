@@ -33,7 +33,7 @@ from pybuildid.bench.result import (
     Result,
     Worst,
 )
-from pybuildid.bench.subject import BenchError, Subject, pin
+from pybuildid.bench.subject import BenchError, SlowError, Subject, pin
 from pybuildid.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
@@ -62,7 +62,7 @@ class Options:
     seconds: for all of it: there are as many rounds as fit, but one of everything.
     rounds: samples of each figure, at most.
     keys: see keys.find().
-    patience: seconds for one call of a contender; who takes longer hangs.
+    patience: seconds for one call of a contender; who takes longer hangs. Inserts are given up after half of that.
     """
 
     names: Sequence[str] = DEFAULT
@@ -97,6 +97,7 @@ class Measurement:
         self.processors = tuple(allowed[: min(options.threads or 8, len(allowed))])
         self.partner = allowed[1] if len(allowed) > 1 else None
         self.begin = time.monotonic()
+        lib.timing_slow_ns = int(options.patience / 2 * 1e9)
         self.min_ns = int(min(max(options.seconds / SAMPLES, MIN_SAMPLE), MAX_SAMPLE) * 1e9)
         self.samples: dict[tuple[str, str, int], list[float]] = {}
         self.left_out: list[float] = []
@@ -287,15 +288,28 @@ class Measurement:
             self.report(f"{n:,} entries: updates, round {number + 1}")
             for contender in turn:
                 subject = Subject(contender, mixed, keys, self.options.seed, filled=False)
-                begin = time.process_time_ns()
-                self._sample("insert", contender.name, n, subject.insert())
+                with self._unless_slow(n):
+                    self._update(subject)
                 subject.settle()
-                if n >= bounds.SMALL:  # below, settling takes more
-                    self._sample(INSERT_ALL, contender.name, n, (time.process_time_ns() - begin) / n)
-                for what in ("churn", "remove"):
-                    self._sample(what, contender.name, n, getattr(subject, what)())
-                    subject.settle()
                 subject.close()
+
+    def _update(self, subject: Subject) -> None:
+        who, n, begin = subject.contender.name, subject.keys.n, time.process_time_ns()
+        self._sample("insert", who, n, subject.insert())
+        subject.settle()
+        if n >= bounds.SMALL:  # below, settling takes more
+            self._sample(INSERT_ALL, who, n, (time.process_time_ns() - begin) / n)
+        for what in ("churn", "remove"):
+            self._sample(what, who, n, getattr(subject, what)())
+            subject.settle()
+
+    @contextmanager
+    def _unless_slow(self, n: int) -> Iterator[None]:
+        """A peer may lose a resize, and then there is no figure."""
+        try:
+            yield
+        except SlowError as error:
+            self._note(True, f"at {n:,} entries a measurement was given up, {error}")
 
     def _growth(self, contenders: Sequence[Contender], n: int, mixed: array[int], keys: Keys) -> None:
         """For the largest size: from GROW_FROM entries on."""
@@ -304,10 +318,11 @@ class Measurement:
         for contender in contenders:
             self.report(f"{contender.name}: lookups while it grows from {GROW_FROM:,} to {n:,}")
             subject = Subject(contender, mixed, keys, self.options.seed, filled=False)
-            timing = subject.while_growing(GROW_FROM, self.partner)
-            self._sample("lookup while it grows, mean", contender.name, n, timing.ns)
-            self._sample("lookup while it grows, 99.9 %", contender.name, n, timing.p999)
-            self._sample("lookup while it grows, worst", contender.name, n, timing.most)
+            with self._unless_slow(n):
+                timing = subject.while_growing(GROW_FROM, self.partner)
+                self._sample("lookup while it grows, mean", contender.name, n, timing.ns)
+                self._sample("lookup while it grows, 99.9 %", contender.name, n, timing.p999)
+                self._sample("lookup while it grows, worst", contender.name, n, timing.most)
             subject.settle()
             subject.close()
 

@@ -21,7 +21,12 @@ class BenchError(RuntimeError):
     """A design gave a wrong answer, or could not be measured: the message says which one, and how."""
 
 
+class SlowError(BenchError):
+    """Inserts were given up: a table that no longer grows takes ever longer."""
+
+
 _REASONS = {
+    lib.TIMING_SLOW: "inserts that do not end: the table has stopped growing",
     lib.TIMING_WRONG: "a wrong answer",
     lib.TIMING_FAILED: "an update failed",
     lib.TIMING_MEMORY: "no memory",
@@ -66,7 +71,8 @@ class Subject:
 
     def check(self, status: int) -> None:
         if status != lib.TIMING_OK:
-            raise BenchError(f"{self.contender.name}: {_REASONS[status]}")
+            error = SlowError if status == lib.TIMING_SLOW else BenchError
+            raise error(f"{self.contender.name}: {_REASONS[status]}")
 
     def settle(self) -> None:
         watch.turn(self.contender.name)
