@@ -6,8 +6,10 @@ Tables are built and measured, pointers are computed.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from pybuildid import slab
@@ -98,6 +100,12 @@ def designs() -> tuple[Design, ...]:
     )
 
 
+@lru_cache(maxsize=32)
+def _keys(entries: int) -> array[int]:
+    """The same for every design; making them takes as long as measuring one."""
+    return slab.made(slab.RECORDED, entries)
+
+
 def measure(name: str, entries: int, expected: int | None = None) -> int:
     """Resident bytes of a design with so many 20-byte IDs, keyed by made inode addresses.
 
@@ -113,8 +121,7 @@ def measure(name: str, entries: int, expected: int | None = None) -> int:
     if expected is None:
         expected = 0 if design.traits & lib.RIVAL_GROWS else entries
     result = ffi.new("uint64_t *")
-    keys = slab.made(slab.RECORDED, entries)
-    with ffi.from_buffer("uint64_t[]", keys) as pointer:
+    with ffi.from_buffer("uint64_t[]", _keys(entries)) as pointer:
         status = lib.bid_resident(design, expected, pointer, entries, result, ffi.NULL)
     if status != lib.BID_RESIDENT_OK:
         raise MeasureError(f"{name} with {entries:,} entries: {_ERRORS[status]}")
