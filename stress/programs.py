@@ -71,7 +71,9 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _object(toolchain: Toolchain, source: Path, headers: str) -> Path:
-    made = BUILD / (_digest(_version(toolchain.cc), toolchain, headers, source.read_text()) + ".o")
+    """Named by what it is made of, not by where that lies: a copy of csrc with one edit is compiled where it differs."""
+    parts = _version(toolchain.cc), toolchain.flags, headers, source.name, source.read_text()
+    made = BUILD / (_digest(*parts) + ".o")
     if not made.exists():
         partial = made.with_suffix(f".{os.getpid()}.o")
         includes = [f"-I{toolchain.csrc / 'include'}"]
