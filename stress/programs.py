@@ -36,6 +36,7 @@ class Toolchain:
     cc: str = os.environ.get("CC", "cc")
     flags: tuple[str, ...] = ("-O2", "-g")
     csrc: Path = ROOT / "csrc"
+    strict: tuple[str, ...] = STRICT
 
 
 def recorder_sources() -> list[Path]:
@@ -71,29 +72,46 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _object(toolchain: Toolchain, source: Path, headers: str) -> Path:
-    """Named by what it is made of, not by where that lies: a copy of csrc with one edit is compiled where it differs."""
-    parts = _version(toolchain.cc), toolchain.flags, headers, source.name, source.read_text()
+    """Named by what it is made of, not by where that lies: of a copy of csrc with one edit little is compiled anew."""
+    parts = _version(toolchain.cc), toolchain.flags, toolchain.strict, headers, source.name, source.read_text()
     made = BUILD / (_digest(*parts) + ".o")
     if not made.exists():
         partial = made.with_suffix(f".{os.getpid()}.o")
         includes = [f"-I{toolchain.csrc / 'include'}"]
-        _run([toolchain.cc, "-std=gnu11", *STRICT, *toolchain.flags, *includes, "-c", str(source), "-o", str(partial)])
+        _run(
+            [
+                toolchain.cc,
+                "-std=gnu11",
+                *toolchain.strict,
+                *toolchain.flags,
+                *includes,
+                "-c",
+                str(source),
+                "-o",
+                str(partial),
+            ]
+        )
         partial.replace(made)
     return made
 
 
-def build(name: str, sources: Sequence[Path], toolchain: Toolchain | None = None) -> Path:
-    """The program made of these sources and of the table's; compiled unless it is there already."""
-    toolchain = toolchain or Toolchain()
+def objects(sources: Sequence[Path], toolchain: Toolchain) -> list[Path]:
+    """Compiled unless they are there already."""
     headers = _headers(toolchain)
-    table = [source for module in MODULES for source in sorted((toolchain.csrc / module).glob("*.c"))]
     BUILD.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(lambda source: _object(toolchain, source, headers), [*sources, *table]))
-    program = BUILD / f"{name}-{_digest(*(made.name for made in objects))}"
+        return list(pool.map(lambda source: _object(toolchain, source, headers), sources))
+
+
+def build(name: str, sources: Sequence[Path], toolchain: Toolchain | None = None) -> Path:
+    """The program made of these sources and of the table's; linked unless it is there already."""
+    toolchain = toolchain or Toolchain()
+    table = [source for module in MODULES for source in sorted((toolchain.csrc / module).glob("*.c"))]
+    made = objects([*sources, *table], toolchain)
+    program = BUILD / f"{name}-{_digest(*(one.name for one in made))}"
     if not program.exists():
         partial = program.with_name(f"{program.name}.{os.getpid()}")
-        _run([toolchain.cc, *toolchain.flags, *map(str, objects), "-o", str(partial), "-pthread"])
+        _run([toolchain.cc, *toolchain.flags, *map(str, made), "-o", str(partial), "-pthread"])
         partial.replace(program)
     return program
 

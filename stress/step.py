@@ -55,7 +55,7 @@ class Effort:
 
 
 QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000)
-DEFAULT = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING // 2, stepped=10_000)
+DEFAULT = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING // 3, stepped=10_000)
 EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped=1_000_000)
 
 

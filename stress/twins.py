@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from stress import object_file, step
+from stress import object_file, programs, step
 from stress.broken import Check, Model, Program, Reading, Step, Storm, Twin
 from stress.build_engine import ffibuilder
 from stress.edits import Edit, copy_edited
@@ -136,7 +136,10 @@ class Build:
     @cached_property
     def library(self) -> Path:
         sources = [source for folder in CORE for source in sorted((self.csrc / folder).glob("*.c"))]
-        objects = compile_objects(sources, self.folder, f"-I{self.csrc / 'include'}")
+        try:
+            objects = programs.objects(sources, programs.Toolchain(flags=FLAGS, strict=(), csrc=self.csrc))
+        except programs.CompilerError as error:
+            raise BuildError(str(error)) from None
         library = self.folder / "libcore.a"
         execute(["ar", "rcs", str(library), *map(str, objects)])
         return library
