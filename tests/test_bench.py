@@ -9,6 +9,8 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -97,6 +99,7 @@ def test_other_names_are_refused(name: str) -> None:
 
 
 def test_a_missing_peer_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contending, "_loaded", {})
     monkeypatch.setattr(contending, "_compile", lambda *_: subprocess.CompletedProcess([], 1, "", "x\nld: error: -lck"))
     found, missing = choose([peer.name for peer in PEERS])
     assert [one.name for one in found] == ["ours"]
@@ -104,6 +107,28 @@ def test_a_missing_peer_is_named_with_its_package(monkeypatch: pytest.MonkeyPatc
     assert all(one.reason == "ld: error: -lck" for one in missing)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert choose(["tbb"])[1] == (Missing("tbb", "g++", "no compiler: c++ is not on PATH"),)
+
+
+def test_a_peer_that_was_missing_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contending, "_loaded", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "which", lambda _: None)
+        assert len(choose(["tbb"])[0]) == 1
+    failed = subprocess.CompletedProcess([], 1, "", "error: asked again")
+    monkeypatch.setattr(contending, "_compile", lambda *_: failed)
+    assert choose(["tbb"])[1][0].reason == "error: asked again"
+
+
+@pytest.mark.parametrize("name", [peer.name for peer in PEERS])
+def test_a_peer_is_loaded_once(name: str) -> None:
+    """A second copy of it would begin with its library again: liburcu ends a process that registers a thread twice."""
+    contenders = [one for _ in range(2) for one in choose([name])[0][1:]]
+    if not contenders:
+        pytest.skip(f"{name}: apt-get install {choose([name])[1][0].package}")
+    assert contenders[0].functions == contenders[1].functions
+    mixed = addresses(100)
+    for one in contenders:
+        Subject(one, mixed, keying.make(mixed, 1), 1).close()
 
 
 @pytest.mark.parametrize("name", [peer.name for peer in PEERS])
@@ -304,15 +329,19 @@ def test_a_time_that_is_too_short_is_said() -> None:
     assert len(figure.samples) == 1
 
 
-#: The process that measures, with a design that loses what it waits for: as a peer may.
-HANGS = """
-import dataclasses, os, time
+def hangs(when: str) -> str:
+    """The process that measures, with a rwlock that loses what it waits for, as a peer may; and writes who waits."""
+    return f"""
+import dataclasses, os, pathlib, time
 from pybuildid._measure import ffi
 from pybuildid.bench import apart, contenders
+from pybuildid.bench.watch import watch
 
 @ffi.callback("void(void *)")
 def hang(table):
-    if os.getpid() == measuring:  # and not in the child that measures memory
+    if {when}:
+        if "WAITS" in os.environ:
+            pathlib.Path(os.environ["WAITS"]).write_text(f"{{os.getpid()}}\\n")
         time.sleep(1000)
 
 measuring, sound, kept = os.getpid(), contenders._rivals, []
@@ -325,17 +354,102 @@ def rivals():
     return found
 
 contenders._rivals = rivals
-apart.child()
 """
 
 
+RUN = "apart.child()"
+IN_MEASURING = "os.getpid() == measuring"  # and not in the child that measures memory
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def ended(pid: int) -> bool:
+    """Nobody need have waited for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def test_a_design_that_hangs_is_named_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "CHILD", HANGS)
+    monkeypatch.setattr(apart, "CHILD", hangs(IN_MEASURING) + RUN)
     result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
     assert re.fullmatch(r"100 entries: .*: rwlock did not come back within \d seconds", result.hung)
     for who in ("ours", "rwlock"):
         assert result.find("bytes an entry, resident", who, 100), "measured before it hung"
     assert result.find("hit", "rwlock", 100) is None
+
+
+def test_a_hang_after_somebody_was_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is ahead has a price, which is measured last."""
+    slower = """
+measure = apart.Measurement._sample
+def sample(self, what, who, size, value):
+    measure(self, what, who, size, value * 1000 if what == "hit" and who == "ours" else value)
+apart.Measurement._sample = sample
+"""
+    monkeypatch.setattr(apart, "CHILD", hangs(f"{IN_MEASURING} and 'updates' in watch.step") + slower + RUN)
+    result = bench.run(bench.Options(["rwlock"], [100], seconds=1, rounds=1, patience=3))
+    assert "100 entries: updates, round 1: rwlock did not come back" in result.hung
+    (found,) = [one for one in result.ahead if one.who == "rwlock"]
+    assert found.price == "What its lookups do under interruption was not measured."
+    assert any(one.label == "hit / rwlock hit (interruption not measured)" for one in result.ratios)
+
+
+def test_a_hang_is_named_even_if_nothing_can_be_made_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = """
+def result(self, hung=""):
+    raise ZeroDivisionError("half of the figures")
+apart.Measurement.result = result
+"""
+    monkeypatch.setattr(apart, "CHILD", hangs(IN_MEASURING) + fails + RUN)
+    with pytest.raises(bench.BenchError, match=r"rwlock did not come back .* is lost: ZeroDivisionError"):
+        bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
+
+
+def test_a_child_that_hangs_is_not_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The one that measures memory."""
+    monkeypatch.setenv("WAITS", str(tmp_path / "pid"))
+    monkeypatch.setattr(apart, "CHILD", hangs("os.getpid() != measuring") + RUN)
+    result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
+    assert re.fullmatch(r"100 entries: memory: rwlock did not come back within \d seconds", result.hung)
+    child = int((tmp_path / "pid").read_text())
+    wait_for(lambda: ended(child), "it still runs")
+
+
+def test_what_hangs_ends_with_the_one_who_asked(tmp_path: Path) -> None:
+    """Killed, so that it cannot end anything itself."""
+    code = f"""
+from pybuildid import bench
+from pybuildid.bench import apart
+apart.CHILD = {hangs(IN_MEASURING) + RUN!r}
+bench.run(bench.Options(["rwlock"], [100], seconds=1))
+"""
+    waits = tmp_path / "pid"
+    asking = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "WAITS": str(waits)})
+    wait_for(lambda: waits.exists() and waits.read_text().endswith("\n"), "nothing hangs")
+    asking.kill()
+    asking.wait()
+    child = int(waits.read_text())
+    wait_for(lambda: ended(child), "it still runs")
+
+
+def test_compiling_is_nobody_hanging(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = """
+choose = contenders.choose
+def slowly(names):
+    time.sleep(4)
+    return choose(names)
+import sys
+sys.modules["pybuildid.bench.run"].choose = slowly
+"""
+    monkeypatch.setattr(apart, "CHILD", hangs("False") + slow + RUN)
+    assert bench.run(bench.Options(["fixed"], [100], seconds=0.1, patience=3)).hung == ""
 
 
 #: The process that measures, in which inserts take too long as soon as they are timed.

@@ -5,8 +5,10 @@
 #include "timing.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +134,7 @@ int bid_resident(const struct bid_design *design, uint64_t expected, const uint6
         return BID_RESIDENT_E_SYSTEM;
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);                        /* a design that hangs is not to stay behind */
         answer = measure(design, expected, (uint64_t *)keys, n); /* what it writes is its own copy */
         _exit(write(ends[1], &answer, sizeof answer) != sizeof answer);
     }

@@ -60,7 +60,9 @@ def _leads(figures: Sequence[Figure], contender: Contender, what: str, sizes: Se
 
 
 def _price(contender: Contender, interruptions: Sequence[Interruption]) -> str:
-    found = next(one for one in interruptions if one.who == contender.name)
+    found = next((one for one in interruptions if one.who == contender.name), None)
+    if found is None:  # the run ended early
+        return "What its lookups do under interruption was not measured."
     lookups = found.answered + found.busy + found.wrong
     if found.blocked:
         return f"Its lookup was blocked for good, at interruption {found.interruptions:,} of the updater."

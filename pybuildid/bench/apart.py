@@ -71,17 +71,30 @@ class _Answers:
     def send(self, kind: str, what: Any, *, last: bool = False) -> None:
         """last: the process ends, and leaves behind what hangs in it."""
         with self._lock:
-            pickle.dump((kind, what), self._pipe)
-            self._pipe.flush()
-            if last:
-                os._exit(0)
+            try:
+                pickle.dump((kind, what), self._pipe)
+                self._pipe.flush()
+            finally:
+                if last:
+                    os._exit(0)
 
 
 def _wait_for(measurement: Measurement, answers: _Answers) -> None:
-    """Ends the process when something hangs. What it calls has let go of the GIL, or this would not run."""
+    """Ends the process when something hangs, or the parent is gone. What hangs has let go of the GIL, or this would not
+    run."""
+    parent = os.getppid()
     while watch.waited() < measurement.options.patience:
+        if os.getppid() != parent:
+            os._exit(1)
         time.sleep(LOOK_SECONDS)
-    answers.send("result", measurement.result(watch.complaint()), last=True)
+    complaint = watch.complaint()
+    kind: str
+    what: Any
+    try:
+        kind, what = "result", measurement.result(complaint)
+    except Exception as error:  # nobody else is left to say who hung
+        kind, what = "error", BenchError(f"{complaint}; what was measured before is lost: {error!r}")
+    answers.send(kind, what, last=True)
 
 
 def child() -> None:

@@ -77,17 +77,16 @@ def _hits(
     size: int,
 ) -> list[Ratio]:
     own = find(figures, "hit", OURS, size)
-    always = {one.who for one in interruptions if one.always_answers}
+    always = {one.who: one.always_answers for one in interruptions}
+    told = {True: "answers under interruption", False: "does not always answer", None: "interruption not measured"}
     result = []
     for contender in contenders[1:]:
         name, hit = contender.name, find(figures, "hit", contender.name, size)
         if hit is None or name == LFHT:
             continue
-        if name in always:
-            result.append(ratio(f"hit / {name} hit (answers under interruption)", size, own, hit, 1.0, ""))
-        else:  # no slower than the fastest peer, whatever its guarantees; rivals are shown
-            bound = 1.0 if contender.peer else None
-            result.append(ratio(f"hit / {name} hit (does not always answer)", size, own, hit, bound, ""))
+        answers = always.get(name)
+        bound = 1.0 if answers or contender.peer else None  # peers, whatever their guarantees; other rivals are shown
+        result.append(ratio(f"hit / {name} hit ({told[answers]})", size, own, hit, bound, ""))
     lfht = find(figures, "hit", LFHT, size)
     lfht_bound = 1 / 10 if size >= LARGE else 1 / 4 if size >= MIDDLE else 1.0
     result.append(ratio(f"hit / {LFHT} hit", size, own, lfht, lfht_bound, _absent(missing)))

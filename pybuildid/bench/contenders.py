@@ -202,8 +202,20 @@ def _sized(name: str, rivals: dict[str, Contender]) -> Contender:
 # ----------------------------------------------------------------------------------------------- peers
 
 
+_loaded: dict[str, Contender] = {}  # peers, for good: their libraries may take a second copy amiss
+
+
 def _load(peer: Peer) -> Contender | Missing:
-    """Compiles a peer against its library, and loads it for good."""
+    """Compiles a peer against its library, and loads it, once in a process. One that is missing is tried each time."""
+    if peer.name not in _loaded:
+        found = _build(peer)
+        if isinstance(found, Missing):
+            return found
+        _loaded[peer.name] = found
+    return _loaded[peer.name]
+
+
+def _build(peer: Peer) -> Contender | Missing:
     compiler = "c++" if peer.source.endswith(".cpp") else "cc"
     if shutil.which(compiler) is None:
         return Missing(peer.name, "g++" if compiler == "c++" else "gcc", f"no compiler: {compiler} is not on PATH")

@@ -106,6 +106,7 @@ class Measurement:
         self.sizes: list[int] = []
         self.interruptions: list[Interruption] = []
         self.source = ""
+        watch.begin("")  # compiling took as long as it took, and nobody hung
 
     def report(self, step: str) -> None:
         watch.begin(step)
@@ -116,6 +117,7 @@ class Measurement:
         with pinned(self.processors[0]):
             sizes = sorted(set(options.sizes))
             for number, size in enumerate(sizes):
+                self.report(f"{size:,} entries: keys")
                 addresses = find(options.keys, size, options.seed)
                 self.source = addresses.source
                 mixed = mix(addresses, size, options.seed)
@@ -208,6 +210,7 @@ class Measurement:
         self._lookups(subjects, mixed, begin + LOOKUPS * (until - filling - begin))
         if n == max(self.options.sizes):
             self._many(subjects[0])
+        self.report(f"{n:,} entries: the worst lookup")
         for subject in subjects:
             self._look_at_worst(subject, "the keys of the measurement", STEPPED)
             self.left_out += subject.left_out
@@ -344,6 +347,7 @@ class Measurement:
         """Ours at the two ends of the cycle of growth that n entries lie in."""
         ours = self.contenders[0]
         keys, ends = slab.made(slab.RECORDED, 5 * n // 2), ffi.new("uint64_t[2]")
+        watch.turn(ours.name)
         if lib.bid_resident_cycle(ours.functions, n, buffer(keys), len(keys), ends, ends + 1) != lib.BID_RESIDENT_OK:
             raise BenchError(f"ours: it did not grow twice between {n:,} and {len(keys):,} entries")
         for what, entries in zip((AFTER_GROW, BEFORE_GROW), ends):
