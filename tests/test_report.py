@@ -114,6 +114,12 @@ def test_success_in_three_sentences(files: dict[str, Path]) -> None:
     assert "shift 10 alone of 25" in verdict.sentences[2]
 
 
+def test_a_comparison_that_ended_early_says_so() -> None:
+    hung = "1,000 entries: hit, round 1: tbb did not come back within 120 seconds"
+    sentence = judge(Documents(bench={**BENCH, "hung": hung})).sentences[1]
+    assert sentence.startswith(f"The comparison ended early, because a design hung ({hung}): of 2 ratios")
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

@@ -75,7 +75,9 @@ def _bench(bench: Document | None) -> str:
         return "Speed was not compared with any other design."
     bounded = [ratio for ratio in bench["ratios"] if ratio["bound"] is not None and ratio["median"] is not None]
     over = [ratio for ratio in bounded if missed(ratio)]
-    text = f"Of {len(bounded)} ratios of speed and memory that have a bound, {len(bounded) - len(over)} are within it"
+    hung, within = bench.get("hung"), len(bounded) - len(over)  # documents of older versions have no "hung"
+    begin = f"The comparison ended early, because a design hung ({hung}): of" if hung else "Of"
+    text = f"{begin} {len(bounded)} ratios of speed and memory that have a bound, {within} are within it"
     if not over:
         return f"{text}."
     worst = sorted(over, key=lambda ratio: -ratio["median"] / ratio["bound"])
