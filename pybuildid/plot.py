@@ -102,9 +102,10 @@ def standalone(element: str) -> str:
 
 
 def style(series: int) -> dict[str, Any]:
-    """Colour and marker of a series, for a line. They come in pairs of their own: after all colours, another marker."""
-    marker = MARKERS[(series + series // len(SERIES)) % len(MARKERS)]
-    return {"color": SERIES[series % len(SERIES)], "marker": marker, "markersize": 5}
+    """Colour and marker of a series, for a line. The first colour is ours alone. The others are one less than the
+    markers, so that 56 pairs go by before one comes again."""
+    colour = SERIES[1 + (series - 1) % (len(SERIES) - 1)] if series else SERIES[0]
+    return {"color": colour, "marker": MARKERS[series % len(MARKERS)], "markersize": 5}
 
 
 def colours(n: int) -> Sequence[str]:
