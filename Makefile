@@ -51,7 +51,7 @@ readers: setup
 verify: setup
 	$(BIN)/python tests/models/run.py
 
-# Weakens every use of a memory order by itself; the models have to notice. Writes docs/orders.md; about six minutes.
+# Weakens every use of a memory order by itself; the models have to notice. Writes docs/orders.md; six to eight minutes.
 verify-orders: setup
 	$(BIN)/python tests/models/weaken.py --markdown docs/orders.md
 

@@ -77,20 +77,8 @@ def _object(toolchain: Toolchain, source: Path, headers: str) -> Path:
     made = BUILD / (_digest(*parts) + ".o")
     if not made.exists():
         partial = made.with_suffix(f".{os.getpid()}.o")
-        includes = [f"-I{toolchain.csrc / 'include'}"]
-        _run(
-            [
-                toolchain.cc,
-                "-std=gnu11",
-                *toolchain.strict,
-                *toolchain.flags,
-                *includes,
-                "-c",
-                str(source),
-                "-o",
-                str(partial),
-            ]
-        )
+        flags = "-std=gnu11", *toolchain.strict, *toolchain.flags, f"-I{toolchain.csrc / 'include'}"
+        _run([toolchain.cc, *flags, "-c", str(source), "-o", str(partial)])
         partial.replace(made)
     return made
 

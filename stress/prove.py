@@ -152,7 +152,7 @@ CHECKS = (
     Check(
         "fuzz",
         ("notes",),
-        ("tests/fuzz/fuzz.py", "--seconds", "30", "--json", "FILE"),
+        ("tests/fuzz/fuzz.py", "--seconds", "60", "--json", "FILE"),
         _fuzz,
         skips=True,
     ),

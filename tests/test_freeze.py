@@ -45,6 +45,6 @@ def test_some_instructions_of_a_long_operation(operation: str) -> None:
 
 def test_a_lock_in_updates_is_noticed(tmp_path: Path) -> None:
     edits = next(twin.edits for twin in TWINS if twin.name == "lock-in-update")
-    outcome = freeze.run(("remove",), points=2, csrc=copy_edited(edits, tmp_path / "csrc"))
+    outcome = freeze.run(("remove",), points=10, csrc=copy_edited(edits, tmp_path / "csrc"))
     assert outcome.verdict == "FAILURE"
     assert "remove: others were blocked by a thread stopped after instruction" in "; ".join(outcome.failures)

@@ -15,7 +15,7 @@ RUN = Path(__file__).parent / "fuzz" / "fuzz.py"
 
 def test_a_moment_of_fuzzing(tmp_path: Path) -> None:
     file = tmp_path / "found.json"
-    run = subprocess.run([sys.executable, RUN, "--seconds", "1", "--json", file], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, RUN, "--seconds", "3", "--json", file], capture_output=True, text=True)
     if run.returncode == 2:
         pytest.skip(run.stderr.strip().splitlines()[-1])
     assert run.returncode == 0, run.stderr[-2000:]

@@ -322,7 +322,7 @@ def test_too_many_notes() -> None:
 
 
 @given(any_bytes, st.sampled_from([0, 80, 128, 4096]), st.integers(0, 3))
-@settings(max_examples=400)
+@settings(max_examples=1000)
 def test_any_bytes(data: bytes, window: int, mode: int) -> None:
     """Broken files give an answer of the documented kinds, the same through any window, in bounded work."""
     whole = feed(data, mode, len(data))
@@ -377,7 +377,7 @@ def test_kernel_itself(tmp_path: Path, map_query: MapQuery, name: str) -> None:
 
 
 @given(data=broken_files())
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_kernel_agrees(tmp_path: Path, map_query: MapQuery, data: bytes) -> None:
     """The kernel itself, over broken files. Zeros follow: past the end of a file it sees the rest of the page."""
     path = tmp_path / "file"

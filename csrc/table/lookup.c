@@ -100,7 +100,7 @@ static struct bid_probe bid_find(const struct bid_table *table, uint64_t key, st
     const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
     if (!future)
         return bid_probe(head, key, cost);
-    int moved = bid_path(head, key).bucket < bid_load(&head->moved, BID_RELAXED);
+    int moved = bid_path(head, key).bucket < bid_load(&head->moved, BID_RELAXED); /* a hint: it orders nothing */
     struct bid_probe found = bid_probe(moved ? future : head, key, cost);
     if (found.record && (moved || !(found.word & BID_FROZEN)))
         return found;
@@ -171,7 +171,7 @@ BID_APART int bid_lookup_resizing(const struct bid_table *table, uint64_t key, u
     if (__builtin_expect(!future, 0))
         return bid_lookup_pinned(table, key, generation, id, slot, before);
     uint64_t mixed = bid_mix(key, head->seed);
-    uint64_t moved = bid_path_mixed(head, mixed).bucket < bid_load(&head->moved, BID_RELAXED);
+    uint64_t moved = bid_path_mixed(head, mixed).bucket < bid_load(&head->moved, BID_RELAXED); /* a hint, as there */
     uintptr_t chosen = (uintptr_t)head ^ (((uintptr_t)head ^ (uintptr_t)future) & -(uintptr_t)moved);
     const struct bid_array *array = (const struct bid_array *)chosen;
     if (__builtin_expect(array->seed != head->seed, 0))

@@ -40,7 +40,7 @@ def run(options: Options = DEFAULTS, report: Report = lambda text: None) -> Resu
             with child.stdin as stdin:
                 pickle.dump(options, stdin)
             return _listen(child.stdout, report)
-        except (EOFError, BrokenPipeError):
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):  # at any byte
             raise BenchError(f"the process that measures ended with status {child.wait()}") from None
         finally:
             child.kill()

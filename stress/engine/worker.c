@@ -271,7 +271,7 @@ void *worker_run(void *argument)
 {
     struct storm_thread *thread = argument;
     struct storm *storm = thread->storm;
-    stack_t before, stack = {.ss_size = WORKER_ALT_STACK, .ss_sp = malloc(WORKER_ALT_STACK)};
+    stack_t before = {.ss_flags = SS_DISABLE}, stack = {.ss_size = WORKER_ALT_STACK, .ss_sp = malloc(WORKER_ALT_STACK)};
     if (!stack.ss_sp || sigaltstack(&stack, &before) != 0)
         update_failed(thread, BID_E_NO_MEMORY);
     __atomic_store_n(&thread->shared->tid, (int32_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
