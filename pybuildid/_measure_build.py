@@ -193,7 +193,7 @@ def embedded() -> str:
 
 
 MODULES = ("table", "note", "rivals")  # of csrc
-STUDY = ("resident", "timing", "interrupt", "peers")  # of csrc/study
+STUDY = ("resident", "timing", "floor", "interrupt", "peers")  # of csrc/study
 
 ffibuilder = FFI()
 ffibuilder.cdef(DESIGNS + RESIDENT + TIMING + INTERRUPT + PEERS)

@@ -3,11 +3,11 @@
 #define _GNU_SOURCE
 #include "timing.h"
 
-#include <dlfcn.h>
+#include "chunks.h"
+
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #ifdef __GLIBC__
@@ -17,8 +17,6 @@
 #define CHUNKS_MIN 50 /* for a median that is not an interruption */
 #define CHUNKS_MAX (1u << 16)
 #define SLICE 64 /* keys inserted, then removed again */
-#define HUGE_PAGE (2ull << 20)
-#define LINE 64
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -41,7 +39,7 @@ static uint64_t next_random(uint64_t *state)
     return x ^ x >> 31;
 }
 
-static size_t below(uint64_t *state, size_t limit)
+size_t timing_below(uint64_t *state, size_t limit)
 {
     return (size_t)((next_random(state) >> 32) * (uint64_t)limit >> 32);
 }
@@ -55,7 +53,7 @@ void timing_id(uint64_t next, uint8_t id[BID_ID_NARROW])
 void timing_shuffle(uint64_t *keys, size_t n, uint64_t seed)
 {
     for (size_t i = n; i > 1; i--) {
-        size_t j = below(&seed, i);
+        size_t j = timing_below(&seed, i);
         uint64_t key = keys[i - 1];
         keys[i - 1] = keys[j];
         keys[j] = key;
@@ -83,7 +81,7 @@ void timing_draw(const uint64_t *keys, const uint64_t *next, size_t n, uint64_t 
 {
     memset(sums, 0, count / TIMING_CHUNK * sizeof *sums);
     for (size_t i = 0; i < count; i++) {
-        size_t drawn = below(&seed, n);
+        size_t drawn = timing_below(&seed, n);
         draws[i] = keys[drawn];
         sums[i / TIMING_CHUNK] += next ? next[drawn] : 0;
     }
@@ -144,14 +142,12 @@ static void judge_chunks(const uint32_t *times, size_t count, uint32_t *sorted, 
     timing->operations = count * TIMING_CHUNK;
 }
 
-typedef int (*chunk_function)(void *argument);
-
 static int partner_is_behind(struct timing_company *company)
 {
     return company && atomic_load_explicit(&company->turns, memory_order_relaxed) < company->wanted;
 }
 
-static int time_chunks_beside(chunk_function chunk, void *argument, uint64_t min_ns, struct timing_company *company,
+static int time_chunks_beside(timing_chunk chunk, void *argument, uint64_t min_ns, struct timing_company *company,
                               struct timing *timing)
 {
     uint32_t *times = malloc(2 * CHUNKS_MAX * sizeof *times);
@@ -171,12 +167,7 @@ static int time_chunks_beside(chunk_function chunk, void *argument, uint64_t min
     return status;
 }
 
-static int time_chunks(chunk_function chunk, void *argument, uint64_t min_ns, struct timing *timing)
-{
-    return time_chunks_beside(chunk, argument, min_ns, NULL, timing);
-}
-
-static int warm_up(chunk_function chunk, void *argument)
+static int warm_up(timing_chunk chunk, void *argument)
 {
     int status = TIMING_OK;
     uint64_t begin = now_ns();
@@ -184,6 +175,12 @@ static int warm_up(chunk_function chunk, void *argument)
          done += TIMING_CHUNK)
         status = chunk(argument);
     return status;
+}
+
+int timing_chunks(timing_chunk chunk, void *argument, uint64_t min_ns, struct timing *timing)
+{
+    int status = warm_up(chunk, argument);
+    return status == TIMING_OK ? time_chunks_beside(chunk, argument, min_ns, NULL, timing) : status;
 }
 
 /* --------------------------------------------------------------------------------------------- lookups -- */
@@ -236,8 +233,7 @@ int timing_chain(const struct bid_design *design, void *table, const uint64_t *c
                  struct timing *timing)
 {
     struct chaining chaining = {design, table, cycle[0], 0};
-    warm_up(chain_chunk, &chaining);
-    int status = time_chunks(chain_chunk, &chaining, min_ns, timing);
+    int status = timing_chunks(chain_chunk, &chaining, min_ns, timing);
     return status == TIMING_OK && chaining.key != cycle[chaining.steps % n] ? TIMING_WRONG : status;
 }
 
@@ -264,7 +260,7 @@ int timing_latency(const struct bid_design *design, void *table, const uint64_t 
     company_begin(company);
     uint64_t begin = now_ns(), last = begin;
     do { /* once at least, though the partner may have ended by now */
-        size_t i = below(&seed, n);
+        size_t i = timing_below(&seed, n);
         struct bid_build_id id;
         uint64_t first;
         int status = design->lookup(table, keys[i], &id, NULL);
@@ -468,84 +464,6 @@ int timing_fill(const struct bid_design *design, void *table, const uint64_t *ke
     return TIMING_OK;
 }
 
-/* ----------------------------------------------------------------------------------------------- floor -- */
-
-struct timing_array {
-    char *memory;
-    size_t bytes, lines, drawn;
-    void **at;
-    void **draws[1024 * TIMING_CHUNK];
-};
-
-struct timing_array *timing_array_create(size_t bytes, int huge, uint64_t seed)
-{
-    struct timing_array *array = malloc(sizeof *array);
-    if (!array)
-        return NULL;
-    array->bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    array->lines = bytes / LINE;
-    array->memory = mmap(NULL, array->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (array->memory == MAP_FAILED || array->lines < 2) {
-        free(array);
-        return NULL;
-    }
-    madvise(array->memory, array->bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    for (size_t i = 0; i < array->lines; i++)
-        *(void **)(array->memory + i * LINE) = array->memory + i * LINE;
-    for (size_t i = array->lines - 1; i > 0; i--) { /* Sattolo: one cycle through all */
-        void **a = (void **)(array->memory + i * LINE), **b = (void **)(array->memory + below(&seed, i) * LINE);
-        void *next = *a;
-        *a = *b;
-        *b = next;
-    }
-    for (size_t i = 0; i < sizeof array->draws / sizeof array->draws[0]; i++)
-        array->draws[i] = (void **)(array->memory + below(&seed, array->lines) * LINE);
-    array->at = (void **)array->memory;
-    array->drawn = 0;
-    return array;
-}
-
-void timing_array_destroy(struct timing_array *array)
-{
-    munmap(array->memory, array->bytes);
-    free(array);
-}
-
-static int load_independent(void *argument)
-{
-    struct timing_array *array = argument;
-    void ***draws = array->draws + array->drawn;
-    uintptr_t sum = 0;
-    for (size_t i = 0; i < TIMING_CHUNK; i++)
-        sum += (uintptr_t)*draws[i];
-    __asm__ volatile("" : : "r"(sum));
-    array->drawn = (array->drawn + TIMING_CHUNK) % (sizeof array->draws / sizeof array->draws[0]);
-    return TIMING_OK;
-}
-
-static int load_dependent(void *argument)
-{
-    struct timing_array *array = argument;
-    void **at = array->at;
-    for (size_t i = 0; i < TIMING_CHUNK; i++)
-        at = *at;
-    __asm__ volatile("" : : "r"(at));
-    array->at = at;
-    return TIMING_OK;
-}
-
-int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing)
-{
-    warm_up(load_independent, array);
-    return time_chunks(load_independent, array, min_ns, timing);
-}
-
-int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing)
-{
-    warm_up(load_dependent, array);
-    return time_chunks(load_dependent, array, min_ns, timing);
-}
-
 /* ---------------------------------------------------------------------------------------- into arrays -- */
 
 static size_t one_by_one(void *table, const struct timing_draws *draws, uint8_t *ids, uint8_t *lengths)
@@ -570,40 +488,4 @@ int timing_into_arrays(void *table, const struct timing_draws *draws, int many, 
                         : one_by_one(table, draws, ids, lengths);
     *timing = (struct timing){.ns = (double)(now_ns() - begin) / (double)draws->n, .operations = draws->n};
     return found == draws->n ? TIMING_OK : TIMING_WRONG;
-}
-
-/* --------------------------------------------------------------------------------------- loaded objects -- */
-
-uint64_t timing_loaded_start(uint64_t address)
-{
-#ifdef DLFO_STRUCT_HAS_EH_DBASE /* of the header that has _dl_find_object() */
-    struct dl_find_object found;
-    if (_dl_find_object((void *)(uintptr_t)address, &found) == 0)
-        return (uint64_t)(uintptr_t)found.dlfo_map_start;
-#endif
-    (void)address;
-    return 0;
-}
-
-struct finding {
-    const struct timing_draws *draws;
-    size_t chunk;
-};
-
-static int find_chunk(void *argument)
-{
-    struct finding *finding = argument;
-    size_t chunk = finding->chunk++ % (finding->draws->n / TIMING_CHUNK);
-    const uint64_t *addresses = finding->draws->keys + chunk * TIMING_CHUNK;
-    uint64_t sum = 0;
-    for (size_t i = 0; i < TIMING_CHUNK; i++)
-        sum += timing_loaded_start(addresses[i]);
-    return sum == finding->draws->sums[chunk] ? TIMING_OK : TIMING_WRONG;
-}
-
-int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing)
-{
-    struct finding finding = {draws, 0};
-    int status = warm_up(find_chunk, &finding);
-    return status == TIMING_OK ? time_chunks(find_chunk, &finding, min_ns, timing) : status;
 }

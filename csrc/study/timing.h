@@ -98,24 +98,10 @@ struct timing_cost {
 void timing_cost(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                  struct timing_cost *cost);
 
-/* The floor: an array of lines of a cache line each, over as many bytes as asked for; loads at drawn places, and
- * along a random cycle through all of them. */
-struct timing_array;
-struct timing_array *timing_array_create(size_t bytes, int huge, uint64_t seed);
-void timing_array_destroy(struct timing_array *array);
-int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing);
-int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing);
-
 /* Lookups of all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. Of our table alone: `table` is a struct
  * bid_table. many: by one bid_lookup_many(); else by a loop over bid_lookup(). TIMING_WRONG: one was not found. */
 int timing_into_arrays(void *table, const struct timing_draws *draws, int many, uint8_t *ids, uint8_t *lengths,
                        struct timing *timing);
-
-/* glibc's _dl_find_object(): draws->keys are addresses inside loaded objects, and the sums are of the objects' starts. */
-int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing);
-
-/* The start of the loaded object that an address is in; 0: there is none, or glibc is older than 2.35. */
-uint64_t timing_loaded_start(uint64_t address);
 
 /* Bytes that malloc() has handed out, as it counts them itself: with its own headers. 0: it does not (glibc 2.33 does). */
 uint64_t timing_allocated(void);
