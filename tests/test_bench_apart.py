@@ -68,7 +68,7 @@ def ended(pid: int) -> bool:
 def test_a_design_that_hangs_is_named_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "CHILD", hangs(IN_MEASURING) + RUN)
     result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
-    assert re.fullmatch(r"100 entries: .*: rwlock did not come back within \d seconds", result.hung)
+    assert re.fullmatch(r"100 entries: .*: rwlock did not come back within \d seconds", result.ended_early)
     for who in ("ours", "rwlock"):
         assert result.find("bytes an entry, resident", who, 100), "measured before it hung"
     assert result.find("hit", "rwlock", 100) is None
@@ -84,7 +84,7 @@ apart.Measurement._sample = sample
 """
     monkeypatch.setattr(apart, "CHILD", hangs(f"{IN_MEASURING} and 'updates' in watch.step") + slower + RUN)
     result = bench.run(bench.Options(["rwlock"], [100], seconds=1, rounds=1, patience=3))
-    assert "100 entries: updates, round 1: rwlock did not come back" in result.hung
+    assert "100 entries: updates, round 1: rwlock did not come back" in result.ended_early
     (found,) = [one for one in result.ahead if one.who == "rwlock"]
     assert found.price == "What its lookups do under interruption was not measured."
     assert any(one.label == "hit / rwlock hit (interruption not measured)" for one in result.ratios)
@@ -92,7 +92,7 @@ apart.Measurement._sample = sample
 
 def test_a_hang_is_named_even_if_nothing_can_be_made_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     fails = """
-def result(self, hung=""):
+def result(self, ended_early=""):
     raise ZeroDivisionError("half of the figures")
 apart.Measurement.result = result
 """
@@ -106,7 +106,7 @@ def test_a_child_that_hangs_is_not_left_behind(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("WAITS", str(tmp_path / "pid"))
     monkeypatch.setattr(apart, "CHILD", hangs("os.getpid() != measuring") + RUN)
     result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
-    assert re.fullmatch(r"100 entries: memory: rwlock did not come back within \d seconds", result.hung)
+    assert re.fullmatch(r"100 entries: memory: rwlock did not come back within \d seconds", result.ended_early)
     child = int((tmp_path / "pid").read_text())
     wait_for(lambda: ended(child), "it still runs")
 
@@ -138,7 +138,7 @@ import sys
 sys.modules["pybuildid.bench.run"].choose = slowly
 """
     monkeypatch.setattr(apart, "CHILD", hangs("False") + slow + RUN)
-    assert bench.run(bench.Options(["fixed"], [100], seconds=0.1, patience=3)).hung == ""
+    assert bench.run(bench.Options(["fixed"], [100], seconds=0.1, patience=3)).ended_early == ""
 
 
 #: The process that measures, in which inserts take too long as soon as they are timed.
@@ -160,6 +160,37 @@ def test_inserts_that_do_not_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -
     assert "at 3,000 entries a measurement was given up, fixed: inserts that do not end" in "; ".join(result.notes)
     assert result.find("hit", "fixed", 3000)
     assert result.find("insert", "fixed", 3000) is None
+
+
+def test_a_wrong_answer_is_named_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rwlock that forgets a key as soon as dependent hits are asked for."""
+    forgets = """
+report = apart.Measurement.report
+tables = []
+
+def forget(self, step):
+    report(self, step)
+    if "dependent hit" in step:
+        for table, key in tables:
+            table.functions.remove(table.table, key)
+
+create = subject.Subject.__init__
+
+def remember(self, contender, mixed, keys, seed, **rest):
+    create(self, contender, mixed, keys, seed, **rest)
+    if contender.name == "rwlock":
+        tables.append((self, keys.present[0]))
+
+subject.Subject.__init__ = remember
+apart.Measurement.report = forget
+"""
+    start = "from pybuildid.bench import apart, subject"
+    monkeypatch.setattr(apart, "CHILD", start + forgets + RUN)
+    result = bench.run(bench.Options(["rwlock"], [100], seconds=1))
+    assert result.ended_early == "100 entries: dependent hit, round 1: rwlock: a wrong answer"
+    assert f"it ended early: {result.ended_early}" in result.notes
+    assert result.find("hit", "rwlock", 100), "measured before"
+    assert result.find("dependent hit", "rwlock", 100) is None
 
 
 def test_a_process_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,9 +115,9 @@ def test_success_in_three_sentences(files: dict[str, Path]) -> None:
 
 
 def test_a_comparison_that_ended_early_says_so() -> None:
-    hung = "1,000 entries: hit, round 1: tbb did not come back within 120 seconds"
-    sentence = judge(Documents(bench={**BENCH, "hung": hung})).sentences[1]
-    assert sentence.startswith(f"The comparison ended early, because a design hung ({hung}): of 2 ratios")
+    early = "1,000 entries: hit, round 1: tbb did not come back within 120 seconds"
+    sentence = judge(Documents(bench={**BENCH, "ended_early": early})).sentences[1]
+    assert sentence.startswith(f"The comparison ended early ({early}): of 2 ratios")
 
 
 @pytest.mark.parametrize(

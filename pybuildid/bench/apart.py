@@ -30,8 +30,9 @@ DEFAULTS = Options()
 def run(options: Options = DEFAULTS, report: Report = lambda text: None) -> Result:
     """Measures. report is called with a line at each step.
 
-    A contender that does not come back within options.patience seconds ends the measurement: Result.hung says which
-    one it was, where, and the result has what was measured before. Raises BenchError, KeysError and UnknownDesignError.
+    A contender that gives a wrong answer, or does not come back within options.patience seconds, ends the measurement:
+    Result.ended_early says which one it was, and where, and the result has what was measured before. Raises KeysError,
+    UnknownDesignError, and BenchError if the process dies.
     """
     with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin
@@ -87,13 +88,16 @@ def _wait_for(measurement: Measurement, answers: _Answers) -> None:
         if os.getppid() != parent:
             os._exit(1)
         time.sleep(LOOK_SECONDS)
-    complaint = watch.complaint()
+    _end_early(measurement, watch.complaint(), answers)
+
+
+def _end_early(measurement: Measurement, why: str, answers: _Answers) -> None:
     kind: str
     what: Any
     try:
-        kind, what = "result", measurement.result(complaint)
-    except Exception as error:  # nobody else is left to say who hung
-        kind, what = "error", BenchError(f"{complaint}; what was measured before is lost: {error!r}")
+        kind, what = "result", measurement.result(why)
+    except Exception as error:  # nobody else is left to say why
+        kind, what = "error", BenchError(f"{why}; what was measured before is lost: {error!r}")
     answers.send(kind, what, last=True)
 
 
@@ -103,7 +107,10 @@ def child() -> None:
         options: Options = pickle.load(sys.stdin.buffer)
         measurement = Measurement(options, lambda text: answers.send("step", text))
         threading.Thread(target=_wait_for, args=(measurement, answers), daemon=True).start()
-        measurement.measure()
+        try:
+            measurement.measure()
+        except BenchError as error:
+            _end_early(measurement, f"{watch.step}: {error}", answers)
         answers.send("result", measurement.result(), last=True)
     except (BenchError, KeysError, UnknownDesignError) as error:
         answers.send("error", error, last=True)

@@ -119,7 +119,7 @@ class Result:
     ratios: tuple[Ratio, ...]
     ahead: tuple[Ahead, ...]
     notes: tuple[str, ...]  # what was not measured, and why
-    hung: str = ""  # which contender did not come back, and where: the measurement ended there
+    ended_early: str = ""  # which contender hung, or gave a wrong answer, and where: nothing was measured after that
 
     def find(self, what: str, who: str, size: int) -> Figure | None:
         return find(self.figures, what, who, size)
@@ -153,7 +153,7 @@ def document(result: Result, command: str) -> dict[str, Any]:
         "ratios": [{**asdict(one), "ok": one.ok} for one in result.ratios],
         "ahead": [asdict(one) for one in result.ahead],
         "notes": list(result.notes),
-        "hung": result.hung,
+        "ended_early": result.ended_early,
     }
 
 

@@ -137,14 +137,14 @@ class Measurement:
             f"it took {took:.0f} seconds instead of {options.seconds:.0f}: one round of everything is as long as that",
         )
 
-    def result(self, hung: str = "") -> Result:
-        """Of what has been measured so far. hung: who did not come back, and where."""
+    def result(self, ended_early: str = "") -> Result:
+        """Of what has been measured so far. ended_early: why no more."""
         options = self.options
         self._note(
             options.threads > len(self.processors),
             f"there are {len(self.processors)} processors, so that many look up at once instead of {options.threads}",
         )
-        self._note(bool(hung), f"it ended early: {hung}")
+        self._note(bool(ended_early), f"it ended early: {ended_early}")
         self._note(self.partner is None, "figures of several threads need a second processor")
         figures = tuple(Figure(*key, tuple(samples)) for key, samples in self.samples.items())
         interruptions = tuple(self.interruptions)
@@ -167,7 +167,7 @@ class Measurement:
             ratios=bounds.ratios(figures, self.contenders, self.missing, interruptions, self.sizes),
             ahead=ahead(figures, self.contenders, interruptions, self.sizes),
             notes=tuple(self.notes),
-            hung=hung,
+            ended_early=ended_early,
         )
 
     def _note(self, condition: bool, text: str) -> None:

@@ -101,8 +101,8 @@ def bench(
     if json_file is not None:
         json_file.write_text(json.dumps(written, default=plain, indent=2) + "\n")
     write_plot(chart, lambda: bench_plots.everything(written["figures"]))
-    if result.hung:
-        raise click.ClickException(f"{result.hung}; what was measured before is above")
+    if result.ended_early:
+        raise click.ClickException(f"{result.ended_early}; what was measured before is above")
     if strict and any(one.ok is False for one in result.ratios):
         raise SystemExit(1)
 

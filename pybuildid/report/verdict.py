@@ -75,8 +75,8 @@ def _bench(bench: Document | None) -> str:
         return "Speed was not compared with any other design."
     bounded = [ratio for ratio in bench["ratios"] if ratio["bound"] is not None and ratio["median"] is not None]
     over = [ratio for ratio in bounded if missed(ratio)]
-    hung, within = bench.get("hung"), len(bounded) - len(over)  # documents of older versions have no "hung"
-    begin = f"The comparison ended early, because a design hung ({hung}): of" if hung else "Of"
+    early, within = bench.get("ended_early"), len(bounded) - len(over)  # not in documents of older versions
+    begin = f"The comparison ended early ({early}): of" if early else "Of"
     text = f"{begin} {len(bounded)} ratios of speed and memory that have a bound, {within} are within it"
     if not over:
         return f"{text}."
