@@ -255,7 +255,7 @@ LOOKUPS = [
             Edit("table/lookup.c", "if (found.record && (moved || !(found.word & BID_FROZEN)))", "if (found.record)"),
             Edit("table/lookup.c", "decides = moved | !(found.word & BID_FROZEN);", "decides = 1;"),
         ),
-        (Storm(), Model("grow against replace, look up")),
+        (Storm(), Model("copy against replace, look up")),
     ),
 ]
 

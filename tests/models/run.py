@@ -113,8 +113,14 @@ SCENARIOS = [
     scenario("grow against replace", "resize_update", "UPDATE=REPLACE", quick=False),
     scenario("grow against remove: the late copy", "resize_update", "UPDATE=REMOVE"),
     scenario("grow against remove and insert: the late copy", "resize_update", "UPDATE=REINSERT", quick=False),
-    scenario("grow against replace, look up", "resize_update", "UPDATE=REPLACE", "READER", quick=False),
-    scenario("grow against remove, look up", "resize_update", "UPDATE=REMOVE", "READER", quick=False),
+    scenario("copy against replace, look up", "resize_update", "UPDATE=REPLACE", "READER", "COPY", quick=False),
+    scenario("copy against remove, look up", "resize_update", "UPDATE=REMOVE", "READER", "COPY", quick=False),
+    scenario(
+        "grow, copied, against replace, look up", "resize_update", "UPDATE=REPLACE", "READER", "COPIED", quick=False
+    ),
+    scenario(
+        "grow, copied, against remove, look up", "resize_update", "UPDATE=REMOVE", "READER", "COPIED", quick=False
+    ),
     scenario("grow and remove against remove", "remove_remove"),
     scenario("grow twice, replace between, look up", "resize_chain"),
     scenario("two helpers of one resize, look up", "resize_helpers"),
