@@ -59,6 +59,12 @@ static uint64_t instruction_pointer(const void *context)
     return (uint64_t)machine->gregs[REG_RIP];
 #elif defined(__aarch64__)
     return machine->pc;
+#elif defined(__riscv)
+    return machine->__gregs[REG_PC];
+#elif defined(__powerpc64__)
+    return machine->gp_regs[PT_NIP];
+#elif defined(__s390x__)
+    return machine->psw.addr;
 #else
 #error "where is the instruction pointer on this processor?"
 #endif

@@ -21,6 +21,11 @@ static inline uintptr_t bid_platform_thread(void)
     uintptr_t self;
     __asm__("mov %%fs:0, %0" : "=r"(self));
     return self;
+#elif defined(__powerpc64__)
+    /* Register 13 (64-bit ELF V2 ABI, thread-local storage); not every compiler has the builtin for it. */
+    uintptr_t self;
+    __asm__("mr %0, 13" : "=r"(self));
+    return self;
 #else
     return (uintptr_t)__builtin_thread_pointer();
 #endif

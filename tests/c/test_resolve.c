@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define PAGE 4096
+#define ELF_BYTE_ORDER (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB)
 #define ROUNDS 400
 
 _Static_assert(sizeof(struct bid_stack_build_id) == sizeof(struct bpf_stack_build_id), "the kernel's layout");
@@ -37,7 +38,7 @@ static struct bid_maps *maps;
 static int make_elf(const char *path, uint8_t first, unsigned length)
 {
     static uint8_t image[2 * PAGE];
-    Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+    Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELF_BYTE_ORDER, EV_CURRENT},
                          .e_type = ET_DYN,
                          .e_machine = EM_X86_64,
                          .e_version = EV_CURRENT,

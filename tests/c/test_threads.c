@@ -2,6 +2,7 @@
 /* Threads by the thousand, and more of them at once than the pin table has slots for (G6). */
 #include "check.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -104,7 +105,8 @@ static void many_at_once(void *(*run)(void *), unsigned n)
 {
     pthread_t *threads = calloc(n, sizeof *threads);
     pthread_attr_t attributes;
-    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, 64 << 10) == 0);
+    size_t stack = PTHREAD_STACK_MIN < 64 << 10 ? 64 << 10 : (size_t)PTHREAD_STACK_MIN; /* on AArch64 it is 128 KiB */
+    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, stack) == 0);
     atomic_store(&waiting, 0);
     atomic_store(&go_on, 0);
     for (uintptr_t i = 0; i < n; i++)

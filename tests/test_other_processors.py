@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The core for other processors, under QEMU: one with a weaker memory model, which QEMU does not show, one with the bytes of
+a word the other way round. Both lack SSE2 and the trap flag."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = [path for module in ("table", "inode") for path in sorted((ROOT / "csrc" / module).glob("*.c"))]
+#: Debian's names for a processor: in the compiler's name and QEMU's, and in those of the packages.
+PROCESSORS = {"aarch64": ("aarch64-linux-gnu", "arm64"), "s390x": ("s390x-linux-gnu", "s390x")}
+#: Those that neither count page faults, which QEMU has of its own, nor take minutes there.
+PROGRAMS = ("test_inode", "test_iterate", "test_nmi_forms", "test_paths")
+
+
+@pytest.fixture(scope="module", params=PROCESSORS)
+def processor(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    compiler, package = PROCESSORS[name]
+    if shutil.which(f"{compiler}-gcc") is None or shutil.which(f"qemu-{name}") is None:
+        pytest.skip(f"{name}: apt-get install gcc-{compiler} libc6-dev-{package}-cross qemu-user")
+    return name
+
+
+@pytest.fixture(scope="module")
+def core(processor: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Object files of the table, compiled once for a processor."""
+    build = tmp_path_factory.mktemp(processor)
+    compile_c(processor, ["-std=c11", "-c", *map(str, SOURCES)], build)
+    return sorted(build.glob("*.o"))
+
+
+def compile_c(processor: str, arguments: list[str], folder: Path) -> None:
+    compiler = f"{PROCESSORS[processor][0]}-gcc"
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    command = [compiler, "-O2", *warnings, f"-I{ROOT / 'csrc' / 'include'}", *arguments]
+    subprocess.run(command, cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name: str, processor: str, core: list[Path], tmp_path: Path) -> None:
+    source = ROOT / "tests" / "c" / f"{name}.c"
+    compile_c(processor, ["-std=gnu11", "-static", str(source), *map(str, core), "-o", name, "-pthread"], tmp_path)
+    run = subprocess.run([f"qemu-{processor}", tmp_path / name], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
