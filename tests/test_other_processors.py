@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The core for other processors, under QEMU: one with a weaker memory model, which QEMU does not show, one with the bytes of
-a word the other way round. Both lack SSE2 and the trap flag."""
+"""The core for other processors, under QEMU: AArch64, and s390x with the bytes of a word the other way round.
+
+Neither has SSE2 or the trap flag. QEMU keeps this processor's order of memory accesses, so it says nothing of theirs.
+"""
 
 from __future__ import annotations
 
