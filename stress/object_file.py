@@ -2,12 +2,13 @@
 """What the object file of the lookup path shows: that a lookup needs nothing (G2) and that its loops count (G1).
 
 Each reading returns what is wrong, one sentence each, so that a test and a broken twin can use it alike. Instructions
-are read with objdump; those of loops and locks are x86-64's.
+are read with objdump; those of loops and locks are x86-64's. Other tools than cc and objdump: by $CC and $OBJDUMP.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,9 @@ STACK_BYTES = 256  #: of the deepest chain of calls of a lookup, return addresse
 MAY_LOCK = {"bid_pin", "bid_unpin"}  #: the first claim of a pin, and what comes when the pin table is full
 OVER_KEYS = "bid_lookup_many"  #: its outermost loop goes over the caller's keys; the rest is inlined elsewhere as well
 FLAGS = ("-std=c11", "-O2")
+#: For atomic accesses of one instruction each, by processor. Elsewhere they are loops, which never end when they are
+#: stepped, or calls.
+ATOMICS = {"x86_64": (), "aarch64": ("-march=armv8.1-a",)}
 HOW_TO_GET = "objdump is missing: install binutils (Debian: apt-get install binutils)"
 
 LOCKED = re.compile(r"\block\b|\bxchg\b.*\(|\bcmpxchg|\bxadd\b|\bmfence\b")
@@ -69,19 +73,20 @@ def register(operand: str) -> str:
 
 
 def objdump(*arguments: str | Path) -> str:
-    command = ["objdump", *map(str, arguments)]
+    command = [os.environ.get("OBJDUMP", "objdump"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def compile_lookup(csrc: Path, folder: Path) -> ObjectFile:
-    """lookup.c of these sources."""
-    return compile_source(csrc / "table" / "lookup.c", csrc, folder)
+def compile_lookup(csrc: Path, folder: Path, processor: str = platform.machine()) -> ObjectFile:
+    """lookup.c of these sources. processor: what the compiler compiles for."""
+    return compile_source(csrc / "table" / "lookup.c", csrc, folder, processor)
 
 
-def compile_source(source: Path, csrc: Path, folder: Path) -> ObjectFile:
+def compile_source(source: Path, csrc: Path, folder: Path, processor: str = platform.machine()) -> ObjectFile:
     """Compiles one file of these sources as a library is built, and reads it."""
     result = ObjectFile(folder / f"{source.stem}.o")
-    command = [os.environ.get("CC", "cc"), *FLAGS, "-fstack-usage", f"-I{csrc / 'include'}"]
+    flags = (*FLAGS, *ATOMICS.get(processor, ()), "-fstack-usage", f"-I{csrc / 'include'}")
+    command = [os.environ.get("CC", "cc"), *flags]
     command += ["-c", str(source), "-o", str(result.path)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     for line in result.path.with_suffix(".su").read_text().splitlines():

@@ -18,6 +18,7 @@ from typing import Any
 
 from stress import programs, trace
 from stress._engine import lib
+from stress.object_file import ATOMICS
 from stress.programs import ROOT, Toolchain
 from stress.trace import Coverage, Executed, Trace
 
@@ -26,8 +27,6 @@ FIXED = ("-O2", "-g", "-no-pie", "-fno-pie", "-static")
 SECONDS = 900
 NEEDS = "stepping needs an x86-64 processor, or AArch64 with the atomic instructions of Armv8.1"
 NEEDS_TRAP_FLAG = "stepping by the trap flag needs an x86-64 processor"
-#: By processor; elsewhere an atomic access is a loop, which never ends when it is stepped.
-ATOMICS = {"x86_64": (), "aarch64": ("-march=armv8.1-a",)}
 MODES = ("looks", "updates", "grows", "collides")
 LONGEST = "lookup-longest"  #: the scenario of the longest lookup that there can be
 QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "replace-resizing", "pin-temporary", "evict")

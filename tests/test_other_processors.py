@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from stress import object_file
+from stress.object_file import READINGS, X86_ONLY
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [path for module in ("table", "inode") for path in sorted((ROOT / "csrc" / module).glob("*.c"))]
 #: Debian's names for a processor: in the compiler's name and QEMU's, and in those of the packages.
@@ -20,13 +23,16 @@ PROCESSORS = {"aarch64": ("aarch64-linux-gnu", "arm64"), "s390x": ("s390x-linux-
 PROGRAMS = ("test_inode", "test_iterate", "test_nmi_forms", "test_paths")
 
 
+def skip_without_tools(processor: str) -> None:
+    compiler, package = PROCESSORS[processor]
+    if shutil.which(f"{compiler}-gcc") is None or shutil.which(f"qemu-{processor}") is None:
+        pytest.skip(f"{processor}: apt-get install gcc-{compiler} libc6-dev-{package}-cross qemu-user")
+
+
 @pytest.fixture(scope="module", params=PROCESSORS)
 def processor(request: pytest.FixtureRequest) -> str:
-    name = str(request.param)
-    compiler, package = PROCESSORS[name]
-    if shutil.which(f"{compiler}-gcc") is None or shutil.which(f"qemu-{name}") is None:
-        pytest.skip(f"{name}: apt-get install gcc-{compiler} libc6-dev-{package}-cross qemu-user")
-    return name
+    skip_without_tools(request.param)
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +56,19 @@ def test_program(name: str, processor: str, core: list[Path], tmp_path: Path) ->
     compile_c(processor, ["-std=gnu11", "-static", str(source), *map(str, core), "-o", name, "-pthread"], tmp_path)
     run = subprocess.run([f"qemu-{processor}", tmp_path / name], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+LOOPS = r"(ld|st)a?l?xr"  # a load and a store that fails if anything came between
+
+
+def test_a_lookup_on_aarch64_needs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the atomic instructions of Armv8.1. Without them each atomic addition is a loop or a call."""
+    skip_without_tools("aarch64")
+    monkeypatch.setenv("CC", "aarch64-linux-gnu-gcc")
+    monkeypatch.setenv("OBJDUMP", "aarch64-linux-gnu-objdump")
+    file = object_file.compile_lookup(ROOT / "csrc", tmp_path, "aarch64")
+    assert object_file.matching(file, "atomic addition", "ldadd"), "the pin of a crowd is not found"
+    assert object_file.findings(file, READINGS.keys() - X86_ONLY) == {}
+    assert object_file.matching(file, "loop", LOOPS) == []
+    older = object_file.compile_lookup(ROOT / "csrc", tmp_path, "aarch64 of Armv8.0")
+    assert "undefined symbol __aarch64_ldadd8_relax" in object_file.undefined_symbols(older)
