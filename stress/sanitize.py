@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stress import programs, step
 from stress.programs import ROOT, Toolchain
@@ -106,7 +107,9 @@ def run(sanitizer: str, program: str) -> Run:
     binary = programs.build(program, sources, toolchain(sanitizer))
     began = time.monotonic()
     try:
-        result = subprocess.run([str(binary), *arguments], capture_output=True, text=True, timeout=LIMIT_SECONDS)
+        with TemporaryDirectory() as folder:  # a program that fails leaves its files behind
+            command = [str(binary), *arguments]
+            result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         failure = _failure(result)
     except subprocess.TimeoutExpired:
         failure = f"did not end in {LIMIT_SECONDS} s"

@@ -57,7 +57,7 @@ def run_program(program: Path, library: Path, tmp_path: Path) -> None:
         ],
         check=True,
     )
-    result = subprocess.run([str(binary)], capture_output=True, text=True, timeout=300)
+    result = subprocess.run([str(binary)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     if result.returncode == SKIPPED:
         pytest.skip(result.stdout.splitlines()[-1])
     assert result.returncode == 0, result.stdout + result.stderr

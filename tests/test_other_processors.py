@@ -54,7 +54,9 @@ def compile_c(processor: str, arguments: list[str], folder: Path) -> None:
 def test_program(name: str, processor: str, core: list[Path], tmp_path: Path) -> None:
     source = ROOT / "tests" / "c" / f"{name}.c"
     compile_c(processor, ["-std=gnu11", "-static", str(source), *map(str, core), "-o", name, "-pthread"], tmp_path)
-    run = subprocess.run([f"qemu-{processor}", tmp_path / name], capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        [f"qemu-{processor}", tmp_path / name], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
