@@ -124,6 +124,7 @@ int timing_grow_partner(const struct bid_design *design, void *table, const uint
                         size_t n, struct timing_company *company);
 int timing_latency(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
                    struct timing_company *company, struct timing *timing);
+void timing_trim(void);
 int timing_fill(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
                 const uint64_t *absent);
 void timing_cost(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,

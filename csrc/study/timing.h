@@ -106,6 +106,9 @@ int timing_into_arrays(void *table, const struct timing_draws *draws, int many, 
 /* Bytes that malloc() has handed out, as it counts them itself: with its own headers. 0: it does not (glibc 2.33 does). */
 uint64_t timing_allocated(void);
 
+/* What was freed goes back to the system, where malloc() keeps it and can be told to (glibc). */
+void timing_trim(void);
+
 /* ------------------------------------------------------------------------------------------------ keys -- */
 
 /* A random order; the same for the same seed and n. */

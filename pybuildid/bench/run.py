@@ -290,6 +290,7 @@ class Measurement:
         for number, turn in self._turns(until, contenders):
             self.report(f"{n:,} entries: updates, round {number + 1}")
             for contender in turn:
+                lib.timing_trim()  # or who uses malloc() would have the memory of the round before
                 subject = Subject(contender, mixed, keys, self.options.seed, filled=False)
                 with self._unless_slow(n):
                     self._update(subject)
