@@ -40,6 +40,14 @@ def test_the_pattern_finds_locked_instructions(lookup_object: ObjectFile) -> Non
     assert any(object_file.LOCKED.search(instruction.text) for instruction in lookup_object.functions["bid_pin"])
 
 
+@pytest.mark.skipif(not X86, reason="reads x86-64's instructions; run this on x86-64")
+@pytest.mark.parametrize("source", ["lookup", "move", "update"])
+def test_prefetches_are_not_left_out(source: str, tmp_path: Path) -> None:
+    """A compiler may take a function that only prefetches for one that does nothing."""
+    file = object_file.compile_source(TABLE / f"{source}.c", ROOT / "csrc", tmp_path)
+    assert object_file.matching(file, "prefetch", "prefetch")
+
+
 def body(*lines: str) -> list[Instruction]:
     """Instructions of one byte each; "jne 3" jumps to the fourth."""
     found = [Instruction(address, text) for address, text in enumerate(lines)]

@@ -238,7 +238,7 @@ int bid_remove_generation(struct bid_table *table, uint64_t key, uint32_t genera
 
 /* Inserts n entries of generation 0 from rows of id_size bytes. lengths may be NULL: every ID then is id_size long;
  * a length of BID_LENGTH_NO_BUILD_ID or 0 means "known to have no build ID". Keys that have an entry are left alone.
- * Stops at the first error.
+ * Stops at the first error. Cache misses of keys that come later overlap with the work on a key.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
  * Returns: BID_OK or an error; *inserted (may be NULL) is the number of new entries, also after an error. */
 int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, const uint8_t *ids, size_t id_size,

@@ -25,6 +25,7 @@ struct bid_operation {
     int match_generation; /* remove only if the entry is for `generation` */
     const void *id;
     unsigned length;
+    const uint64_t *ahead; /* the key of an operation that comes soon after this one; or NULL */
     /* A record taken and filled, but not published: used by the next attempt in the same array. */
     struct bid_array *record_array;
     uint64_t record_index;
