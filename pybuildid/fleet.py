@@ -140,6 +140,8 @@ def read(path: StrPath) -> Iterator[Census]:
     name = fspath(path)
     data = Path(path).read_bytes()
     rows = _parquet(name) if data[:4] == b"PAR1" else _json(name, data)
+    if not rows:
+        raise CensusFormatError(name, "there is no host in it: make one with `pybuildid census --json`")
     for number, row in enumerate(rows, 1):
         yield from_row(row, name if len(rows) == 1 else f"{name}, host {number}")
 

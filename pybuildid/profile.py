@@ -37,6 +37,10 @@ REASONS = (
     "long build ID",
 )
 
+#: Samples a second of CPU time. Each takes some 20 microseconds of it: a program whose samples take all of their period
+#: would not get any further.
+MOST = 10_000
+
 _ENTRIES = 1 << 16
 _MODULE_BYTES = 4 << 20
 _HEADER = struct.Struct("<8sQQIIII5Q7Q5Q2Q")
@@ -185,8 +189,8 @@ class _Recording:
     """The file that profiled processes map and count in: memory of this process, which they reach by its descriptor."""
 
     def __init__(self, frequency: int, follow: float, parse: bool, evict: bool, timer: bool) -> None:
-        if not 1 <= frequency <= 100_000:
-            raise ValueError(f"frequency is {frequency}: from 1 to 100,000 samples a second")
+        if not 1 <= frequency <= MOST:
+            raise ValueError(f"frequency is {frequency}: from 1 to {MOST:,} samples a second")
         if not 0.001 <= follow <= 3600:
             raise ValueError(f"follow is {follow}: from 0.001 to 3600 seconds")
         flags = _PARSE * parse | _EVICT * evict | _TIMER * timer

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
 from pybuildid.cli import main
-from pybuildid.cli._errors import EXIT_CODES, INCOMPLETE, INTERRUPTED, complain, explain, finish
+from pybuildid.cli._errors import EXIT_CODES, INCOMPLETE, INTERRUPTED, NOBODY_READS, USAGE, complain, explain, finish
 from pybuildid.cli._lazy import LazyGroup
 from pybuildid.elf import ElfError, NotElfError
 from pybuildid.errors import NoMemoryError
@@ -47,6 +49,9 @@ CASES = [
     (os_error(errno.EACCES, "/secret"), "/secret: Permission denied: run as a user who may read it, such as root"),
     (os_error(errno.EACCES, "/proc/1/exe"), "/proc/1/exe: process 1 may not be read: run as its user or as root "),
     (os_error(errno.ENOENT, f"/proc/{os.getpid()}/exe"), "it is a kernel thread, or has just ended"),
+    (os_error(errno.ENOENT, f"/proc/{os.getpid()}/typo"), "/typo: No such file or directory: check the path"),
+    (os_error(errno.ESRCH, f"/proc/{'9' * 5000}/exe"), "9/exe: No such process"),
+    (os_error(errno.ENOENT, ""), "'': No such file or directory: check the path"),
     (os_error(errno.EBADMSG, "/odd"), "/odd: Bad message"),
     (OSError(errno.EIO, "Input/output error"), "Input/output error: the disk"),
     (OSError("told by Python"), "told by Python"),
@@ -113,3 +118,71 @@ def test_exit_codes_are_told() -> None:
     assert result.exit_code == 0
     for code in EXIT_CODES:
         assert f"\n  {code} " in result.output
+
+
+# ---------------------------------------------------------------------------------------------- streams
+
+
+def shell(command: str) -> tuple[int, str]:
+    """The exit status, and all that was printed; $PB is the command line."""
+    program = f"{sys.executable} -m pybuildid"
+    command = command.replace("$PB", program)
+    run = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, errors="replace"
+    )
+    assert "Traceback" not in run.stdout + run.stderr
+    return run.returncode, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("arguments", ["--help", "id /bin/sh", "id --table /bin/sh", "maps $$", "census"])
+def test_output_that_is_closed_is_an_error(arguments: str) -> None:
+    assert shell(f"$PB {arguments} >&-") == (
+        INCOMPLETE,
+        "Error: standard output is closed: redirect it, to /dev/null if nobody is to read it\n",
+    )
+    assert shell(f"$PB {arguments} >&- 2>&-") == (INCOMPLETE, "")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "id --help", "id /bin/sh"])
+def test_output_that_is_full_is_an_error(arguments: str) -> None:
+    status, said = shell(f"$PB {arguments} >/dev/full")
+    assert (status, said) == (INCOMPLETE, "Error: No space left on device: free some space where the output goes\n")
+
+
+def test_a_reader_that_has_gone_ends_a_command_as_sigpipe_would(tmp_path: Path) -> None:
+    for name in range(5000):
+        (tmp_path / str(name)).symlink_to("/bin/sh")
+    status, said = shell(f"$PB id {tmp_path}/* | head -1")
+    assert (status, said.count("\n")) == (NOBODY_READS, 1)
+
+
+def test_names_that_do_not_show(tmp_path: Path) -> None:
+    for name in ("a\nb", "\x1b[31m", "\u65e5\u672c"):
+        shutil.copy("/bin/sh", tmp_path / name)
+    (tmp_path / "\x1b[32m").write_bytes(b"")
+    status, said = shell(f"PYTHONIOENCODING=latin1 $PB id --table {tmp_path}/*")
+    assert status == INCOMPLETE
+    for shown in ("a\\nb", "\\x1b[31m", "\\u65e5\\u672c", "\\x1b[32m: not an ELF file"):
+        assert shown in said
+    assert "\x1b" not in said
+    assert shell(f"$PB scan --null {tmp_path} | tr -cd '\\0' | wc -c") == (0, "3\n")
+    assert "\x1b[31m\n" in shell(f"$PB scan {tmp_path}")[1], "for programs as it is"
+
+
+@pytest.mark.parametrize("arguments", ["id --bare --json x", "scan --table --json x", "id --null --table x"])
+def test_one_form_of_output(arguments: str) -> None:
+    status, said = shell(f"$PB {arguments}")
+    assert status == USAGE
+    assert "Error: give one of --" in said
+
+
+@pytest.mark.parametrize("address", ["-1", "10000000000000000", "nope"])
+def test_an_address_has_64_bits(address: str) -> None:
+    status, said = shell(f"$PB maps $$ --address {address}")
+    assert status == USAGE
+    assert f"'{address}' is not a hexadecimal address" in said
+
+
+@pytest.mark.parametrize("arguments", ["bench --seconds nan", "profile --follow nan -- true", "bench --patience nan"])
+def test_what_is_not_a_number(arguments: str) -> None:
+    assert shell(f"$PB {arguments}")[0] == USAGE

@@ -110,7 +110,7 @@ def test_forms_of_files(tmp_path: Path) -> None:
     path.write_text(json.dumps([rows[0], {**rows[1], "tasks": "x"}]))
     with pytest.raises(CensusFormatError, match=r"file, host 2: \"tasks\""):
         list(fleet.read(path))
-    for nothing in ("", "text"):
+    for nothing in ("", "text", "[]"):
         path.write_text(nothing)
         with pytest.raises(CensusFormatError):
             list(fleet.read(path))
@@ -162,7 +162,7 @@ def test_merge_on_the_command_line(tmp_path: Path) -> None:
     paths = written(tmp_path, HOST, OTHER)
     result = run("--merge", *paths)
     assert result.exit_code == 0, result.output
-    for text in ("2 hosts", "60", "a pointer in each struct file", "8,000", "not known", 'see "limits" of 1 hosts'):
+    for text in ("2 hosts", "60", "a pointer in each struct file", "8,000", "not known", 'see "limits" of 1 host'):
         assert text in result.output
     merged = json.loads(run("--merge", "--json", *paths).output)
     assert (merged["schema"], merged["version"]) == ("pybuildid-fleet", 1)

@@ -11,8 +11,10 @@ PYBUILDID_TRACEBACK=1 in the environment shows the traceback instead.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,12 +27,14 @@ OK = 0  #: all that was asked for is there
 INCOMPLETE = 1  #: something could not be read or done: a line on standard error for each says what
 USAGE = 2  #: wrong options or arguments; click's own code
 INTERRUPTED = 130  #: by Ctrl-C
+NOBODY_READS = 141  #: as of a program that SIGPIPE ended
 
 EXIT_CODES = {
     OK: "all that was asked for was done",
     INCOMPLETE: "something could not be read or done; a line on standard error for each says what, and what to do",
     USAGE: "wrong options or arguments",
     INTERRUPTED: "interrupted by Ctrl-C",
+    NOBODY_READS: "the reader of the output has gone, as `head` does",
 }
 
 _EXPECTED = (OSError, ElfError, BuildIdTableError, MemoryError, ImportError)
@@ -45,7 +49,7 @@ _WHAT_TO_DO = {
     errno.ELOOP: "check the symbolic links on its path",
     errno.EMFILE: "raise the limit of open files, `ulimit -n`",
     errno.ENFILE: "raise the system's limit of open files, `sysctl fs.file-max`",
-    errno.ENOSPC: "free some space",
+    errno.ENOSPC: "free some space where the output goes",
     errno.EIO: "the disk or the file system fails: see `dmesg`",
     errno.ESTALE: "the file was removed on its server: try again",
     errno.ENOTTY: "this kernel does not have the request: a newer kernel is needed",
@@ -70,26 +74,32 @@ def explain(error: BaseException) -> str:
 def _explain_os_error(error: OSError, number: int) -> str:
     if type(error).__str__ is not OSError.__str__:
         return " ".join(str(error).split())  # it is phrased already, such as ProcessError
-    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
-    process = re.match(r"/proc/(\d+)(?:/|$)", path)
-    told = _explain_process(number, int(process[1])) if process else None
-    text = told or f"{error.strerror or os.strerror(number)}: {_WHAT_TO_DO.get(number, '')}".rstrip(": ")
-    return f"{path}: {text}" if path else text
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    process = re.match(r"/proc/(\d{1,10})(/exe)?(?:/|$)", path or "")
+    told = _explain_process(number, process[1], bool(process[2])) if process else None
+    advice = "" if number == errno.EIO and re.match("/(proc|sys)/", path or "") else _WHAT_TO_DO.get(number, "")
+    text = told or f"{error.strerror or os.strerror(number)}: {advice}".rstrip(": ")
+    return text if path is None else f"{path or repr(path)}: {text}"
 
 
-def _explain_process(number: int, pid: int) -> str | None:
+def _explain_process(number: int, pid: str, is_program: bool) -> str | None:
     if number in (errno.EACCES, errno.EPERM):
         return f"process {pid} may not be read: run as its user or as root (CAP_SYS_PTRACE)"
     if number == errno.ESRCH or not os.path.exists(f"/proc/{pid}"):
         return f"there is no process {pid}: it has ended, or the number is wrong"
-    if number == errno.ENOENT:
+    if number == errno.ENOENT and is_program:
         return f"process {pid} has none: it is a kernel thread, or has just ended"
     return None
 
 
+def printable(text: str) -> str:
+    """For a person's eyes: what does not show, or moves the cursor, as \\n, \\x1b or, of no valid text, \\udcff."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def complain(message: str) -> None:
     """A line on standard error about something that failed while the command goes on."""
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {printable(message)}", err=True)
 
 
 def finish(failures: int) -> None:
@@ -106,7 +116,21 @@ def guarded() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("\nInterrupted.", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is flushed when Python ends
+        raise click.exceptions.Exit(NOBODY_READS) from None
     except _EXPECTED as error:
-        if os.environ.get("PYBUILDID_TRACEBACK") == "1" or getattr(error, "errno", None) == errno.EPIPE:
-            raise  # click ends quietly when the reader of a pipe has gone
-        raise click.ClickException(explain(error)) from error
+        if os.environ.get("PYBUILDID_TRACEBACK") == "1":
+            raise
+        raise click.ClickException(printable(explain(error))) from error
+
+
+def prepare_streams() -> None:
+    """Once, before anything is printed. What the terminal's encoding cannot show comes out as an escape."""
+    if sys.stderr is None:  # closed by whoever started this
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        click.echo("Error: standard output is closed: redirect it, to /dev/null if nobody is to read it", err=True)
+        raise SystemExit(INCOMPLETE)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

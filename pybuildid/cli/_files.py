@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from pybuildid.cli._errors import complain
+from pybuildid.cli._errors import complain, printable
 from pybuildid.cli._output import console, plain
 
 Show = Callable[[Iterable["Answer"]], None]
@@ -29,14 +30,22 @@ class Answer:
     error: str | None = None
 
 
-def show_lines(answers: Iterable[Answer]) -> None:
-    """Paths as the bytes that they are, whatever they are in the terminal's encoding."""
-    out = sys.stdout.buffer
+def show_lines(answers: Iterable[Answer], end: bytes = b"\n") -> None:
+    """For programs, paths as the bytes that they are; on a terminal, what would move its cursor as an escape."""
+    out, encode = sys.stdout.buffer, _shown if sys.stdout.isatty() else os.fsencode
     for answer in answers:
         if not answer.error:
             build_id = answer.build_id.hex() if answer.build_id else "-"
-            out.write(build_id.encode() + b" " + os.fsencode(answer.path) + b"\n")
+            out.write(build_id.encode() + b" " + encode(answer.path) + end)
     out.flush()
+
+
+def _shown(path: str) -> bytes:
+    return printable(path).encode(sys.stdout.encoding, "backslashreplace")
+
+
+def show_null(answers: Iterable[Answer]) -> None:
+    show_lines(answers, b"\0")
 
 
 def show_ids(answers: Iterable[Answer]) -> None:
@@ -52,7 +61,7 @@ def show_table(answers: Iterable[Answer]) -> None:
     for answer in answers:
         if not answer.error:
             build_id = Text(answer.build_id.hex(), "green") if answer.build_id else Text("-", "dim")
-            table.add_row(build_id, Text(click.format_filename(answer.path)))
+            table.add_row(build_id, Text(printable(answer.path)))
     console().print(table)
 
 
@@ -66,14 +75,33 @@ def show_json(answers: Iterable[Answer]) -> None:
     out.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--table and --json: the argument `show`."""
-    for name, show, text in (
-        ("--json", show_json, "Print a JSON array of objects with path, build_id and error."),
-        ("--table", show_table, "Print a table."),
-    ):
-        command = click.option(name, "show", flag_value=show, type=click.UNPROCESSED, help=text)(command)
-    return command
+#: Forms of output, by name: the flags, what shows it, and the help.
+FORMS: dict[str, tuple[tuple[str, ...], Show, str]] = {
+    "bare": (("-b", "--bare"), show_ids, "Print the build IDs alone."),
+    "null": (("-0", "--null"), show_null, "End lines by a NUL, for `xargs -0`: names may have newlines in them."),
+    "table": (("--table",), show_table, "Print a table."),
+    "json": (("--json",), show_json, "Print a JSON array of objects with path, build_id and error."),
+}
+
+
+def output_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for each of these forms, of which one may be given: the argument `show`, or None."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_form(**arguments: Any) -> Any:
+            given = [name for name in names if arguments.pop(name)]
+            if len(given) > 1:
+                raise click.UsageError(f"give one of {' and '.join(f'--{name}' for name in given)}")
+            return command(**arguments, show=FORMS[given[0]][1] if given else None)
+
+        decorated: Callable[..., Any] = with_form
+        for name in reversed(names):
+            flags, _, text = FORMS[name]
+            decorated = click.option(*flags, name, is_flag=True, help=text)(decorated)
+        return decorated
+
+    return decorate
 
 
 def complaining(answers: Iterable[Answer], failures: list[str]) -> Iterable[Answer]:

@@ -21,6 +21,7 @@ from pybuildid.bench.result import MANY_C, MANY_LOOP, MANY_PYTHON, Figure, docum
 from pybuildid.cli._command import command_line
 from pybuildid.cli._output import console, plain
 from pybuildid.cli._plots import plot_option, write_plot
+from pybuildid.cli._types import Range
 
 MOST = 1_500_000  # entries: as many keys again are absent, and designs with objects have room for 4 million
 
@@ -33,14 +34,10 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
     "--size", "sizes", multiple=True, type=click.IntRange(64, MOST), help="Entries [1000, 57000 and 1000000]."
 )
 @click.option("--threads", type=click.IntRange(1, 64), help="How many look up at once, where several do.")
-@click.option(
-    "--seconds", type=click.FloatRange(0.1, 86400), default=240, show_default=True, help="For all, at least a round."
-)
+@click.option("--seconds", type=Range(0.1, 86400), default=240, show_default=True, help="For all, at least a round.")
 @click.option("--rounds", type=click.IntRange(1, 99), default=9, show_default=True, help="At most.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of keys and orders.")
-@click.option(
-    "--patience", type=click.FloatRange(0.1), default=120, show_default=True, help="Seconds until somebody hangs."
-)
+@click.option("--patience", type=Range(0.1), default=120, show_default=True, help="Seconds until somebody hangs.")
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write everything here, too."

@@ -70,6 +70,10 @@ def slabs_table(slabs: Iterable[Slab]) -> Table:
     return table
 
 
+def counted(hosts: int) -> str:
+    return f"{hosts:,} host{'s' * (hosts != 1)}"
+
+
 def designs_table(hosts: Iterable[Census]) -> Table:
     """For several hosts: each has a table of its own."""
     table = numbers("Memory of each design", "design", "pays for", "bytes")
@@ -79,7 +83,7 @@ def designs_table(hosts: Iterable[Census]) -> Table:
             by_name.setdefault(design.name, []).append(design)
     for name, of in by_name.items():
         known = [design.total_bytes for design in of if design.total_bytes is not None]
-        pays = of[0].objects if len(of) == 1 else f"{len(known):,} hosts"
+        pays = of[0].objects if len(of) == 1 else counted(len(known))
         table.add_row(name, pays, number(sum(known) if known else None))
     return table
 
@@ -100,7 +104,7 @@ def show_host(counts: Census) -> None:
 
 
 def show_fleet(found: fleet.Fleet) -> None:
-    table = numbers(f"{len(found.hosts):,} hosts", "host", *FLEET_COLUMNS.values())
+    table = numbers(counted(len(found.hosts)), "host", *FLEET_COLUMNS.values())
     for host in found.hosts:
         table.add_row(host.host, *(number(getattr(host, name)) for name in FLEET_COLUMNS))
     table.add_section()
@@ -111,7 +115,7 @@ def show_fleet(found: fleet.Fleet) -> None:
     console().print(table, designs_table(found.hosts))
     limited = [host.host for host in found.hosts if host.limits]
     if limited:
-        click.echo(f'Not seen everywhere: see "limits" of {len(limited):,} hosts in their files, such as {limited[0]}')
+        click.echo(f'Not seen everywhere: see "limits" of {counted(len(limited))} in their files, such as {limited[0]}')
 
 
 def take(method: Method) -> Census:

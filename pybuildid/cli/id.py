@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import click
 
 from pybuildid.cli._errors import explain, finish
-from pybuildid.cli._files import Answer, Show, complaining, output_options, show_ids, show_lines
+from pybuildid.cli._files import Answer, Show, complaining, output_options, show_lines
 from pybuildid.elf import ElfError, read_build_id
 from pybuildid.vdso import read_vdso
 
@@ -52,8 +52,7 @@ def answers(paths: Iterable[str], kernel: bool, vdso: bool, kernel_compatible: b
 @click.option("--kernel", is_flag=True, help="Also of the running kernel, from /sys/kernel/notes.")
 @click.option("--vdso", is_flag=True, help="Also of the vDSO, the library that the kernel maps into every process.")
 @click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see above.")
-@click.option("-b", "--bare", "show", flag_value=show_ids, type=click.UNPROCESSED, help="Print the build IDs alone.")
-@output_options
+@output_options("bare", "null", "table", "json")
 def command(
     paths: tuple[str, ...], pids: tuple[int, ...], kernel: bool, vdso: bool, kernel_compatible: bool, show: Show | None
 ) -> None:

@@ -19,9 +19,12 @@ from pybuildid.process import Location, Mapping, ProcessError, mappings, normali
 
 def address(text: str) -> int:
     try:
-        return int(text, 16)
+        number = int(text, 16)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is not a hexadecimal address such as 7f3a5c021e40") from None
+        number = -1
+    if not 0 <= number < 2**64:
+        raise click.BadParameter(f"{text!r} is not a hexadecimal address such as 7f3a5c021e40")
+    return number
 
 
 @click.command()

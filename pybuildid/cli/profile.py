@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._output import console, print_json
-from pybuildid.profile import REASONS, Module, ProfileResult, profile_command
+from pybuildid.cli._types import Range
+from pybuildid.profile import MOST, REASONS, Module, ProfileResult, profile_command
 
 NOBODY_COUNTED = (
     "the command was not profiled: is it linked statically, or set-user-ID, or did it clear LD_PRELOAD? Those do not "
@@ -38,13 +39,13 @@ GO = (
 @click.option("--text", is_flag=True, help="Print the sampled files in the format of `eu-unstrip -n`; no report.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a report.")
 @click.option(
-    "--frequency", default=997, show_default=True, type=click.IntRange(1, 100_000), help="Samples a second of CPU time."
+    "--frequency", default=997, show_default=True, type=click.IntRange(1, MOST), help="Samples a second of CPU time."
 )
 @click.option(
     "--follow",
     default=100.0,
     show_default=True,
-    type=click.FloatRange(1, 3_600_000),
+    type=Range(1, 3_600_000),
     metavar="MS",
     help="How often to look for code that was mapped since, in milliseconds.",
 )
@@ -80,12 +81,21 @@ def profile(
     Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 1 if it was not profiled.
     """
     _check_output(output)
-    result, code = profile_command(
-        command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer
-    )
+    try:
+        result, code = profile_command(
+            command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer
+        )
+    except PermissionError:
+        raise click.ClickException(
+            f"{command[0]}: not a program that may be run: `chmod +x` makes a file one"
+        ) from None
     if not result.processes:
         raise click.ClickException(GO if result.refused else NOBODY_COUNTED)
-    result.write_pprof(output)
+    try:
+        result.write_pprof(output)
+    except OSError as error:
+        error.filename = error.filename or output
+        raise
     if as_json:
         print_json(_document(result, command, code))
     elif text:

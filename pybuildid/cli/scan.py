@@ -77,7 +77,7 @@ def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[
     help="How many read at once.",
 )
 @click.option("--kernel-compatible", is_flag=True, help="What the kernel itself finds: see `pybuildid id --help`.")
-@output_options
+@output_options("null", "table", "json")
 def command(
     paths: tuple[str, ...],
     everything: bool,

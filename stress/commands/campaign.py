@@ -10,12 +10,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pybuildid.cli._types import Range
 from stress import campaign as campaigning
 from stress import executors, report
 
 
 @click.command()
-@click.option("--hours", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="How long.")
+@click.option("--hours", type=Range(0, min_open=True), default=1.0, show_default=True, help="How long.")
 @click.option("--seed", type=click.IntRange(1), default=1, show_default=True, help="The first; each unit has the next.")
 @click.option(
     "--kind", "kinds", type=click.Choice(list(campaigning.KINDS)), multiple=True, help="Only this; repeatable."

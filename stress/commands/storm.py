@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pybuildid.cli._types import Range
 from stress import report
 from stress.collect import Collection, collect
 from stress.storm import SOURCES, Outcome, Storm, designs
@@ -56,7 +57,7 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(0.1, 86400), default=30.0, show_default=True, help="How long.")
+@click.option("--seconds", type=Range(0.1, 86400), default=30.0, show_default=True, help="How long.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of every random choice; default: a new one.")
 @click.option("--threads", type=click.IntRange(2, 16), default=4, show_default=True, help="Half look up, half churn.")
 @click.option(
