@@ -7,14 +7,15 @@ from setuptools import Extension, setup
 
 PROFILER = ("table", "inode", "note", "resolve", "profile")  # of csrc
 
-#: A library of its own, for LD_PRELOAD: it needs no Python.
+#: A library of its own, for LD_PRELOAD: it needs no Python. It is never unmapped: its handlers may be called until the
+#: process ends.
 profiler = Extension(
     "pybuildid._profiler",
     sources=["csrc/handle/scan.c", *sorted(source for module in PROFILER for source in glob(f"csrc/{module}/*.c"))],
     depends=sorted(glob("csrc/*/*.h")),
     include_dirs=["csrc/include"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
-    extra_link_args=["-pthread", "-ldl", "-Wl,-z,defs"],
+    extra_link_args=["-pthread", "-ldl", "-Wl,-z,defs", "-Wl,-z,nodelete"],
     py_limited_api=True,
 )
 

@@ -77,6 +77,16 @@ def byte_buffer(value: Buffer, name: str, size: int, *, writable: bool = False) 
             yield pointer
 
 
+def separate(**buffers: tuple[Any, int]) -> None:
+    """What C writes to may not be what it reads: buffers by name, as (pointer, bytes)."""
+    spans = sorted(
+        (int(ffi.cast("uintptr_t", pointer)), size, name) for name, (pointer, size) in buffers.items() if size
+    )
+    for (start, size, name), (after, _, other) in zip(spans, spans[1:]):
+        if start + size > after:
+            raise BufferSizeError(f"{name} and {other} overlap")
+
+
 def _view(value: Any, name: str) -> memoryview:
     try:
         return memoryview(value)

@@ -106,6 +106,8 @@ def scan(
     threads: how many read at once; None is one for each processor that this process may use. The GIL is released
         while they do. paths is consumed as results are, some batches of files ahead of them, so it may be endless.
     """
+    if isinstance(paths, (str, bytes)):
+        raise TypeError(f"paths must be several, such as [{paths!r}]")
     if threads is None:
         threads = len(os.sched_getaffinity(0))
     if threads < 1:
@@ -132,11 +134,11 @@ def _scan(paths: Iterator[Path], threads: int, mode: int) -> Iterator[tuple[Path
 def _read_batch(paths: Iterable[StrPath], mode: int) -> list[Result]:
     """Reads files in one call that releases the GIL."""
     names = [os.fsencode(path) for path in paths]
-    if any(b"\0" in name for name in names):
-        raise ValueError("embedded null byte in a path")
-    answers = ffi.new("struct bid_elf_answer[]", len(names))
-    lib.bid_elf_read_files(answers, mode, b"\0".join(names) + b"\0", len(names))
-    return [_result(answers[i], names[i], mode) for i in range(len(names))]
+    possible = [name for name in names if b"\0" not in name]
+    answers = ffi.new("struct bid_elf_answer[]", len(possible))
+    lib.bid_elf_read_files(answers, mode, b"\0".join(possible) + b"\0", len(possible))
+    results = iter([_result(answers[i], name, mode) for i, name in enumerate(possible)])
+    return [_os_error(errno.EINVAL, os.fsdecode(name)) if b"\0" in name else next(results) for name in names]
 
 
 def _result(answer: Any, name: bytes, mode: int) -> Result:

@@ -16,10 +16,12 @@ class BuildIdTableError(Exception):
 
     code: the status of pybuildid.h, or None if the arguments were refused before C was called.
     name: its name there, such as "BID_E_ID_LENGTH", or None.
+    inserted: of insert_many() alone: how many entries were new before the error.
     """
 
     code: ClassVar[int | None] = None
     name: ClassVar[str | None] = None
+    inserted: int | None = None
 
     def __init_subclass__(cls) -> None:
         if cls.code is not None and "name" not in cls.__dict__:
@@ -27,8 +29,9 @@ class BuildIdTableError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         if message is None and self.code is not None:
-            message = ffi.string(lib.bid_status_text(self.code)).decode()
-        super().__init__(message)
+            message = ffi.string(lib.bid_status_text(self.code)).decode().replace("options.hash_shift", "shift")
+            message = message.replace("options.", "")
+        super().__init__(*[] if message is None else [message])
 
     def __reduce__(self) -> tuple[type[BuildIdTableError], tuple[object, ...]]:
         """Made again from its message, also by libraries (such as tblib, under Dask) that have ways of their own."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pybuildid import _drgn, _kcmp
 from pybuildid._slabs import Slab, read_slabs
@@ -115,6 +115,8 @@ def census(*, method: Method = "auto", progress: Callable[[int, int], None] = la
 
     Processes that this one may not look at are left out and named in .limits; those that end meanwhile are left out.
     """
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(get_args(Method))}, not {method!r}")
     began = time.time()
     limits: list[Limit] = []
     kernel = _kernel_counts(method, limits)

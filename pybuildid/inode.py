@@ -25,11 +25,16 @@ class Inode:
     When the last reference to it goes, it is evicted, and its memory may become another inode's.
     """
 
-    __slots__ = ("_cache", "_memory")
+    __slots__ = ("__weakref__", "_cache", "_memory")
 
     def __init__(self, cache: InodeCache, memory: Any) -> None:
         self._cache = cache
         self._memory = memory
+
+    def __new__(cls, cache: InodeCache | None = None, memory: Any = None) -> Self:
+        if not isinstance(cache, InodeCache) or memory is None:
+            raise TypeError("an Inode is made by InodeCache.inode()")
+        return super().__new__(cls)
 
     def __del__(self) -> None:
         self._cache._drop(self._memory)
@@ -74,7 +79,7 @@ class InodeCache:
     Takes the arguments of Table. Threads, close() and fork: as for Table.
     """
 
-    __slots__ = ("_kept", "_table")
+    __slots__ = ("__weakref__", "_kept", "_table")
 
     def __init__(self, expected: int = 0, **options: Unpack[TableOptions]) -> None:
         self._table = Table(expected, **options)
@@ -94,6 +99,12 @@ class InodeCache:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an InodeCache cannot be copied or pickled: its inodes are their addresses")
+
+    def __repr__(self) -> str:
+        return f"<InodeCache of {self._table!r}>"
 
     def inode(self, device: SupportsIndex, number: SupportsIndex, generation: SupportsIndex = 0) -> Inode:
         """A new inode with nothing associated: device and number have 64 bits, the generation has 32."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pybuildid import _procfs
+from pybuildid._arguments import uint
 from pybuildid._procfs import Area, Process, ProcessAccessError, ProcessError, ProcessGoneError
 from pybuildid.elf import ElfError, NotElfError, read_build_id
 
@@ -103,11 +104,13 @@ def mappings(pid: int | None = None, *, source: str = "auto") -> list[Mapping]:
 def normalize(pid: int | None, addresses: Iterable[int]) -> list[Location]:
     """Addresses of a process as (build ID, file offset), in the order given. pid: None is this process.
 
-    The mappings are read once. Raises what mappings() raises.
+    The mappings are read once. Raises what mappings() raises, and ArgumentTypeError or ArgumentRangeError for what is
+    no address of 64 bits.
     """
+    numbers = [uint(address, 64, "an address") for address in addresses]
     found = mappings(pid)
     starts = [mapping.start for mapping in found]
-    return [_location(address, found, starts) for address in addresses]
+    return [_location(number, found, starts) for number in numbers]
 
 
 def _location(address: int, found: list[Mapping], starts: list[int]) -> Location:

@@ -13,6 +13,7 @@ import os
 import struct
 import subprocess
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -185,14 +186,20 @@ class ProfileResult:
 # ------------------------------------------------------------------------------------------------ the counts
 
 
+def _check_options(frequency: int, follow: float) -> None:
+    if not isinstance(frequency, int):
+        raise TypeError(f"frequency is {frequency!r}: an integer")
+    if not 1 <= frequency <= MOST:
+        raise ValueError(f"frequency is {frequency}: from 1 to {MOST:,} samples a second")
+    if not 0.001 <= follow <= 3600:
+        raise ValueError(f"follow is {follow}: from 0.001 to 3600 seconds")
+
+
 class _Recording:
     """The file that profiled processes map and count in: memory of this process, which they reach by its descriptor."""
 
     def __init__(self, frequency: int, follow: float, parse: bool, evict: bool, timer: bool) -> None:
-        if not 1 <= frequency <= MOST:
-            raise ValueError(f"frequency is {frequency}: from 1 to {MOST:,} samples a second")
-        if not 0.001 <= follow <= 3600:
-            raise ValueError(f"follow is {follow}: from 0.001 to 3600 seconds")
+        _check_options(frequency, follow)
         flags = _PARSE * parse | _EVICT * evict | _TIMER * timer
         head = (b"BIDPROF1", _ENTRIES, _MODULE_BYTES, frequency, round(follow * 1000), flags, 0, *[0] * 19)
         self.fd = os.memfd_create("pybuildid-profile", os.MFD_CLOEXEC)
@@ -288,10 +295,12 @@ class Profile:
         the kernel's tick, often 250 a second.
     result: after the block.
 
-    Raises ProfileError if it cannot start; one at a time can run in a process.
+    Raises ProfileError if it cannot start; one at a time can run in a process. Without the end of the block it runs
+    until the object is gone, or the process ends.
     """
 
-    result: ProfileResult
+    _running: tuple[_Recording, weakref.finalize[..., Any]] | None = None
+    _result: ProfileResult | None = None
 
     def __init__(
         self,
@@ -302,22 +311,42 @@ class Profile:
         evict: bool = False,
         timer: bool = False,
     ) -> None:
+        _check_options(frequency, follow)
         self._options = (frequency, follow, parse, evict, timer)
 
+    @property
+    def result(self) -> ProfileResult:
+        """After the block. Raises ProfileError before."""
+        if self._result is None:
+            raise ProfileError(errno.EAGAIN, "there is no result before the end of the block")
+        return self._result
+
     def __enter__(self) -> Profile:
-        self._recording = _Recording(*self._options)
-        error = _agent().bid_profile_start(self._recording.path().encode())
+        recording = _Recording(*self._options)
+        error = _agent().bid_profile_start(recording.path().encode())
         if error:
-            os.close(self._recording.fd)
+            os.close(recording.fd)
             what = "a profiler is running already" if error == errno.EBUSY else os.strerror(error)
             raise ProfileError(error, f"the profiler could not start: {what}")
+        self._running = recording, weakref.finalize(self, _give_up, recording.fd)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._running is None:
+            raise ProfileError(errno.EINVAL, "this profiler is not running")
+        recording, finalizer = self._running
+        self._running = None
+        finalizer.detach()
         _agent().bid_profile_stop()
-        self.result = self._recording.result()
+        self._result = recording.result()
+
+
+def _give_up(fd: int) -> None:
+    """For a profile that is gone before the end of its block, or with the process."""
+    _agent().bid_profile_stop()
+    os.close(fd)
 
 
 def profile_command(
@@ -334,6 +363,8 @@ def profile_command(
     What it found, and the command's return code, as subprocess has it. The library is preloaded (LD_PRELOAD), so a
     command that is linked statically, or set-user-ID, or that clears its environment is not profiled: processes is 0.
     """
+    if not command:
+        raise ValueError("there is no command to run")
     recording = _Recording(frequency, follow, parse, evict, timer)
     preload = " ".join(filter(None, [library(), os.environ.get("LD_PRELOAD")]))
     environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": recording.path(os.getpid())}

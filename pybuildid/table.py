@@ -9,9 +9,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, overload
 
-from pybuildid._arguments import build_id, byte_buffer, uint, uint64_buffer
+from pybuildid._arguments import build_id, byte_buffer, separate, uint, uint64_buffer
 from pybuildid._core import ffi, lib
-from pybuildid.errors import ArgumentTypeError, OptionHashError, OptionIdSizeError, StaleError, check
+from pybuildid.errors import (
+    ArgumentTypeError,
+    BuildIdTableError,
+    OptionHashError,
+    OptionIdSizeError,
+    StaleError,
+    check,
+)
 
 if TYPE_CHECKING:
     from typing import SupportsIndex
@@ -111,6 +118,8 @@ class Table(MutableMapping[int, bytes]):
     Complexity: lookups read at most a constant number of slots; the others are constant on average, growing included.
     len() takes constant time. Iteration, stats(), popitem() and clear() visit all slots.
 
+    A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
+
     Errors: those of pybuildid.errors; an update may raise NoMemoryError, ByteLimitError, RetiredLimitError,
     CrowdedError or MemoryLockError, and then has changed nothing.
     """
@@ -130,7 +139,7 @@ class Table(MutableMapping[int, bytes]):
         mlock: bool = False,
         fenced_pins: bool = False,
     ) -> None:
-        if hash not in HASHES:
+        if not isinstance(hash, str) or hash not in HASHES:
             raise OptionHashError(f"hash must be one of {', '.join(HASHES)}, not {hash!r}")
         if id_size == 0:  # in C that is the default
             raise OptionIdSizeError("id_size must be 1 to 64, not 0")
@@ -139,9 +148,9 @@ class Table(MutableMapping[int, bytes]):
         options.expected_entries = uint(expected, 64, "expected")
         options.byte_limit = uint(byte_limit, 64, "byte_limit")
         options.retired_limit = uint(retired_limit, 64, "retired_limit")
-        options.seed = uint(seed or 0, 64, "seed")
+        options.seed = uint(0 if seed is None else seed, 64, "seed")
         options.hash = HASHES[hash]
-        options.hash_shift = uint(shift or 0, 32, "shift")
+        options.hash_shift = uint(0 if shift is None else shift, 32, "shift")
         options.id_size = uint(id_size, 32, "id_size")
         options.flags = (
             (lib.BID_FIXED_SEED if seed is not None else 0)
@@ -358,7 +367,7 @@ class Table(MutableMapping[int, bytes]):
         buffers of bytes, of any shape and at least that size; they are filled from their beginning and returned.
 
         Each key is looked up for itself: the answers are no snapshot of the table. None of the buffers may be changed
-        by another thread meanwhile.
+        by another thread meanwhile, and they may not overlap.
         """
         if (ids is None) != (lengths is None):
             raise ArgumentTypeError("give both ids and lengths, or neither")
@@ -368,6 +377,7 @@ class Table(MutableMapping[int, bytes]):
                 ids, lengths = bytearray(n * self._id_size), bytearray(n)
             ids_pointer = stack.enter_context(byte_buffer(ids, "ids", n * self._id_size, writable=True))
             lengths_pointer = stack.enter_context(byte_buffer(lengths, "lengths", n, writable=True))
+            separate(keys=(keys_pointer, 8 * n), ids=(ids_pointer, n * self._id_size), lengths=(lengths_pointer, n))
             found = ffi.new("size_t *")
             arguments = keys_pointer, n, ids_pointer, self._id_size, lengths_pointer, found
             check(lib.bid_handle_lookup_many(self._handle, *arguments))
@@ -381,7 +391,8 @@ class Table(MutableMapping[int, bytes]):
         lengths: n bytes, the length of each build ID; 0 or 255 (NO_BUILD_ID) for "known to have no build ID". None:
             each is id_size bytes long.
 
-        Stops at the first error, such as IdLengthError; the entries before it stay.
+        Stops at the first error, such as IdLengthError; the entries before it stay, and the error's `inserted` says how
+        many of them were new.
         """
         with ExitStack() as stack:
             keys_pointer, n = stack.enter_context(uint64_buffer(keys, "keys"))
@@ -391,7 +402,12 @@ class Table(MutableMapping[int, bytes]):
                 lengths_pointer = stack.enter_context(byte_buffer(lengths, "lengths", n))
             inserted = ffi.new("size_t *")
             arguments = keys_pointer, n, ids_pointer, self._id_size, lengths_pointer, inserted
-            check(lib.bid_handle_insert_many(self._handle, *arguments))
+            status = lib.bid_handle_insert_many(self._handle, *arguments)
+            try:
+                check(status)
+            except BuildIdTableError as error:
+                error.inserted = int(inserted[0])
+                raise
             return int(inserted[0])
 
 

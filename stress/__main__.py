@@ -24,7 +24,7 @@ class DefaultGroup(LazyGroup):
     """``python -m stress --seconds 5`` means ``python -m stress storm --seconds 5``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.places and args[0] != "--help"):
+        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
             args = ["storm", *args]
         return super().parse_args(ctx, args)
 

@@ -39,6 +39,10 @@ SUMS = (
 )
 
 
+class StateError(ValueError):
+    """A file that no campaign wrote, or that is damaged."""
+
+
 @dataclass(frozen=True)
 class Unit:
     kind: str
@@ -129,13 +133,17 @@ def run_unit(unit: Unit, arguments: tuple[str, ...]) -> Result:
 
 
 def read_state(file: Path) -> list[Result]:
-    """A line that was cut off when a campaign was killed is left out, and done again."""
+    """A last line that was cut off when a campaign was killed is left out, and done again. Raises StateError."""
     results = []
-    for line in file.read_text().splitlines() if file.exists() else ():
+    lines = file.read_text().splitlines() if file.exists() else []
+    for number, line in enumerate(lines, 1):
         try:
             results.append(Result(**json.loads(line)))
         except (ValueError, TypeError):
-            continue
+            if number < len(lines) or not line.startswith("{"):
+                raise StateError(
+                    f"{file}, line {number}: no unit of a campaign: take another file, or mend it"
+                ) from None
     return results
 
 
@@ -162,8 +170,7 @@ def run(
     todo, end = units(kinds, seed, campaign.results), time.monotonic() + seconds
     running: set[Future[Result]] = set()
     with state.open("a") as file:
-        if file.tell() and not state.read_text().endswith("\n"):
-            file.write("\n")  # a line that was cut off stays alone
+        file.truncate(state.read_bytes().rfind(b"\n") + 1)  # without a line that was cut off
         while running or time.monotonic() < end:
             while len(running) < workers and time.monotonic() < end:
                 unit = next(todo)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,15 @@ apart.Measurement.result = result
     monkeypatch.setattr(apart, "CHILD", hangs(IN_MEASURING) + fails + RUN)
     with pytest.raises(bench.BenchError, match=r"rwlock did not come back .* is lost: ZeroDivisionError"):
         bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
+
+
+def test_no_file_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    make = "import os, tempfile; tempfile.mkdtemp(); os.abort()"
+    monkeypatch.setattr(apart, "CHILD", make)
+    with pytest.raises(bench.BenchError):
+        bench.run(bench.Options(["fixed"], [100]))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_child_that_hangs_is_not_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

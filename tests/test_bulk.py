@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybuildid import NO_BUILD_ID, Table
-from pybuildid.errors import ArgumentTypeError, BufferSizeError, IdLengthError
+from pybuildid.errors import ArgumentTypeError, BufferSizeError, ByteLimitError, IdLengthError
 
 KEYS = st.integers(0, 12) | st.integers(0, 2**64 - 1)
 
@@ -225,3 +225,24 @@ def test_refused_inputs(ids: Any, lengths: Any, error: type[Exception], message:
     with pytest.raises(error, match=message):
         table.insert_many(array("Q", [1, 2]), ids, lengths)
     assert len(table) == 0
+
+
+def test_buffers_that_overlap() -> None:
+    with Table() as table:
+        table[1] = bytes(20)
+        memory = memoryview(bytearray(3200))
+        keys = memory.cast("Q")[:100]
+        with pytest.raises(BufferSizeError, match="keys and ids overlap"):
+            table.lookup_many(keys, ids=memory, lengths=bytearray(100))
+        with pytest.raises(BufferSizeError, match="overlap"):
+            table.lookup_many(array("Q", [1]), ids=memory, lengths=memory)
+        _, lengths = table.lookup_many(array("Q", [1]), ids=memory[:20], lengths=memory[20:])
+        assert lengths[0] == 20
+
+
+def test_insert_many_says_how_far_it_came() -> None:
+    with Table(byte_limit=200_000) as table:
+        keys, ids = make_arrays(make_entries(10_000))
+        with pytest.raises(ByteLimitError) as caught:
+            table.insert_many(keys, ids)
+        assert caught.value.inserted == len(table) > 100

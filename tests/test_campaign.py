@@ -146,3 +146,20 @@ def test_bad_executors(name: str, what: str, tmp_path: Path, monkeypatch: pytest
     run = CliRunner().invoke(main, ["campaign", "--executor", name, "--state", str(tmp_path / "state")])
     assert run.exit_code == 1
     assert what in run.output
+
+
+@pytest.mark.parametrize("text", ["hello\n", '{"kind": "histories"\n{}\n', "[]\n"])
+def test_a_file_that_is_no_state_is_left_alone(text: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.write_text(text)
+    run = CliRunner().invoke(main, ["campaign", "--hours", "0.0001", "--state", str(state)])
+    assert (run.exit_code, state.read_text()) == (1, text)
+    assert "state, line 1: no unit of a campaign" in run.output
+
+
+@pytest.mark.parametrize("option", ["--state", "--json"])
+def test_files_that_cannot_be_written_are_named_first(option: str, tmp_path: Path) -> None:
+    run = CliRunner().invoke(main, ["campaign", option, str(tmp_path / "absent" / "file")])
+    assert run.exit_code == 2
+    assert "there is no directory" in run.output
+    assert not (tmp_path / "absent").exists()

@@ -39,7 +39,8 @@ def test_check_raises_the_class_of_a_code(code: int) -> None:
     with pytest.raises(CLASSES[code]) as caught:
         errors.check(code)
     assert type(caught.value) is CLASSES[code]
-    assert str(caught.value) == ffi.string(lib.bid_status_text(code)).decode()
+    text = ffi.string(lib.bid_status_text(code)).decode()
+    assert str(caught.value) == text.replace("options.hash_shift", "shift").replace("options.", "")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
@@ -294,3 +295,15 @@ def test_errors_of_callers_of_c() -> None:
                 table._handle, ffi.from_buffer("uint64_t[]", keys), 1, ffi.NULL, 20, ffi.NULL, ffi.NULL
             )
         )
+
+
+@pytest.mark.parametrize("options", [{"seed": ""}, {"seed": 0.0}, {"shift": ""}, {"hash": []}])
+def test_what_is_false_is_no_default(options: dict[str, Any]) -> None:
+    with pytest.raises(errors.BuildIdTableError):
+        Table(**options)
+
+
+def test_options_have_their_python_names() -> None:
+    assert str(errors.OptionShiftError()) == "shift is over 63, or the hash takes no shift"
+    assert str(errors.OptionIdSizeError()) == "id_size is over 64"
+    assert str(errors.BuildIdTableError()) == ""

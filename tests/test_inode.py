@@ -9,6 +9,7 @@ import gc
 import gzip
 import random
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -282,3 +283,19 @@ def test_missed_eviction_with_equal_generations() -> None:
     assert cache.lookup(inode) == ID
     assert cache.evict(inode) is True  # and goes with it
     assert len(cache.table) == 0
+
+
+def test_what_is_an_address_is_not_copied() -> None:
+    with InodeCache() as cache:
+        for one in (cache, cache.inode(1, 2)):
+            for way in (copy.copy, copy.deepcopy):
+                with pytest.raises(TypeError, match="cannot be copied or pickled"):
+                    way(one)
+            assert weakref.ref(one)() is one
+        assert repr(cache) == "<InodeCache of <Table, 0 entries>>"
+
+
+def test_an_inode_is_made_by_its_cache() -> None:
+    for arguments in ((), (None, None)):
+        with pytest.raises(TypeError, match="made by InodeCache"):
+            Inode(*arguments)

@@ -238,7 +238,7 @@ def test_not_regular(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "absent")
     with pytest.raises(OSError, match="Bad file descriptor"):
         read_build_id(-1)
-    with pytest.raises(ValueError, match="null byte"):
+    with pytest.raises(OSError, match="Invalid argument"):
         read_build_id("a\0b")
     with pytest.raises(TypeError):
         read_build_id(None)  # type: ignore[arg-type]
@@ -411,3 +411,13 @@ def test_scan_is_lazy(tmp_path: Path) -> None:
     endless = scan(itertools.repeat(path), threads=2)
     assert [result for _, result in itertools.islice(endless, 1000)] == [ID] * 1000
     endless.close()  # type: ignore[attr-defined]
+
+
+def test_scan_goes_on_after_a_path_that_cannot_be() -> None:
+    results = [result for _, result in scan([sys.executable, "a\0b", sys.executable])]
+    assert results[0] == results[2]
+    assert isinstance(results[1], OSError)
+    assert results[1].filename == "a\0b"
+    for one in ("/bin", b"/bin"):
+        with pytest.raises(TypeError, match="paths must be several"):
+            scan(one)  # type: ignore[type-var]

@@ -486,3 +486,44 @@ def test_go_reads_it(tmp_path: Path) -> None:
     assert "1: 0x1000/0x3000/0x1000 /tmp/of no file 000102030405060708090a0b0c0d0e0f10111213" in run.stdout
     assert re.search(r"^ +42 +42000000: 1", run.stdout, re.MULTILINE)
     assert re.search(r"fallback:\[no mapping\]", run.stdout)
+
+
+ABANDONED = """
+from pybuildid import Profile
+profile = Profile(timer={timer})
+profile.__enter__()
+sum(i * i for i in range(10**6))
+{more}
+print("end")
+"""
+
+
+@pytest.mark.parametrize("more", ["", "del profile; Profile().__enter__()", "import sys; sys.exit(0)"])
+@pytest.mark.parametrize("timer", [False, True])
+def test_a_process_may_end_before_the_block(more: str, timer: bool) -> None:
+    """Signals come until the last moment, when the library that handles them is let go."""
+    run = subprocess.run(
+        [sys.executable, "-c", ABANDONED.format(timer=timer, more=more)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+
+
+def test_a_second_start_leaves_the_first_alone() -> None:
+    profile = Profile()
+    with pytest.raises(ProfileError, match="no result before"):
+        assert profile.result
+    with profile:
+        with pytest.raises(ProfileError, match="running already"):
+            profile.__enter__()
+        sum(range(3_000_000))
+    assert profile.result.samples
+    with pytest.raises(ProfileError, match="not running"):
+        profile.__exit__(None, None, None)
+
+
+def test_arguments_that_are_none() -> None:
+    with pytest.raises(TypeError, match="frequency"):
+        Profile(frequency=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no command"):
+        profile_command([])

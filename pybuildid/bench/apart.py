@@ -11,6 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from typing import IO, Any
@@ -34,7 +35,14 @@ def run(options: Options = DEFAULTS, report: Report = lambda text: None) -> Resu
     Result.ended_early says which one it was, and where, and the result has what was measured before. Raises KeysError,
     UnknownDesignError, and BenchError if the process dies.
     """
-    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with tempfile.TemporaryDirectory(prefix="pybuildid-") as folder:
+        return _run(options, report, folder)
+
+
+def _run(options: Options, report: Report, folder: str) -> Result:
+    """The child's own files go with the folder, however it ends."""
+    command, environment = [sys.executable, "-c", CHILD], {**os.environ, "TMPDIR": folder}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdin
         assert child.stdout
         try:

@@ -21,7 +21,7 @@ from pybuildid.bench.result import MANY_C, MANY_LOOP, MANY_PYTHON, Figure, docum
 from pybuildid.cli._command import command_line
 from pybuildid.cli._output import console, plain
 from pybuildid.cli._plots import plot_option, write_plot
-from pybuildid.cli._types import Range
+from pybuildid.cli._types import OutputFile, Range
 
 MOST = 1_500_000  # entries: as many keys again are absent, and designs with objects have room for 4 million
 
@@ -39,9 +39,7 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of keys and orders.")
 @click.option("--patience", type=Range(0.1), default=120, show_default=True, help="Seconds until somebody hangs.")
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
-@click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write everything here, too."
-)
+@click.option("--json", "json_file", type=OutputFile(), help="Write everything here, too.")
 @plot_option("--chart", help='Draw all by entries here, as SVG. Needs the extra "plot".')
 @click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed.")
 def bench(

@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from pybuildid.cli._types import Range
+from pybuildid.cli import _output
+from pybuildid.cli._types import OutputFile, Range
 from stress import campaign as campaigning
 from stress import executors, report
+from stress.commands._options import json_option
+
+STATE = Path("build/campaign.jsonl")
 
 
 @click.command()
@@ -34,12 +37,10 @@ from stress import executors, report
 )
 @click.option(
     "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("build/campaign.jsonl"),
-    show_default=True,
-    help="A line for each unit; an existing file is gone on with.",
+    type=OutputFile(),
+    help=f"A line for each unit; an existing file is gone on with. [default: {STATE}]",
 )
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 @click.option(
     "--page",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
@@ -51,7 +52,7 @@ def campaign(
     kinds: tuple[str, ...],
     executor: str,
     workers: int | None,
-    state: Path,
+    state: Path | None,
     json_file: Path | None,
     page: Path | None,
 ) -> None:
@@ -65,8 +66,10 @@ def campaign(
     Over several machines: a Dask scheduler (.venv/bin/dask scheduler), and on each machine, in a checkout in the same
     state that is set up, .venv/bin/dask worker ADDRESS --nthreads 1.
     """
-    console = Console()
-    state.parent.mkdir(parents=True, exist_ok=True)
+    console = _output.console()
+    if state is None:
+        state = STATE
+        state.parent.mkdir(exist_ok=True)
 
     def say(result: campaigning.Result) -> None:
         line = f"{result.verdict:<8} {result.kind:<10} seed {result.seed:<6} {result.seconds:7.1f} s"
@@ -78,12 +81,12 @@ def campaign(
         with executors.named(executor, workers) as (pool, at_a_time):
             kinds = kinds or tuple(campaigning.KINDS)
             done = campaigning.run(pool, at_a_time, hours * 3600, state, kinds, seed, say)
-    except executors.ExecutorError as error:
+    except (executors.ExecutorError, campaigning.StateError) as error:
         raise click.ClickException(str(error)) from None
-    if json_file:
-        json_file.write_text(json.dumps({**done.report(), **report.machine()}, indent=2) + "\n")
     if page:
         page.write_text(campaigning.with_long_runs(page.read_text(), done))
     figures = ", ".join(f"{value:,} {name}" for name, value in done.sums().items())
     console.print(f"{done.verdict}: {len(done.results):,} units; {figures}", highlight=False, soft_wrap=True)
+    if json_file:
+        json_file.write_text(json.dumps({**done.report(), **report.machine()}, indent=2) + "\n")
     sys.exit(done.verdict != "SUCCESS")

@@ -10,7 +10,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pybuildid.cli import _output
 from stress import report
+from stress.commands._options import json_option
 from stress.faults import SCENARIOS, Outcome, find, run
 
 
@@ -32,7 +34,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 )
 @click.option("--quick", is_flag=True, help="The short form of each, which takes seconds.")
 @click.option("--list", "list_them", is_flag=True, help="Say which scenarios there are, and run none.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 def faults(names: tuple[str, ...], quick: bool, list_them: bool, json_file: Path | None) -> None:
     """Makes go wrong what may go wrong around the table, and checks that it loses nothing.
 
@@ -42,7 +44,7 @@ def faults(names: tuple[str, ...], quick: bool, list_them: bool, json_file: Path
 
     The last line says SUCCESS or FAILURE; the exit status is 0 for SUCCESS only.
     """
-    console = Console()
+    console = _output.console()
     if list_them:
         for scenario in SCENARIOS:
             console.print(f"{scenario.name:15} {scenario.summary}", highlight=False, soft_wrap=True)
@@ -54,10 +56,10 @@ def faults(names: tuple[str, ...], quick: bool, list_them: bool, json_file: Path
         print_outcome(console, outcomes[-1])
     failed = [outcome.scenario for outcome in outcomes if outcome.failures]
     verdict = "FAILURE" if failed else "SUCCESS"
-    if json_file:
-        found = {"verdict": verdict, "quick": quick, "scenarios": [outcome.report() for outcome in outcomes]}
-        json_file.write_text(json.dumps({**found, **report.machine()}, indent=2) + "\n")
     seconds = sum(outcome.seconds for outcome in outcomes)
     text = f"{verdict}: {len(outcomes) - len(failed)} of {len(outcomes)} scenarios in {seconds:.0f} s"
     console.print(f"{text}; failed: {', '.join(failed)}" if failed else text, highlight=False, soft_wrap=True)
+    if json_file:
+        found = {"verdict": verdict, "quick": quick, "scenarios": [outcome.report() for outcome in outcomes]}
+        json_file.write_text(json.dumps({**found, **report.machine()}, indent=2) + "\n")
     sys.exit(bool(failed))

@@ -11,8 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pybuildid.cli import _output
 from stress import freeze as freezing
 from stress import report
+from stress.commands._options import json_option
 from stress.step import StepError
 
 
@@ -50,7 +52,7 @@ def print_results(console: Console, outcome: freezing.Outcome) -> None:
     metavar="N",
     help="One operation, the N-th counted around; each time around it is stopped after other instructions.",
 )
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 def freeze(operations: tuple[str, ...], points: int, every: bool, turn: int | None, json_file: Path | None) -> None:
     """Stops a thread for good in the middle of an operation; all others must be able to go on.
 
@@ -61,7 +63,7 @@ def freeze(operations: tuple[str, ...], points: int, every: bool, turn: int | No
     and removes go on. The simplest rival, fixed buckets with a spinlock each, must fail at this. The exit status is 0
     for SUCCESS only.
     """
-    console, around = Console(), 0
+    console, around = _output.console(), 0
     if turn is not None:
         around, number = divmod(turn - 1, len(freezing.OPERATIONS))
         operations = (freezing.OPERATIONS[number],)
@@ -76,8 +78,6 @@ def freeze(operations: tuple[str, ...], points: int, every: bool, turn: int | No
     except StepError as error:
         raise click.ClickException(str(error)) from None
     print_results(console, outcome)
-    if json_file:
-        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
     figures = outcome.report()
     text = f"{outcome.verdict}: a thread was stopped for good after {figures['points']:,} of "
     text += f"{figures['instructions']:,} instructions, {figures['in_resize']:,} of them in a resize; the others "
@@ -88,4 +88,6 @@ def freeze(operations: tuple[str, ...], points: int, every: bool, turn: int | No
     if figures["rival_blocked"]:
         text += f"; {freezing.RIVAL} was caught"
     console.print("; ".join([text, *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
+    if json_file:
+        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
     sys.exit(outcome.verdict != "SUCCESS")

@@ -12,7 +12,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pybuildid.cli import _output
 from stress import report
+from stress.commands._options import json_option
 from stress.histories import Flawed, Outcome, run
 
 ROWS = (
@@ -65,7 +67,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 @click.option("--histories", type=click.IntRange(1), default=2000, show_default=True, help="How many to record.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of every random choice; default: a new one.")
 @click.option("--first", type=click.IntRange(0), default=0, show_default=True, help="Number of the first: to go on.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 def histories(histories: int, seed: int | None, first: int, json_file: Path | None) -> None:
     """Records short histories of concurrent operations, and checks that each is linearizable.
 
@@ -77,7 +79,7 @@ def histories(histories: int, seed: int | None, first: int, json_file: Path | No
 
     The last line says SUCCESS or FAILURE; the exit status is 0 for SUCCESS only.
     """
-    console = Console()
+    console = _output.console()
     seed = secrets.randbits(32) if seed is None else seed
     with console.status("recording histories") as status:
         outcome = run(
@@ -87,9 +89,9 @@ def histories(histories: int, seed: int | None, first: int, json_file: Path | No
             tick=lambda so_far: status.update(f"{so_far.histories:,} of {histories:,} histories"),
         )
     print_outcome(console, outcome)
-    if json_file:
-        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
     text = f"{outcome.verdict}: seed {seed}, {outcome.legal:,} of {outcome.histories:,} histories are linearizable, "
     text += f"{outcome.undecided:,} undecided"
     console.print(f"{text}. {'; '.join(outcome.failures)}" if outcome.failures else text, markup=False, soft_wrap=True)
+    if json_file:
+        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
     sys.exit(outcome.verdict != "SUCCESS")

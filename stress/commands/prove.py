@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from pybuildid.cli import _output
+from pybuildid.cli._types import OutputFile
 from stress import prove as proving
 from stress.campaign import LONG_RUNS
+from stress.commands._options import json_option
 
 
 @click.command()
@@ -22,8 +24,8 @@ from stress.campaign import LONG_RUNS
     multiple=True,
     help="Only this one; repeatable.",
 )
-@click.option("--page", "page_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the page here.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report here.")
+@click.option("--page", "page_file", type=OutputFile(), help="Write the page here.")
+@json_option
 def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None) -> None:
     """Runs every check in its short form, in about ten minutes, and writes one page of what they found.
 
@@ -31,7 +33,7 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
     `python -m stress campaign --page` wrote into the page stays there. The
     exit status is 0 for SUCCESS only; a check whose tool is missing is skipped, and says so.
     """
-    console = Console()
+    console = _output.console()
 
     def say(result: proving.Result) -> None:
         line = f"{result.verdict:<8} {result.check:<10} {result.seconds:6.1f} s  {result.figure}"
@@ -44,7 +46,7 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
     if page_file:
         _, mark, long_runs = page_file.read_text().partition(LONG_RUNS) if page_file.exists() else ("", "", "")
         page_file.write_text(proving.page(proof) + (f"\n{mark}{long_runs}" if mark else ""))
+    console.print(f"{proof.verdict}: {len(proof.results)} checks", markup=False)
     if json_file:
         json_file.write_text(json.dumps(proof.as_json(), indent=2) + "\n")
-    console.print(f"{proof.verdict}: {len(proof.results)} checks", markup=False)
     sys.exit(proof.verdict != "SUCCESS")

@@ -9,16 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from pybuildid.cli import _output
 from stress import report
+from stress.commands._options import json_option
 from stress.sanitize import SANITIZERS, names, run
 
 
 @click.command()
 @click.option("--sanitizer", "chosen", type=click.Choice(SANITIZERS), multiple=True, help="Only this one.")
 @click.option("--program", "wanted", type=click.Choice(names()), multiple=True, help="Only this one.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 def sanitize(chosen: tuple[str, ...], wanted: tuple[str, ...], json_file: Path | None) -> None:
     """Runs the C tests, the storm, histories and faults under ThreadSanitizer, AddressSanitizer and
     UndefinedBehaviorSanitizer.
@@ -26,7 +27,7 @@ def sanitize(chosen: tuple[str, ...], wanted: tuple[str, ...], json_file: Path |
     What a sanitizer cannot run is named with the reason. The last line says SUCCESS or FAILURE; the exit status is 0
     for SUCCESS only.
     """
-    console = Console()
+    console = _output.console()
     runs = []
     for sanitizer in chosen or SANITIZERS:
         for program in wanted or names():
@@ -38,10 +39,10 @@ def sanitize(chosen: tuple[str, ...], wanted: tuple[str, ...], json_file: Path |
     failed = [one for one in runs if one.failure]
     ran = [one for one in runs if not one.left_out]
     verdict = "SUCCESS" if ran and not failed else "FAILURE"
-    if json_file:
-        found = {"verdict": verdict, "runs": [asdict(one) for one in runs], **report.machine()}
-        json_file.write_text(json.dumps(found, indent=2) + "\n")
     console.print(
         f"{verdict}: {len(ran) - len(failed)} of {len(ran)} programs are clean, {len(runs) - len(ran)} not run"
     )
+    if json_file:
+        found = {"verdict": verdict, "runs": [asdict(one) for one in runs], **report.machine()}
+        json_file.write_text(json.dumps(found, indent=2) + "\n")
     sys.exit(verdict != "SUCCESS")

@@ -11,8 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from pybuildid.cli import _output
 from stress import report
 from stress import step as stepping
+from stress.commands._options import json_option
 
 HANDLERS = {"looks": "looks up", "updates": "updates", "grows": "grows", "collides": "updates the key"}
 
@@ -80,7 +82,7 @@ def summary(outcome: stepping.Outcome) -> str:
 @click.option(
     "--parent", is_flag=True, help="Step from a parent process (ptrace), as on processors without a trap flag to set."
 )
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 def step(
     names: tuple[str, ...],
     listing: bool,
@@ -113,7 +115,7 @@ def step(
     The last table says which instructions of the table's functions no scenario reached. The exit status is 0 for
     SUCCESS only.
     """
-    console = Console()
+    console = _output.console()
     effort = stepping.QUICKLY if quick else stepping.EVERY if every else stepping.DEFAULT
     try:
         known = stepping.scenarios()
@@ -139,7 +141,7 @@ def step(
         raise click.ClickException(str(error)) from None
     print_results(console, outcome)
     print_coverage(console, outcome)
+    console.print("; ".join([summary(outcome), *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
     if json_file:
         json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
-    console.print("; ".join([summary(outcome), *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
     sys.exit(outcome.verdict != "SUCCESS")

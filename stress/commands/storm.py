@@ -12,9 +12,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pybuildid.cli import _output
 from pybuildid.cli._types import Range
 from stress import report
 from stress.collect import Collection, collect
+from stress.commands._options import json_option
 from stress.storm import SOURCES, Outcome, Storm, designs
 
 SOME_SECONDS = 5.0  #: for the rival that must be caught
@@ -82,7 +84,7 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
     multiple=True,
     help="What interrupts; may be given several times. Default: all that this system allows.",
 )
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 def storm(
     seconds: float,
     seed: int | None,
@@ -98,7 +100,7 @@ def storm(
     and each other, and look up, insert and remove in turn. An oracle judges every answer. The last line says SUCCESS or
     FAILURE; the exit status is 0 for SUCCESS only.
     """
-    console = Console()
+    console = _output.console()
     seed = secrets.randbits(32) if seed is None else seed
     mask = sum(SOURCES[name] for name in set(sources) or SOURCES)
     files = gather(console, directories)
@@ -112,7 +114,7 @@ def storm(
     report.print_outcomes(console, [outcome, *others])
     if others and others[0].blocked:
         console.print(f"{RIVAL} was caught: {', '.join(others[0].failures)}. So the harness can tell.", soft_wrap=True)
+    console.print(report.summary(outcome, verdict, failures), highlight=False, markup=False, soft_wrap=True)
     if json_file:
         report.write_json(json_file, files, outcome, others, verdict, failures)
-    console.print(report.summary(outcome, verdict, failures), highlight=False, markup=False, soft_wrap=True)
     sys.exit(verdict != "SUCCESS")

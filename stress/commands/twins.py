@@ -13,7 +13,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from pybuildid.cli import _output
 from stress.broken import TWINS, Twin
+from stress.commands._options import json_option
 from stress.edits import EditError
 from stress.twins import SOUND, BuildError, Verdict, judge_all, label
 
@@ -96,7 +98,7 @@ def chosen(names: tuple[str, ...]) -> list[Twin]:
 @click.option(
     "--list", "only_list", is_flag=True, help="Say which twins there are, and what has to catch them; run nothing."
 )
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a report here.")
+@json_option
 @click.option(
     "--jobs",
     type=click.IntRange(1, 64),
@@ -115,7 +117,7 @@ def twins(names: tuple[str, ...], only_list: bool, json_file: Path | None, jobs:
     The exit status is 0 if every twin was caught, 1 if not. A check that this machine lacks a tool for is said to be
     skipped.
     """
-    console = Console()
+    console = _output.console()
     if only_list:
         print_list(console)
         return
@@ -127,7 +129,7 @@ def twins(names: tuple[str, ...], only_list: bool, json_file: Path | None, jobs:
     except (EditError, BuildError) as error:
         raise click.ClickException(str(error)) from error
     seconds = time.monotonic() - began
+    console.print(summary(verdicts, seconds), highlight=False, markup=False, soft_wrap=True)
     if json_file:
         write_json(json_file, verdicts, seconds)
-    console.print(summary(verdicts, seconds), highlight=False, markup=False, soft_wrap=True)
     sys.exit(not all(verdict.ok for verdict in verdicts))
