@@ -6,7 +6,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, lgamma, log
+from functools import lru_cache
+from math import exp, lgamma, log, sqrt
 from typing import TYPE_CHECKING
 
 from pybuildid._arguments import uint, uint64_buffer
@@ -144,17 +145,19 @@ def _probes(lengths: Sequence[int], keys: int) -> Probes:
     return Probes(mean, _percentile(hits, 0.99, keys), len(hits))
 
 
+@lru_cache(maxsize=16)  # the same for every hash and shift
 def _poisson(keys: int, buckets: int) -> tuple[float, ...]:
     """Buckets with a chain of each length under an ideal hash, up to where less than a thousandth of one is left."""
     load = keys / buckets
-    lengths: list[float] = []
+    lengths = [0.0] * max(0, int(load - 40 * sqrt(load)))  # forty deviations below the mean: less than any float
     while len(lengths) <= load or lengths[-1] >= 1e-3:
         n = len(lengths)
         lengths.append(buckets * exp(n * log(load) - load - lgamma(n + 1)))
     return tuple(lengths)
 
 
-def _ideal(lengths: Sequence[float], keys: int) -> Probes:
+@lru_cache(maxsize=16)
+def _ideal(lengths: tuple[float, ...], keys: int) -> Probes:
     """Of an ideal hash; its longest chain is the median of what it would be."""
     hits = _tails(lengths)
     buckets = sum(lengths)

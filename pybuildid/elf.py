@@ -9,14 +9,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from pybuildid._core import ffi, lib
+
+if TYPE_CHECKING:
+    from pybuildid._arguments import Buffer
 
 __all__ = ["ElfError", "NotElfError", "read_build_id", "scan"]
 
 StrPath = Union[str, "os.PathLike[str]", "os.PathLike[bytes]"]
-Buffer = Union[bytes, bytearray, memoryview]  # and any other object with the buffer protocol, such as mmap
 Path = TypeVar("Path", bound=StrPath)
 Result = Union[bytes, "ElfError", OSError, None]
 
@@ -84,7 +86,7 @@ def read_build_id(
         if status == lib.BID_ELF_E_IO:
             raise OSError(ffi.errno, os.strerror(ffi.errno), name)
     else:
-        with memoryview(source) as view, ffi.from_buffer(view) as data:
+        with memoryview(source) as view, ffi.from_buffer(view) as data:  # type: ignore[arg-type]  # see NumPyArray
             name, status = "bytes", lib.bid_elf_parse(elf, mode, data, view.nbytes)
     if status == lib.BID_ELF_OK:
         return bytes(ffi.buffer(elf.id, elf.id_length))

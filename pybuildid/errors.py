@@ -148,7 +148,8 @@ class ByteLimitError(BuildIdTableError, MemoryError):
 
 
 class RetiredLimitError(BuildIdTableError, MemoryError):
-    """Too much retired memory waits for a stalled reader: see retired_limit."""
+    """Too much retired memory waits for a reader, or another thread's update, that stands still or was preempted: try
+    again, or see retired_limit."""
 
     code = lib.BID_E_RETIRED
 

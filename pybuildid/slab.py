@@ -110,7 +110,11 @@ def from_file(path: str | PathLike[str]) -> Addresses:
     twice counts once.
     """
     keys: dict[int, None] = {}
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    try:
+        lines = Path(path).read_text().splitlines()
+    except UnicodeDecodeError:
+        raise AddressFileError(f"{path}: no text: give a file with an address a line, in hexadecimal") from None
+    for number, line in enumerate(lines, 1):
         word = line.partition("#")[0].split(maxsplit=1)[:1]
         if not word:
             continue

@@ -50,7 +50,7 @@ __attribute__((noinline)) void burn(int ms)
 
 @pytest.fixture
 def compiled(tmp_path: Path) -> Callable[..., Path]:
-    """Compiles C source, after BURN, to a file of its own, which no other process maps and which is clean on disk."""
+    """Compiles C source, after BURN, to a file of its own, which no other process maps."""
 
     def compile_source(source: str, *flags: str, name: str = "program", burn: bool = True) -> Path:
         target = tmp_path / name
@@ -67,8 +67,6 @@ def compiled(tmp_path: Path) -> Callable[..., Path]:
             "-ldl",
         ]
         subprocess.run(command, input=text, text=True, check=True)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())
         return target
 
     return compile_source

@@ -176,11 +176,11 @@ def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
     for name in files:
         for other, path in files.items():
             if other != name:
-                with pytest.raises(DocumentError, match="is no JSON document of"):
+                with pytest.raises(DocumentError, match="is no JSON document of this version"):
                     read({name: path})
     result = CliRunner().invoke(main, ["report", "--memory", str(files["storm"])])
     assert result.exit_code == 1
-    assert "storm.json is no JSON document of `pybuildid memory`" in result.output
+    assert "storm.json is no JSON document of this version's `pybuildid memory`" in result.output
 
 
 # ------------------------------------------------------------------------------------------------------ browser

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "profile.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -56,11 +57,23 @@ void bid_profile_modules(struct bid_profile *profile, const struct bid_maps *map
     bid_maps_iterate(maps, write_down, &(struct notes){profile, all}, NULL);
 }
 
-/* The kernel does so if no other process has the page mapped and it is not dirty. */
+/* A page of a file that was just written, such as a program that was just compiled, is not dropped before it is on disk. */
+static void write_back(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    sync_file_range(fd, 0, HEADER, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    close(fd);
+}
+
+/* The kernel does so if no other process has the page mapped. */
 static int evict(void *argument, const struct bid_mapping *mapping)
 {
-    if (mapping->header && mapping->inode)
-        madvise((void *)(uintptr_t)mapping->header, HEADER, MADV_PAGEOUT);
+    if (!mapping->header || !mapping->inode)
+        return argument != NULL;
+    write_back(mapping->path);
+    madvise((void *)(uintptr_t)mapping->header, HEADER, MADV_PAGEOUT);
     return argument != NULL;
 }
 

@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from pybuildid import plot
+from pybuildid.cli._types import OutputFile
 
 Command = Callable[..., Any]
 
 
 def plot_option(name: str, help: str) -> Callable[[Command], Command]:
     """An option that takes the name of an SVG file."""
-    return click.option(name, type=click.Path(dir_okay=False, path_type=Path), callback=_check, help=help)
+    return click.option(name, type=OutputFile(), callback=_check, help=help)
 
 
 def _check(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:

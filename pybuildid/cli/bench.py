@@ -36,7 +36,7 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
 @click.option("--threads", type=click.IntRange(1, 64), help="How many look up at once, where several do.")
 @click.option("--seconds", type=Range(0.1, 86400), default=240, show_default=True, help="For all, at least a round.")
 @click.option("--rounds", type=click.IntRange(1, 99), default=9, show_default=True, help="At most.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of keys and orders.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=1, show_default=True, help="Of keys and orders.")
 @click.option("--patience", type=Range(0.1), default=120, show_default=True, help="Seconds until somebody hangs.")
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
 @click.option("--json", "json_file", type=OutputFile(), help="Write everything here, too.")

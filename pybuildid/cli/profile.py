@@ -74,7 +74,7 @@ def profile(
 
     \b
     Examples:
-      pybuildid profile -- sort -R /usr/share/dict/words
+      pybuildid profile -- sort -R /usr/include/stdint.h
       go tool pprof -top profile.pb.gz
       pybuildid profile --text -- python3 -c 'sum(range(10**8))'
 

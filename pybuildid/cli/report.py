@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pybuildid import report as pages
+from pybuildid.cli._types import OutputFile
 
 file_option = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -19,7 +20,7 @@ file_option = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--memory", type=file_option, help="JSON of `pybuildid memory --json`.")
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputFile(),
     default=Path("report.html"),
     show_default=True,
     help="The page.",

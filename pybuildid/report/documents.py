@@ -72,7 +72,8 @@ def read(files: Mapping[str, Path]) -> Documents:
             parsed[name] = _PARSERS[name](document)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             made = MAKERS[name].partition(" --json")[0]
-            raise DocumentError(f"{files[name]} is no JSON document of `{made}`: {error!r}") from None
+            what = f"it has no {error}" if isinstance(error, KeyError) else "its parts are not of their types"
+            raise DocumentError(f"{files[name]} is no JSON document of this version's `{made}`: {what}") from None
     commands = {name: _command(name, document) for name, document in raw.items()}
     machines = dict.fromkeys(machine for document in raw.values() if (machine := _machine(document)))
     return Documents(**parsed, commands=commands, machines=tuple(machines))
