@@ -34,6 +34,9 @@ class ProcessError(OSError):
     def __str__(self) -> str:
         return f"process {self.pid}: {self.strerror}"
 
+    def __reduce__(self) -> tuple[type[ProcessError], tuple[int | None, str | None, int]]:
+        return type(self), (self.errno, self.strerror, self.pid)
+
 
 class ProcessGoneError(ProcessError, ProcessLookupError):
     """There is no such process, or it ended meanwhile."""

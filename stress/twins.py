@@ -191,11 +191,20 @@ def run_tool(command: list[str], seconds: float) -> subprocess.CompletedProcess[
         raise BuildError(f"no end after {seconds:.0f} s: {shlex.join(command)}") from error
 
 
+SKIPPED = 77  #: the exit status of a C program that could not check something; its last line says what and why
+
+
+class SkippedError(Exception):
+    """A program could not check something here: which, and why."""
+
+
 def run_program(check: Program, build: Build) -> str:
     try:
         result = run_command([str(build.program(check.name))], PROGRAM_SECONDS)
     except subprocess.TimeoutExpired:
         return f"did not end within {PROGRAM_SECONDS:.0f} s"
+    if result.returncode == SKIPPED:
+        raise SkippedError(ended(result))
     return ended(result).replace(f"{ROOT}/", "")
 
 
@@ -274,17 +283,22 @@ def examine(check: Check, twin: str, build: Build) -> Finding:
     if isinstance(check, (Storm, Program)):
         _ = build.library  # not to be timed
     start = time.monotonic()
-    if isinstance(check, Storm):
-        found = run_storm(build)
-    elif isinstance(check, Step):
-        found = run_step(check, build)
-    elif isinstance(check, Program):
-        found = run_program(check, build)
-    elif isinstance(check, Reading):
-        found = run_reading(check, build)
-    else:
-        found = run_model(check, twin)
+    try:
+        found = run_check(check, twin, build)
+    except SkippedError as reason:
+        return Finding(label(check), "", 0.0, str(reason))
     return Finding(label(check), found, round(time.monotonic() - start, 2))
+
+
+def run_check(check: Check, twin: str, build: Build) -> str:
+    """What it found wrong. Raises BuildError and SkippedError."""
+    if isinstance(check, Storm):
+        return run_storm(build)
+    if isinstance(check, Step):
+        return run_step(check, build)
+    if isinstance(check, Program):
+        return run_program(check, build)
+    return run_reading(check, build) if isinstance(check, Reading) else run_model(check, twin)
 
 
 # ------------------------------------------------------------------------------------------------------- runs --

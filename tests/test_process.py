@@ -7,6 +7,7 @@ import errno
 import json
 import mmap
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from elfbuild import Elf, Part, gnu
 
 import pybuildid
 from pybuildid import Mapping, _procfs, mappings, normalize, read_build_id
+from pybuildid._procfs import ProcessAccessError, ProcessError, ProcessGoneError
 from pybuildid.cli import main
 
 ID = bytes(range(20))
@@ -406,3 +408,9 @@ def test_command_errors(arguments: list[str], code: int, message: str) -> None:
     result = CliRunner().invoke(main, ["maps", *arguments])
     assert result.exit_code == code
     assert message in result.output
+
+
+@pytest.mark.parametrize("kind", [ProcessGoneError, ProcessAccessError, ProcessError])
+def test_errors_come_through_a_pool_of_processes(kind: type[ProcessError]) -> None:
+    error = pickle.loads(pickle.dumps(kind(3, "No such process", 7)))
+    assert (type(error), str(error), error.pid, error.errno) == (kind, "process 7: No such process", 7, 3)

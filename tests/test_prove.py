@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from stress import prove
 from stress.__main__ import main
+from stress.programs import ROOT
 
 
 def test_one_check_through_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +34,7 @@ def test_a_check_that_fails_or_writes_nothing_is_a_failure() -> None:
     assert "broken" in result.output
     proof = prove.Proof([result])
     assert proof.verdict == "FAILURE"
-    assert "**FAILURE**" in prove.page(proof)
+    assert "**FAILURE: 1 checks**" in prove.page(proof)
 
 
 def test_a_missing_tool_is_skipped_and_named() -> None:
@@ -47,3 +48,34 @@ def test_a_missing_tool_is_skipped_and_named() -> None:
 def test_every_guarantee_has_a_check() -> None:
     covered = {guarantee for check in prove.CHECKS if check.name != "twins" for guarantee in check.guarantees}
     assert covered == set(prove.GUARANTEES)
+
+
+def result(name: str, verdict: str) -> prove.Result:
+    return prove.Result(name, ("G1",), "python", verdict, "")
+
+
+def test_what_was_skipped_is_no_success() -> None:
+    some = prove.Proof([result("storm", "SUCCESS"), result("models", "SKIPPED")])
+    assert some.verdict == "SUCCESS"
+    assert "**SUCCESS: 1 checks, without 1 that were skipped, at least in part: models**" in prove.page(some)
+    assert prove.Proof([result("models", "SKIPPED")]).verdict == "SKIPPED"
+    assert prove.Proof([result("models", "SKIPPED"), result("storm", "FAILURE")]).verdict == "FAILURE"
+
+
+def test_tests_that_were_skipped_are_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = tmp_path / "test_some.py"
+    tests.write_text("import pytest\ndef test_a(): pass\ndef test_b(): pytest.skip('no seccomp here')\n")
+    (check,) = (check for check in prove.CHECKS if check.name == "tests")
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), "--junitxml", "FILE")
+    monkeypatch.setattr(prove, "RESULTS", tmp_path)
+    found = prove.run_one(replace(check, command=command))
+    assert found.verdict == "SKIPPED"
+    assert found.figure.endswith("0 failed, 1 skipped; no seccomp here")
+
+
+def test_the_page_says_of_which_sources(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    before = prove.digest(tmp_path)
+    assert f"begins with {prove.digest(ROOT / 'csrc')}." in prove.page(prove.Proof())
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert prove.digest(tmp_path) != before

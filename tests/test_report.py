@@ -169,7 +169,11 @@ def test_undecided_without_a_storm(tmp_path: Path) -> None:
 
 def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
     file = tmp_path / "file.json"
-    for text, message in (("{", "no JSON"), ("[]", "no JSON object"), ("{}", "no JSON document of `python -m stress`")):
+    for text, message in (
+        ("{", "no JSON"),
+        ("[]", "no JSON object"),
+        ("{}", "no JSON document of this version's `python -m stress`"),
+    ):
         file.write_text(text)
         with pytest.raises(DocumentError, match=message):
             read({"storm": file})

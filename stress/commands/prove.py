@@ -30,8 +30,9 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
     """Runs every check in its short form, in about ten minutes, and writes one page of what they found.
 
     A line for each guarantee and check, with its figure, and the broken twins with the checks that caught them. What
-    `python -m stress campaign --page` wrote into the page stays there. The
-    exit status is 0 for SUCCESS only; a check whose tool is missing is skipped, and says so.
+    `python -m stress campaign --page` wrote into the page stays there.
+
+    The exit status is 0 for SUCCESS only. A check whose tool is missing is skipped: the last line names it.
     """
     console = _output.console()
 
@@ -46,7 +47,7 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
     if page_file:
         _, mark, long_runs = page_file.read_text().partition(LONG_RUNS) if page_file.exists() else ("", "", "")
         page_file.write_text(proving.page(proof) + (f"\n{mark}{long_runs}" if mark else ""))
-    console.print(f"{proof.verdict}: {len(proof.results)} checks", markup=False)
+    console.print(proof.summary(), markup=False, soft_wrap=True)
     if json_file:
         json_file.write_text(json.dumps(proof.as_json(), indent=2) + "\n")
     sys.exit(proof.verdict != "SUCCESS")
