@@ -89,7 +89,8 @@ class Proof:
     def summary(self) -> str:
         """The verdict, and what it does not speak for."""
         skipped = self._of("SKIPPED")
-        text = f"{self.verdict}: {len(self.results) - len(skipped)} checks"
+        ran = len(self.results) - len(skipped)
+        text = f"{self.verdict}: {ran} check{'s' * (ran != 1)}"
         if skipped:
             text += f", without {len(skipped)} that were skipped, at least in part: {', '.join(skipped)}"
         return text

@@ -34,7 +34,7 @@ def test_a_check_that_fails_or_writes_nothing_is_a_failure() -> None:
     assert "broken" in result.output
     proof = prove.Proof([result])
     assert proof.verdict == "FAILURE"
-    assert "**FAILURE: 1 checks**" in prove.page(proof)
+    assert "**FAILURE: 1 check**" in prove.page(proof)
 
 
 def test_a_missing_tool_is_skipped_and_named() -> None:
@@ -57,7 +57,7 @@ def result(name: str, verdict: str) -> prove.Result:
 def test_what_was_skipped_is_no_success() -> None:
     some = prove.Proof([result("storm", "SUCCESS"), result("models", "SKIPPED")])
     assert some.verdict == "SUCCESS"
-    assert "**SUCCESS: 1 checks, without 1 that were skipped, at least in part: models**" in prove.page(some)
+    assert "**SUCCESS: 1 check, without 1 that were skipped, at least in part: models**" in prove.page(some)
     assert prove.Proof([result("models", "SKIPPED")]).verdict == "SKIPPED"
     assert prove.Proof([result("models", "SKIPPED"), result("storm", "FAILURE")]).verdict == "FAILURE"
 

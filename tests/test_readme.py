@@ -50,7 +50,7 @@ def test_example_of_a_profile(tmp_path: Path) -> None:
 def test_c_example(tmp_path: Path) -> None:
     source = tmp_path / "example.c"
     source.write_text(example("c"))
-    command = [os.environ.get("CC", "cc"), "-Wall", "-Icsrc/include", str(source)]
+    command = [os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror", "-Icsrc/include", str(source)]
     command += map(str, sorted((ROOT / "csrc" / "table").glob("*.c")))
     subprocess.run([*command, "-pthread", "-o", str(tmp_path / "example")], cwd=ROOT, check=True)
     result = subprocess.run([str(tmp_path / "example")], capture_output=True, text=True, check=True)
@@ -58,6 +58,9 @@ def test_c_example(tmp_path: Path) -> None:
 
 
 def test_every_named_file_exists() -> None:
-    for document in (ROOT / "README.md", ROOT / "csrc" / "README.md"):
-        for name in re.findall(r"`((?:tests|csrc|docs|stress)/[\w./]+\.\w+)`", document.read_text()):
+    for document in (ROOT / "README.md", ROOT / "csrc" / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = document.read_text()
+        for name in re.findall(r"`((?:tests|csrc|docs|stress)/[\w./]+\.\w+)`", text):
             assert (ROOT / name).exists(), f"{document.name} names {name}"
+        for name in re.findall(r"\]\(([\w./-]+)\)", text):
+            assert (document.parent / name).exists(), f"{document.name} links to {name}"

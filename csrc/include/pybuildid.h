@@ -81,7 +81,7 @@ enum bid_status {
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
     BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records */
     BID_E_BYTE_LIMIT = -12,     /* options.byte_limit would be exceeded */
-    BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader; see retired_limit */
+    BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
     BID_E_CROWDED = -15,        /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
     BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK) */

@@ -30,7 +30,7 @@ static const struct bid_status_entry bid_statuses[] = {
     BID_ENTRY(BID_E_OPTION_LIMIT, "options.byte_limit has no room for the expected entries"),
     BID_ENTRY(BID_E_NO_MEMORY, "the system has no memory left"),
     BID_ENTRY(BID_E_BYTE_LIMIT, "the table's byte limit would be exceeded"),
-    BID_ENTRY(BID_E_RETIRED, "too much retired memory waits for a stalled reader"),
+    BID_ENTRY(BID_E_RETIRED, "too much retired memory waits for a reader or an update that stands still: try again"),
     BID_ENTRY(BID_E_WOULD_ALLOCATE, "this would allocate memory, which is not allowed in NMI context"),
     BID_ENTRY(BID_E_CROWDED, "too many keys collide under the table's seeds"),
     BID_ENTRY(BID_E_MLOCK, "memory could not be locked: see RLIMIT_MEMLOCK"),
