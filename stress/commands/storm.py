@@ -75,7 +75,8 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
     "--design",
     type=click.Choice([design.name for design in designs()]),
     metavar="[" + "|".join(design.name for design in designs() if not design.lies) + "]",
-    help=f"Only this one. Default: ours, then {RIVAL} for {SOME_SECONDS:.0f} seconds, which must be caught.",
+    help=f"Only this one, judged like ours, so that a FAILURE is what to expect of {RIVAL}. Default: ours, then "
+    f"{RIVAL} for {SOME_SECONDS:.0f} seconds, which must be caught.",
 )
 @click.option(
     "--source",
