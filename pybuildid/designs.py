@@ -44,5 +44,5 @@ def designs(counts: Census) -> tuple[Design, ...]:
     return (
         pointer("struct file", counts.struct_files),
         pointer("struct inode", counts.cached_inodes),
-        Design("a table on the side", f"{entries:,} build IDs", table_bytes(entries)),
+        Design("a table on the side: slots and records", f"{entries:,} build IDs", table_bytes(entries)),
     )

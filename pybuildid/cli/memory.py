@@ -18,6 +18,7 @@ from pybuildid.counts import Counts
 from pybuildid.memory import Balance
 
 number = click.IntRange(1, 4_000_000)
+FEW = 1000  #: entries: below, pages and pins are most of what is measured
 
 
 @click.command()
@@ -75,3 +76,8 @@ def show(balance: Balance) -> None:
         share = f"{cost.bytes / balance.cost(study.OURS):,.2f}"
         table.add_row(cost.design, f"{cost.bytes:,}", share, cost.note, "measured" if cost.measured else "computed")
     console().print(table)
+    if counts.elf_files < FEW:
+        click.echo(
+            "Measured is the resident memory of a process, in whole pages. With so few entries most of ours is what a "
+            "process pays once, its pins: a kernel has none, for its own RCU does that."
+        )
