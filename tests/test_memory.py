@@ -137,7 +137,7 @@ def run(*arguments: object, status: int = 0) -> str:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "SIZES", (1000, 20_000))
+    monkeypatch.setattr(memory, "SIZES", (1000, 15_000))
 
 
 @pytest.mark.usefixtures("small")

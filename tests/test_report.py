@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from pybuildid import memory
 from pybuildid.cli import main
 from pybuildid.report import DocumentError, Documents, judge, read, render
 
@@ -94,8 +95,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "storm": json.dumps(STORM),
         "bench": json.dumps(BENCH),
         "collisions": output("collisions", "--addresses", ADDRESSES, "--json"),
-        "memory": output("memory", "--files", 60_000, "--inodes", 90_000, "--elf", 3000, "--json"),
     }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "SIZES", (1000, 20_000))
+        texts["memory"] = output("memory", "--files", 60_000, "--inodes", 90_000, "--elf", 3000, "--json")
     for name, text in texts.items():
         (folder / f"{name}.json").write_text(text)
     return {name: folder / f"{name}.json" for name in texts}

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define ROUNDS 200000
+#define ROUNDS 100000
 
 static struct bid_table *table;
 static struct bid_inode inode;
