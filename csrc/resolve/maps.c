@@ -32,7 +32,8 @@ static struct bid_snapshot *take_all(struct bid_maps *maps)
 
 static void retire(struct bid_maps *maps, struct bid_snapshot *snapshot)
 {
-    snapshot->epoch = bid_add(&maps->pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_pin_enter() */
+    uint64_t word = bid_add(&maps->pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE); /* (E) pairs with bid_pin_enter() */
+    snapshot->epoch = word >> BID_PIN_DEPTH_BITS;
     bid_add(&maps->waiting, 1, BID_RELAXED);
     push(maps, snapshot);
 }

@@ -85,8 +85,8 @@ static inline void bid_pin_leave(struct bid_pin pin)
 static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct bid_pin_slot *slots)
 {
     uintptr_t thread = bid_platform_thread();
-    struct bid_pin_slot *slot = &slots[bid_pin_slot_number(thread)];
-    if (__builtin_expect(!slots || bid_load(&slot->owner, BID_RELAXED) != thread, 0))
+    struct bid_pin_slot *slot = slots ? &slots[bid_pin_slot_number(thread)] : NULL;
+    if (__builtin_expect(!slot || bid_load(&slot->owner, BID_RELAXED) != thread, 0))
         return (struct bid_pin){NULL, 0};
     struct bid_pin pin = bid_pin_enter(pins, slot);
     bid_platform_compiler_barrier(); /* (S) the other half is bid_platform_barrier() in reclaim.c */

@@ -258,7 +258,7 @@ int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, con
     int status = table && (n == 0 || (keys && ids)) ? BID_OK : BID_E_NULL;
     for (size_t i = 0; i < n && status >= 0; i++) {
         size_t length = lengths ? lengths[i] : id_size;
-        if (length == BID_LENGTH_NO_BUILD_ID)
+        if (lengths && length == BID_LENGTH_NO_BUILD_ID)
             length = 0;
         struct bid_operation op = {.kind = BID_INSERT,
                                    .may_allocate = 1,

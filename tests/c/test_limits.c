@@ -107,8 +107,23 @@ static void stalled_reader(uint64_t limit, uint32_t flags)
     bid_destroy(table);
 }
 
+/* 255 as the length of a row is one that no table takes; only as a length of its own it means "no build ID". */
+static void rows_that_are_too_long(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 64});
+    uint64_t key = 7;
+    uint8_t row[255] = {1}, none = BID_LENGTH_NO_BUILD_ID;
+    size_t inserted = 9;
+    CHECK_STATUS(bid_insert_many(table, &key, 1, row, sizeof row, NULL, &inserted), BID_E_ID_LENGTH);
+    CHECK(inserted == 0 && bid_count(table) == 0);
+    CHECK_STATUS(bid_insert_many(table, &key, 1, row, sizeof row, &none, &inserted), BID_OK);
+    CHECK(inserted == 1);
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    rows_that_are_too_long();
     byte_limit(64 << 10);
     byte_limit(1 << 20);
     byte_limit(20 << 20);

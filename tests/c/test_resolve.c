@@ -583,6 +583,31 @@ static void own_table(void)
     bid_maps_destroy(NULL);
 }
 
+static int refresh_in_a_visit(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    (void)argument, (void)key, (void)status, (void)id;
+    refresh();
+    return 1;
+}
+
+/* A reader that pins after a snapshot was retired does not keep it, whatever it reads. And the epoch goes up in whole steps:
+ * its lower bits are the depth of the pins to come. */
+static void a_new_reader(void)
+{
+    struct bid_table *other = make_table((struct bid_options){.id_size = 20});
+    CHECK_STATUS(bid_insert(other, 1, 0, "x", 1), BID_OK);
+    refresh();
+    refresh();
+    uint64_t code = map_code(in_directory("plain"), NULL);
+    CHECK(bid_iterate(other, refresh_in_a_visit, NULL) == 1);
+    CHECK(bid_maps_waiting(maps) == 1); /* for the visit, which began before */
+    CHECK(bid_iterate(other, refresh_in_a_visit, NULL) == 1);
+    CHECK(bid_maps_waiting(maps) == 0);
+    CHECK((bid_load(&maps->pins->epoch, BID_RELAXED) & BID_PIN_DEPTH_MASK) == 1);
+    unmap_code(code);
+    bid_destroy(other);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(directory));
@@ -590,6 +615,7 @@ int main(void)
     own_code();
     reasons();
     search();
+    a_new_reader();
     run_storm();
     stepped();
     stopped();
