@@ -11,7 +11,12 @@
  * - NMI context is emulated in user space by signal handlers written in C. A handler must return: a
  *   siglongjmp() out of a handler that interrupted a function of this header leaves its pin behind, and memory
  *   retired later is never freed (updates then fail with BID_E_RETIRED; lookups stay right).
- * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else.
+ *   So does a longjmp() or an exception out of a visit of bid_iterate(), and visits that end in another order than they
+ *   began, as on coroutines of one thread, leave each other's pins unprotected: neither may be.
+ * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else, until the limit on that is
+ *   reached: then updates that need a new array fail with BID_E_RETIRED. On few processors many threads that insert and
+ *   remove get there by being preempted: the same call succeeds later.
+ * - A process that forbids membarrier() after its first table, as by a seccomp filter, frees nothing any more.
  * - fork(): the child has its own copy of every table and may use it at once. A child made by a bare clone()
  *   system call skips the fork handlers; its first pin takes page faults.
  * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) may not use a table at once.
