@@ -114,7 +114,7 @@ def chains(
             lib.bid_chain_histogram(counts, buckets, histogram)
     lengths = tuple(histogram)
     ideal_lengths = _poisson(n, buckets)
-    return Chains(hash, shift, n, buckets, lengths, ideal_lengths, _probes(lengths, n), _ideal(ideal_lengths, n))
+    return Chains(hash, shift, n, buckets, lengths, ideal_lengths, _probes(lengths, n), _ideal(n, buckets))
 
 
 # ---------------------------------------------------------------------------------------------------- statistics
@@ -157,9 +157,8 @@ def _poisson(keys: int, buckets: int) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=16)
-def _ideal(lengths: tuple[float, ...], keys: int) -> Probes:
+def _ideal(keys: int, buckets: int) -> Probes:
     """Of an ideal hash; its longest chain is the median of what it would be."""
-    hits = _tails(lengths)
-    buckets = sum(lengths)
+    hits = _tails(_poisson(keys, buckets))
     longest = next(n for n, longer in enumerate((*hits, 0.0)) if longer <= log(2))  # (1 - longer/buckets)^buckets = 1/2
     return Probes(1 + (keys - 1) / (2 * buckets), _percentile(hits, 0.99, keys), max(longest, 1))

@@ -103,7 +103,8 @@ apart.Measurement.result = result
 
 
 def test_no_file_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that the variable is looked at again
     make = "import os, tempfile; tempfile.mkdtemp(); os.abort()"
     monkeypatch.setattr(apart, "CHILD", make)
     with pytest.raises(bench.BenchError):
