@@ -32,8 +32,7 @@ static struct bid_snapshot *take_all(struct bid_maps *maps)
 
 static void retire(struct bid_maps *maps, struct bid_snapshot *snapshot)
 {
-    uint64_t word = bid_add(&maps->pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE); /* (E) pairs with bid_pin_enter() */
-    snapshot->epoch = word >> BID_PIN_DEPTH_BITS;
+    snapshot->epoch = bid_epoch_pass(maps->pins); /* (E) pairs with bid_pin_enter() */
     bid_add(&maps->waiting, 1, BID_RELAXED);
     push(maps, snapshot);
 }

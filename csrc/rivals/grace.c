@@ -57,8 +57,8 @@ void rival_retire(struct rival_grace *grace, void *memory)
         return;
     rival_lock(&grace->lock);
     if (make_room(grace)) {
-        uint64_t word = bid_add(&grace->pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE); /* (E) with bid_pin_enter() */
-        grace->retired[grace->count++] = (struct rival_retired){memory, word >> BID_PIN_DEPTH_BITS};
+        uint64_t epoch = bid_epoch_pass(grace->pins); /* (E) pairs with bid_pin_enter() */
+        grace->retired[grace->count++] = (struct rival_retired){memory, epoch};
     }
     if (grace->count >= grace->look_at)
         collect(grace);

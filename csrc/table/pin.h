@@ -80,6 +80,12 @@ static inline void bid_pin_leave(struct bid_pin pin)
     bid_store(&pin.slot->word, pin.before, BID_U_RELEASE); /* (U) pairs with the scan in reclaim.c */
 }
 
+/* The epoch of what is retired now, one lower than that of all pins to come; in the unit of bid_oldest_pin(). */
+static inline uint64_t bid_epoch_pass(struct bid_pins *pins)
+{
+    return bid_add(&pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE) >> BID_PIN_DEPTH_BITS; /* (E) with bid_pin_enter() */
+}
+
 /* The plain pin of a thread whose slot is the first of its window; without a slot if it is not that simple. `slots` is
  * NULL where lookups take the general form. */
 static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct bid_pin_slot *slots)

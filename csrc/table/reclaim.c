@@ -28,8 +28,7 @@ void bid_retire(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if ((life & BID_LIFE_MASK) != BID_LIFE_IN_USE || !bid_array_is_unlinked(table, array))
             continue;
-        uint64_t word = bid_add(&table->pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE); /* (E) with bid_pin_enter() */
-        uint64_t epoch = word >> BID_PIN_DEPTH_BITS;
+        uint64_t epoch = bid_epoch_pass(table->pins);                                           /* (E) */
         bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE); /* or another did */
     }
 }
