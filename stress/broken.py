@@ -97,13 +97,13 @@ def in_lookup(statement: str, declaration: str = "") -> tuple[Edit, ...]:
 TABLE_WORD = Edit("table/table.h", "    BID_LINE bid_word count;", "    bid_word twin;\n    BID_LINE bid_word count;")
 
 #: The whole of bid_lookup().
-SIMPLE = "    return bid_lookup_simple(table, key, BID_ANY_GENERATION, id);\n"
+SIMPLE = "    return bid_lookup_simple(table, key, BID_ANY_GENERATION, id, NULL);\n"
 AGAIN_WHILE = """\
     uint64_t before;
     int status;
     do {
         before = %s;
-        status = bid_lookup_simple(table, key, BID_ANY_GENERATION, id);
+        status = bid_lookup_simple(table, key, BID_ANY_GENERATION, id, NULL);
     } while (%s);
     return status;
 """
@@ -112,7 +112,7 @@ UPDATE_ONCE = "        int status = bid_update_once(table, op);\n"
 FILL = "    bid_record_fill(array, op);\n    op->record_array = array;\n"
 PUBLISHED = "            op->status = op->kind == BID_UPSERT && place.own"
 COUNTED = "            bid_operation_count(table, array, op, &place);\n"
-NEW_RECORD = "            int status = bid_operation_record(table, array, op);\n"
+NEW_RECORD = "    status = bid_operation_record(table, array, op);\n"
 GRACE = "life >> BID_LIFE_BITS >= oldest"
 
 LOOKUPS = [
@@ -283,13 +283,12 @@ UPDATES = [
                 "table/update.c",
                 NEW_RECORD,
                 """\
-            int status = BID_OK;
-            if (op->kind == BID_REPLACE && op->length <= bid_word_length(place.word)) {
-                op->record_index = bid_word_index(place.word);
-                bid_record_fill(array, op);
-            } else {
-                status = bid_operation_record(table, array, op);
-            }
+    if (op->kind == BID_REPLACE && op->length <= bid_word_length(place->word)) {
+        op->record_index = bid_word_index(place->word);
+        bid_record_fill(array, op);
+    } else {
+        status = bid_operation_record(table, array, op);
+    }
 """,
             ),
         ),
@@ -307,7 +306,7 @@ UPDATES = [
         "slot-returns-to-empty",
         "G5",
         "a remove leaves an EMPTY slot, which ends the paths of other keys",
-        (Edit("table/update.c", "uint64_t word = bid_word_tombstone(place.word);", "uint64_t word = BID_EMPTY;"),),
+        (Edit("table/update.c", ", word = bid_word_tombstone(place.word);", ", word = BID_EMPTY;"),),
         (Program("test_nmi_forms"), Storm()),
     ),
     Twin(

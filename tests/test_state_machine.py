@@ -150,7 +150,7 @@ def test_the_machines_resize() -> None:
             table[key] = b"x"
         for key in range(start, start + 40):
             del table[key]
-    table.reserve(500)
+    table.reserve(5000)
     table.shrink()
     begun = table.stats().resize_begun
     assert begun.grow

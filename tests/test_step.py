@@ -32,10 +32,10 @@ FAULTS = {
         [
             Edit(
                 "table/update.c",
-                "        uint64_t expected = place.word;\n        if (bid_cas(place.slot",
+                "        if (bid_cas(place.slot",
                 "        if (op->kind == BID_REPLACE)\n"
-                "            bid_store(place.slot, place.word = bid_word_tombstone(place.word), BID_P_RELEASE);\n"
-                "        uint64_t expected = place.word;\n        if (bid_cas(place.slot",
+                "            bid_store(place.slot, expected = bid_word_tombstone(place.word), BID_P_RELEASE);\n"
+                "        if (bid_cas(place.slot",
             )
         ],
         "looks: 1 wrong, first: the key in question, key",

@@ -158,7 +158,7 @@ static int bid_maps_fill(struct bid_maps *maps, struct bid_table *table)
 {
     static const struct bid_options defaults = {.size = sizeof defaults};
     struct bid_snapshot *empty;
-    int status = bid_platform_pins(0, &maps->pins);
+    int status = bid_platform_pins(0, 0, &maps->pins);
     if (status != BID_OK)
         return status;
     status = bid_snapshot_make(&empty, &(struct bid_maps_text){.text = ""});

@@ -10,7 +10,7 @@
 int rival_grace_init(struct rival_grace *grace)
 {
     *grace = (struct rival_grace){.lock = ATOMIC_FLAG_INIT, .look_at = RIVAL_RETIRED};
-    if (bid_platform_pins(0, &grace->pins) != BID_OK)
+    if (bid_platform_pins(0, 0, &grace->pins) != BID_OK)
         return -1;
     if (!grace->pins->fenced)
         grace->slots = grace->pins->area->slots;

@@ -67,6 +67,7 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     bid_store(&array->guests, 0, BID_RELAXED);
     bid_store(&array->claimed, 0, BID_RELAXED);
     bid_store(&array->live_limit, UINT64_MAX, BID_RELAXED);
+    bid_store(&array->consider, 0, BID_RELAXED);
     bid_store(&array->cursor, 0, BID_RELAXED);
     bid_store(&array->done_words, 0, BID_RELAXED);
 }
@@ -119,7 +120,8 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
     return status;
 }
 
-/* Maps and populates a charged array. */
+/* Maps and populates a charged array, with the records that a resize will copy into it: once it has begun it needs no more
+ * memory, and so cannot be left half done for want of it. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
@@ -128,7 +130,7 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
         return BID_E_NO_MEMORY;
     int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));
     if (status == BID_OK)
-        status = bid_record_ready(table, array, 1); /* a first step of records, for updates from NMI context */
+        status = bid_record_ready(table, array, layout->charged, 1);
     if (status != BID_OK)
         bid_platform_unmap(array->mapping, array->mapping_bytes);
     return status;

@@ -67,6 +67,13 @@ typedef _Atomic(uint64_t) bid_word;
 #ifndef BID_L_ACQUIRE
 #define BID_L_ACQUIRE memory_order_acquire
 #endif
+/* (C) the count of entries is up before one is there, and down after it has gone: see bid_entry_admit() */
+#ifndef BID_C_RELEASE
+#define BID_C_RELEASE memory_order_release
+#endif
+#ifndef BID_C_ACQUIRE
+#define BID_C_ACQUIRE memory_order_acquire
+#endif
 #define bid_load(pointer, order) atomic_load_explicit((pointer), (order))
 #define bid_store(pointer, value, order) atomic_store_explicit((pointer), (value), (order))
 #define bid_add(pointer, value, order) atomic_fetch_add_explicit((pointer), (value), (order))

@@ -21,12 +21,14 @@ static int bid_options_check(const struct bid_options *options)
     return options->expected_entries > BID_ENTRIES_MAX ? BID_E_TOO_MANY : BID_OK;
 }
 
-/* Whether the expected entries fit under the byte limit, with IDs of at most BID_ID_NARROW bytes, and the array that
- * replaces the first one beside it. */
+/* Whether the expected entries fit under the byte limit, or one, with IDs of at most BID_ID_NARROW bytes, and the array
+ * that replaces the first one beside it. */
 static int bid_limit_has_room(const struct bid_table *table)
 {
     uint64_t limit = table->options.byte_limit, expected = table->options.expected_entries;
-    return !limit || !expected ||
+    if (!expected)
+        expected = 1;
+    return !limit ||
            bid_load(&table->bytes, BID_RELAXED) + expected * BID_RECORD_BYTES + bid_rebuild_charge(table, expected) <=
                limit;
 }
@@ -43,13 +45,13 @@ static int bid_table_fill(struct bid_table *table)
     };
     if (!options->id_size)
         options->id_size = BID_ID_MAX;
-    int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), &table->pins);
+    int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), !!(options->flags & BID_MLOCK), &table->pins);
     if (status != BID_OK)
         return status;
     if (!table->pins->fenced && options->hash == BID_HASH_MIX)
         table->simple_pins = table->pins->area->slots;
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
-    bid_plan_records(table, 0, &plan);
+    bid_plan_records(table, 0, options->expected_entries, &plan);
     status = bid_array_make(table, &plan, &head);
     if (status == BID_OK)
         bid_store(&table->head, head, BID_RELAXED); /* the caller publishes the table */

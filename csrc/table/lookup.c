@@ -82,9 +82,9 @@ void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 /* One array: nearly always its home bucket is enough. */
 BID_APART struct bid_probe bid_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
-    if (!cost && array->hash == BID_HASH_MIX) {
-        uint64_t glance = bid_glance(array, bid_mix(key, array->seed));
-        struct bid_probe found = bid_glance_probe(array, key, glance);
+    if (array->hash == BID_HASH_MIX) {
+        uint64_t glance = bid_glance(array, bid_mix(key, array->seed), cost);
+        struct bid_probe found = bid_glance_probe(array, key, glance, cost);
         if (found.record || glance == BID_GLANCE_ABSENT)
             return found;
     }
@@ -151,12 +151,19 @@ BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bi
     return BID_OK;
 }
 
-/* A lookup by a thread that has a pin, which it leaves. */
-BID_APART int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uint64_t generation,
-                                struct bid_build_id *id, struct bid_pin_slot *slot, uint64_t before)
+/* Gives up the plain pin of this thread, whose slot's word was `before`: one argument less for those who are called with a
+ * pin, and all fit in registers. */
+BID_INLINE void bid_pin_leave_plain(const struct bid_table *table, uint64_t before)
 {
-    int status = bid_answer(bid_find(table, key, NULL), generation, id);
-    bid_pin_leave((struct bid_pin){slot, before});
+    bid_pin_leave((struct bid_pin){bid_pin_first(table->simple_pins), before});
+}
+
+/* A lookup by a thread that has a plain pin, which it leaves. */
+BID_APART int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uint64_t generation,
+                                struct bid_build_id *id, uint64_t before, struct bid_probe_cost *cost)
+{
+    int status = bid_answer(bid_find(table, key, cost), generation, id);
+    bid_pin_leave_plain(table, before);
     return status;
 }
 
@@ -164,24 +171,24 @@ BID_APART int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uin
  * ask first, which nearly always decides. Which one that is comes out of masks, not of a branch: half way through a resize
  * it would be mispredicted every other time. */
 BID_APART int bid_lookup_resizing(const struct bid_table *table, uint64_t key, uint64_t generation,
-                                  struct bid_build_id *id, struct bid_pin_slot *slot, uint64_t before)
+                                  struct bid_build_id *id, uint64_t before, struct bid_probe_cost *cost)
 {
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) as in bid_find() */
     const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) as in bid_find() */
     if (__builtin_expect(!future, 0))
-        return bid_lookup_pinned(table, key, generation, id, slot, before);
+        return bid_lookup_pinned(table, key, generation, id, before, cost);
     uint64_t mixed = bid_mix(key, head->seed);
     uint64_t moved = bid_path_mixed(head, mixed).bucket < bid_load(&head->moved, BID_RELAXED); /* a hint, as there */
     uintptr_t chosen = (uintptr_t)head ^ (((uintptr_t)head ^ (uintptr_t)future) & -(uintptr_t)moved);
     const struct bid_array *array = (const struct bid_array *)chosen;
     if (__builtin_expect(array->seed != head->seed, 0))
         mixed = bid_mix(key, array->seed);
-    struct bid_probe found = bid_glance_probe(array, key, bid_glance(array, mixed));
+    struct bid_probe found = bid_glance_probe(array, key, bid_glance(array, mixed, cost), cost);
     uint64_t decides = moved | !(found.word & BID_FROZEN);
     if (__builtin_expect(!found.record || !decides, 0))
-        return bid_lookup_pinned(table, key, generation, id, slot, before);
+        return bid_lookup_pinned(table, key, generation, id, before, cost);
     int status = bid_answer(found, generation, id);
-    bid_pin_leave((struct bid_pin){slot, before});
+    bid_pin_leave_plain(table, before);
     return status;
 }
 
@@ -199,18 +206,18 @@ BID_APART int bid_lookup_general(const struct bid_table *table, uint64_t key, ui
  * not starts again, in general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The
  * instructions count, for the more lookups the processor has under way at once, the more of their misses overlap. */
 BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, uint64_t generation,
-                                 struct bid_build_id *id)
+                                 struct bid_build_id *id, struct bid_probe_cost *cost)
 {
     struct bid_pin pin = bid_pin_plain(table->pins, table->simple_pins);
     if (__builtin_expect(!pin.slot, 0))
-        return bid_lookup_general(table, key, generation, id, NULL);
+        return bid_lookup_general(table, key, generation, id, cost);
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
     if (__builtin_expect(bid_array_is_left(head), 0))
-        return bid_lookup_resizing(table, key, generation, id, pin.slot, pin.before);
-    uint64_t glance = bid_glance(head, bid_mix(key, head->seed));
-    struct bid_probe found = bid_glance_probe(head, key, glance);
+        return bid_lookup_resizing(table, key, generation, id, pin.before, cost);
+    uint64_t glance = bid_glance(head, bid_mix(key, head->seed), cost);
+    struct bid_probe found = bid_glance_probe(head, key, glance, cost);
     if (__builtin_expect(!found.record && glance != BID_GLANCE_ABSENT, 0))
-        return bid_lookup_pinned(table, key, generation, id, pin.slot, pin.before);
+        return bid_lookup_pinned(table, key, generation, id, pin.before, cost);
     int status = bid_answer(found, generation, id);
     bid_pin_leave(pin);
     return status;
@@ -218,18 +225,18 @@ BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, ui
 
 int bid_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id *id)
 {
-    return bid_lookup_simple(table, key, BID_ANY_GENERATION, id);
+    return bid_lookup_simple(table, key, BID_ANY_GENERATION, id, NULL);
 }
 
 int bid_lookup_generation(const struct bid_table *table, uint64_t key, uint32_t generation, struct bid_build_id *id)
 {
-    return bid_lookup_simple(table, key, generation, id);
+    return bid_lookup_simple(table, key, generation, id, NULL);
 }
 
 int bid_lookup_cost(const struct bid_table *table, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
 {
     cost->slots = cost->records = 0;
-    return bid_lookup_general(table, key, BID_ANY_GENERATION, id, cost);
+    return bid_lookup_simple(table, key, BID_ANY_GENERATION, id, cost);
 }
 
 /* ----------------------------------------------------------------------------------------- many at once -- */
@@ -260,7 +267,7 @@ BID_INLINE void bid_glance_many(const struct bid_array *head, const uint64_t *ke
         bid_platform_prefetch(bid_bucket(head, &path));
     }
     for (size_t i = 0; i < n; i++) {
-        uint64_t glance = bid_glance(head, bid_mix(keys[i], head->seed));
+        uint64_t glance = bid_glance(head, bid_mix(keys[i], head->seed), NULL);
         __builtin_memcpy(rows + i * id_size, &glance, sizeof glance);
         if (!(glance >> BID_TAG_SHIFT))
             bid_platform_prefetch(bid_record_of(head, glance));
@@ -280,7 +287,7 @@ BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t
         uint64_t glance = BID_GLANCE_UNSURE;
         if (glanced)
             __builtin_memcpy(&glance, rows, sizeof glance);
-        struct bid_probe found = bid_glance_probe(head, keys[i], glance);
+        struct bid_probe found = bid_glance_probe(head, keys[i], glance, NULL);
         if (!found.record && glance != BID_GLANCE_ABSENT)
             found = bid_find(table, keys[i], NULL);
         lengths[i] = bid_row(found, rows, id_size);
@@ -306,8 +313,7 @@ size_t bid_lookup_many(const struct bid_table *table, const uint64_t *keys, size
 
 uint64_t bid_count(const struct bid_table *table)
 {
-    int64_t count = (int64_t)bid_load(&table->count, BID_RELAXED);
-    return count > 0 ? (uint64_t)count : 0; /* a remove may be counted before the insert that it removed */
+    return bid_load(&table->count, BID_RELAXED);
 }
 
 int bid_resizing(const struct bid_table *table)

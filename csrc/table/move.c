@@ -135,19 +135,25 @@ static int bid_all_done(struct bid_array *array)
     return bid_done_words(array) == (array->chunks + 63) / 64;
 }
 
-/* A chunk that nobody has had yet; when there are none left, one whose helper has not finished. */
+/* The first bit that is set from bit `from` on, and from the lowest again. */
+static uint64_t bid_bit_from(uint64_t bits, unsigned from)
+{
+    uint64_t after = bits & ~0ull << from;
+    return (uint64_t)__builtin_ctzll(after ? after : bits);
+}
+
+/* A chunk that nobody has had yet; when there are none left, one whose helper has not finished: helpers begin at different
+ * ones, for what two do at once is done twice. */
 static uint64_t bid_chunk_choose(struct bid_array *array)
 {
-    if (bid_load(&array->cursor, BID_RELAXED) < array->chunks) {
-        uint64_t chunk = bid_add(&array->cursor, 1, BID_RELAXED);
-        if (chunk < array->chunks)
-            return chunk;
-    }
+    uint64_t turn = bid_add(&array->cursor, 1, BID_RELAXED);
+    if (turn < array->chunks)
+        return turn;
     uint64_t word = bid_done_words(array);
     if (word == (array->chunks + 63) / 64)
         return 0;
     uint64_t undone = ~bid_load(&array->done[word], BID_RELAXED);
-    return undone ? word * 64 + (uint64_t)__builtin_ctzll(undone) : 0;
+    return undone ? word * 64 + bid_bit_from(undone, turn % 64) : 0;
 }
 
 #define BID_MOVED_STEPS 64 /* of the hint for lookups: each costs every reader a cache miss */
@@ -182,7 +188,11 @@ static int bid_move_chunk(struct bid_table *table, struct bid_array *array, stru
     int n = 0;
     for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < slots; slot += BID_BUCKET_SLOTS)
         n += bid_freeze_bucket(array, slot, live + n);
-    return bid_copy(table, array, future, live, n, 1);
+    /* With a byte limit one by one: what a helper takes and another has copied meanwhile is one record then, not a chunk's. */
+    int status = BID_OK, step = table->options.byte_limit ? 1 : BID_CHUNK_SLOTS;
+    for (int i = 0; i < n && status == BID_OK; i += step)
+        status = bid_copy(table, array, future, live + i, n - i < step ? n - i : step, 1);
+    return status;
 }
 
 static void bid_resize_finish(struct bid_table *table, struct bid_array *array, struct bid_array *future)

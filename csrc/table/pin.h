@@ -86,13 +86,18 @@ static inline uint64_t bid_epoch_pass(struct bid_pins *pins)
     return bid_add(&pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE) >> BID_PIN_DEPTH_BITS; /* (E) with bid_pin_enter() */
 }
 
+/* The first slot of this thread's window. */
+static inline struct bid_pin_slot *bid_pin_first(struct bid_pin_slot *slots)
+{
+    return &slots[bid_pin_slot_number(bid_platform_thread())];
+}
+
 /* The plain pin of a thread whose slot is the first of its window; without a slot if it is not that simple. `slots` is
  * NULL where lookups take the general form. */
 static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct bid_pin_slot *slots)
 {
-    uintptr_t thread = bid_platform_thread();
-    struct bid_pin_slot *slot = slots ? &slots[bid_pin_slot_number(thread)] : NULL;
-    if (__builtin_expect(!slot || bid_load(&slot->owner, BID_RELAXED) != thread, 0))
+    struct bid_pin_slot *slot = slots ? bid_pin_first(slots) : NULL;
+    if (__builtin_expect(!slot || bid_load(&slot->owner, BID_RELAXED) != bid_platform_thread(), 0))
         return (struct bid_pin){NULL, 0};
     struct bid_pin pin = bid_pin_enter(pins, slot);
     bid_platform_compiler_barrier(); /* (S) the other half is bid_platform_barrier() in reclaim.c */

@@ -60,9 +60,9 @@ void bid_platform_unmap(void *address, size_t bytes);
 /* The granularity of bid_platform_populate(): a power of two. */
 size_t bid_platform_page(void);
 
-/* The process's pins, made at first use: with membarrier() where the system has it, else fenced. BID_OK,
- * BID_E_NO_MEMORY or BID_E_UNSUPPORTED. */
-int bid_platform_pins(int fenced, struct bid_pins **pins);
+/* The process's pins, made at first use: with membarrier() where the system has it, else fenced. `lock` locks them as well, for
+ * good: readers write them. BID_OK, BID_E_NO_MEMORY, BID_E_MLOCK or BID_E_UNSUPPORTED. */
+int bid_platform_pins(int fenced, int lock, struct bid_pins **pins);
 
 /* On return every thread that is running has executed a full barrier since the call (membarrier()); for fenced pins a
  * full fence in the caller is enough. */

@@ -112,7 +112,7 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
 
 /* What the child of a fork gets back: a copy of the forking thread's own pins, made by that thread before the fork.
  * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here; in `crowd` they do, and
- * it only grows: too much delays freeing in the child, too little would free too early. */
+ * it only grows: too much keeps the child from freeing, too little would free too early. */
 static struct bid_pin_area bid_fork_saved[2];
 
 static int bid_membarrier(int command)
@@ -212,14 +212,20 @@ static int bid_pin_area_make(struct bid_pin_area **result)
     return status;
 }
 
-int bid_platform_pins(int fenced, struct bid_pins **result)
+static int bid_pin_area_publish(int kind)
 {
-    int kind = fenced || !bid_membarrier_register(), status = BID_OK;
     struct bid_pin_area *none = NULL, *area;
-    *result = &bid_process_pins[kind];
-    if (bid_pin_area_published(kind) || (status = bid_pin_area_make(&area)) != BID_OK)
-        return status;
-    if (!__atomic_compare_exchange_n(&(*result)->area, &none, area, 0, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
+    int status = bid_pin_area_make(&area);
+    if (status == BID_OK &&
+        !__atomic_compare_exchange_n(&bid_process_pins[kind].area, &none, area, 0, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE))
         bid_platform_unmap(area, sizeof *area); /* another thread's was first */
-    return BID_OK;
+    return status;
+}
+
+int bid_platform_pins(int fenced, int lock, struct bid_pins **result)
+{
+    int kind = fenced || !bid_membarrier_register();
+    int status = bid_pin_area_published(kind) ? BID_OK : bid_pin_area_publish(kind);
+    *result = &bid_process_pins[kind];
+    return status == BID_OK && lock ? bid_platform_populate((*result)->area, sizeof *(*result)->area, 1) : status;
 }

@@ -23,22 +23,33 @@ BID_INLINE const struct bid_record *bid_record_of(const struct bid_array *array,
     return &array->records[word >> BID_INDEX_SHIFT];
 }
 
-/* The slots of one bucket one by one. *end is the last one that is of the path. If it is EMPTY then it was so when the first
- * slot was read, for it never is again: so no slot of this key lay in a later bucket then, and one in this bucket is still
- * there when its turn comes. Hence "not here, last EMPTY" means that the array had no slot of the key. */
+/* What bid_lookup_cost() says; nothing is counted for NULL. */
+BID_INLINE void bid_cost_bucket(struct bid_probe_cost *cost)
+{
+    if (cost)
+        cost->slots += BID_BUCKET_SLOTS;
+}
+
+BID_INLINE void bid_cost_record(struct bid_probe_cost *cost)
+{
+    if (cost)
+        cost->records++;
+}
+
+/* The slots of one bucket one by one. *end is the last one that is of the path, read before the others. If it was EMPTY then,
+ * no slot of this key lay in a later bucket at that moment, and one in this bucket is still there when its turn comes. Hence
+ * "not here, last EMPTY" means that the array had no slot of the key when *end was read. */
 BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, const struct bid_path *path,
                                               uint32_t slots, uint64_t key, struct bid_probe_cost *cost, uint64_t *end)
 {
     bid_word *bucket = bid_bucket(array, path);
     *end = bid_load(&bucket[slots - 1], BID_RELAXED); /* whether it is EMPTY, and nothing else */
-    if (cost)
-        cost->slots += BID_BUCKET_SLOTS;
+    bid_cost_bucket(cost);
     for (uint32_t i = 0; i < slots; i++) {
         uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ path->pattern; /* (P) */
         if (word >> BID_TAG_SHIFT)
             continue;
-        if (cost)
-            cost->records++;
+        bid_cost_record(cost);
         if (bid_record_of(array, word)->key == key)
             return (struct bid_probe){bid_record_of(array, word), word};
     }
@@ -64,9 +75,11 @@ BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64
 #define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
 #define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
 
-/* Only for the mixing hash, whose value is `mixed`. Of the last slot as in bid_bucket_search(). */
-BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t mixed)
+/* Only for the mixing hash, whose value is `mixed`. The last slot is read after the others: if it is EMPTY, it was so when the
+ * first one was read, for it never is again. That moment is the one of which "absent" holds, as in bid_bucket_search(). */
+BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t mixed, struct bid_probe_cost *cost)
 {
+    bid_cost_bucket(cost);
     struct bid_path path = bid_path_mixed(array, mixed);
     bid_word *bucket = bid_bucket(array, &path);
     uint64_t match = bid_match(bucket, path.pattern);
@@ -77,9 +90,13 @@ BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t mixed)
 }
 
 /* The key's slot, if the glance found it; the tag is another key's once in some thousand times. */
-BID_INLINE struct bid_probe bid_glance_probe(const struct bid_array *array, uint64_t key, uint64_t glance)
+BID_INLINE struct bid_probe bid_glance_probe(const struct bid_array *array, uint64_t key, uint64_t glance,
+                                             struct bid_probe_cost *cost)
 {
-    if (__builtin_expect(glance >> BID_TAG_SHIFT || bid_record_of(array, glance)->key != key, 0))
+    if (__builtin_expect(glance >> BID_TAG_SHIFT, 0))
+        return (struct bid_probe){NULL, 0};
+    bid_cost_record(cost);
+    if (__builtin_expect(bid_record_of(array, glance)->key != key, 0))
         return (struct bid_probe){NULL, 0};
     return (struct bid_probe){bid_record_of(array, glance), glance};
 }

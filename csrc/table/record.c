@@ -39,9 +39,20 @@ static uint64_t bid_record_spare(const struct bid_table *table, const struct bid
     return bid_rebuild_charge(table, more);
 }
 
+/* What is needed to finish a resize is not refused: it was booked when that began, but for what threads that stand still
+ * between a record and its slot have taken in vain beyond the margin. */
+static int bid_record_pay(struct bid_table *table, const struct bid_array *array, uint64_t bill, uint64_t more,
+                          int copying)
+{
+    if (!copying && bill)
+        return bid_charge(table, bill, bid_record_spare(table, array, more));
+    bid_add(&table->bytes, bill, BID_RELAXED);
+    return BID_OK;
+}
+
 /* Populates up to at least `need` units. Several threads may populate the same units: only one moves the watermark, and
  * only that one pays. */
-int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need, int copying)
 {
     uint64_t ready = bid_load(&array->record_ready, BID_RELAXED);
     while (ready < need) {
@@ -49,7 +60,7 @@ int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t 
         if (next > array->record_capacity)
             next = array->record_capacity;
         uint64_t bill = bid_record_bill(array, ready, next);
-        int status = bill ? bid_charge(table, bill, bid_record_spare(table, array, next - ready)) : BID_OK;
+        int status = bid_record_pay(table, array, bill, next - ready, copying);
         if (status == BID_OK)
             status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
                                            !!(table->options.flags & BID_MLOCK));
@@ -78,32 +89,35 @@ static uint64_t bid_record_limit(const struct bid_table *table, const struct bid
 
 /* Until the array is the head, updates may take few of its units, and so few of its slots: else those that do not help with
  * the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
-static int bid_record_is_guest(const struct bid_table *table, struct bid_array *array, unsigned units, int copying)
+static int bid_record_is_guest(const struct bid_table *table, const struct bid_array *array, int copying)
 {
-    return !copying && bid_load(&table->head, BID_RELAXED) != array &&
-           bid_add(&array->guests, units, BID_RELAXED) + units > array->guest_limit;
+    return !copying && bid_load(&table->head, BID_RELAXED) != array;
 }
 
-/* Whatever can fail comes before the addition, so that a failure takes no units, however often it is met. The addition
- * decides; units that others took meanwhile may put it past the end, and what it took there is lost: a few at most for
- * each thread that was under way. */
+/* Whatever can fail comes before the additions, so that a failure takes no units, however often it is met. They decide; units
+ * that others took meanwhile may put one past the end, and what it took there is lost: a few at most for each thread that
+ * was under way. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
                     uint64_t *index)
 {
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
-    if (next + units > bid_record_limit(table, array, copying) || bid_record_is_guest(table, array, units, copying))
+    int guest = bid_record_is_guest(table, array, copying);
+    if (next + units > bid_record_limit(table, array, copying) ||
+        (guest && bid_load(&array->guests, BID_RELAXED) + units > array->guest_limit))
         return BID_STEP_NO_ROOM;
     if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
-    int status = bid_record_ready(table, array, next + units);
+    int status = bid_record_ready(table, array, next + units, copying);
     if (status != BID_OK)
         return status;
+    if (guest && bid_add(&array->guests, units, BID_RELAXED) + units > array->guest_limit)
+        return BID_STEP_NO_ROOM;
     *index = bid_add(&array->record_next, units, BID_RELAXED);
     if (*index + units > array->record_capacity)
         return BID_STEP_NO_ROOM;
     if (!may_allocate && *index + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
-    return bid_record_ready(table, array, *index + units);
+    return bid_record_ready(table, array, *index + units, copying);
 }
 
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units)
@@ -111,5 +125,5 @@ int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
     if (next + units > array->record_capacity)
         return BID_STEP_NO_ROOM;
-    return bid_record_ready(table, array, next + units);
+    return bid_record_ready(table, array, next + units, 0);
 }

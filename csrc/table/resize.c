@@ -27,6 +27,16 @@ uint32_t bid_log2_start(const struct bid_table *table)
     return table->options.byte_limit ? BID_LOG2_BUCKETS_LIMITED : BID_LOG2_BUCKETS_START;
 }
 
+/* No array shrinks below this by itself. It is more while arrays that were left wait for a reader or for an update that was
+ * preempted: there is a bound on how many may wait, and larger ones last longer. */
+static uint32_t bid_log2_least(const struct bid_table *table)
+{
+    uint64_t frees = bid_load(&table->frees, BID_RELAXED), resizes = bid_load(&table->resizes, BID_RELAXED);
+    if (table->options.byte_limit || resizes <= frees)
+        return bid_log2_start(table);
+    return bid_log2_start(table) + (uint32_t)((resizes - frees) / BID_WAITING_FOR_TWICE);
+}
+
 /* Buckets for a new array: `entries` fill at most 2/5 of them, or half where bytes are limited. */
 static uint32_t bid_log2_for(const struct bid_table *table, uint64_t entries)
 {
@@ -57,11 +67,18 @@ static uint64_t bid_plan_entries(const struct bid_array_plan *plan)
     return (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets >> 1;
 }
 
-/* The size of an array that is made for `live` entries, or for the reserved ones. */
-static uint32_t bid_log2_rebuilt(const struct bid_table *table, uint64_t live, uint32_t least)
+/* Entries that an array has to have room for: those reserved, by any thread or by this one, whose reservation a
+ * bid_shrink() may have given up meanwhile. */
+static uint64_t bid_reserved(const struct bid_table *table, uint64_t wanted)
 {
-    uint32_t floor = bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
-    uint32_t log2 = bid_log2_for(table, live);
+    uint64_t floor = bid_load(&table->floor_entries, BID_RELAXED);
+    return floor < wanted ? wanted : floor;
+}
+
+/* The size of an array that is made for `live` entries, or for the reserved ones. */
+static uint32_t bid_log2_rebuilt(const struct bid_table *table, uint64_t live, uint64_t reserved, uint32_t least)
+{
+    uint32_t floor = bid_log2_for_room(reserved), log2 = bid_log2_for(table, live);
     least = least < floor ? floor : least;
     return log2 < least ? least : log2;
 }
@@ -69,30 +86,33 @@ static uint32_t bid_log2_rebuilt(const struct bid_table *table, uint64_t live, u
 /* Room for the records: as many as may have to be copied, with a margin for the inserts that are under way when the
  * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved, not
  * populated; what is likely to be copied is booked at once, so that a byte limit does not stop a resize half way. */
-void bid_plan_records(const struct bid_table *table, uint64_t live, struct bid_array_plan *plan)
+void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan)
 {
     uint64_t units = live + bid_load(&table->extra_units, BID_RELAXED);
     uint64_t most = bid_record_units(table->options.id_size), mean = live ? (units + live - 1) / live : 1;
-    uint64_t slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets;
-    uint64_t reserved = bid_load(&table->floor_entries, BID_RELAXED) * most, churn = slots * 5 / 4;
+    uint64_t slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets, churn = slots * 5 / 4;
     if (mean < 1 || mean > most)
         mean = most; /* the counters are between two updates */
-    plan->charged = live * mean + live / 8 + 32;
+    plan->charged = (live + live / 8 + 32) * mean;
     plan->copies = (bid_plan_entries(plan) + 1024) * most;
     plan->guests = slots / BID_GUESTS;
     if (table->options.byte_limit && plan->guests > live / 16 + 16)
         plan->guests = live / 16 + 16; /* half of the margin that is booked */
-    plan->capacity = plan->copies + (churn * mean > reserved ? churn * mean : reserved);
+    plan->capacity = plan->copies + (churn * mean > reserved * most ? churn * mean : reserved * most);
 }
 
-/* The array to replace `array`, for the entries that there are now. */
-static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need,
+/* The array to replace `array`, for the entries that there are now. What bid_shrink() left below the start size gets there
+ * in steps, each array twice as large as the last: small ones do not last long. */
+static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need, uint64_t wanted,
                     struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
-    uint32_t now = bid_array_log2(array), start = bid_log2_start(table);
-    uint32_t least = need == BID_NEED_SHRINK ? 0 : now < start ? now : start; /* less is too little to gain */
+    uint32_t now = bid_array_log2(array), least = need == BID_NEED_SHRINK ? 0 : bid_log2_least(table);
     uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
-    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_rebuilt(table, live, least), .seed = array->seed};
+    uint64_t reserved = bid_reserved(table, wanted);
+    if (least > now && least == bid_log2_start(table))
+        least = now + 1;
+    *plan =
+        (struct bid_array_plan){.log2_buckets = bid_log2_rebuilt(table, live, reserved, least), .seed = array->seed};
     if (need == BID_NEED_SHRINK && plan->log2_buckets > now && live * 2 <= bid_array_slots(array))
         plan->log2_buckets = now;
     if (need == BID_NEED_PATH && claimed * 2 < bid_array_slots(array)) {
@@ -112,7 +132,7 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
              : plan->log2_buckets < now ? BID_RESIZE_SHRINK
              : plan->reseeds            ? BID_RESIZE_RESEED
                                         : BID_RESIZE_TOMBSTONES;
-    bid_plan_records(table, live, plan);
+    bid_plan_records(table, live, reserved, plan);
     return BID_OK;
 }
 
@@ -120,8 +140,9 @@ uint64_t bid_rebuild_charge(const struct bid_table *table, uint64_t more)
 {
     uint64_t live = bid_count(table) + more;
     struct bid_array_plan plan;
-    plan.log2_buckets = bid_log2_rebuilt(table, live, 0);
-    bid_plan_records(table, live, &plan);
+    uint64_t reserved = bid_reserved(table, 0);
+    plan.log2_buckets = bid_log2_rebuilt(table, live, reserved, bid_log2_start(table));
+    bid_plan_records(table, live, reserved, &plan);
     return bid_plan_charge(table, &plan);
 }
 
@@ -149,16 +170,16 @@ static int bid_limit_entries(struct bid_table *table, struct bid_array *array, u
     uint64_t old = bid_load(&array->live_limit, BID_RELAXED);
     while (limit < old && !bid_cas(&array->live_limit, &old, limit, BID_RELAXED))
         ;
-    return bid_count(table) <= limit;
+    return bid_add(&table->count, 0, BID_C_RELEASE) <= limit; /* (C) pairs with bid_entry_admit() */
 }
 
-static int bid_resize_build(struct bid_table *table, struct bid_array *array, enum bid_need need)
+static int bid_resize_build(struct bid_table *table, struct bid_array *array, enum bid_need need, uint64_t wanted)
 {
     struct bid_array_plan plan;
     enum bid_resize_cause cause;
     struct bid_array *future = NULL, *none = NULL;
     for (;;) {
-        int status = bid_plan(table, array, need, &plan, &cause);
+        int status = bid_plan(table, array, need, wanted, &plan, &cause);
         if (status == BID_OK)
             status = bid_retired_room(table, array);
         if (status == BID_OK)
@@ -176,11 +197,11 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
     return BID_OK;
 }
 
-int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need)
+int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need, uint64_t wanted)
 {
     if (bid_load(&array->future, BID_RELAXED)) /* who works in it reads it again (F) */
         return BID_OK;
-    int status = bid_resize_build(table, array, need);
+    int status = bid_resize_build(table, array, need, wanted);
     /* Another thread's array may have taken what this one lacked. */
     return bid_load(&array->future, BID_RELAXED) ? BID_OK : status;
 }
@@ -191,15 +212,18 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
     int crowded = claimed * 8 > slots * 5;
-    int idle = bid_array_log2(array) > bid_log2_start(table) && bid_count(table) * 16 <= slots &&
-               bid_array_log2(array) > bid_log2_for_room(bid_load(&table->floor_entries, BID_RELAXED));
-    if (!crowded && !idle)
+    int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > bid_log2_least(table) &&
+               bid_array_log2(array) > bid_log2_for_room(bid_reserved(table, 0));
+    if ((!crowded && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
         return;
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
     if (builder == birth || !bid_cas(&table->builder, &builder, birth, BID_RELAXED))
         return;
-    if (bid_resize_begin(table, array, BID_NEED_ROOM) != BID_OK)
+    if (bid_resize_begin(table, array, BID_NEED_ROOM, 0) != BID_OK) {
+        bid_store(&array->consider, claimed + slots / 64 + 1,
+                  BID_RELAXED); /* what failed is not tried at each update */
         bid_store(&table->builder, 0, BID_RELAXED);
+    }
 }
 
 /* ---------------------------------------------------------------------------------- reserve and shrink -- */
@@ -224,45 +248,46 @@ static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64
 }
 
 /* What reserve and shrink have in common: finish the resize that is under way, see whether the head will do, and if
- * not, replace it. Ends when the head will do; a rebuilt one does unless others have filled it meanwhile. */
-static int bid_rebuild_until(struct bid_table *table, enum bid_need need, uint64_t entries)
+ * not, replace it. BID_STEP_MOVED: it was replaced; an error, or BID_OK if it will do. */
+static int bid_rebuild_once(struct bid_table *table, enum bid_need need, uint64_t entries, int rebuilt)
 {
-    int rebuilt = 0;
-    for (;;) {
-        struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
-        int status = bid_resize_complete(table, head);
-        if (status != BID_OK)
-            return status;
-        head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) */
-        if (need == BID_NEED_SHRINK)
-            status = rebuilt || !bid_wasteful(table, head) ? BID_OK : BID_STEP_FULL;
-        else
-            status = bid_has_room(table, head, entries);
-        if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
-            return status;
-        status = bid_resize_begin(table, head, need);
-        if (status == BID_OK)
-            status = bid_resize_complete(table, head);
-        if (status != BID_OK)
-            return status;
-        rebuilt = 1;
-    }
+    struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
+    int status = bid_resize_complete(table, head);
+    if (status != BID_OK)
+        return status;
+    head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) */
+    if (need == BID_NEED_SHRINK)
+        status = rebuilt || !bid_wasteful(table, head) ? BID_OK : BID_STEP_FULL;
+    else
+        status = bid_has_room(table, head, entries);
+    if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
+        return status;
+    status = bid_resize_begin(table, head, need, entries);
+    if (status == BID_OK)
+        status = bid_resize_complete(table, head);
+    return status == BID_OK ? BID_STEP_MOVED : status;
 }
 
-static int bid_rebuild_pinned(struct bid_table *table, enum bid_need need, uint64_t entries)
+/* Ends when the head will do: a rebuilt one does, unless others have filled or shrunk it meanwhile. Each turn has a pin of its
+ * own, so that it does not hold up what the last one left. */
+static int bid_rebuild_until_done(struct bid_table *table, enum bid_need need, uint64_t entries)
 {
-    struct bid_pin pin = bid_pin(table->pins);
-    int status = bid_rebuild_until(table, need, entries);
-    bid_unpin(table->pins, pin);
-    return status;
+    for (int rebuilt = 0;; rebuilt = 1) {
+        struct bid_pin pin = bid_pin(table->pins);
+        int status = bid_rebuild_once(table, need, entries, rebuilt);
+        bid_unpin(table->pins, pin);
+        bid_reclaim(table);
+        if (status != BID_STEP_MOVED)
+            return status;
+    }
 }
 
 static int bid_rebuild(struct bid_table *table, enum bid_need need, uint64_t entries)
 {
-    int status = bid_rebuild_pinned(table, need, entries);
-    if (bid_lacks_memory(status) && bid_reclaim_some(table))
-        return bid_rebuild_pinned(table, need, entries);
-    bid_reclaim(table);
+    uint64_t frees = bid_load(&table->frees, BID_RELAXED);
+    int status = bid_rebuild_until_done(table, need, entries);
+    if (bid_lacks_memory(status) && bid_load(&table->frees, BID_RELAXED) != frees)
+        return bid_rebuild_until_done(table, need, entries);
     return status;
 }
 

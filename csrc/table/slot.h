@@ -12,7 +12,7 @@
  *   2. A FROZEN word never changes again.
  *   3. A record is written before the word that names it is published (P), and never after; its index is not used
  *      again in its array. Hence a word that is seen twice means the same thing twice: no ABA.
- *   4. Bit 63 is set in every word that is not EMPTY, so that no tag matches EMPTY: see bid_bucket_least().
+ *   4. Bit 63 is set in every word that is not EMPTY, so that no tag matches EMPTY: see bid_match().
  */
 #ifndef BID_SLOT_H
 #define BID_SLOT_H

@@ -73,6 +73,7 @@ struct bid_array {
     bid_word guests;               /* units that updates took before this was the head */
     bid_word claimed;              /* slots that are not EMPTY */
     bid_word live_limit;           /* entries at which inserts go to the future array: see bid_resize_build() */
+    bid_word consider;             /* claimed slots from which on a resize is begun early: more once that failed */
     BID_LINE bid_word cursor;      /* chunks handed out to helpers */
     bid_word done_words;           /* words of `done` known to be full */
     bid_word life;                 /* enum bid_life and a number */
@@ -84,7 +85,7 @@ struct bid_table {
     struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence or the hash is weak */
     struct bid_pins *pins;
 
-    BID_LINE bid_word count; /* live entries */
+    BID_LINE bid_word count; /* live entries, and those on their way in */
     bid_word extra_units;    /* record units of live entries beyond one each */
 
     BID_LINE bid_word births; /* numbers for bid_life */

@@ -52,7 +52,44 @@ static int bid_operation_declines(const struct bid_array *array, const struct bi
     return 1;
 }
 
-/* Counters for statistics and for sizing; nothing depends on their being exact. */
+/*
+ * Counts an entry up before it is there, if the array may take one more. Returns BID_OK, BID_STEP_MOVED or BID_STEP_NO_ROOM.
+ *
+ * So the count is never below the entries, and what was stopped on its way into the array is in it. Whoever builds the
+ * future array lowers the limit, then adds 0 to the count (C): an addition that comes before is in what that reads, and one
+ * that comes after sees the limit. A remove makes room in the array only if it was done there: one that was done in the
+ * future array takes the count down by a release (C), so who gets that room sees that there is a future, and goes there.
+ */
+static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
+{
+    uint64_t before = bid_add(&table->count, 1, BID_C_ACQUIRE);         /* (C) */
+    int status = bid_load(&array->future, BID_RELAXED) ? BID_STEP_MOVED /* who goes there reads it (F) */
+                 : before >= bid_load(&array->live_limit, BID_RELAXED) ? BID_STEP_NO_ROOM
+                                                                       : BID_OK;
+    if (status != BID_OK)
+        bid_sub(&table->count, 1, BID_RELAXED);
+    return status;
+}
+
+/* What an insert or replace needs: a slot, room in the array, a record. BID_OK and the word to publish, an error, or one of
+ * enum bid_step. */
+static int bid_operation_prepare(struct bid_table *table, struct bid_array *array, struct bid_operation *op,
+                                 const struct bid_place *place, uint64_t *word)
+{
+    int adds = !bid_word_is_live(place->word);
+    if (!place->own && !bid_word_is_empty(place->word))
+        return BID_STEP_FULL;
+    int status = adds ? bid_entry_admit(table, array) : BID_OK;
+    if (status != BID_OK)
+        return status;
+    status = bid_operation_record(table, array, op);
+    if (status != BID_OK && adds)
+        bid_sub(&table->count, 1, BID_RELAXED);
+    *word = bid_word_live(place->pattern, op->record_index, op->length);
+    return status;
+}
+
+/* Counters for statistics and for sizing, but for `count`. */
 static void bid_operation_count(struct bid_table *table, struct bid_array *array, const struct bid_operation *op,
                                 const struct bid_place *place)
 {
@@ -62,9 +99,7 @@ static void bid_operation_count(struct bid_table *table, struct bid_array *array
     if (!place->own)
         bid_add(&array->claimed, 1, BID_RELAXED);
     if (op->kind == BID_REMOVE)
-        bid_sub(&table->count, 1, BID_RELAXED);
-    else if (!was_live)
-        bid_add(&table->count, 1, BID_RELAXED);
+        bid_sub(&table->count, 1, BID_C_RELEASE); /* (C) pairs with bid_entry_admit() */
     if (after != before)
         bid_add(&table->extra_units, after - before, BID_RELAXED);
 }
@@ -79,23 +114,17 @@ static int bid_update_array(struct bid_table *table, struct bid_array *array, st
             return BID_STEP_MOVED;
         if (bid_operation_declines(array, op, &place, &op->status))
             return BID_OK;
-        uint64_t word = bid_word_tombstone(place.word);
-        if (op->kind != BID_REMOVE) {
-            if (!place.own && !bid_word_is_empty(place.word))
-                return BID_STEP_FULL;
-            if (!bid_word_is_live(place.word) && bid_count(table) >= bid_load(&array->live_limit, BID_RELAXED))
-                return BID_STEP_NO_ROOM;
-            int status = bid_operation_record(table, array, op);
-            if (status != BID_OK)
-                return status;
-            word = bid_word_live(place.pattern, op->record_index, op->length);
-        }
-        uint64_t expected = place.word;
+        uint64_t expected = place.word, word = bid_word_tombstone(place.word);
+        int status = op->kind == BID_REMOVE ? BID_OK : bid_operation_prepare(table, array, op, &place, &word);
+        if (status != BID_OK)
+            return status;
         if (bid_cas(place.slot, &expected, word, BID_P_RELEASE)) { /* (P) pairs with loads of slots: linearization */
             op->status = op->kind == BID_UPSERT && place.own && bid_word_is_live(place.word) ? BID_EXISTS : BID_OK;
             bid_operation_count(table, array, op, &place);
             return BID_OK;
         }
+        if (op->kind != BID_REMOVE && !bid_word_is_live(place.word))
+            bid_sub(&table->count, 1, BID_RELAXED);
     }
 }
 
@@ -150,7 +179,7 @@ static int bid_update_once(struct bid_table *table, struct bid_operation *op)
         return status;
     if (!op->may_allocate)
         return BID_E_WOULD_ALLOCATE;
-    status = bid_resize_begin(table, head, status == BID_STEP_FULL ? BID_NEED_PATH : BID_NEED_ROOM);
+    status = bid_resize_begin(table, head, status == BID_STEP_FULL ? BID_NEED_PATH : BID_NEED_ROOM, 0);
     return status == BID_OK ? BID_STEP_MOVED : status;
 }
 

@@ -52,7 +52,7 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned u
 /* Populates records so that `units` can be taken without allocating. Returns as bid_record_take(). */
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units);
 /* Makes at least the first `units` units present. BID_OK, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT or BID_E_MLOCK. */
-int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t units);
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t units, int copying);
 /* Books bytes if `spare` more would still fit under the byte limit. BID_OK or BID_E_BYTE_LIMIT. */
 int bid_charge(struct bid_table *table, uint64_t bytes, uint64_t spare);
 void bid_uncharge(struct bid_table *table, uint64_t bytes);
@@ -79,14 +79,17 @@ uint64_t bid_array_slots(const struct bid_array *array);
 
 /* ---- resize.c: only where allocation is allowed */
 #define BID_ENTRIES_MAX (1ull << 32)
-#define BID_LOG2_BUCKETS_MIN 1     /* home_shift is below 64 */
-#define BID_LOG2_BUCKETS_START 8   /* 2,048 slots, and no array shrinks below by itself */
+#define BID_LOG2_BUCKETS_MIN 1 /* home_shift is below 64 */
+#ifndef BID_LOG2_BUCKETS_START
+#define BID_LOG2_BUCKETS_START 8 /* 2,048 slots, and no array shrinks below by itself */
+#endif
 #define BID_LOG2_BUCKETS_LIMITED 6 /* the same where bytes are limited: a page */
 #define BID_LOG2_BUCKETS_MAX 30
+#define BID_WAITING_FOR_TWICE 16 /* for so many retired arrays that wait, the least size is doubled */
 #ifndef BID_GUESTS
 #define BID_GUESTS 8 /* of an array that is not the head yet, updates may take one in so many slots */
 #endif
-void bid_plan_records(const struct bid_table *table, uint64_t live, struct bid_array_plan *plan);
+void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan);
 /* Bytes that the array to replace the head would cost with `more` entries than there are now. */
 uint64_t bid_rebuild_charge(const struct bid_table *table, uint64_t more);
 enum bid_need {
@@ -95,8 +98,9 @@ enum bid_need {
     BID_NEED_SHRINK,  /* bid_shrink() */
     BID_NEED_RESERVE, /* bid_reserve() */
 };
-/* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. */
-int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need);
+/* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. `wanted`: the entries
+ * that BID_NEED_RESERVE asks for. */
+int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need, uint64_t wanted);
 /* BID_OK when `array` is not the head any more. */
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 /* After an update: begins a resize early, so that nobody runs into a full path. A failure is no error. */

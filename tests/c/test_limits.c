@@ -52,6 +52,66 @@ static void byte_limit(uint64_t limit)
     bid_destroy(table);
 }
 
+/* A limit that leaves no room to rebuild the table is refused; every other lets a table that is nearly empty go on for good. */
+static void small_limits(uint64_t expected)
+{
+    uint64_t refused = 0, taken = 0;
+    for (uint64_t limit = 1024; limit <= 64 << 10; limit += 512) {
+        struct bid_table *table;
+        struct bid_options options = {
+            .size = sizeof options, .byte_limit = limit, .expected_entries = expected, .id_size = 20};
+        int status = bid_create(&table, &options);
+        if (status != BID_OK) {
+            CHECK_STATUS(status, BID_E_OPTION_LIMIT);
+            CHECK(!taken);
+            refused++;
+            continue;
+        }
+        taken++;
+        for (uint64_t i = 0; i < 5000; i++) {
+            CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+            CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+        }
+        bid_destroy(table);
+    }
+    CHECK(refused > 10 && taken > 10);
+}
+
+/* Many threads, preempted anywhere in a resize: what makes room is never refused for want of it. */
+struct churn {
+    struct bid_table *table;
+    uint64_t number;
+};
+
+static void *churn_at_the_limit(void *argument)
+{
+    struct churn *churn = argument;
+    uint8_t id[BID_ID_MAX] = {1};
+    uint64_t x = (churn->number + 1) * 0x9e3779b97f4a7c15ull;
+    for (int i = 0; i < 40000; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        uint64_t key = inode_key(x % 4000);
+        int status = x >> 40 & 1 ? bid_upsert(churn->table, key, 0, id, sizeof id) : bid_remove(churn->table, key);
+        CHECK(status >= 0 || (x >> 40 & 1 && status == BID_E_BYTE_LIMIT));
+    }
+    return NULL;
+}
+
+static void removes_at_the_limit(void)
+{
+    enum { THREADS = 32 };
+    struct bid_table *table = make_table((struct bid_options){.byte_limit = 128 << 10});
+    struct churn churns[THREADS];
+    pthread_t threads[THREADS];
+    for (uint64_t i = 0; i < THREADS; i++) {
+        churns[i] = (struct churn){table, i};
+        CHECK(pthread_create(&threads[i], NULL, churn_at_the_limit, &churns[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    bid_destroy(table);
+}
+
 /* A reader that stands still inside an iteration. */
 struct stall {
     struct bid_table *table;
@@ -107,6 +167,33 @@ static void stalled_reader(uint64_t limit, uint32_t flags)
     bid_destroy(table);
 }
 
+/* Updates that come and go while one reader stands still, as one does that is preempted. Arrays get larger while many wait,
+ * so they last: at the start size, 125 of them would be used up by 160,000 inserts. */
+static int churn_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    struct bid_table *table = argument;
+    (void)key, (void)status, (void)id;
+    for (uint64_t i = 0; i < 1000000; i++) {
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+        CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+    }
+    return 1;
+}
+
+static void preempted_reader(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.retired_limit = 1 << 30, .id_size = 20});
+    CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
+    CHECK(bid_iterate(table, churn_inside, table) == 1);
+    CHECK(statistics(table).retired_arrays < BID_RETIRED_MAX && bid_reclaim(table) == 0);
+    for (uint64_t i = 0; i < 100000 && statistics(table).slots > 2048; i++) {
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+        CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+    }
+    CHECK(statistics(table).slots == 2048); /* and smaller again, when nothing waits */
+    bid_destroy(table);
+}
+
 /* 255 as the length of a row is one that no table takes; only as a length of its own it means "no build ID". */
 static void rows_that_are_too_long(void)
 {
@@ -124,6 +211,10 @@ static void rows_that_are_too_long(void)
 int main(void)
 {
     rows_that_are_too_long();
+    small_limits(0);
+    small_limits(100);
+    removes_at_the_limit();
+    preempted_reader();
     byte_limit(64 << 10);
     byte_limit(1 << 20);
     byte_limit(20 << 20);

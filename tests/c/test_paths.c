@@ -69,8 +69,87 @@ static void known_seed(unsigned log2)
     bid_destroy(table);
 }
 
+/* ------------------------------------------------------------------------------------------- the bound -- */
+
+/* The number whose product with an odd one is 1, modulo 2^64: each turn doubles the bits that are right. */
+static uint64_t inverse(uint64_t odd)
+{
+    uint64_t x = odd;
+    for (int i = 0; i < 6; i++)
+        x *= 2 - odd * x;
+    return x;
+}
+
+static uint64_t unmix(uint64_t mixed, uint64_t seed)
+{
+    uint64_t x = mixed * inverse(0xbb67ae8584caa73bull);
+    x ^= x >> 32;
+    return x * inverse(0x9e3779b97f4a7c15ull) ^ seed;
+}
+
+#define SEED 12345
+#define LOG2 10 /* buckets, half of those of the array that comes next: home and step are the same in both */
+
+/* Keys that have home, step and tag in common with number 0, in both arrays. */
+static uint64_t twin_key(uint64_t number)
+{
+    return unmix(1ull << 62 | number << 20 | 0x2a5, SEED);
+}
+
+static int is_on_the_twins_path(uint64_t key)
+{
+    uint64_t home = mix(key, SEED) >> (64 - LOG2 - 1);
+    for (uint64_t i = 0; i < BID_PATH_SLOTS / 8; i++)
+        for (unsigned more = 0; more < 2; more++) /* in the array that comes next, and in this one */
+            if (home >> !more == (((1ull << 62 >> (64 - LOG2 - more)) + i * 0x2a5) & ((1ull << (LOG2 + more)) - 1)))
+                return 1;
+    return 0;
+}
+
+/* The worst lookup that there is: a key that is absent, whose path is full of keys with its tag, in both arrays of a resize.
+ * It reads as much as the bound says, and not more. */
+static void worst_lookup(void)
+{
+    struct bid_table *table = make_table((struct bid_options){
+        .flags = BID_FIXED_SEED, .seed = SEED, .expected_entries = 8 * 5 / 8 << LOG2, .id_size = 20});
+    CHECK(statistics(table).slots == 8 << LOG2);
+    for (uint64_t i = 0; i < BID_PATH_SLOTS; i++)
+        CHECK_STATUS(insert(table, twin_key(i), 1, 20), BID_OK);
+    for (uint64_t key = 1; !bid_resizing(table); key++)
+        if (!is_on_the_twins_path(key))
+            CHECK_STATUS(insert(table, key, 1, 20), BID_OK);
+    uint8_t id[20];
+    for (uint64_t i = 0; i < BID_PATH_SLOTS; i++) { /* each is carried over */
+        make_id(twin_key(i), 1, id, sizeof id);
+        CHECK_STATUS(bid_upsert(table, twin_key(i), 1, id, sizeof id), BID_EXISTS);
+    }
+    CHECK(bid_resizing(table));
+    struct bid_build_id found;
+    struct bid_probe_cost cost;
+    CHECK_STATUS(bid_lookup_cost(table, twin_key(BID_PATH_SLOTS), &found, &cost), BID_ABSENT);
+    printf("the worst lookup: %u slots and %u records read\n", cost.slots, cost.records);
+    CHECK(cost.slots == BID_LOOKUP_MAX_SLOTS && cost.records == BID_LOOKUP_MAX_RECORDS);
+    bid_destroy(table);
+}
+
+/* Of the usual one, what bid_lookup() reads is counted, in the form that it takes: a look at one bucket, and one record. */
+static void usual_lookup(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    struct bid_build_id found;
+    struct bid_probe_cost cost;
+    CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
+    CHECK_STATUS(bid_lookup_cost(table, 1, &found, &cost), BID_OK);
+    CHECK(cost.slots == 8 && cost.records == 1);
+    CHECK_STATUS(bid_lookup_cost(table, 2, &found, &cost), BID_ABSENT);
+    CHECK(cost.slots == 8 && cost.records == 0);
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    worst_lookup();
+    usual_lookup();
     weak_hash(BID_HASH_MIDDLE_BITS, 63, 20000, 8);
     weak_hash(BID_HASH_MIDDLE_BITS, 40, 20000, 1128);
     weak_hash(BID_HASH_MIDDLE_BITS, 14, 20000, 1128);

@@ -19,7 +19,7 @@ static void *taker(void *unused)
 {
     model_enter(2);
     struct bid_pin pin = bid_pin(table.pins);
-    int status = bid_resize_begin(&table, model_head(), BID_NEED_RESERVE);
+    int status = bid_resize_begin(&table, model_head(), BID_NEED_RESERVE, 0);
     assert(status == BID_OK || status == BID_E_RETIRED);
     bid_unpin(table.pins, pin);
     assert(model_lookup(7) == 1);

@@ -72,6 +72,7 @@ static void model_membarrier(void);
 #define BID_ARRAYS 4
 #endif
 #define BID_GUESTS 1 /* an eighth of these arrays is nothing */
+#define BID_LOG2_BUCKETS_START 1
 #ifndef PIN_SLOTS /* with fewer than threads, some have to take a temporary one, or go into the crowd */
 #define PIN_SLOTS 4
 #endif
@@ -193,7 +194,7 @@ static inline struct bid_array *model_head(void)
 static inline void model_resize_begin(void)
 {
     struct bid_pin pin = bid_pin(table.pins);
-    int status = bid_resize_begin(&table, model_head(), BID_NEED_RESERVE);
+    int status = bid_resize_begin(&table, model_head(), BID_NEED_RESERVE, 0);
     assert(status == BID_OK);
     bid_unpin(table.pins, pin);
 }

@@ -70,9 +70,9 @@ static struct bid_pin_area model_pin_area;
 static struct bid_pins model_pins = {
     .area = &model_pin_area, .fenced = MODEL_FENCED_PINS, .epoch = BID_PIN_EPOCH_FIRST};
 
-int bid_platform_pins(int fenced, struct bid_pins **pins)
+int bid_platform_pins(int fenced, int lock, struct bid_pins **pins)
 {
-    (void)fenced;
+    (void)fenced, (void)lock;
     *pins = &model_pins;
     return BID_OK;
 }
