@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The thread that keeps the mappings current. It reads /proc/self/maps from time to time, and refreshes where the text of
- * the executable ranges has changed: that finds dlopen(), dlclose(), and code mapped by any other means. The counters
+ * The thread that keeps the mappings current. It refreshes from time to time, which publishes a snapshot if the
+ * executable ranges have changed: that finds dlopen(), dlclose(), and code mapped by any other means. The counters
  * of dl_iterate_phdr() would find the first two only, under a lock.
  * An error of a refresh (no memory, say) leaves the last snapshot in place, and the next round tries again.
  */
