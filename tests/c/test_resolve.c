@@ -9,7 +9,9 @@
 #include <linux/bpf.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* ThreadSanitizer ends the child of a process with threads that starts one. gcc has a macro, clang a feature. */
 #ifdef __has_feature
@@ -247,6 +249,25 @@ static void followed(void)
     CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
 }
 
+/* poll() refuses a descriptor where none may be opened (RLIMIT_NOFILE). The thread waits all the same, and ends when told. */
+static void followed_without_poll(void)
+{
+    int status;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        CHECK_STATUS(bid_maps_follow(maps, 20), BID_OK);
+        CHECK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, 0}) == 0);
+        clock_t before = clock();
+        usleep(400000);
+        CHECK(clock() - before < CLOCKS_PER_SEC / 10);
+        CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 /* The caller's table gets the entries, and is empty again afterwards. */
 static void own_table(void)
 {
@@ -301,6 +322,7 @@ int main(void)
     forked();
     covered();
     followed();
+    followed_without_poll();
     bid_maps_destroy(maps);
     own_table();
     remove_directory();
