@@ -37,12 +37,8 @@ COUNTS = "counts page faults or forbids system calls, and code that is not built
 STORM_SECONDS = 10
 SOURCES, SOURCES_WITHOUT_PERF = 7, 6  #: of signals: bits of enum storm_source
 
-#: Sources that a program needs beside the table's.
-OTHERS = {
-    "test_resolve": [
-        file for module in ("resolve", "note", "handle") for file in sorted((ROOT / "csrc" / module).glob("*.c"))
-    ]
-}
+#: What the C tests are linked with beside the table: some need it.
+OTHERS = [file for module in ("resolve", "note", "handle") for file in sorted((ROOT / "csrc" / module).glob("*.c"))]
 
 #: Which programs a sanitizer cannot run, and why.
 LEFT_OUT = {
@@ -52,7 +48,7 @@ LEFT_OUT = {
     ("address", "test_fork"): COUNTS,
     ("address", "test_nothing_needed"): COUNTS,
     ("undefined", "test_fork"): COUNTS,
-    ("thread", "test_resolve"): SIGNALS,
+    ("thread", "test_resolve_interrupted"): SIGNALS,
 }
 
 
@@ -80,7 +76,7 @@ def _programs(sanitizer: str = "") -> Iterator[tuple[str, list[Path], list[str]]
     """Name, sources and arguments: the C tests, the storm, histories, and threads that come and go among updates."""
     sources = SOURCES_WITHOUT_PERF if sanitizer == "thread" else SOURCES
     for source in sorted((ROOT / "tests" / "c").glob("test_*.c")):
-        yield source.stem, [source, *OTHERS.get(source.stem, ())], []
+        yield source.stem, [source, *OTHERS], []
     yield "step", step.sources(), ["replace-resizing", "updates", "61", "0", "0", "/dev/null"]
     yield "storm", storm_sources(), [str(STORM_SECONDS), str(sources)]
     yield "histories", programs.recorder_sources(), ["record", "1", "0", str(HISTORIES)]

@@ -227,6 +227,19 @@ def test_a_huge_file_is_read_by_its_headers(tmp_path: Path) -> None:
     assert read_build_id(path, kernel_compatible=True) is None  # beyond 4 GiB
 
 
+@pytest.mark.parametrize("offset", [2**63 - 13, 2**63 - 100, 2**63 - 4096, 2**63 - 4097])
+def test_offsets_at_the_end_of_all_files(tmp_path: Path, offset: int) -> None:
+    """pread() refuses a range that ends past 2**63 - 1: to a reader such a file has nothing there, and goes on."""
+    path = tmp_path / "file"
+    for elf in (
+        Elf([segment(offset=offset, size=12), segment(gnu(ID))]),
+        Elf([], [section(offset=offset, size=12), section(gnu(ID))]),
+        Elf([segment()], [section(gnu(ID))], header={"phoff": offset - 56}),
+    ):
+        path.write_bytes(elf.build())
+        assert read_build_id(path) == read_build_id(elf.build()) == ID
+
+
 def test_not_regular(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(IsADirectoryError):

@@ -10,12 +10,13 @@
 
 #define WINDOW 4096
 
-/* Reads until the buffer is full or the file ends: a short read alone does not mean the end of a file. */
+/* Reads until the buffer is full or the file ends: a short read alone does not mean the end of a file. None goes on past
+ * INT64_MAX, and pread() refuses a range that does. */
 static ssize_t read_window(int fd, uint8_t *buffer, uint64_t offset)
 {
-    size_t n = 0;
-    while (n < WINDOW) {
-        ssize_t got = pread(fd, buffer + n, WINDOW - n, (off_t)(offset + n));
+    size_t n = 0, room = INT64_MAX - offset < WINDOW ? (size_t)(INT64_MAX - offset) : WINDOW;
+    while (n < room) {
+        ssize_t got = pread(fd, buffer + n, room - n, (off_t)(offset + n));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

@@ -25,13 +25,13 @@
 #define SHF_COMPRESSED 0x800
 
 /* clang-format off */
-const struct bid_layout bid_layout_32 = {
+const struct bid_elf_layout bid_elf_layout_32 = {
     .word = 4, .ehdr = 52, .phdr = 32, .shdr = 40,
     .e_phoff = 28, .e_shoff = 32, .e_phentsize = 42, .e_phnum = 44, .e_shentsize = 46, .e_shnum = 48,
     .p_offset = 4, .p_vaddr = 8, .p_filesz = 16, .p_align = 28,
     .sh_flags = 8, .sh_offset = 16, .sh_size = 20, .sh_info = 28, .sh_addralign = 32,
 };
-const struct bid_layout bid_layout_64 = {
+const struct bid_elf_layout bid_elf_layout_64 = {
     .word = 8, .ehdr = 64, .phdr = 56, .shdr = 64,
     .e_phoff = 32, .e_shoff = 40, .e_phentsize = 54, .e_phnum = 56, .e_shentsize = 58, .e_shnum = 60,
     .p_offset = 8, .p_vaddr = 16, .p_filesz = 32, .p_align = 48,
@@ -41,7 +41,7 @@ const struct bid_layout bid_layout_64 = {
 
 static uint64_t load_word(const struct bid_elf *elf, const uint8_t *field)
 {
-    return bid_load(elf, field, bid_layout(elf)->word);
+    return bid_number(elf, field, bid_elf_layout(elf)->word);
 }
 
 static int step_start(struct bid_elf *elf, const struct bid_window *window)
@@ -78,20 +78,20 @@ static int step_header(struct bid_elf *elf, const struct bid_window *window)
     if (fetched == BID_FETCHED) {
         if (check_ident(elf, bytes) != BID_ELF_OK)
             return BID_STEP;
-        fetched = bid_fetch(elf, window, 0, bid_layout(elf)->ehdr, &bytes);
+        fetched = bid_fetch(elf, window, 0, bid_elf_layout(elf)->ehdr, &bytes);
     }
     if (fetched == BID_FETCH_MORE)
         return BID_ELF_MORE;
     if (fetched == BID_FETCH_END)
         return bid_fail(elf, BID_ELF_E_TRUNCATED, 0);
 
-    const struct bid_layout *layout = bid_layout(elf);
+    const struct bid_elf_layout *layout = bid_elf_layout(elf);
     elf->phoff = load_word(elf, bytes + layout->e_phoff);
-    elf->phnum = elf->phoff ? bid_load(elf, bytes + layout->e_phnum, 2) : 0;
+    elf->phnum = elf->phoff ? bid_number(elf, bytes + layout->e_phnum, 2) : 0;
     elf->shoff = elf->mode == BID_ELF_IMAGE ? 0 : load_word(elf, bytes + layout->e_shoff);
-    elf->shnum = elf->shoff ? bid_load(elf, bytes + layout->e_shnum, 2) : 0;
-    elf->shentsize = (uint16_t)bid_load(elf, bytes + layout->e_shentsize, 2);
-    if (elf->phnum && bid_load(elf, bytes + layout->e_phentsize, 2) != layout->phdr) {
+    elf->shnum = elf->shoff ? bid_number(elf, bytes + layout->e_shnum, 2) : 0;
+    elf->shentsize = (uint16_t)bid_number(elf, bytes + layout->e_shentsize, 2);
+    if (elf->phnum && bid_number(elf, bytes + layout->e_phentsize, 2) != layout->phdr) {
         bid_remember(elf, BID_ELF_E_PHENTSIZE, layout->e_phentsize);
         elf->phnum = 0;
     }
@@ -103,9 +103,9 @@ static int step_header(struct bid_elf *elf, const struct bid_window *window)
 /* Whether section headers have the size that the class says. */
 static bool check_shentsize(struct bid_elf *elf)
 {
-    if (elf->shentsize == bid_layout(elf)->shdr)
+    if (elf->shentsize == bid_elf_layout(elf)->shdr)
         return true;
-    bid_remember(elf, BID_ELF_E_SHENTSIZE, bid_layout(elf)->e_shentsize);
+    bid_remember(elf, BID_ELF_E_SHENTSIZE, bid_elf_layout(elf)->e_shentsize);
     elf->shnum = 0;
     return false;
 }
@@ -116,7 +116,7 @@ static int step_section_zero(struct bid_elf *elf, const struct bid_window *windo
     const uint8_t *bytes;
     if (!check_shentsize(elf))
         return bid_goto(elf, BID_PHASE_SEGMENT);
-    enum bid_fetched fetched = bid_fetch(elf, window, elf->shoff, bid_layout(elf)->shdr, &bytes);
+    enum bid_fetched fetched = bid_fetch(elf, window, elf->shoff, bid_elf_layout(elf)->shdr, &bytes);
     if (fetched == BID_FETCH_MORE)
         return BID_ELF_MORE;
     if (fetched == BID_FETCH_END) {
@@ -125,9 +125,9 @@ static int step_section_zero(struct bid_elf *elf, const struct bid_window *windo
         return bid_goto(elf, BID_PHASE_SEGMENT);
     }
     if (!elf->shnum)
-        elf->shnum = load_word(elf, bytes + bid_layout(elf)->sh_size);
+        elf->shnum = load_word(elf, bytes + bid_elf_layout(elf)->sh_size);
     if (elf->phnum == PN_XNUM)
-        elf->phnum = bid_load32(elf, bytes + bid_layout(elf)->sh_info);
+        elf->phnum = bid_number32(elf, bytes + bid_elf_layout(elf)->sh_info);
     return bid_goto(elf, BID_PHASE_SEGMENT);
 }
 
@@ -140,8 +140,8 @@ static int next_segment(struct bid_elf *elf, const struct bid_window *window, en
         elf->next = 0;
         return bid_goto(elf, after);
     }
-    uint64_t offset = bid_add(elf->phoff, elf->next * bid_layout(elf)->phdr);
-    switch (bid_fetch(elf, window, offset, bid_layout(elf)->phdr, bytes)) {
+    uint64_t offset = bid_sum(elf->phoff, elf->next * bid_elf_layout(elf)->phdr);
+    switch (bid_fetch(elf, window, offset, bid_elf_layout(elf)->phdr, bytes)) {
     case BID_FETCH_MORE:
         return BID_ELF_MORE;
     case BID_FETCH_END:
@@ -164,9 +164,10 @@ static int step_base(struct bid_elf *elf, const struct bid_window *window)
     int status = next_segment(elf, window, BID_PHASE_SEGMENT, &phdr);
     if (status != BID_ELF_OK)
         return status;
-    if (bid_load32(elf, phdr) != BID_PT_LOAD)
+    if (bid_number32(elf, phdr) != BID_PT_LOAD)
         return BID_STEP;
-    elf->base = load_word(elf, phdr + bid_layout(elf)->p_vaddr) - load_word(elf, phdr + bid_layout(elf)->p_offset);
+    elf->base =
+        load_word(elf, phdr + bid_elf_layout(elf)->p_vaddr) - load_word(elf, phdr + bid_elf_layout(elf)->p_offset);
     elf->next = 0;
     return bid_goto(elf, BID_PHASE_SEGMENT);
 }
@@ -182,12 +183,12 @@ static int enter_notes(struct bid_elf *elf, uint64_t offset, uint64_t size, uint
 
 static int step_segment(struct bid_elf *elf, const struct bid_window *window)
 {
-    const struct bid_layout *layout = bid_layout(elf);
+    const struct bid_elf_layout *layout = bid_elf_layout(elf);
     const uint8_t *phdr;
     int status = next_segment(elf, window, BID_PHASE_SECTION, &phdr);
     if (status != BID_ELF_OK)
         return status;
-    if (bid_load32(elf, phdr) != BID_PT_NOTE)
+    if (bid_number32(elf, phdr) != BID_PT_NOTE)
         return BID_STEP;
     uint64_t offset = load_word(elf, phdr + layout->p_offset);
     if (elf->mode == BID_ELF_IMAGE)
@@ -197,12 +198,12 @@ static int step_segment(struct bid_elf *elf, const struct bid_window *window)
 
 static int step_section(struct bid_elf *elf, const struct bid_window *window)
 {
-    const struct bid_layout *layout = bid_layout(elf);
+    const struct bid_elf_layout *layout = bid_elf_layout(elf);
     elf->in_sections = true;
     if (elf->next >= elf->shnum || !check_shentsize(elf))
         return bid_goto(elf, BID_PHASE_FINISH);
     const uint8_t *shdr;
-    uint64_t offset = bid_add(elf->shoff, elf->next * layout->shdr);
+    uint64_t offset = bid_sum(elf->shoff, elf->next * layout->shdr);
     switch (bid_fetch(elf, window, offset, layout->shdr, &shdr)) {
     case BID_FETCH_MORE:
         return BID_ELF_MORE;
@@ -214,7 +215,7 @@ static int step_section(struct bid_elf *elf, const struct bid_window *window)
     if (bid_exhausted(elf))
         return bid_fail(elf, BID_ELF_E_TOO_MANY, offset);
     elf->next++;
-    if (bid_load32(elf, shdr + 4) != SHT_NOTE || (load_word(elf, shdr + layout->sh_flags) & SHF_COMPRESSED))
+    if (bid_number32(elf, shdr + 4) != SHT_NOTE || (load_word(elf, shdr + layout->sh_flags) & SHF_COMPRESSED))
         return BID_STEP;
     return enter_notes(elf, load_word(elf, shdr + layout->sh_offset), load_word(elf, shdr + layout->sh_size),
                        load_word(elf, shdr + layout->sh_addralign));

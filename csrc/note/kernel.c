@@ -27,7 +27,7 @@ static int no_build_id(struct bid_elf *elf)
 
 static bool kernel_reads_type(const struct bid_elf *elf, const uint8_t *ehdr)
 {
-    uint64_t type = bid_load(elf, ehdr + E_TYPE_END - 2, 2);
+    uint64_t type = bid_number(elf, ehdr + E_TYPE_END - 2, 2);
     return bid_is_magic(ehdr) && (type == ET_EXEC || type == ET_DYN) && (ehdr[4] == 1 || ehdr[4] == 2);
 }
 
@@ -40,26 +40,26 @@ int bid_step_kernel_header(struct bid_elf *elf, const struct bid_window *window)
         if (!kernel_reads_type(elf, ehdr))
             return no_build_id(elf);
         elf->is64 = ehdr[4] == 2;
-        fetched = bid_fetch(elf, window, 0, bid_layout(elf)->ehdr, &ehdr);
+        fetched = bid_fetch(elf, window, 0, bid_elf_layout(elf)->ehdr, &ehdr);
     }
     if (fetched == BID_FETCH_MORE)
         return BID_ELF_MORE;
     if (fetched == BID_FETCH_END)
         return no_build_id(elf);
-    const struct bid_layout *layout = bid_layout(elf);
-    uint64_t phnum = bid_load(elf, ehdr + layout->e_phnum, 2);
+    const struct bid_elf_layout *layout = bid_elf_layout(elf);
+    uint64_t phnum = bid_number(elf, ehdr + layout->e_phnum, 2);
     elf->phnum = phnum < BID_ELF_KERNEL_PHDRS ? phnum : BID_ELF_KERNEL_PHDRS;
-    elf->phoff = bid_load(elf, ehdr + layout->e_phoff, layout->word);
+    elf->phoff = bid_number(elf, ehdr + layout->e_phoff, layout->word);
     return bid_goto(elf, BID_PHASE_KERNEL_SEGMENT);
 }
 
 int bid_step_kernel_segment(struct bid_elf *elf, const struct bid_window *window)
 {
-    const struct bid_layout *layout = bid_layout(elf);
+    const struct bid_elf_layout *layout = bid_elf_layout(elf);
     const uint8_t *phdr;
     if (elf->next == elf->phnum)
         return no_build_id(elf);
-    switch (bid_fetch(elf, window, bid_add(elf->phoff, elf->next * layout->phdr), layout->phdr, &phdr)) {
+    switch (bid_fetch(elf, window, bid_sum(elf->phoff, elf->next * layout->phdr), layout->phdr, &phdr)) {
     case BID_FETCH_MORE:
         return BID_ELF_MORE;
     case BID_FETCH_END:
@@ -68,9 +68,9 @@ int bid_step_kernel_segment(struct bid_elf *elf, const struct bid_window *window
         break;
     }
     elf->next++;
-    uint64_t offset = bid_load(elf, phdr + layout->p_offset, layout->word);
-    uint32_t size = (uint32_t)bid_load(elf, phdr + layout->p_filesz, layout->word);
-    if (bid_load32(elf, phdr) != BID_PT_NOTE || bid_add(offset, size) > UINT32_MAX)
+    uint64_t offset = bid_number(elf, phdr + layout->p_offset, layout->word);
+    uint32_t size = (uint32_t)bid_number(elf, phdr + layout->p_filesz, layout->word);
+    if (bid_number32(elf, phdr) != BID_PT_NOTE || bid_sum(offset, size) > UINT32_MAX)
         return BID_STEP;
     elf->note = offset;
     elf->notes_end = offset + size;
@@ -91,8 +91,8 @@ int bid_step_kernel_note(struct bid_elf *elf, const struct bid_window *window)
     enum bid_fetched fetched = bid_fetch(elf, window, elf->note, id_offset, &note);
     uint64_t next = elf->note;
     if (fetched == BID_FETCHED) {
-        uint32_t length = bid_load32(elf, note + 4);
-        next += (uint64_t)BID_NOTE_HEADER + round_up_modulo(bid_load32(elf, note)) + round_up_modulo(length);
+        uint32_t length = bid_number32(elf, note + 4);
+        next += (uint64_t)BID_NOTE_HEADER + round_up_modulo(bid_number32(elf, note)) + round_up_modulo(length);
         if (next > elf->notes_end)
             return bid_goto(elf, BID_PHASE_KERNEL_SEGMENT);
         if (bid_note_owner(elf, note) == BID_ELF_OWNER_GNU && length > 0 && length <= BID_ID_NARROW) {

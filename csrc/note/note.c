@@ -37,9 +37,9 @@ int bid_step_raw_notes(struct bid_elf *elf, const struct bid_window *window)
     enum bid_fetched fetched = bid_fetch(elf, window, 0, BID_NOTE_HEADER, &bytes);
     if (fetched == BID_FETCHED) {
         elf->big_endian = bid_native_big_endian();
-        if (bid_load32(elf, bytes) > 0xffff)
+        if (bid_number32(elf, bytes) > 0xffff)
             elf->big_endian = !elf->big_endian;
-        uint32_t length = bid_load32(elf, bytes);
+        uint32_t length = bid_number32(elf, bytes);
         if (length > RAW_NAME_MAX)
             return BID_ELF_NOT_ELF;
         fetched = bid_fetch(elf, window, 0, BID_NOTE_HEADER + length, &bytes);
@@ -110,7 +110,7 @@ int bid_step_note(struct bid_elf *elf, const struct bid_window *window)
     if (fetched == BID_FETCH_END)
         return leave_malformed(elf, BID_ELF_E_TRUNCATED, elf->note);
 
-    uint32_t name_length = bid_load32(elf, bytes), length = bid_load32(elf, bytes + 4);
+    uint32_t name_length = bid_number32(elf, bytes), length = bid_number32(elf, bytes + 4);
     uint64_t size = bid_align_up((uint64_t)BID_NOTE_HEADER + name_length, elf->align) + length;
     if (size > left)
         return leave_malformed(elf, BID_ELF_E_NOTE, elf->note);

@@ -21,14 +21,14 @@
 #define BID_PT_NOTE 4
 
 /* The layout of the headers of one class: sizes, and offsets of the fields that are read. */
-struct bid_layout {
+struct bid_elf_layout {
     uint8_t word; /* size of an offset or address */
     uint8_t ehdr, phdr, shdr;
     uint8_t e_phoff, e_shoff, e_phentsize, e_phnum, e_shentsize, e_shnum;
     uint8_t p_offset, p_vaddr, p_filesz, p_align;
     uint8_t sh_flags, sh_offset, sh_size, sh_info, sh_addralign;
 };
-extern const struct bid_layout bid_layout_32, bid_layout_64;
+extern const struct bid_elf_layout bid_elf_layout_32, bid_elf_layout_64;
 
 enum bid_phase {
     BID_PHASE_START,        /* ELF, notes, or neither? */
@@ -70,7 +70,7 @@ static inline enum bid_fetched bid_fetch(struct bid_elf *elf, const struct bid_w
     return BID_FETCH_MORE;
 }
 
-static inline uint64_t bid_load(const struct bid_elf *elf, const uint8_t *bytes, unsigned size)
+static inline uint64_t bid_number(const struct bid_elf *elf, const uint8_t *bytes, unsigned size)
 {
     uint64_t value = 0;
     for (unsigned i = 0; i < size; i++)
@@ -78,18 +78,18 @@ static inline uint64_t bid_load(const struct bid_elf *elf, const uint8_t *bytes,
     return value;
 }
 
-static inline uint32_t bid_load32(const struct bid_elf *elf, const uint8_t *bytes)
+static inline uint32_t bid_number32(const struct bid_elf *elf, const uint8_t *bytes)
 {
-    return (uint32_t)bid_load(elf, bytes, 4);
+    return (uint32_t)bid_number(elf, bytes, 4);
 }
 
-static inline const struct bid_layout *bid_layout(const struct bid_elf *elf)
+static inline const struct bid_elf_layout *bid_elf_layout(const struct bid_elf *elf)
 {
-    return elf->is64 ? &bid_layout_64 : &bid_layout_32;
+    return elf->is64 ? &bid_elf_layout_64 : &bid_elf_layout_32;
 }
 
 /* Sums stick at the largest number, which is past the end of any file. */
-static inline uint64_t bid_add(uint64_t a, uint64_t b)
+static inline uint64_t bid_sum(uint64_t a, uint64_t b)
 {
     return a + b < a ? UINT64_MAX : a + b;
 }
@@ -112,9 +112,9 @@ static inline bool bid_is_magic(const uint8_t *bytes)
 /* The owner of a note whose header and four bytes of name are at hand. */
 static inline enum bid_elf_owner bid_note_owner(const struct bid_elf *elf, const uint8_t *note)
 {
-    uint32_t type = bid_load32(elf, note + 8);
+    uint32_t type = bid_number32(elf, note + 8);
     const uint8_t *name = note + BID_NOTE_HEADER;
-    if (bid_load32(elf, note) != BID_NOTE_NAME)
+    if (bid_number32(elf, note) != BID_NOTE_NAME)
         return BID_ELF_OWNER_NONE;
     if (type == BID_GNU_BUILD_ID && name[0] == 'G' && name[1] == 'N' && name[2] == 'U' && name[3] == 0)
         return BID_ELF_OWNER_GNU;

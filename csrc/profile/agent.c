@@ -8,14 +8,14 @@
 #define _GNU_SOURCE
 #include "profile.h"
 
+#include "../resolve/stop.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -29,7 +29,7 @@ static struct {
     struct bid_maps *maps;
     size_t bytes; /* of the file */
     pthread_t thread;
-    int stop; /* an eventfd; -1: nothing is running */
+    int stop; /* stop.h; -1: nothing is running */
     int error;
     sem_t started;
 } agent = {.stop = -1};
@@ -58,10 +58,9 @@ static void follow(struct bid_profile *profile)
 static void *run(void *argument)
 {
     struct bid_profile *profile = argument;
-    struct pollfd stop = {.fd = agent.stop, .events = POLLIN};
     agent.error = bid_profile_arm(profile, on_sample);
     sem_post(&agent.started);
-    while (!agent.error && poll(&stop, 1, (int)profile->follow_ms) <= 0)
+    while (!agent.error && !bid_stop_wait(agent.stop, (int)profile->follow_ms))
         follow(profile);
     return NULL;
 }
@@ -71,7 +70,7 @@ static int start_thread(struct bid_profile *profile)
 {
     sigset_t all, before;
     sem_init(&agent.started, 0, 0);
-    agent.stop = eventfd(0, EFD_CLOEXEC);
+    agent.stop = bid_stop_make();
     if (agent.stop < 0)
         return errno;
     sigfillset(&all);
@@ -94,9 +93,7 @@ static int start_thread(struct bid_profile *profile)
 
 static void stop_thread(void)
 {
-    uint64_t one = 1;
-    while (write(agent.stop, &one, sizeof one) < 0 && errno == EINTR)
-        ;
+    bid_stop_tell(agent.stop);
     pthread_join(agent.thread, NULL);
     close(agent.stop);
     agent.stop = -1;

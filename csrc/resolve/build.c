@@ -9,12 +9,8 @@
 
 #include <string.h>
 
-#define FNV_BASIS 0xcbf29ce484222325ull
-#define FNV_PRIME 0x100000001b3ull
-
 struct bid_size {
     uint64_t ranges, path_bytes;
-    uint64_t digest;
 };
 
 static int is_vdso(const struct bid_maps_line *line)
@@ -30,7 +26,7 @@ static int is_range(const struct bid_maps_line *line, uint64_t last_end)
 
 static struct bid_size measure(const struct bid_maps_text *text)
 {
-    struct bid_size size = {.digest = FNV_BASIS};
+    struct bid_size size = {0};
     struct bid_maps_line line;
     uint64_t last_end = 0;
     for (size_t position = 0; bid_maps_text_next(text, &position, &line);) {
@@ -39,8 +35,6 @@ static struct bid_size measure(const struct bid_maps_text *text)
         last_end = line.end;
         size.ranges++;
         size.path_bytes += line.path_length + 1;
-        for (size_t i = 0; i < line.length; i++)
-            size.digest = (size.digest ^ (uint8_t)line.text[i]) * FNV_PRIME;
     }
     return size;
 }
@@ -133,7 +127,6 @@ int bid_snapshot_make(struct bid_snapshot **result, const struct bid_maps_text *
         return status;
     }
     snapshot->bytes = bytes;
-    snapshot->digest = size.digest;
     snapshot->ranges = (struct bid_range *)(snapshot + 1);
     snapshot->files = (struct bid_mapped_file *)(snapshot->ranges + size.ranges);
     struct bid_fill fill = {.snapshot = snapshot, .paths = (char *)(snapshot->files + size.ranges)};
@@ -164,14 +157,16 @@ static int is_same_mapping(const struct bid_range *a, const struct bid_range *b)
            (a->file->inode.device == b->file->inode.device && a->file->inode.number == b->file->inode.number);
 }
 
-void bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapshot *old)
+int bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapshot *old)
 {
+    uint64_t kept = 0;
     for (uint64_t i = 0; i < snapshot->count; i++) {
         struct bid_range *range = &snapshot->ranges[i];
         const struct bid_range *before = find_start(old, range->start);
         if (!before || !is_same_mapping(range, before))
             continue;
         range->fresh = 0;
+        kept++;
         if (!range->file || range->file->status != BID_ABSENT)
             continue;
         range->file->inode.generation = before->file->inode.generation;
@@ -179,6 +174,7 @@ void bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapsh
         range->file->id = before->file->id;
         range->file->id_offset = before->file->id_offset;
     }
+    return kept == snapshot->count && kept == old->count;
 }
 
 void bid_snapshot_read_files(struct bid_snapshot *snapshot)

@@ -1,51 +1,42 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The thread that keeps the mappings current. It reads /proc/self/maps from time to time, and refreshes where the text of
- * the executable ranges has changed: that finds dlopen(), dlclose(), and code mapped by any other means. The counters
+ * The thread that keeps the mappings current. It refreshes from time to time, which publishes a snapshot if the
+ * executable ranges have changed: that finds dlopen(), dlclose(), and code mapped by any other means. The counters
  * of dl_iterate_phdr() would find the first two only, under a lock.
  * An error of a refresh (no memory, say) leaves the last snapshot in place, and the next round tries again.
  */
 #define _GNU_SOURCE
 #include "snapshot.h"
+#include "stop.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 struct bid_follower {
     struct bid_maps *maps;
     pthread_t thread;
     pid_t process; /* a child of a fork does not have the thread */
-    int stop;      /* an eventfd */
+    int stop;      /* stop.h */
     int milliseconds;
 };
 
 static void *run(void *argument)
 {
     struct bid_follower *follower = argument;
-    struct pollfd stop = {.fd = follower->stop, .events = POLLIN};
-    for (;;) {
-        int ready = poll(&stop, 1, follower->milliseconds);
-        if (ready > 0)
-            return NULL;
+    while (!bid_stop_wait(follower->stop, follower->milliseconds))
         bid_maps_refresh(follower->maps);
-    }
+    return NULL;
 }
 
 void bid_follower_stop(struct bid_maps *maps)
 {
     struct bid_follower *follower = maps->follower;
-    uint64_t one = 1;
     if (!follower)
         return;
     maps->follower = NULL;
     if (follower->process == getpid()) {
-        while (write(follower->stop, &one, sizeof one) < 0 && errno == EINTR)
-            ;
+        bid_stop_tell(follower->stop);
         pthread_join(follower->thread, NULL);
     }
     close(follower->stop);
@@ -74,7 +65,7 @@ int bid_maps_follow(struct bid_maps *maps, unsigned milliseconds)
         return BID_E_NO_MEMORY;
     *follower = (struct bid_follower){.maps = maps,
                                       .process = getpid(),
-                                      .stop = eventfd(0, EFD_CLOEXEC),
+                                      .stop = bid_stop_make(),
                                       .milliseconds = milliseconds < 86400000 ? (int)milliseconds : 86400000};
     if (follower->stop < 0 || start(follower) != BID_OK) {
         close(follower->stop);

@@ -89,14 +89,12 @@ static int publish(struct bid_maps *maps, struct bid_snapshot *snapshot, uint64_
     return result;
 }
 
-/* Whether the current snapshot is of the same ranges; else what it knows goes into the new one. */
-static int compare(struct bid_maps *maps, struct bid_snapshot *snapshot)
+/* What the current snapshot knows goes into the new one. Returns whether it is of the same ranges. */
+static int inherit(struct bid_maps *maps, struct bid_snapshot *snapshot)
 {
     struct bid_pin pin = bid_pin(maps->pins);
     const struct bid_snapshot *current = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) */
-    int same = current->digest == snapshot->digest;
-    if (!same)
-        bid_snapshot_inherit(snapshot, current);
+    int same = bid_snapshot_inherit(snapshot, current);
     bid_unpin(maps->pins, pin);
     return same;
 }
@@ -129,7 +127,7 @@ int bid_maps_refresh(struct bid_maps *maps)
         if (status != BID_OK)
             return status;
         reclaim(maps);
-        if (compare(maps, snapshot)) {
+        if (inherit(maps, snapshot)) {
             discard(maps, snapshot);
             return BID_EXISTS;
         }

@@ -45,7 +45,6 @@ struct bid_snapshot {
     struct bid_mapped_file *files;
     uint64_t file_count;
     uint64_t begun, ended; /* when /proc/self/maps was read, by maps->clock */
-    uint64_t digest;       /* of the lines of executable ranges */
     uint64_t number;
     uint64_t bytes;
     uint64_t epoch;            /* when it was retired */
