@@ -40,6 +40,13 @@ def uint(value: SupportsIndex, bits: int, name: str) -> int:
     return number
 
 
+def flag(value: bool, name: str) -> bool:
+    """True or False, and nothing that is merely true, such as "no"."""
+    if not isinstance(value, bool):
+        raise ArgumentTypeError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def build_id(value: Buffer) -> bytes:
     """The bytes of a build ID; C checks the length."""
     if isinstance(value, bytes):

@@ -44,7 +44,8 @@ def machine(proc: Path = PROC) -> Counts:
     elf_files = sum(not isinstance(answer, (NotElfError, OSError)) for _, answer in scan(paths))
     source = f"{proc}/sys/fs/file-nr, {proc}/sys/fs/inode-nr and {proc}/*/maps"
     if hidden:
-        source += f"; files that only one of {hidden:,} processes maps that may not be read are missing: it takes root"
+        source += f"; files that only one of {hidden:,} processes maps that may not be read are missing"
+        source += ": it takes root" if os.geteuid() else ""
     return Counts("this machine", files, inodes, elf_files, source)
 
 

@@ -111,7 +111,7 @@ class TooManyEntriesError(BuildIdTableError, ValueError):
 
 
 class OptionLimitError(BuildIdTableError, ValueError):
-    """byte_limit has no room for the expected entries."""
+    """byte_limit has no room for the expected entries, or for a table at all."""
 
     code = lib.BID_E_OPTION_LIMIT
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, overload
 
-from pybuildid._arguments import build_id, byte_buffer, separate, uint, uint64_buffer
+from pybuildid._arguments import build_id, byte_buffer, flag, separate, uint, uint64_buffer
 from pybuildid._core import ffi, lib
 from pybuildid.errors import (
     ArgumentTypeError,
@@ -104,7 +104,7 @@ class Table(MutableMapping[int, bytes]):
     shift: for "middle-bits" only, 0 to 63: best near log2 of the size of an inode. None is 0.
     seed: for tests: fixes the seeds, which then protect from no adversary.
     id_size: the longest build ID that fits, 1 to 64 bytes; those of up to 20 bytes take the least memory.
-    mlock: lock the memory, so that it is never swapped out.
+    mlock: lock the memory, and for good the process's pins, so that nothing is swapped out. A forked child has no locks.
     fenced_pins: readers use a full fence even where the system has membarrier().
 
     Threads: every method may be called by any number of threads at once, and releases the GIL while C runs. insert(),
@@ -154,8 +154,8 @@ class Table(MutableMapping[int, bytes]):
         options.id_size = uint(id_size, 32, "id_size")
         options.flags = (
             (lib.BID_FIXED_SEED if seed is not None else 0)
-            | (lib.BID_MLOCK if mlock else 0)
-            | (lib.BID_FENCED_PINS if fenced_pins else 0)
+            | (lib.BID_MLOCK if flag(mlock, "mlock") else 0)
+            | (lib.BID_FENCED_PINS if flag(fenced_pins, "fenced_pins") else 0)
         )
         created = ffi.new("struct bid_handle **")
         check(lib.bid_handle_create(created, options))

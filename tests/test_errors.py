@@ -129,6 +129,13 @@ def test_refused_keys(number: int) -> None:
     assert len(table) == 0
 
 
+@pytest.mark.parametrize("name", ["mlock", "fenced_pins"])
+def test_refused_flags(name: str) -> None:
+    for wrong in ("no", 1, None):
+        with pytest.raises(errors.ArgumentTypeError, match=re.escape(f"{name} must be True or False, not {wrong!r}")):
+            Table(**{name: wrong})
+
+
 def test_refused_generations() -> None:
     table = Table()
     calls: list[Callable[[Any], object]] = [

@@ -14,11 +14,12 @@
  *   So does a longjmp() or an exception out of a visit of bid_iterate(), and visits that end in another order than they
  *   began, as on coroutines of one thread, leave each other's pins unprotected: neither may be.
  * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else, until the limit on that is
- *   reached: then updates that need a new array fail with BID_E_RETIRED. On few processors many threads that insert and
- *   remove get there by being preempted: the same call succeeds later.
+ *   reached: then updates that need a new array fail with BID_E_RETIRED. Many threads that insert and remove on few
+ *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps.
  * - A process that forbids membarrier() after its first table, as by a seccomp filter, frees nothing any more.
- * - fork(): the child has its own copy of every table and may use it at once. A child made by a bare clone()
- *   system call skips the fork handlers; its first pin takes page faults.
+ * - fork(): the child has its own copy of every table and may use it at once. What other threads had under way at that
+ *   moment may count there as an entry more (bid_count()). Memory locks are not inherited (mlock(2)), so BID_MLOCK ends
+ *   there. A child made by a bare clone() system call skips the fork handlers; its first pin takes page faults.
  * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) may not use a table at once.
  * - A thread must not run while its stack or its thread pointer is being set up or torn down by hand.
  *
@@ -80,8 +81,8 @@ enum bid_status {
     BID_E_OPTION_SHIFT = -6,   /* options.hash_shift is over 63, or given for a hash that has no shift */
     BID_E_OPTION_ID_SIZE = -7, /* options.id_size is over BID_ID_MAX */
     BID_E_OPTION_SEED = -8,    /* options.seed is given without BID_FIXED_SEED */
-    BID_E_TOO_MANY = -9,       /* expected or reserved entries are more than a table can hold (2^32) */
-    BID_E_OPTION_LIMIT = -10,  /* options.byte_limit does not leave room for the expected entries */
+    BID_E_TOO_MANY = -9,       /* expected, reserved or inserted entries are more than a table can hold (2^32) */
+    BID_E_OPTION_LIMIT = -10,  /* options.byte_limit has no room for the expected entries, or for a table at all */
 
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
     BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records */
@@ -89,7 +90,7 @@ enum bid_status {
     BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
     BID_E_CROWDED = -15,        /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
-    BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK) */
+    BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK); what needs none, as removing, goes on */
 
     /* Creation only. */
     BID_E_UNSUPPORTED = -17, /* this system lacks what the table needs (anonymous memory that a fork wipes) */
@@ -116,7 +117,7 @@ enum bid_hash {
 
 enum bid_flags {
     BID_FIXED_SEED = 1u << 0, /* use options.seed, and derive later seeds from it: for tests, not against adversaries */
-    BID_MLOCK = 1u << 1,      /* lock the table's memory, so that it is never swapped out */
+    BID_MLOCK = 1u << 1,      /* lock the table's memory, and the process's pins for good: nothing is swapped out */
     BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
 };
 
@@ -126,7 +127,9 @@ struct bid_options {
                                   with a byte_limit 512 slots, for 320 */
     uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit. Inserts fail while
                                   there is room left for the array that replaces this one, about half of the
-                                  limit: so a full table takes new entries soon after old ones were removed */
+                                  limit: so a full table takes new entries soon after old ones were removed.
+                                  Removing is never refused; threads that stand still within a resize, more than
+                                  thirty of them, may take a page more than this */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 16 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
@@ -176,7 +179,7 @@ int bid_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id 
  * unchanged). */
 int bid_lookup_generation(const struct bid_table *table, uint64_t key, uint32_t generation, struct bid_build_id *id);
 
-/* As bid_lookup(), and says what it read.
+/* As bid_lookup(), in the same form, and says what it read.
  * Context: any. Progress: wait-free, same bound. Memory: none. Returns: as bid_lookup(). */
 int bid_lookup_cost(const struct bid_table *table, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost);
 
@@ -215,8 +218,8 @@ int bid_remove_nmi(struct bid_table *table, uint64_t key);
 
 /* ------------------------------------------------------------------------------ updates: thread context -- */
 /* All of these may allocate a bucket array or records, help with a resize that is under way, and free memory whose
- * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_RETIRED, BID_E_CROWDED or
- * BID_E_MLOCK; the table is then as it was. Those that take an ID fail with BID_E_NULL and BID_E_ID_LENGTH. */
+ * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_RETIRED, BID_E_CROWDED, BID_E_MLOCK or
+ * BID_E_TOO_MANY; the table is then as it was. Those that take an ID fail with BID_E_NULL and BID_E_ID_LENGTH. */
 
 /* Inserts an entry if the key has none.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_EXISTS, errors. */
@@ -257,7 +260,8 @@ int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, con
  * Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, errors. */
 int bid_reserve(struct bid_table *table, uint64_t entries);
 
-/* Gives up reserved room and shrinks to what the entries need, dropping tombstones.
+/* Gives up reserved room and shrinks to what the entries need, dropping tombstones. Below the start size the table grows again
+ * in steps as it is used.
  * Context: thread. Progress: lock-free. Memory: may allocate (the smaller array). May change errno.
  * Returns: BID_OK (also if there was nothing to gain), BID_E_NULL, errors. */
 int bid_shrink(struct bid_table *table);
@@ -270,7 +274,7 @@ uint64_t bid_reclaim(struct bid_table *table);
 /* Calls visit for each entry. Weakly consistent: an entry that stays throughout is seen exactly once, one that comes,
  * goes or changes meanwhile at most once; none is seen twice. What visit gets is the entry at the moment of the
  * visit. visit may use the table. It stops the iteration by returning non-zero. The caller's thread is a reader
- * throughout: memory retired meanwhile is freed after it.
+ * throughout: memory retired meanwhile is freed after it. At most 65,535 iterations and lookups nest in one thread.
  * Context: any (but visit runs in the caller's context). Progress: wait-free but for visit, in the number of slots.
  * Memory: none. Returns: BID_OK, BID_E_NULL, or what visit returned. */
 typedef int (*bid_visit)(void *argument, uint64_t key, int status, const struct bid_build_id *id);
@@ -345,7 +349,8 @@ void bid_inode_init(struct bid_inode *inode, uint64_t device, uint64_t number, u
 
 /* Inserts the build ID (length 0: known to have none), then sets the bit.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
- * Returns: BID_OK, BID_EXISTS, BID_E_EVICTED, or as bid_insert(). */
+ * Returns: BID_OK, BID_EXISTS, BID_E_EVICTED, or as bid_insert(); an error also if an evict came first and the entry could not
+ * be removed again: call bid_inode_evict() once more then, which removes it. */
 int bid_inode_associate(struct bid_table *table, struct bid_inode *inode, const void *id, size_t length);
 
 /* Marks the inode as dying, and removes its entry if the bit is set. May be called again.

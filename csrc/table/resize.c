@@ -97,7 +97,7 @@ void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t res
     plan->copies = (bid_plan_entries(plan) + 1024) * most;
     plan->guests = slots / BID_GUESTS;
     if (table->options.byte_limit && plan->guests > live / 16 + 16)
-        plan->guests = live / 16 + 16; /* half of the margin that is booked */
+        plan->guests = live / 16 + 16; /* at most half of the margin that is booked */
     plan->capacity = plan->copies + (churn * mean > reserved * most ? churn * mean : reserved * most);
 }
 

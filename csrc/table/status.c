@@ -27,7 +27,7 @@ static const struct bid_status_entry bid_statuses[] = {
     BID_ENTRY(BID_E_OPTION_ID_SIZE, "options.id_size is over 64"),
     BID_ENTRY(BID_E_OPTION_SEED, "options.seed needs the flag BID_FIXED_SEED"),
     BID_ENTRY(BID_E_TOO_MANY, "more than 2^32 entries"),
-    BID_ENTRY(BID_E_OPTION_LIMIT, "options.byte_limit has no room for the expected entries"),
+    BID_ENTRY(BID_E_OPTION_LIMIT, "options.byte_limit has no room for the expected entries, or for a table at all"),
     BID_ENTRY(BID_E_NO_MEMORY, "the system has no memory left"),
     BID_ENTRY(BID_E_BYTE_LIMIT, "the table's byte limit would be exceeded"),
     BID_ENTRY(BID_E_RETIRED, "too much retired memory waits for a reader or an update that stands still: try again"),
