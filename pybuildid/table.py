@@ -104,7 +104,7 @@ class Table(MutableMapping[int, bytes]):
     shift: for "middle-bits" only, 0 to 63: best near log2 of the size of an inode. None is 0.
     seed: for tests: fixes the seeds, which then protect from no adversary.
     id_size: the longest build ID that fits, 1 to 64 bytes; those of up to 20 bytes take the least memory.
-    mlock: lock the memory, and for good the process's pins, so that nothing is swapped out. A forked child has no locks.
+    mlock: lock the memory, and for good the process's pins: nothing is swapped out. A forked child has no locks.
     fenced_pins: readers use a full fence even where the system has membarrier().
 
     Threads: every method may be called by any number of threads at once, and releases the GIL while C runs. insert(),

@@ -417,6 +417,26 @@ UPDATES = [
         (Program("test_iterate"), Storm()),
     ),
     Twin(
+        "late-insert-admitted",
+        "G4",
+        "an insert that comes late fills the array that is left, so that a resize cannot be finished",
+        (Edit("table/update.c", "int status = bid_load(&array->future, BID_RELAXED) ", "int status = 0 "),),
+        (Program("test_unlucky_moments"), Model("a late insert when the future array is in use")),
+    ),
+    Twin(
+        "resize-begun-without-memory",
+        "G4",
+        "a resize begins before the records that it will copy are present, and cannot go on when memory is short",
+        (
+            Edit(
+                "table/array.c",
+                "bid_record_ready(table, array, layout->charged, 1)",
+                "bid_record_ready(table, array, 1, 1)",
+            ),
+        ),
+        (Program("test_no_memory"), Program("test_no_lock")),
+    ),
+    Twin(
         "lock-in-update",
         "G4",
         "updates exclude each other by a spinlock",

@@ -147,8 +147,8 @@ class Build:
     def program(self, name: str) -> Path:
         binary = self.folder / name
         source = ROOT / "tests" / "c" / f"{name}.c"
-        include = f"-I{self.csrc / 'include'}"
-        execute([*compiler(), *FLAGS, include, str(source), str(self.library), "-o", str(binary), "-pthread"])
+        includes = [f"-I{self.csrc / folder}" for folder in ("include", "table")]
+        execute([*compiler(), *FLAGS, *includes, str(source), str(self.library), "-o", str(binary), "-pthread"])
         return binary
 
     def engine(self) -> Path:

@@ -50,6 +50,7 @@ def run_program(program: Path, library: Path, tmp_path: Path) -> None:
             os.environ.get("CC", "cc"),
             *("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror"),
             f"-I{ROOT / 'csrc' / 'include'}",
+            f"-I{ROOT / 'csrc' / 'table'}",
             str(program),
             str(library),
             *("-o", str(binary), "-pthread"),

@@ -132,8 +132,9 @@ def test_refused_keys(number: int) -> None:
 @pytest.mark.parametrize("name", ["mlock", "fenced_pins"])
 def test_refused_flags(name: str) -> None:
     for wrong in ("no", 1, None):
+        options: dict[str, Any] = {name: wrong}
         with pytest.raises(errors.ArgumentTypeError, match=re.escape(f"{name} must be True or False, not {wrong!r}")):
-            Table(**{name: wrong})
+            Table(**options)
 
 
 def test_refused_generations() -> None:

@@ -6,8 +6,8 @@
 #define bid_place_find stopping_place_find
 #define bid_record_take stopping_record_take
 #define bid_resize_complete stopping_resize_complete
-#include "../../csrc/table/resize.c"
-#include "../../csrc/table/update.c"
+#include "resize.c"
+#include "update.c"
 #undef bid_place_find
 #undef bid_record_take
 #undef bid_resize_complete
