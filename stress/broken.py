@@ -420,7 +420,7 @@ UPDATES = [
         "late-insert-admitted",
         "G4",
         "an insert that comes late fills the array that is left, so that a resize cannot be finished",
-        (Edit("table/update.c", "int status = bid_load(&array->future, BID_RELAXED) ", "int status = 0 "),),
+        (Edit("table/update.c", "int left = bid_load(&array->future, BID_RELAXED) != NULL;", "int left = 0;"),),
         (Program("test_unlucky_moments"), Model("a late insert when the future array is in use")),
     ),
     Twin(

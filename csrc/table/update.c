@@ -62,13 +62,12 @@ static int bid_operation_declines(const struct bid_array *array, const struct bi
  */
 static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
 {
-    uint64_t before = bid_add(&table->count, 1, BID_C_ACQUIRE);         /* (C) */
-    int status = bid_load(&array->future, BID_RELAXED) ? BID_STEP_MOVED /* who goes there reads it (F) */
-                 : before >= bid_load(&array->live_limit, BID_RELAXED) ? BID_STEP_NO_ROOM
-                                                                       : BID_OK;
-    if (status != BID_OK)
-        bid_sub(&table->count, 1, BID_RELAXED);
-    return status;
+    uint64_t before = bid_add(&table->count, 1, BID_C_ACQUIRE); /* (C) pairs with bid_limit_entries() and removes */
+    int left = bid_load(&array->future, BID_RELAXED) != NULL;   /* who goes there reads it again (F) */
+    if (!left && before < bid_load(&array->live_limit, BID_RELAXED))
+        return BID_OK;
+    bid_sub(&table->count, 1, BID_RELAXED);
+    return left ? BID_STEP_MOVED : BID_STEP_NO_ROOM;
 }
 
 /* What an insert or replace needs: a slot, room in the array, a record. BID_OK and the word to publish, an error, or one of

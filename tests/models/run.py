@@ -123,7 +123,7 @@ SCENARIOS = [
     scenario(
         "grow, copied, against remove, look up", "resize_update", "UPDATE=REMOVE", "READER", "COPIED", quick=False
     ),
-    scenario("grow and remove against remove", "remove_remove"),
+    scenario("grow and remove against remove", "remove_remove", quick=False),
     scenario("grow twice, replace between, look up", "resize_chain"),
     scenario("two helpers of one resize, look up", "resize_helpers"),
     scenario("retire, reclaim, look up", "grace_period", "LOOKUPS=1"),

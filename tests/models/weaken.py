@@ -47,8 +47,8 @@ REASONS = {
     "table/move.c bid_carry BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_resize_complete BID_F_ACQUIRE 1": LIKE_AN_UPDATE,
     "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
-    "table/resize.c bid_rebuild_until BID_H_ACQUIRE 1": LIKE_AN_UPDATE,
-    "table/resize.c bid_rebuild_until BID_H_ACQUIRE 2": LIKE_AN_UPDATE,
+    "table/resize.c bid_rebuild_once BID_H_ACQUIRE 1": LIKE_AN_UPDATE,
+    "table/resize.c bid_rebuild_once BID_H_ACQUIRE 2": LIKE_AN_UPDATE,
 }
 TIMEOUT = 60  #: seconds for a model
 
@@ -74,6 +74,7 @@ LIKELY = {
         "a descriptor taken again while another thread retires",
         "retire, another thread reclaims, look up",
     ),
+    "C": ("a late insert while a future array is built", "a late insert when the future array is in use"),
     "I": ("associate against evict",),
 }
 
