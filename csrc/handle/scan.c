@@ -1,34 +1,37 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Build IDs of files: the I/O around the parser of csrc/note. One read of WINDOW bytes is enough for most files. */
+/* Build IDs of files and of memory: the I/O around the parser of csrc/note. One read of WINDOW bytes is mostly enough. */
 #define _GNU_SOURCE
+#include "scan.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <pybuildid.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define WINDOW 4096
 
-/* Reads until the buffer is full or the file ends: a short read alone does not mean the end of a file. None goes on past
- * INT64_MAX, and pread() refuses a range that does. */
-static ssize_t read_window(int fd, uint8_t *buffer, uint64_t offset)
+/* Reads until the buffer is full or the source ends: a short read alone does not mean that. Nothing goes on past
+ * INT64_MAX, and pread() refuses a range that does. In memory (`base` is not 0) EIO says that nothing is mapped there. */
+static ssize_t read_window(int fd, uint8_t *buffer, uint64_t base, uint64_t offset)
 {
-    size_t n = 0, room = INT64_MAX - offset < WINDOW ? (size_t)(INT64_MAX - offset) : WINDOW;
+    uint64_t from = base + offset, rest = from < INT64_MAX ? INT64_MAX - from : 0;
+    size_t n = 0, room = rest < WINDOW ? (size_t)rest : WINDOW;
     while (n < room) {
-        ssize_t got = pread(fd, buffer + n, room - n, (off_t)(offset + n));
+        ssize_t got = pread(fd, buffer + n, room - n, (off_t)(from + n));
         if (got < 0 && errno == EINTR)
             continue;
+        if (got == 0 || (got < 0 && errno == EIO && base && offset + n)) /* an image has a first byte */
+            break;
         if (got < 0)
             return -1;
-        if (got == 0)
-            break;
         n += (size_t)got;
     }
     return (ssize_t)n;
 }
 
-int bid_elf_read_fd(struct bid_elf *elf, int mode, int fd)
+/* Parses what begins at `base`. */
+static int read_elf(struct bid_elf *elf, int mode, int fd, uint64_t base)
 {
     uint8_t buffer[WINDOW];
     uint64_t offset = 0;
@@ -37,10 +40,25 @@ int bid_elf_read_fd(struct bid_elf *elf, int mode, int fd)
     bid_elf_begin(elf, mode);
     while ((status = bid_elf_feed(elf, offset, buffer, (size_t)n)) == BID_ELF_MORE) {
         offset = elf->want_offset;
-        n = read_window(fd, buffer, offset);
+        n = read_window(fd, buffer, base, offset);
         if (n < 0)
             return BID_ELF_E_IO;
     }
+    return status;
+}
+
+int bid_elf_read_fd(struct bid_elf *elf, int mode, int fd)
+{
+    return read_elf(elf, mode, fd, 0);
+}
+
+int bid_elf_read_memory(struct bid_elf *elf, uint64_t base)
+{
+    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return BID_ELF_E_IO;
+    int status = read_elf(elf, BID_ELF_IMAGE, fd, base);
+    close(fd);
     return status;
 }
 

@@ -10,6 +10,8 @@
 #define _GNU_SOURCE
 #include "resolve.h"
 
+#include "../handle/scan.h"
+
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
@@ -19,7 +21,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define WINDOW 4096
+#define VIEW 4096
 
 /* --------------------------------------------------------------------------------------------- identity -- */
 
@@ -45,11 +47,11 @@ static int is_file(int fd, const struct stat *status, const struct bid_inode *in
         return 0;
     if (device == inode->device)
         return 1;
-    void *view = mmap(NULL, WINDOW, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *view = mmap(NULL, VIEW, PROT_READ, MAP_PRIVATE, fd, 0);
     if (view == MAP_FAILED)
         return 0;
     int same = shown_as((uintptr_t)view, inode);
-    munmap(view, WINDOW);
+    munmap(view, VIEW);
     return same;
 }
 
@@ -76,25 +78,6 @@ static uint32_t generation_of(int fd)
     return ioctl(fd, FS_IOC_GETVERSION, number) == 0 ? number[0] : 0;
 }
 
-/* Parses the image that begins at `base`. */
-static int read_image(struct bid_elf *elf, uint64_t base)
-{
-    uint8_t buffer[WINDOW];
-    ssize_t n = 0;
-    int status, fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return BID_ELF_E_IO;
-    bid_elf_begin(elf, BID_ELF_IMAGE);
-    for (uint64_t offset = 0; (status = bid_elf_feed(elf, offset, buffer, (size_t)n)) == BID_ELF_MORE;) {
-        offset = elf->want_offset;
-        n = pread(fd, buffer, sizeof buffer, (off_t)(base + offset));
-        if (n < 0)
-            n = 0; /* nothing is mapped there: to the parser, the image ends before it */
-    }
-    close(fd);
-    return status;
-}
-
 static void take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
 {
     if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF)
@@ -112,7 +95,7 @@ void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *
     struct bid_elf elf;
     file->status = BID_ABSENT;
     if (!file->inode.number) { /* the vDSO */
-        take(file, &elf, read_image(&elf, range->start));
+        take(file, &elf, bid_elf_read_memory(&elf, range->start));
         return;
     }
     int fd = open_file(file);
@@ -121,6 +104,6 @@ void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *
         take(file, &elf, bid_elf_read_fd(&elf, BID_ELF_FILE, fd));
         close(fd);
     } else if (file->header) {
-        take(file, &elf, read_image(&elf, file->header));
+        take(file, &elf, bid_elf_read_memory(&elf, file->header));
     }
 }

@@ -7,6 +7,7 @@
 #include "mapped_code.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <ucontext.h>
@@ -88,13 +89,17 @@ static void block(int how)
     CHECK(pthread_sigmask(how, &set, NULL) == 0);
 }
 
+/* On few processors a reader that was preempted keeps snapshots from being freed for a while. */
 static void turn(unsigned number)
 {
     static const char *const names[8] = {"0", "1", "2", "3", "4", "5", "6", "7"};
+    int status;
     atomic_store(&storm.begun, number);
     map_code(in_directory(names[number % 8]), (void *)(storm.place - PAGE));
     atomic_store(&storm.refreshing, 1);
-    refresh();
+    while ((status = bid_maps_refresh(maps)) == BID_E_RETIRED)
+        sched_yield();
+    CHECK(status == BID_OK || status == BID_EXISTS);
     atomic_store(&storm.refreshing, 0);
     atomic_store(&storm.done, number);
 }
