@@ -28,17 +28,19 @@ struct bid_handle {
 };
 
 static uint32_t bid_process_generation; /* written in the child of a fork only, while it has one thread */
-static pthread_once_t bid_fork_once = PTHREAD_ONCE_INIT;
-static int bid_fork_status;
 
 static void bid_handle_fork_child(void)
 {
     bid_process_generation++;
 }
 
-static void bid_handle_fork_register(void)
+/* Two threads that come first may both register: then a fork counts by two. What failed is tried again with the next handle. */
+static int bid_handle_fork_registered(void)
 {
-    bid_fork_status = pthread_atfork(NULL, NULL, bid_handle_fork_child);
+    static atomic_int registered;
+    if (!atomic_load(&registered) && pthread_atfork(NULL, NULL, bid_handle_fork_child) == 0)
+        atomic_store(&registered, 1);
+    return atomic_load(&registered);
 }
 
 /* ---------------------------------------------------------------------------------------------- the word -- */
@@ -101,8 +103,7 @@ int bid_handle_create(struct bid_handle **result, const struct bid_options *opti
     if (!result)
         return BID_E_NULL;
     *result = NULL;
-    pthread_once(&bid_fork_once, bid_handle_fork_register);
-    struct bid_handle *handle = bid_fork_status ? NULL : malloc(sizeof *handle);
+    struct bid_handle *handle = bid_handle_fork_registered() ? malloc(sizeof *handle) : NULL;
     if (!handle)
         return BID_E_NO_MEMORY;
     int status = bid_create(&handle->table, options);

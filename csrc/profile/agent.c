@@ -109,7 +109,8 @@ static int is_profile(const struct bid_profile *profile, uint64_t bytes)
            bytes == sizeof *profile + profile->entries * sizeof profile->table[0] + profile->module_bytes;
 }
 
-/* Mapped and present, so that a handler takes no page fault for it. */
+/* Mapped and present, so that a handler takes no page fault for it. `pybuildid profile` gives a memfd: of a file on disk each
+ * page is write-protected again whenever it is written back, and the next count in it would fault. */
 static int open_profile(const char *path, struct bid_profile **profile)
 {
     struct stat status;
