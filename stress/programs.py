@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,6 +66,11 @@ def _headers(toolchain: Toolchain) -> str:
     return "".join(path.read_text() for place in places for path in sorted(place.rglob("*.h")))
 
 
+def _partial(made: Path) -> Path:
+    """Where to make it first: others, also threads of this process, may be making the same."""
+    return made.with_name(f"{made.stem}.{os.getpid()}-{threading.get_ident()}{made.suffix}")
+
+
 def _run(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
@@ -76,7 +82,7 @@ def _object(toolchain: Toolchain, source: Path, headers: str) -> Path:
     parts = _version(toolchain.cc), toolchain.flags, toolchain.strict, headers, source.name, source.read_text()
     made = BUILD / (_digest(*parts) + ".o")
     if not made.exists():
-        partial = made.with_suffix(f".{os.getpid()}.o")
+        partial = _partial(made)
         flags = "-std=gnu11", *toolchain.strict, *toolchain.flags, f"-I{toolchain.csrc / 'include'}"
         _run([toolchain.cc, *flags, "-c", str(source), "-o", str(partial)])
         partial.replace(made)
@@ -98,7 +104,7 @@ def build(name: str, sources: Sequence[Path], toolchain: Toolchain | None = None
     made = objects([*sources, *table], toolchain)
     program = BUILD / f"{name}-{_digest(*(one.name for one in made))}"
     if not program.exists():
-        partial = program.with_name(f"{program.name}.{os.getpid()}")
+        partial = _partial(program)
         _run([toolchain.cc, *toolchain.flags, *map(str, made), "-o", str(partial), "-pthread"])
         partial.replace(program)
     return program

@@ -7,11 +7,14 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from stress import object_file, twins
+from stress import object_file, programs, twins
 from stress.broken import TWINS, Model, Program, Reading, Storm, Twin
 from stress.edits import CSRC, Edit, EditError, copy_edited, edited_files
 from stress.twins import SOUND, Finding, Verdict
@@ -47,6 +50,22 @@ CLASSICS = {
 }
 
 # -------------------------------------------------------------------------------------------------- the list --
+
+
+def test_two_threads_compile_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twins are judged two at a time, and most of their sources are the same."""
+    both, run_alone = threading.Barrier(2), programs._run
+    monkeypatch.setattr(programs, "BUILD", tmp_path)
+
+    def run_together(command: Sequence[str]) -> None:
+        run_alone(command)
+        both.wait(60)
+
+    monkeypatch.setattr(programs, "_run", run_together)
+    with ThreadPoolExecutor(2) as pool:
+        made = [pool.submit(programs.objects, [CSRC / "table" / "status.c"], programs.Toolchain()) for _ in range(2)]
+    assert made[0].result() == made[1].result()
+    assert [file.name for file in tmp_path.iterdir()] == [made[0].result()[0].name]
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.name)

@@ -173,7 +173,7 @@ static int churn_inside(void *argument, uint64_t key, int status, const struct b
 {
     struct bid_table *table = argument;
     (void)key, (void)status, (void)id;
-    for (uint64_t i = 0; i < 1000000; i++) {
+    for (uint64_t i = 0; i < 300000; i++) {
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
         CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
     }
