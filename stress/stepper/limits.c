@@ -95,6 +95,12 @@ static int reserve_more(void)
     return bid_reserve(stepped, 20000);
 }
 
+/* More than the largest array has room for that is made because many wait. */
+static int reserve_most(void)
+{
+    return bid_reserve(stepped, 1000000);
+}
+
 static int create_another(void)
 {
     struct bid_table *table;
@@ -121,7 +127,7 @@ const struct scenario limit_scenarios[] = {
     {"insert-stalled-reader", "insert, refused for what waits for a reader", LIMITED, &in_retired_bytes,
      prepare_stalled_reader, insert_key, ABSENT, ABSENT, BID_E_RETIRED},
     {"reserve-no-descriptor", "reserve, refused for as many arrays as can wait", LIMITED, &without_limit,
-     prepare_no_descriptor, reserve_more, 1, 1, BID_E_RETIRED},
+     prepare_no_descriptor, reserve_most, 1, 1, BID_E_RETIRED},
     {"insert-no-memory", "insert, when another array cannot be mapped", LIMITED, &few, prepare_no_room_nor_memory,
      insert_key, ABSENT, ABSENT, BID_E_NO_MEMORY},
     {"insert-cannot-grow", "insert, which does without the array that it wants", LIMITED, &few, prepare_cannot_grow,
