@@ -410,7 +410,7 @@ UPDATES = [
                 """\
     status = bid_update_array(table, future, op);
     if (op->may_allocate)
-        bid_resize_begin(table, future, BID_NEED_RESERVE);
+        bid_resize_begin(table, future, BID_NEED_RESERVE, 0);
 """,
             ),
         ),
