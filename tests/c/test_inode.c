@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The protocol on inodes: associate against evict, against associate, and addresses that are used again. */
+/* The protocol on inodes: associate against evict, against associate, addresses that are used again, and an associate that
+ * came too late and lacks the memory to remove its entry. */
+#define _GNU_SOURCE
 #include "check.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define ROUNDS 100000
 
@@ -104,8 +110,71 @@ static void reuse(void)
     CHECK_STATUS(bid_inode_evict(table, &inode), BID_OK);
 }
 
+/* -------------------------------------------------------------------------------------- an entry that stays -- */
+
+static int no_memory;
+static struct bid_inode *late; /* the inode to evict as soon as the table has its entry */
+
+/* Updates until they fail for want of memory in the middle of a resize, and so often in a row that none of the chunks that
+ * are left to copy has room: then a remove fails, too. */
+static void starve(void)
+{
+    uint64_t failed = 0;
+    for (uint64_t i = 0; failed < 1000; i++) {
+        no_memory = bid_resizing(table);
+        int status = insert(table, inode_key(i), 1, 20);
+        CHECK(status == BID_OK || status == BID_E_NO_MEMORY);
+        failed = status == BID_OK ? 0 : failed + 1;
+    }
+    CHECK(bid_resizing(table));
+}
+
+/* In the place of libc's. An insert that has its entry in the table begins a resize, and populates memory for it: this is
+ * between the entry and the bit, where evict comes. */
+int madvise(void *address, size_t bytes, int advice)
+{
+    struct bid_build_id id;
+    struct bid_inode *inode = late;
+    if (inode && bid_lookup(table, (uintptr_t)inode, &id) == BID_OK) {
+        late = NULL;
+        CHECK_STATUS(bid_inode_evict(table, inode), BID_ABSENT);
+        starve();
+    }
+    if (no_memory && advice != MADV_HUGEPAGE) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)syscall(SYS_madvise, address, bytes, advice);
+}
+
+static void entry_stays_until_evicted_again(void)
+{
+    static struct bid_inode inodes[20000];
+    struct bid_build_id id;
+    unsigned i = 0;
+    int status;
+    table = make_table((struct bid_options){.id_size = 20});
+    do {
+        CHECK(i < sizeof inodes / sizeof *inodes);
+        late = &inodes[i++];
+        bid_inode_init(late, 1, i, 1);
+        status = bid_inode_associate(table, &inodes[i - 1], "late", 4);
+    } while (status == BID_OK);
+    struct bid_inode *inode = &inodes[i - 1];
+    CHECK_STATUS(status, BID_E_NO_MEMORY);
+    CHECK_STATUS(bid_inode_lookup(table, inode, &id), BID_OK);
+    CHECK_STATUS(bid_inode_associate(table, inode, "late", 4), BID_E_EVICTED);
+    CHECK_STATUS(bid_inode_evict(table, inode), BID_E_NO_MEMORY);
+    no_memory = 0;
+    CHECK_STATUS(bid_inode_evict(table, inode), BID_OK);
+    CHECK_STATUS(bid_lookup(table, (uintptr_t)inode, &id), BID_ABSENT);
+    CHECK_STATUS(bid_inode_evict(table, inode), BID_ABSENT);
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    entry_stays_until_evicted_again();
     table = make_table((struct bid_options){.id_size = 20});
     reuse();
     race(1);
