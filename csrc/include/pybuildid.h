@@ -334,7 +334,8 @@ int bid_statistics(const struct bid_table *table, struct bid_stats *stats);
  *
  * Who wins: of several associates the first (the others get BID_EXISTS); of an associate and an evict always the
  * evict: whatever the order, once both have returned the table has no entry for the inode, and the associate
- * returned BID_OK if it came before or BID_E_EVICTED. The caller keeps the inode alive during each call.
+ * returned BID_OK if it came before or BID_E_EVICTED; but for an associate that returns an error of bid_remove(), see there.
+ * The caller keeps the inode alive during each call.
  */
 struct bid_inode {
     uint64_t device;
