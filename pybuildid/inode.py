@@ -125,8 +125,8 @@ class InodeCache:
     def associate(self, inode: Inode, id: Buffer) -> bool:
         """Associates a build ID with an inode; b"" says "known to have none". Returns whether it is the first one.
 
-        Raises EvictedError if the inode has been evicted, or is evicted meanwhile, and the errors of Table.insert(). After
-        one of these, evict an inode that may have been evicted meanwhile once more: its entry may be there.
+        Raises EvictedError if the inode has been evicted, or is evicted meanwhile, and the errors of Table.insert().
+        After one of these, evict an inode that may have been evicted meanwhile once more: its entry may be there.
         """
         data = build_id(id)
         status = lib.bid_handle_associate(self._table._handle, self._memory(inode), data, len(data))
