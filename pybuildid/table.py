@@ -62,7 +62,7 @@ class TableStats:
     resizes: int  # finished
     resize_begun: Resizes  # begun, by cause
     seed: int  # of the current bucket array
-    slots_read: tuple[int, ...]  # [n]: keys of which a lookup reads n buckets of 8 slots; the last: that many or more
+    slots_read: tuple[int, ...]  # [n]: keys found by n looks at buckets of 8 slots; the last: that many or more
     records_read: tuple[int, ...]  # [n]: keys of which a lookup reads n records; the last: that many or more
     max_slots_read: int  # by a lookup of any live key, in slots
     max_records_read: int

@@ -129,7 +129,7 @@ struct bid_options {
                                   there is room left for the array that replaces this one, about half of the
                                   limit: so a full table takes new entries soon after old ones were removed.
                                   Removing is never refused; threads that stand still within a resize, more than
-                                  thirty of them, may take a page more than this */
+                                  sixteen of them, may take a page more than this */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 16 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
@@ -311,7 +311,7 @@ struct bid_stats {
     uint64_t resizes;                         /* finished */
     uint64_t resize_begun[BID_RESIZE_CAUSES]; /* by enum bid_resize_cause */
     uint64_t seed;                            /* of the current array */
-    uint64_t slots_read[BID_HISTOGRAM];       /* live keys by the buckets of eight slots that a lookup of them reads */
+    uint64_t slots_read[BID_HISTOGRAM];       /* live keys by the looks at buckets of eight slots that find them */
     uint64_t records_read[BID_HISTOGRAM];     /* live keys by the records that a lookup of them reads */
     uint32_t max_slots_read;
     uint32_t max_records_read;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -104,8 +105,8 @@ static void stop_thread(void)
 static int is_profile(const struct bid_profile *profile, uint64_t bytes)
 {
     return bytes >= sizeof *profile && memcmp(profile->magic, BID_PROFILE_MAGIC, sizeof profile->magic) == 0 &&
-           profile->frequency && profile->frequency <= 100000 && profile->follow_ms && profile->entries &&
-           !(profile->entries & (profile->entries - 1)) &&
+           profile->frequency && profile->frequency <= 100000 && profile->follow_ms && profile->follow_ms <= INT_MAX &&
+           profile->entries && !(profile->entries & (profile->entries - 1)) &&
            bytes == sizeof *profile + profile->entries * sizeof profile->table[0] + profile->module_bytes;
 }
 

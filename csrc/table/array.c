@@ -120,8 +120,8 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
     return status;
 }
 
-/* Maps and populates a charged array, with the records that a resize will copy into it: once it has begun it needs no more
- * memory, and so cannot be left half done for want of it. */
+/* Maps and populates a charged array, with the records that a resize will copy into it and some to spare: so it is not left half
+ * done for want of memory. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;

@@ -135,25 +135,19 @@ static int bid_all_done(struct bid_array *array)
     return bid_done_words(array) == (array->chunks + 63) / 64;
 }
 
-/* The first bit that is set from bit `from` on, and from the lowest again. */
-static uint64_t bid_bit_from(uint64_t bits, unsigned from)
-{
-    uint64_t after = bits & ~0ull << from;
-    return (uint64_t)__builtin_ctzll(after ? after : bits);
-}
-
-/* A chunk that nobody has had yet; when there are none left, one whose helper has not finished: helpers begin at different
- * ones, for what two do at once is done twice. */
+/* A chunk that nobody has had yet; when there are none left, one whose helper has not finished. */
 static uint64_t bid_chunk_choose(struct bid_array *array)
 {
-    uint64_t turn = bid_add(&array->cursor, 1, BID_RELAXED);
-    if (turn < array->chunks)
-        return turn;
+    if (bid_load(&array->cursor, BID_RELAXED) < array->chunks) {
+        uint64_t chunk = bid_add(&array->cursor, 1, BID_RELAXED);
+        if (chunk < array->chunks)
+            return chunk;
+    }
     uint64_t word = bid_done_words(array);
     if (word == (array->chunks + 63) / 64)
         return 0;
     uint64_t undone = ~bid_load(&array->done[word], BID_RELAXED);
-    return undone ? word * 64 + bid_bit_from(undone, turn % 64) : 0;
+    return undone ? word * 64 + (uint64_t)__builtin_ctzll(undone) : 0;
 }
 
 #define BID_MOVED_STEPS 64 /* of the hint for lookups: each costs every reader a cache miss */

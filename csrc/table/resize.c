@@ -3,7 +3,8 @@
  * When to resize, to what, and the start of it. The work itself is in move.c.
  *
  * The rules: an array is left when 5/8 of its slots are claimed, when a path is full, when its records are used up, or
- * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most 2/5.
+ * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most 2/5, but
+ * not below the least size.
  * A path of 64 slots is full by accident with a probability of 10^-14 at a load of 2/5, 10^-10 at 1/2 and 10^-6 near 5/8
  * (docs/paths.py). Above 1/2 that means to grow a little earlier. Below, it is taken for what it is: keys that collide
  * under this seed; they get another seed, not more memory.
@@ -220,8 +221,8 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
     if (builder == birth || !bid_cas(&table->builder, &builder, birth, BID_RELAXED))
         return;
     if (bid_resize_begin(table, array, BID_NEED_ROOM, 0) != BID_OK) {
-        bid_store(&array->consider, claimed + slots / 64 + 1,
-                  BID_RELAXED); /* what failed is not tried at each update */
+        /* What failed is not tried again at each update. */
+        bid_store(&array->consider, claimed + slots / 64 + 1, BID_RELAXED);
         bid_store(&table->builder, 0, BID_RELAXED);
     }
 }

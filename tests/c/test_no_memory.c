@@ -53,8 +53,28 @@ static uint64_t starve(struct bid_table *table, uint64_t entries)
     return failed;
 }
 
+/* An array that is to be made early, while there is room left, is not tried for again by each update. */
+static void early_tries_are_few(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    uint64_t entries = statistics(table).slots * 5 / 8;
+    for (uint64_t i = 0; i < entries; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    CHECK(!bid_resizing(table));
+    no_memory = 1;
+    CHECK_STATUS(insert(table, inode_key(entries), 1, 20), BID_OK);
+    CHECK(failures == 1);
+    for (uint64_t i = 0; i < 500; i++)
+        CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+    CHECK(failures == 1);
+    no_memory = 0;
+    failures = 0;
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    early_tries_are_few();
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
     uint64_t failed = 0, resizes_met = 0;
     for (uint64_t i = 0; i < ENTRIES; i++) {
