@@ -40,6 +40,27 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Histories:
+    """Histories of concurrent operations, checked for linearizability, with the edited sources."""
+
+    name = "histories"
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """An operation of `python -m stress freeze`, with the edited sources: its thread is stopped for good."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The quick form of a scenario of `python -m stress faults`, with the edited sources."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Reading:
     """One of stress.object_file.READINGS, of the edited lookup.c."""
 
@@ -53,7 +74,7 @@ class Model:
     name: str
 
 
-Check = Union[Storm, Program, Step, Reading, Model]
+Check = Union[Storm, Program, Step, Histories, Freeze, Fault, Reading, Model]
 
 
 @dataclass(frozen=True)
@@ -138,7 +159,7 @@ LOOKUPS = [
                 "        bid_add(&table->twin, 1, memory_order_acq_rel);\n",
             ),
         ),
-        (Storm(), Reading("uncounted loops")),
+        (Storm(), Freeze("insert"), Reading("uncounted loops")),
     ),
     Twin(
         "retry-without-bound",
@@ -245,7 +266,7 @@ LOOKUPS = [
             Edit("table/lookup.c", "    if (!future)\n", "    if (1)\n"),
             Edit("table/lookup.c", "    if (__builtin_expect(!future, 0))\n", "    if (1)\n"),
         ),
-        (Storm(), Step(("insert-resizing", "lookup-hit-resizing")), Model("grow against insert, look up")),
+        (Storm(), Histories(), Step(("insert-resizing", "lookup-hit-resizing")), Model("grow against insert, look up")),
     ),
     Twin(
         "frozen-word-believed",
@@ -303,11 +324,24 @@ UPDATES = [
         STRONG,
     ),
     Twin(
+        "no-memory-not-told",
+        "G5",
+        "an update that found no memory says that it is done",
+        (
+            Edit(
+                "table/update.c",
+                "return status == BID_OK ? op->status : status;",
+                "return status == BID_OK || status == BID_E_NO_MEMORY ? op->status : status;",
+            ),
+        ),
+        (Fault("allocation"),),
+    ),
+    Twin(
         "slot-returns-to-empty",
         "G5",
         "a remove leaves an EMPTY slot, which ends the paths of other keys",
         (Edit("table/update.c", ", word = bid_word_tombstone(place.word);", ", word = BID_EMPTY;"),),
-        (Program("test_nmi_forms"), Storm()),
+        (Program("test_nmi_forms"), Storm(), Histories()),
     ),
     Twin(
         "insert-gives-up",
@@ -449,7 +483,7 @@ UPDATES = [
                 "        bid_store(&table->twin, 0, memory_order_release);\n",
             ),
         ),
-        (Storm(),),
+        (Storm(), Freeze("insert")),
     ),
     Twin(
         "same-seed-again",
@@ -504,7 +538,27 @@ RECLAMATION = [
         "G7",
         "memory that waits for a stalled reader grows without a limit",
         (Edit("table/resize.c", "return !retired || retired + bytes <= limit ?", "return 1 || limit ?"),),
-        (Program("test_limits"),),
+        (Program("test_limits"), Fault("stalled-reader")),
+    ),
+    Twin(
+        "array-kept-unpublished",
+        "G7",
+        "an array that could not be made whole is never freed",
+        (
+            Edit(
+                "table/array.c",
+                "    if (status != BID_OK)\n        bid_platform_unmap(array->mapping, array->mapping_bytes);\n",
+                "",
+            ),
+        ),
+        (Fault("allocation"),),
+    ),
+    Twin(
+        "records-not-charged",
+        "G7",
+        "what records take does not count against the limit on bytes",
+        (Edit("table/record.c", "if (!copying && bill)", "if (0)"),),
+        (Fault("byte-limit"),),
     ),
     Twin(
         "pins-not-reentrant",
@@ -552,7 +606,7 @@ PROTOCOL = [
                 "if (0)",
             ),
         ),
-        (Program("test_inode"), Storm()),
+        (Program("test_inode"), Storm(), Histories()),
     ),
     Twin(
         "evict-forgets-the-flag",

@@ -250,7 +250,15 @@ def _caught_by(twin: Found) -> str:
 
 
 #: How the findings of twins begin that are one of these checks'.
-LABELS = {"storm": ("storm",), "step": ("step:",), "tests": ("tests/c/", "object file:"), "models": ("model:",)}
+LABELS = {
+    "storm": ("storm",),
+    "step": ("step:",),
+    "freeze": ("freeze:",),
+    "histories": ("histories",),
+    "faults": ("faults:",),
+    "tests": ("tests/c/", "object file:"),
+    "models": ("model:",),
+}
 
 
 def _twins_caught(proof: Proof, guarantee: str, check: str) -> str:

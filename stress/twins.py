@@ -25,8 +25,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from stress import object_file, programs, step
-from stress.broken import Check, Model, Program, Reading, Step, Storm, Twin
+from stress import faults, freeze, histories, object_file, programs, step
+from stress.broken import Check, Fault, Freeze, Histories, Model, Program, Reading, Step, Storm, Twin
 from stress.build_engine import ffibuilder
 from stress.edits import Edit, copy_edited
 
@@ -38,6 +38,8 @@ STORM_SECONDS = 6.0  #: at most: a storm over a twin ends with the first fault
 SEED = 7
 PROGRAM_SECONDS = 60.0  #: what has not ended by then hangs
 MODEL_SECONDS = 120.0
+HISTORIES = 250
+FREEZE_POINTS = 200
 SOUND = "sound"  #: the name of the sources as they are, among the twins
 
 
@@ -133,11 +135,16 @@ class Build:
         self.csrc = copy_edited(edits, self.folder / "csrc")
         self._engine = engine
 
+    @property
+    def toolchain(self) -> programs.Toolchain:
+        """Compilers find more to complain about in a twin than in the sources."""
+        return programs.Toolchain(flags=FLAGS, strict=(), csrc=self.csrc)
+
     @cached_property
     def library(self) -> Path:
         sources = [source for folder in CORE for source in sorted((self.csrc / folder).glob("*.c"))]
         try:
-            objects = programs.objects(sources, programs.Toolchain(flags=FLAGS, strict=(), csrc=self.csrc))
+            objects = programs.objects(sources, self.toolchain)
         except programs.CompilerError as error:
             raise BuildError(str(error)) from None
         library = self.folder / "libcore.a"
@@ -224,6 +231,23 @@ def run_storm(build: Build) -> str:
     return "; ".join(json.loads(result.stdout))
 
 
+def run_histories(build: Build) -> str:
+    return "; ".join(histories.run(HISTORIES, SEED, toolchain=build.toolchain).failures[:1])
+
+
+def run_freeze(check: Freeze, build: Build) -> str:
+    try:
+        outcome = freeze.run((check.name,), FREEZE_POINTS, csrc=build.csrc)
+    except step.StepError as error:
+        raise BuildError(str(error)) from error
+    return "; ".join(outcome.failures[:1])
+
+
+def run_fault(check: Fault, build: Build) -> str:
+    outcome = faults.run(faults.find(check.name), quick=True, toolchain=build.toolchain)
+    return "; ".join(outcome.failures[:1]).replace(f"{ROOT}/", "")
+
+
 def run_reading(check: Reading, build: Build) -> str:
     file = object_file.compile_lookup(build.csrc, build.folder)
     return "; ".join(object_file.READINGS[check.name](file)[:1])
@@ -257,7 +281,10 @@ def label(check: Check) -> str:
         return f"tests/c/{check.name}.c"
     if isinstance(check, Step):
         return f"step: {check.name}"
-    return f"object file: {check.name}" if isinstance(check, Reading) else f"model: {check.name}"
+    if isinstance(check, Histories):
+        return "histories"
+    kinds = {Freeze: "freeze", Fault: "faults", Reading: "object file", Model: "model"}
+    return f"{kinds[type(check)]}: {check.name}"
 
 
 def missing(check: Check) -> str:
@@ -269,11 +296,11 @@ def missing(check: Check) -> str:
     machine = os.uname().machine
     if isinstance(check, Reading) and check.name in object_file.X86_ONLY and machine != "x86_64":
         return f"read from x86-64's instructions, and this is {machine}"
-    if isinstance(check, Step) and machine != "x86_64":
+    if isinstance(check, (Step, Freeze)) and machine != "x86_64":
         return f"steps by x86-64's trap flag, and this is {machine}"
     if isinstance(check, Step) and shutil.which("objdump") is None:
         return object_file.HOW_TO_GET
-    return ""
+    return faults.find(check.name).missing if isinstance(check, Fault) else ""
 
 
 def examine(check: Check, twin: str, build: Build) -> Finding:
@@ -298,6 +325,12 @@ def run_check(check: Check, twin: str, build: Build) -> str:
         return run_step(check, build)
     if isinstance(check, Program):
         return run_program(check, build)
+    if isinstance(check, Histories):
+        return run_histories(build)
+    if isinstance(check, Freeze):
+        return run_freeze(check, build)
+    if isinstance(check, Fault):
+        return run_fault(check, build)
     return run_reading(check, build) if isinstance(check, Reading) else run_model(check, twin)
 
 

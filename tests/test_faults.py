@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The quick form of each scenario of ``python -m stress faults``, and planted faults that they must catch."""
+"""The quick form of each scenario of ``python -m stress faults``; that they can fail is for tests/test_twins.py."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stress import faults
-from stress.programs import ROOT, Toolchain
+from stress.programs import ROOT
 
 
 def stress(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,48 +27,6 @@ def test_scenario(scenario: faults.Scenario) -> None:
     outcome = faults.run(scenario, quick=True)
     assert outcome.failures == []
     assert outcome.figures
-
-
-#: Edits of csrc/table: the scenario that must fail, the file, what stands there, what to write instead.
-PLANTED = {
-    "an array that was not published is kept": (
-        "allocation",
-        "array.c",
-        "    if (status != BID_OK)\n        bid_platform_unmap(array->mapping, array->mapping_bytes);\n",
-        "",
-    ),
-    "an insert that found no memory says it is done": (
-        "allocation",
-        "update.c",
-        "return status == BID_OK ? op->status : status;",
-        "return status == BID_OK || status == BID_E_NO_MEMORY ? op->status : status;",
-    ),
-    "what records take is not counted": (
-        "byte-limit",
-        "record.c",
-        "if (!copying && bill)",
-        "if (0)",
-    ),
-    "retired memory has no limit": (
-        "stalled-reader",
-        "resize.c",
-        "return !retired || retired + bytes <= limit ? BID_OK : BID_E_RETIRED;",
-        "return limit ? BID_OK : retired ? BID_E_RETIRED : BID_OK;",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PLANTED)
-def test_planted(tmp_path: Path, name: str) -> None:
-    scenario, file, old, new = PLANTED[name]
-    csrc = tmp_path / "csrc"
-    shutil.copytree(ROOT / "csrc", csrc)
-    source = csrc / "table" / file
-    text = source.read_text()
-    assert text.count(old) == 1, f"{file} has changed: the fault {name!r} can no longer be planted there"
-    source.write_text(text.replace(old, new))
-    outcome = faults.run(faults.find(scenario), quick=True, toolchain=Toolchain(("cc"), ("-O1", "-Wno-error"), csrc))
-    assert outcome.verdict == "FAILURE"
 
 
 def test_command(tmp_path: Path) -> None:

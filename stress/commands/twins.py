@@ -111,7 +111,8 @@ def twins(names: tuple[str, ...], only_list: bool, json_file: Path | None, jobs:
 
     A broken twin is a build of the C core with one small fault: an edit of a copy of its sources under build/twins, so
     that the sources themselves carry no switches. Each has to be caught by every check that is named for it: a short
-    signal storm, a program of tests/c, a reading of the lookup's object file, or a model under the C11 model checker.
+    signal storm, a program of tests/c, scenarios stepped through, histories, a thread stopped for good, memory that
+    fails, a reading of the lookup's object file, or a model under the C11 model checker.
     The sound sources go through the same checks, and have to pass them (for the models `make verify` sees to that).
 
     The exit status is 0 if every twin was caught, 1 if not. A check that this machine lacks a tool for is said to be
