@@ -7,9 +7,10 @@
  */
 #include "update.h"
 
-/* From this size of the slots on, huge pages: what they round up is then small beside the array. */
-#define BID_HUGE_SLOT_BYTES (8ull << 20)
+/* Huge pages: those that lie wholly in what is populated at once; from this size of the slots on all of the array, for what
+ * that rounds up is then small beside it. */
 #define BID_HUGE_PAGE (2ull << 20)
+#define BID_HUGE_SLOT_BYTES (8ull << 20)
 #define BID_STEP_MIN (16ull << 10) /* each step is a system call; but where bytes are limited, pages count more */
 #define BID_STEP_MAX (64ull << 10)
 
@@ -75,24 +76,26 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
 /* Sections of the mapping, each on a page of its own; the bitmap comes last, so that the records of a huge array keep
  * the alignment of the mapping. */
 struct bid_layout {
-    int huge;
     uint64_t slot_bytes, record_bytes, done_bytes, step_bytes;
-    uint64_t charged; /* units of record that are paid for at once */
+    uint64_t huge_bytes; /* at the front */
+    uint64_t charged;    /* units of record that are paid for at once */
 };
 
 static struct bid_layout bid_plan_layout(const struct bid_array_plan *plan, uint64_t byte_limit)
 {
     uint64_t page = bid_platform_page(), records = plan->capacity * BID_RECORD_BYTES;
     uint64_t slots = (BID_BUCKET_SLOTS * sizeof(bid_word)) << plan->log2_buckets;
-    struct bid_layout layout = {.huge = slots >= BID_HUGE_SLOT_BYTES};
+    struct bid_layout layout = {.slot_bytes = bid_round_up(slots, page)};
+    int huge = slots >= BID_HUGE_SLOT_BYTES;
     uint64_t step = records / 32 < BID_STEP_MAX ? records / 32 : BID_STEP_MAX;
     if (step < BID_STEP_MIN && !byte_limit)
         step = records < BID_STEP_MIN ? records : BID_STEP_MIN;
-    layout.step_bytes = layout.huge ? BID_HUGE_PAGE : bid_round_up(step ? step : 1, page);
-    layout.slot_bytes = bid_round_up(slots, page);
+    layout.step_bytes = huge ? BID_HUGE_PAGE : bid_round_up(step ? step : 1, page);
     layout.record_bytes = bid_round_up(records, layout.step_bytes);
     layout.done_bytes = bid_round_up((bid_plan_chunks(plan) + 63) / 64 * sizeof(bid_word), page);
     layout.charged = bid_round_up(plan->charged, layout.step_bytes / BID_RECORD_BYTES);
+    uint64_t at_once = layout.slot_bytes + layout.charged * BID_RECORD_BYTES;
+    layout.huge_bytes = huge ? layout.slot_bytes + layout.record_bytes : at_once / BID_HUGE_PAGE * BID_HUGE_PAGE;
     return layout;
 }
 
@@ -125,7 +128,7 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
-    array->mapping = bid_platform_map(array->mapping_bytes, layout->huge);
+    array->mapping = bid_platform_map(array->mapping_bytes, layout->huge_bytes);
     if (!array->mapping)
         return BID_E_NO_MEMORY;
     int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));

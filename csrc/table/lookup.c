@@ -255,43 +255,57 @@ static inline uint8_t bid_row(struct bid_probe found, uint8_t *row, size_t id_si
     return (uint8_t)(bid_found_live(found) && !length ? BID_LENGTH_NO_BUILD_ID : length);
 }
 
-#define BID_BATCH 16 /* keys whose cache misses overlap; also how long one pin is held */
+#define BID_BATCH 256     /* keys for which one pin is held */
+#define BID_STEPS_APART 8 /* keys between two steps of one: their cache misses overlap */
 
-/* A glance for each of n keys, kept in its row until the answer takes its place: the stack is not ours to fill. First all
- * home buckets are fetched, then the records that the glances point to. */
-BID_INLINE void bid_glance_many(const struct bid_array *head, const uint64_t *keys, size_t n, uint8_t *rows,
-                                size_t id_size)
+/* First step of a key: its home bucket is fetched. */
+BID_INLINE void bid_fetch_bucket(const struct bid_array *head, uint64_t key)
 {
-    for (size_t i = 0; i < n; i++) {
-        struct bid_path path = bid_path(head, keys[i]);
-        bid_platform_prefetch(bid_bucket(head, &path));
-    }
-    for (size_t i = 0; i < n; i++) {
-        uint64_t glance = bid_glance(head, bid_mix(keys[i], head->seed), NULL);
-        __builtin_memcpy(rows + i * id_size, &glance, sizeof glance);
-        if (!(glance >> BID_TAG_SHIFT))
-            bid_platform_prefetch(bid_record_of(head, glance));
-    }
+    struct bid_path path = bid_path(head, key);
+    bid_platform_prefetch(bid_bucket(head, &path));
 }
 
-/* At most BID_BATCH keys. Returns how many have a build ID. The caller holds a pin. */
+/* Second step: a glance, kept in the key's row until the answer takes its place, for the stack is not ours to fill; the record
+ * that it points to is fetched. */
+BID_INLINE void bid_fetch_record(const struct bid_array *head, uint64_t key, uint8_t *row)
+{
+    uint64_t glance = bid_glance(head, bid_mix(key, head->seed), NULL);
+    __builtin_memcpy(row, &glance, sizeof glance);
+    if (!(glance >> BID_TAG_SHIFT))
+        bid_platform_prefetch(bid_record_of(head, glance));
+}
+
+/* Third step: the answer. Returns 1 if the key has a build ID, else 0. */
+BID_INLINE size_t bid_answer_row(const struct bid_table *table, const struct bid_array *head, uint64_t key, int glanced,
+                                 uint8_t *row, size_t id_size, uint8_t *length)
+{
+    uint64_t glance = BID_GLANCE_UNSURE;
+    if (glanced)
+        __builtin_memcpy(&glance, row, sizeof glance);
+    struct bid_probe found = bid_glance_probe(head, key, glance, NULL);
+    if (!found.record && glance != BID_GLANCE_ABSENT)
+        found = bid_find(table, key, NULL);
+    *length = bid_row(found, row, id_size);
+    return *length != 0 && *length != BID_LENGTH_NO_BUILD_ID;
+}
+
+/* At most BID_BATCH keys. Returns how many have a build ID. The caller holds a pin. Where a glance will not do, or there is no
+ * room for one in a row, the third step does all. */
 BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *rows,
                                    size_t id_size, uint8_t *lengths)
 {
-    size_t hits = 0;
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
-    int glanced = id_size >= sizeof(uint64_t) && head->hash == BID_HASH_MIX && !bid_array_is_left(head);
-    if (glanced)
-        bid_glance_many(head, keys, n, rows, id_size);
-    for (size_t i = 0; i < n; i++, rows += id_size) {
-        uint64_t glance = BID_GLANCE_UNSURE;
-        if (glanced)
-            __builtin_memcpy(&glance, rows, sizeof glance);
-        struct bid_probe found = bid_glance_probe(head, keys[i], glance, NULL);
-        if (!found.record && glance != BID_GLANCE_ABSENT)
-            found = bid_find(table, keys[i], NULL);
-        lengths[i] = bid_row(found, rows, id_size);
-        hits += (uint8_t)(lengths[i] + 1) > 1; /* neither 0 nor 255 */
+    int simple = id_size >= sizeof(uint64_t) && head->hash == BID_HASH_MIX && !bid_array_is_left(head);
+    size_t hits = 0, fetched = simple ? n : 0;
+    for (size_t third = 0 - (size_t)BID_STEPS_APART * 2; third != n; third++) { /* what is below 0 is not below n */
+        size_t second = third + BID_STEPS_APART, first = second + BID_STEPS_APART;
+        if (first < fetched)
+            bid_fetch_bucket(head, keys[first]);
+        if (second < fetched)
+            bid_fetch_record(head, keys[second], rows + second * id_size);
+        if (third < n)
+            hits += bid_answer_row(table, head, keys[third], fetched != 0, rows + third * id_size, id_size,
+                                   lengths + third);
     }
     return hits;
 }

@@ -48,8 +48,9 @@ void bid_platform_compiler_barrier(void);
 void bid_platform_prefetch(const void *address);
 #endif
 
-/* Zeroed memory, reserved but not populated; aligned to a page, and for a huge page if `huge`. NULL: none. */
-void *bid_platform_map(size_t bytes, int huge);
+/* Zeroed memory, reserved but not populated, aligned to a page. Its first `huge` bytes lie on huge pages where the system gives
+ * them: then populating a part of such a page makes all of it present. NULL: none. */
+void *bid_platform_map(size_t bytes, size_t huge);
 
 /* Makes [address, address + bytes) present for writing, so that no later access faults; other threads may be using
  * it already. `lock` locks it too. Returns BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */

@@ -41,7 +41,7 @@ static void *bid_map_plain(size_t bytes)
 }
 
 /* Maps more than needed and gives the ends back. */
-static void *bid_map_huge(size_t bytes)
+static void *bid_map_huge(size_t bytes, size_t huge)
 {
     size_t page = bid_platform_page();
     bytes = (bytes + page - 1) / page * page;
@@ -52,13 +52,13 @@ static void *bid_map_huge(size_t bytes)
     if (before)
         munmap(memory, before);
     munmap(memory + before + bytes, BID_HUGE_ALIGN - before);
-    madvise(memory + before, bytes, MADV_HUGEPAGE); /* advice: small pages do as well */
+    madvise(memory + before, huge, MADV_HUGEPAGE); /* advice: small pages do as well */
     return memory + before;
 }
 
-void *bid_platform_map(size_t bytes, int huge)
+void *bid_platform_map(size_t bytes, size_t huge)
 {
-    return huge ? bid_map_huge(bytes) : bid_map_plain(bytes);
+    return huge ? bid_map_huge(bytes, huge) : bid_map_plain(bytes);
 }
 
 void bid_platform_unmap(void *address, size_t bytes)

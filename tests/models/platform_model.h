@@ -36,7 +36,7 @@ void bid_platform_prefetch(const void *address)
  * not, for none may be read that nobody has written. */
 static _Thread_local int model_zeroed_sections;
 
-void *bid_platform_map(size_t bytes, int huge)
+void *bid_platform_map(size_t bytes, size_t huge)
 {
     (void)huge;
     model_zeroed_sections = 2;
