@@ -23,12 +23,15 @@ from pybuildid._measure import ffi, lib
 from pybuildid.bench import contenders as contending
 from pybuildid.bench import keys as keying
 from pybuildid.bench.ahead import ahead
+from pybuildid.bench.bounds import ratios
 from pybuildid.bench.budget import rounds, share
 from pybuildid.bench.contenders import PEERS, Contender, Missing, UnknownDesignError, choose
 from pybuildid.bench.many import Many
 from pybuildid.bench.result import (
     AFTER_GROW,
     BEFORE_GROW,
+    FLOOR_HUGE,
+    FLOOR_PLAIN,
     LOADED,
     LOADED_HIT,
     MANY_C,
@@ -389,6 +392,20 @@ def test_ratios_are_those_of_the_samples(result: bench.Result) -> None:
     assert spinlock.bound is spinlock.ok is None
     inode = next(one for one in result.ratios if one.label == "hit / inode hit (answers under interruption)")
     assert inode.bound == 1, "no table, and it answers always: so it counts"
+
+
+def test_rivals_that_miss_the_cache_once_are_held_against_the_same_floor() -> None:
+    contenders, _ = choose(["seqcount", "fixed", "inode"])
+    contenders += (replace(contenders[1], name="cds_lfht", peer=True),)
+    hits = {"ours": 80.0, "seqcount": 60.0, "fixed": 90.0, "inode": 50.0, "cds_lfht": 240.0}
+    figures = [Figure(what, who, 1_000_000, (ns,)) for what in ("hit", "dependent hit") for who, ns in hits.items()]
+    figures += [Figure("dependent hit", floor, 1_000_000, (40.0,)) for floor in (FLOOR_PLAIN, FLOOR_HUGE)]
+    found = {one.label: (one.median, one.bound) for one in ratios(figures, contenders, (), (), [1_000_000])}
+    assert found["dependent hit / dependent load, 4 KiB pages"] == (2, 1.2)
+    assert found["seqcount dependent hit / dependent load, 4 KiB pages"] == (1.5, None)
+    assert found["hit / cds_lfht hit"] == (pytest.approx(1 / 3), 0.1)
+    assert found["seqcount hit / cds_lfht hit"] == (0.25, None)
+    assert not [label for label in found if label.startswith(("fixed ", "inode ", "cds_lfht "))]
 
 
 def test_who_is_ahead_is_told_with_the_reason_and_the_price() -> None:

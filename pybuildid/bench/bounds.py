@@ -56,7 +56,7 @@ def ratios(
     result: list[Ratio] = []
     for size in sizes:
         result += _hits(figures, contenders, missing, interruptions, size)
-        result += _dependent(figures, size)
+        result += _dependent(figures, contenders, size)
         result += _own(figures, size)
         result += _updates(figures, missing, size)
         result += _ends(figures, size)
@@ -90,20 +90,33 @@ def _hits(
     lfht = find(figures, "hit", LFHT, size)
     lfht_bound = 1 / 10 if size >= LARGE else 1 / 4 if size >= MIDDLE else 1.0
     result.append(ratio(f"hit / {LFHT} hit", size, own, lfht, lfht_bound, _absent(missing)))
+    for name in _in_place(figures, contenders, size) if lfht else ():
+        result.append(ratio(f"{name} hit / {LFHT} hit", size, find(figures, "hit", name, size), lfht, None, ""))
     many = find(figures, MANY_C, OURS, size)
     if many:
         result.append(ratio(f"{MANY_C} / {LFHT} hit", size, many, lfht, lfht_bound, _absent(missing)))
     return result
 
 
-def _dependent(figures: Sequence[Figure], size: int) -> list[Ratio]:
+def _dependent(figures: Sequence[Figure], contenders: Sequence[Contender], size: int) -> list[Ratio]:
     if size < LARGE:
         return []
-    own = find(figures, "dependent hit", OURS, size)
+
+    def loads(label: str, who: str, floor: str, bound: float | None) -> Ratio:
+        left, right = find(figures, "dependent hit", who, size), find(figures, "dependent hit", floor, size)
+        return ratio(f"{label} / dependent {floor}", size, left, right, bound, "")
+
     return [
-        ratio(f"dependent hit / dependent {floor}", size, own, find(figures, "dependent hit", floor, size), bound, "")
-        for floor, bound in ((FLOOR_PLAIN, DEPENDENT), (FLOOR_HUGE, None))
+        loads("dependent hit", OURS, FLOOR_PLAIN, DEPENDENT),
+        loads("dependent hit", OURS, FLOOR_HUGE, None),
+        *(loads(f"{name} dependent hit", name, FLOOR_PLAIN, None) for name in _in_place(figures, contenders, size)),
     ]
+
+
+def _in_place(figures: Sequence[Figure], contenders: Sequence[Contender], size: int) -> list[str]:
+    """Rivals that keep keys and IDs in one place, for comparison: one cache miss, under a lock or a counter."""
+    names = [one.name for one in contenders[1:] if one.grows and one.stores and not one.peer]
+    return [name for name in names if find(figures, "hit", name, size)]
 
 
 def _own(figures: Sequence[Figure], size: int) -> list[Ratio]:
