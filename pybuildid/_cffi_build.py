@@ -88,11 +88,10 @@ void bid_inode_init(struct bid_inode *inode, uint64_t device, uint64_t number, u
 HANDLE = """
 #define BID_HANDLE_CLOSED ...
 
-struct bid_handle;
+struct bid_handle { ...; };
 
-int bid_handle_create(struct bid_handle **handle, const struct bid_options *options);
+int bid_handle_open(struct bid_handle *handle, const struct bid_options *options);
 void bid_handle_close(struct bid_handle *handle);
-void bid_handle_free(struct bid_handle *handle);
 int bid_handle_closed(const struct bid_handle *handle);
 
 int bid_handle_lookup(struct bid_handle *handle, uint64_t key, struct bid_build_id *id);

@@ -10,9 +10,11 @@ PointerInInodeTable, PointerInFileTable and FixedTable may be read from a signal
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pybuildid._arguments import build_id, byte_buffer, uint, uint64_buffer
@@ -47,6 +49,16 @@ class RivalStats:
     resizes: int | None
 
 
+#: Of the tables that are not destroyed. When a cycle of garbage is collected, finalizers may still use one that is.
+_living: set[int] = set()
+_numbers = itertools.count()
+
+
+def _destroy(number: int, destroy: Any, table: Any) -> None:
+    _living.discard(number)
+    destroy(table)
+
+
 class RivalTable(MutableMapping[int, bytes]):
     """What all rivals have in common: Table's methods, but for those about its memory (byte_limit, reserve(), ...).
 
@@ -55,7 +67,7 @@ class RivalTable(MutableMapping[int, bytes]):
     ClosedError; the memory is freed when the calls that are under way have returned.
     """
 
-    __slots__ = ("__weakref__", "_table")
+    __slots__ = ("__weakref__", "_number", "_table")
 
     design: ClassVar[str]  #: its name in `pybuildid bench`
     id_size = ID_SIZE
@@ -69,7 +81,9 @@ class RivalTable(MutableMapping[int, bytes]):
         created = self._functions.create(uint(expected, 64, "expected"), 0)
         if created == ffi.NULL:
             raise NoMemoryError
-        self._table: Any = ffi.gc(created, self._functions.destroy)
+        self._number = next(_numbers)
+        _living.add(self._number)
+        self._table: Any = ffi.gc(created, partial(_destroy, self._number, self._functions.destroy))
 
     # -------------------------------------------------------------------------------------------- lifetime
 
@@ -79,12 +93,12 @@ class RivalTable(MutableMapping[int, bytes]):
 
     @property
     def closed(self) -> bool:
-        return self._table is None
+        return self._table is None or self._number not in _living
 
     @property
     def _open(self) -> Any:
         table = self._table
-        if table is None:
+        if self.closed:
             raise ClosedError
         return table
 

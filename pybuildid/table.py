@@ -124,7 +124,7 @@ class Table(MutableMapping[int, bytes]):
     CrowdedError or MemoryLockError, and then has changed nothing.
     """
 
-    __slots__ = ("__weakref__", "_handle", "_id_size")
+    __slots__ = ("__weakref__", "_closer", "_handle", "_id_size")
 
     def __init__(
         self,
@@ -157,9 +157,10 @@ class Table(MutableMapping[int, bytes]):
             | (lib.BID_MLOCK if flag(mlock, "mlock") else 0)
             | (lib.BID_FENCED_PINS if flag(fenced_pins, "fenced_pins") else 0)
         )
-        created = ffi.new("struct bid_handle **")
-        check(lib.bid_handle_create(created, options))
-        self._handle = ffi.gc(created[0], lib.bid_handle_free)
+        self._handle = ffi.new("struct bid_handle *")
+        check(lib.bid_handle_open(self._handle, options))
+        # When a cycle of garbage is collected, this closes, and finalizers that run later still find a handle.
+        self._closer = ffi.gc(self._handle, lib.bid_handle_close)
         self._id_size = options.id_size
 
     # -------------------------------------------------------------------------------------------- lifetime

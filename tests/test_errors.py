@@ -281,7 +281,7 @@ def test_closed() -> None:
 
 
 def test_errors_of_callers_of_c() -> None:
-    created = ffi.new("struct bid_handle **")
+    handle = ffi.new("struct bid_handle *")
     size = ffi.sizeof("struct bid_options")
     options = [
         ({"size": size - 1}, errors.OptionsSizeError),
@@ -291,10 +291,10 @@ def test_errors_of_callers_of_c() -> None:
     ]
     for values, error in options:
         with pytest.raises(error):
-            errors.check(lib.bid_handle_create(created, ffi.new("struct bid_options *", values)))
-        assert created[0] == ffi.NULL
+            errors.check(lib.bid_handle_open(handle, ffi.new("struct bid_options *", values)))
+        assert lib.bid_handle_closed(handle)
     with pytest.raises(errors.NullPointerError):
-        errors.check(lib.bid_handle_create(ffi.NULL, ffi.NULL))
+        errors.check(lib.bid_handle_open(ffi.NULL, ffi.NULL))
     table = Table()
     keys = array("Q", [1])
     with pytest.raises(errors.NullPointerError):

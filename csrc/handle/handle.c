@@ -15,17 +15,10 @@
 #include "handle.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 
 #define BID_HANDLE_GENERATION_SHIFT 32
 #define BID_HANDLE_CLOSED_BIT (1ull << 31)
 #define BID_HANDLE_INSIDE_MASK (BID_HANDLE_CLOSED_BIT - 1)
-
-struct bid_handle {
-    _Atomic(uint64_t) word;
-    struct bid_table *table;
-};
 
 static uint32_t bid_process_generation; /* written in the child of a fork only, while it has one thread */
 
@@ -96,32 +89,19 @@ int bid_handle_closed(const struct bid_handle *handle)
     return (atomic_load_explicit(&handle->word, memory_order_relaxed) & BID_HANDLE_CLOSED_BIT) != 0;
 }
 
-/* ----------------------------------------------------------------------------------- create and destroy -- */
+/* ----------------------------------------------------------------------------------------- open and close -- */
 
-int bid_handle_create(struct bid_handle **result, const struct bid_options *options)
+int bid_handle_open(struct bid_handle *handle, const struct bid_options *options)
 {
-    if (!result)
-        return BID_E_NULL;
-    *result = NULL;
-    struct bid_handle *handle = bid_handle_fork_registered() ? malloc(sizeof *handle) : NULL;
     if (!handle)
+        return BID_E_NULL;
+    atomic_init(&handle->word, BID_HANDLE_CLOSED_BIT); /* and nobody inside: there is nothing to destroy */
+    if (!bid_handle_fork_registered())
         return BID_E_NO_MEMORY;
     int status = bid_create(&handle->table, options);
-    if (status != BID_OK) {
-        free(handle);
-        return status;
-    }
-    atomic_init(&handle->word, bid_handle_current(0));
-    *result = handle;
-    return BID_OK;
-}
-
-void bid_handle_free(struct bid_handle *handle)
-{
-    if (!handle)
-        return;
-    bid_handle_close(handle);
-    free(handle);
+    if (status == BID_OK)
+        atomic_init(&handle->word, bid_handle_current(0));
+    return status;
 }
 
 /* ------------------------------------------------------------------------------------------------ calls -- */

@@ -18,19 +18,22 @@
 #define BID_HANDLE_H
 
 #include <pybuildid.h>
+#include <stdatomic.h>
 
 #define BID_HANDLE_CLOSED (-64) /* the handle has been closed: nothing was done */
 
-struct bid_handle;
+/* The memory of a handle is its user's, who keeps it for as long as a call may come: a collector of garbage may close a handle
+ * and run code that uses it afterwards. */
+struct bid_handle {
+    _Atomic(uint64_t) word; /* see handle.c */
+    struct bid_table *table;
+};
 
-/* Creates a table and a handle on it. The handle is in *handle, or NULL after an error. Returns: as bid_create(). */
-int bid_handle_create(struct bid_handle **handle, const struct bid_options *options);
+/* Creates a table, and a handle on it in *handle; that is closed after an error. Returns: as bid_create(). */
+int bid_handle_open(struct bid_handle *handle, const struct bid_options *options);
 
 /* Ends the use of the table. May be called again. Progress: lock-free but for the system calls of bid_destroy(). */
 void bid_handle_close(struct bid_handle *handle);
-
-/* Closes, and frees the handle itself: no other call on it may be running or come later. NULL is allowed. */
-void bid_handle_free(struct bid_handle *handle);
 
 /* 1 or 0. */
 int bid_handle_closed(const struct bid_handle *handle);

@@ -32,14 +32,15 @@ int pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(vo
 
 int main(void)
 {
-    struct bid_handle *handle;
+    struct bid_handle memory, *handle = &memory;
     struct bid_build_id id;
     int status;
     no_memory = 1;
-    CHECK_STATUS(bid_handle_create(&handle, NULL), BID_E_NO_MEMORY);
-    CHECK(!handle);
+    CHECK_STATUS(bid_handle_open(handle, NULL), BID_E_NO_MEMORY);
+    CHECK(bid_handle_closed(handle));
+    bid_handle_close(handle);
     no_memory = 0;
-    CHECK_STATUS(bid_handle_create(&handle, NULL), BID_OK);
+    CHECK_STATUS(bid_handle_open(handle, NULL), BID_OK);
     CHECK_STATUS(bid_handle_insert(handle, 1, 0, "x", 1), BID_OK);
     pid_t child = fork();
     CHECK(child >= 0);
@@ -52,6 +53,7 @@ int main(void)
     }
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     CHECK_STATUS(bid_handle_lookup(handle, 1, &id), BID_OK);
-    bid_handle_free(handle);
+    bid_handle_close(handle);
+    bid_handle_close(handle);
     return 0;
 }
