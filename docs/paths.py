@@ -17,12 +17,15 @@ BUCKET_SLOTS = 8
 PATH_BUCKETS = 8
 
 
+REPORTED = (0.30, 0.40, 0.46, 0.50, 0.53, 0.56, 0.60, 0.65, 0.70)  # loads
+
+
 def first_full_path(rng: random.Random, *, hashed: bool, report: bool) -> float:
     buckets = 1 << LOG2_BUCKETS
     mask = buckets - 1
     filled = bytearray(buckets)
     entries = 0
-    next_report = 0.30
+    to_report = list(REPORTED) if report else []
     while True:
         home = rng.getrandbits(LOG2_BUCKETS)
         step = rng.getrandbits(32) | 1 if hashed else 1
@@ -35,10 +38,10 @@ def first_full_path(rng: random.Random, *, hashed: bool, report: bool) -> float:
             return entries / (buckets * BUCKET_SLOTS)
         entries += 1
         load = entries / (buckets * BUCKET_SLOTS)
-        if report and load >= next_report:
+        if to_report and load >= to_report[0]:
+            to_report.pop(0)
             share = filled.count(BUCKET_SLOTS) / buckets
             print(f"  load {load:.2f}: {share:8.3%} of the buckets full; of a path all, p = {share**PATH_BUCKETS:.0e}")
-            next_report += 0.05
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,27 @@ def test_the_object_file_needs_nothing(lookup_object: ObjectFile, reading: str) 
         pytest.skip("read from x86-64's instructions: run this on x86-64")
     assert {"bid_lookup", "bid_lookup_generation", "bid_lookup_many"} <= lookup_object.functions.keys()
     assert not object_file.READINGS[reading](lookup_object)
+
+
+@pytest.mark.parametrize("level", ["-O1", "-O2", "-O3", "-Os"])
+@pytest.mark.parametrize("compiler", ["cc", "clang"])
+def test_no_compiler_makes_a_call_out_of_it(compiler: str, level: str, tmp_path: Path) -> None:
+    """As of memset() or memcpy() for a loop."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not on PATH (Debian: apt-get install {'gcc' if compiler == 'cc' else compiler})")
+    target = tmp_path / "lookup.o"
+    command = [
+        compiler,
+        "-std=c11",
+        level,
+        f"-I{ROOT / 'csrc' / 'include'}",
+        "-c",
+        str(TABLE / "lookup.c"),
+        "-o",
+        str(target),
+    ]
+    subprocess.run(command, check=True)
+    assert not subprocess.run(["nm", "-u", str(target)], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.skipif(not X86, reason="the lock prefix is x86-64's; run this on x86-64")

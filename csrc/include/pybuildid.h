@@ -19,7 +19,10 @@
  * - A process that forbids membarrier() after its first table, as by a seccomp filter, frees nothing any more.
  * - fork(): the child has its own copy of every table and may use it at once. What other threads had under way at that
  *   moment may count there as an entry more (bid_count()). Memory locks are not inherited (mlock(2)), so BID_MLOCK ends
- *   there. A child made by a bare clone() system call skips the fork handlers; its first pin takes page faults.
+ *   there. A child made by _Fork() or a bare clone() system call skips the fork handlers: its first pin takes page faults,
+ *   and a lookup, update or visit that was under way when it was made is not protected there and must not go on.
+ *   After a fork the system copies pages that one side writes, and a lookup that meets an update of another thread may
+ *   take a page fault for that.
  * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) may not use a table at once.
  * - A thread must not run while its stack or its thread pointer is being set up or torn down by hand.
  *
@@ -82,7 +85,8 @@ enum bid_status {
     BID_E_OPTION_ID_SIZE = -7, /* options.id_size is over BID_ID_MAX */
     BID_E_OPTION_SEED = -8,    /* options.seed is given without BID_FIXED_SEED */
     BID_E_TOO_MANY = -9,       /* expected, reserved or inserted entries are more than a table can hold (2^32) */
-    BID_E_OPTION_LIMIT = -10,  /* options.byte_limit has no room for the expected entries, or for a table at all */
+    BID_E_OPTION_LIMIT = -10,  /* options.byte_limit has no room for the expected entries, with IDs of at most 20 bytes,
+                                  or for a table at all */
 
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
     BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records */

@@ -89,14 +89,17 @@ static int publish(struct bid_maps *maps, struct bid_snapshot *snapshot, uint64_
     return result;
 }
 
-/* What the current snapshot knows goes into the new one. Returns whether it is of the same ranges. */
+/* What the current snapshot knows goes into the new one. Returns whether that need not be published: it is of the same ranges,
+ * and nobody is about to publish an older reading instead. Whoever begins to read after the addition of 0 reads what is newer. */
 static int inherit(struct bid_maps *maps, struct bid_snapshot *snapshot)
 {
     struct bid_pin pin = bid_pin(maps->pins);
     const struct bid_snapshot *current = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) */
     int same = bid_snapshot_inherit(snapshot, current);
+    int alone = bid_add(&maps->readings, 0, memory_order_acq_rel) == 1; /* pairs with bid_maps_refresh() */
+    int still = bid_load(&maps->current, BID_RELAXED) == current;
     bid_unpin(maps->pins, pin);
-    return same;
+    return same && alone && still;
 }
 
 static int read_snapshot(struct bid_maps *maps, struct bid_snapshot **snapshot)
@@ -116,10 +119,8 @@ static int read_snapshot(struct bid_maps *maps, struct bid_snapshot **snapshot)
     return status;
 }
 
-int bid_maps_refresh(struct bid_maps *maps)
+static int read_and_publish(struct bid_maps *maps)
 {
-    if (!maps)
-        return BID_E_NULL;
     uint64_t called = bid_load(&maps->clock, memory_order_acquire);
     for (;;) {
         struct bid_snapshot *snapshot;
@@ -147,6 +148,16 @@ int bid_maps_refresh(struct bid_maps *maps)
             return BID_OK;
         }
     }
+}
+
+int bid_maps_refresh(struct bid_maps *maps)
+{
+    if (!maps)
+        return BID_E_NULL;
+    bid_add(&maps->readings, 1, memory_order_acq_rel); /* pairs with inherit() */
+    int status = read_and_publish(maps);
+    bid_sub(&maps->readings, 1, memory_order_acq_rel); /* what was published comes before */
+    return status;
 }
 
 /* ----------------------------------------------------------------------------------- create and destroy -- */

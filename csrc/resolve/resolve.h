@@ -61,7 +61,8 @@ struct bid_maps {
     _Alignas(64) _Atomic(struct bid_snapshot *) retired; /* a stack: pushed one by one, taken whole */
     bid_word clock;                                      /* orders readings of /proc/self/maps */
     bid_word published;
-    bid_word waiting; /* retired and not freed */
+    bid_word waiting;  /* retired and not freed */
+    bid_word readings; /* refreshes under way */
     int own_table;
     struct bid_follower *follower;
 };

@@ -55,7 +55,8 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
     array->home_shift = 64 - plan->log2_buckets;
     array->hash = table->options.hash;
     array->hash_shift = table->options.hash_shift;
-    array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;
+    uint64_t path = buckets + (table->options.hash != BID_HASH_MIX); /* a weak hash's bucket may be one of the others */
+    array->path_buckets = path < BID_PATH_BUCKETS ? (uint32_t)path : BID_PATH_BUCKETS;
     array->first_slots = table->options.hash == BID_HASH_MIX ? BID_BUCKET_SLOTS : BID_WEAK_SLOTS;
     array->chunks = bid_plan_chunks(plan);
     array->reseeds = plan->reseeds;
@@ -81,6 +82,12 @@ struct bid_layout {
     uint64_t charged;    /* units of record that are paid for at once */
 };
 
+/* At the front of the mapping, what is populated when the array is made. */
+static uint64_t bid_layout_at_once(const struct bid_layout *layout)
+{
+    return layout->slot_bytes + layout->charged * BID_RECORD_BYTES;
+}
+
 static struct bid_layout bid_plan_layout(const struct bid_array_plan *plan, uint64_t byte_limit)
 {
     uint64_t page = bid_platform_page(), records = plan->capacity * BID_RECORD_BYTES;
@@ -94,8 +101,8 @@ static struct bid_layout bid_plan_layout(const struct bid_array_plan *plan, uint
     layout.record_bytes = bid_round_up(records, layout.step_bytes);
     layout.done_bytes = bid_round_up((bid_plan_chunks(plan) + 63) / 64 * sizeof(bid_word), page);
     layout.charged = bid_round_up(plan->charged, layout.step_bytes / BID_RECORD_BYTES);
-    uint64_t at_once = layout.slot_bytes + layout.charged * BID_RECORD_BYTES;
-    layout.huge_bytes = huge ? layout.slot_bytes + layout.record_bytes : at_once / BID_HUGE_PAGE * BID_HUGE_PAGE;
+    uint64_t at_once = bid_layout_at_once(&layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
+    layout.huge_bytes = huge ? layout.slot_bytes + layout.record_bytes : at_once;
     return layout;
 }
 
@@ -127,6 +134,7 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
  * done for want of memory. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
+    uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
     array->mapping = bid_platform_map(array->mapping_bytes, layout->huge_bytes);
     if (!array->mapping)
@@ -134,6 +142,8 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
     int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));
     if (status == BID_OK)
         status = bid_record_ready(table, array, layout->charged, 1);
+    if (status == BID_OK)
+        bid_platform_settle(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
     if (status != BID_OK)
         bid_platform_unmap(array->mapping, array->mapping_bytes);
     return status;

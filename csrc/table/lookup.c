@@ -241,17 +241,24 @@ int bid_lookup_cost(const struct bid_table *table, uint64_t key, struct bid_buil
 
 /* ----------------------------------------------------------------------------------------- many at once -- */
 
+/* A row of any width, for an ID of any length or none. */
+BID_APART void bid_row_fill(uint8_t *row, size_t id_size, const struct bid_record *record, unsigned length)
+{
+    size_t i = 0;
+    for (; i < length && i < id_size; i++)
+        row[i] = ((const uint8_t *)record)[BID_RECORD_ID + i];
+    for (; i < id_size; i++)
+        *(volatile uint8_t *)&row[i] = 0; /* no compiler makes a call of memset() of this */
+}
+
 /* One row of bid_lookup_many(): always written whole. */
 static inline uint8_t bid_row(struct bid_probe found, uint8_t *row, size_t id_size)
 {
     unsigned length = bid_found_live(found) ? bid_word_length(found.word) : 0;
-    if (__builtin_expect(id_size == BID_ID_NARROW && length && length <= BID_ID_NARROW, 1)) {
+    if (__builtin_expect(id_size == BID_ID_NARROW && length && length <= BID_ID_NARROW, 1))
         __builtin_memcpy(row, found.record->id, BID_ID_NARROW);
-        return (uint8_t)length;
-    }
-    const uint8_t *from = (const uint8_t *)found.record + BID_RECORD_ID;
-    for (size_t i = 0; i < id_size; i++)
-        row[i] = i < length ? from[i] : 0;
+    else
+        bid_row_fill(row, id_size, found.record, length);
     return (uint8_t)(bid_found_live(found) && !length ? BID_LENGTH_NO_BUILD_ID : length);
 }
 

@@ -40,7 +40,13 @@ static void *bid_map_plain(size_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-/* Maps more than needed and gives the ends back. */
+void bid_platform_settle(void *address, size_t bytes)
+{
+    if (bytes)
+        madvise(address, bytes, MADV_NOHUGEPAGE); /* refused by kernels that have no huge pages */
+}
+
+/* Maps more than needed and gives the ends back; NULL also if there is just no room for more than needed. */
 static void *bid_map_huge(size_t bytes, size_t huge)
 {
     size_t page = bid_platform_page();
@@ -53,17 +59,30 @@ static void *bid_map_huge(size_t bytes, size_t huge)
         munmap(memory, before);
     munmap(memory + before + bytes, BID_HUGE_ALIGN - before);
     madvise(memory + before, huge, MADV_HUGEPAGE); /* advice: small pages do as well */
+    bid_platform_settle(memory + before + huge, bytes - huge);
     return memory + before;
 }
 
 void *bid_platform_map(size_t bytes, size_t huge)
 {
-    return huge ? bid_map_huge(bytes, huge) : bid_map_plain(bytes);
+    void *memory = huge ? bid_map_huge(bytes, huge) : NULL;
+    if (memory)
+        return memory;
+    memory = bid_map_plain(bytes);
+    if (memory)
+        bid_platform_settle(memory,
+                            bytes); /* else, where all memory has huge pages, populating one page makes 2 MB present */
+    return memory;
 }
 
+/* The kernel joins neighbouring mappings, so to unmap may take one more than a process may have (vm.max_map_count). Then the
+ * addresses are lost, but not the memory. */
 void bid_platform_unmap(void *address, size_t bytes)
 {
-    munmap(address, bytes);
+    if (munmap(address, bytes) == 0)
+        return;
+    munlock(address, bytes);
+    madvise(address, bytes, MADV_DONTNEED);
 }
 
 /* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. */
@@ -227,5 +246,7 @@ int bid_platform_pins(int fenced, int lock, struct bid_pins **result)
     int kind = fenced || !bid_membarrier_register();
     int status = bid_pin_area_published(kind) ? BID_OK : bid_pin_area_publish(kind);
     *result = &bid_process_pins[kind];
-    return status == BID_OK && lock ? bid_platform_populate((*result)->area, sizeof *(*result)->area, 1) : status;
+    if (status == BID_OK && lock)
+        status = bid_platform_populate((*result)->area, sizeof *(*result)->area, 1);
+    return status == BID_OK && lock ? bid_platform_populate(bid_process_pins, sizeof bid_process_pins, 1) : status;
 }

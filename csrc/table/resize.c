@@ -5,7 +5,7 @@
  * The rules: an array is left when 5/8 of its slots are claimed, when a path is full, when its records are used up, or
  * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most 2/5, but
  * not below the least size.
- * A path of 64 slots is full by accident with a probability of 10^-14 at a load of 2/5, 10^-10 at 1/2 and 10^-6 near 5/8
+ * A path of 64 slots is full by accident with a probability of 10^-14 at a load of 2/5, 10^-10 at 1/2 and 10^-7 at 5/8
  * (docs/paths.py). Above 1/2 that means to grow a little earlier. Below, it is taken for what it is: keys that collide
  * under this seed; they get another seed, not more memory.
  *
@@ -116,6 +116,8 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
         (struct bid_array_plan){.log2_buckets = bid_log2_rebuilt(table, live, reserved, least), .seed = array->seed};
     if (need == BID_NEED_SHRINK && plan->log2_buckets > now && live * 2 <= bid_array_slots(array))
         plan->log2_buckets = now;
+    if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX && live <= BID_ENTRIES_MAX)
+        plan->log2_buckets = BID_LOG2_BUCKETS_MAX; /* which these fill to a half at most */
     if (need == BID_NEED_PATH && claimed * 2 < bid_array_slots(array)) {
         if (array->reseeds == BID_RESEEDS_MAX)
             return BID_E_CROWDED;
@@ -298,10 +300,13 @@ int bid_reserve(struct bid_table *table, uint64_t entries)
         return BID_E_NULL;
     if (entries > BID_ENTRIES_MAX)
         return BID_E_TOO_MANY;
+    int status = bid_rebuild(table, BID_NEED_RESERVE, entries);
+    if (status != BID_OK)
+        return status; /* room that cannot be had is not asked for by each rebuild to come */
     uint64_t floor = bid_load(&table->floor_entries, BID_RELAXED);
     while (floor < entries && !bid_cas(&table->floor_entries, &floor, entries, BID_RELAXED))
         ;
-    return bid_rebuild(table, BID_NEED_RESERVE, entries);
+    return bid_rebuild(table, BID_NEED_RESERVE, entries); /* another thread may have shrunk it meanwhile */
 }
 
 int bid_shrink(struct bid_table *table)

@@ -148,7 +148,7 @@ static int bid_update_resizing(struct bid_table *table, struct bid_array *array,
 {
     bid_prefetch(array, future, op->key); /* needed after what comes first */
     int status = op->may_allocate ? bid_help(table, array, future) : BID_OK;
-    if (status == BID_OK)
+    if (status == BID_OK || status == BID_E_CROWDED) /* another key's path: no reason to refuse this one */
         status = bid_carry(table, array, future, op->key, op->may_allocate);
     if (status != BID_OK)
         return status;

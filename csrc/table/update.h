@@ -87,7 +87,7 @@ uint64_t bid_array_slots(const struct bid_array *array);
 #define BID_LOG2_BUCKETS_MAX 30
 #define BID_WAITING_FOR_TWICE 16 /* for so many retired arrays that wait, the least size is doubled */
 #ifndef BID_GUESTS
-#define BID_GUESTS 8 /* of an array that is not the head yet, updates may take one in so many slots */
+#define BID_GUESTS 16 /* of an array that is not the head yet, updates may take one in so many slots */
 #endif
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan);
 /* Bytes that the array to replace the head would cost with `more` entries than there are now. */

@@ -208,8 +208,24 @@ static void rows_that_are_too_long(void)
     bid_destroy(table);
 }
 
+/* Room that cannot be had is refused, and the table is as it was: it goes on growing as far as without that call. */
+static void refused_reserve(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.byte_limit = 4 << 20, .id_size = 20});
+    uint64_t reached = fill(table, 0, BID_E_BYTE_LIMIT);
+    bid_destroy(table);
+    table = make_table((struct bid_options){.byte_limit = 4 << 20, .id_size = 20});
+    for (uint64_t i = 0; i < 1000; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    CHECK_STATUS(bid_reserve(table, 1000000), BID_E_BYTE_LIMIT);
+    CHECK(fill(table, 1000, BID_E_BYTE_LIMIT) == reached);
+    all_there(table, reached);
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    refused_reserve();
     rows_that_are_too_long();
     small_limits(0);
     small_limits(100);

@@ -146,8 +146,57 @@ static void usual_lookup(void)
     bid_destroy(table);
 }
 
+/* A key whose path is full of others when it is to be copied stops the resize, and no update of other keys. That takes keys made
+ * for a seed: here for that of the next array. */
+static void other_keys_of_a_crowd(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.flags = BID_FIXED_SEED, .seed = SEED, .id_size = 20});
+    uint64_t next_seed = mix(SEED, 0x5bf03635u), key = 1ull << 32;
+    for (uint64_t i = 0; i < BID_PATH_SLOTS + 2; i++)
+        CHECK_STATUS(insert(table, unmix(1ull << 62 | i << 20 | 0x2a5, next_seed), 1, 20), BID_OK);
+    for (uint64_t i = 0; i < 400; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    for (; !bid_resizing(table); key++) /* until the tombstones are too many */
+        CHECK(insert(table, key, 1, 20) == BID_OK && bid_remove(table, key) == BID_OK);
+    CHECK_STATUS(bid_shrink(table), BID_E_CROWDED);
+    CHECK(bid_resizing(table));
+    for (uint64_t i = 0; i < 400; i++) {
+        uint8_t id[20];
+        struct bid_build_id found;
+        make_id(inode_key(i), 2, id, sizeof id);
+        if (i % 2)
+            CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+        else if (i < 100) /* a few: an array that is not the head yet takes few records */
+            CHECK_STATUS(bid_replace(table, inode_key(i), 2, id, sizeof id), BID_OK);
+        int status = bid_lookup(table, inode_key(i), &found);
+        CHECK(i % 2 ? status == BID_ABSENT : status == BID_OK && id_is(&found, inode_key(i), i < 100 ? 2 : 1, 20));
+    }
+    bid_destroy(table);
+}
+
+/* The bucket that a weak hash gives may be the home bucket as well: a path through a small array has all of it still. */
+static void small_arrays(uint32_t hash)
+{
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct bid_table *table = make_table((struct bid_options){.flags = BID_FIXED_SEED,
+                                                                  .seed = seed,
+                                                                  .expected_entries = 10,
+                                                                  .hash = hash,
+                                                                  .hash_shift = hash == BID_HASH_MIDDLE_BITS ? 10 : 0,
+                                                                  .id_size = 20});
+        CHECK(statistics(table).slots == 16);
+        for (uint64_t i = 0; i < 10; i++)
+            CHECK_STATUS(bid_insert_nmi(table, 0xffff888100000000ull + i * 65536, 0, "x", 1), BID_OK);
+        bid_destroy(table);
+    }
+}
+
 int main(void)
 {
+    other_keys_of_a_crowd();
+    small_arrays(BID_HASH_MIX);
+    small_arrays(BID_HASH_MIDDLE_BITS);
+    small_arrays(BID_HASH_XOR_FOLD);
     worst_lookup();
     usual_lookup();
     weak_hash(BID_HASH_MIDDLE_BITS, 63, 20000, 8);

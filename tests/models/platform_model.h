@@ -55,6 +55,11 @@ int bid_platform_populate(void *address, size_t bytes, int lock)
     return BID_OK;
 }
 
+void bid_platform_settle(void *address, size_t bytes)
+{
+    (void)address, (void)bytes;
+}
+
 void bid_platform_unmap(void *address, size_t bytes)
 {
     (void)bytes;
