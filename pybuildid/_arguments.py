@@ -36,7 +36,8 @@ def uint(value: SupportsIndex, bits: int, name: str) -> int:
     except TypeError:
         raise ArgumentTypeError(f"{name} must be an integer, not {type(value).__name__}") from None
     if number < 0 or number >> bits:
-        raise ArgumentRangeError(f"{name} must be 0 to 2**{bits} - 1, not {number}")
+        told = number if number.bit_length() <= 256 else f"a number of {number.bit_length()} bits"
+        raise ArgumentRangeError(f"{name} must be 0 to 2**{bits} - 1, not {told}")
     return number
 
 
@@ -101,6 +102,8 @@ def _view(value: Any, name: str) -> memoryview:
         raise ArgumentTypeError(
             f"{name} must be an object with the buffer protocol, not {type(value).__name__}"
         ) from None
+    except (ValueError, BufferError) as error:  # closed, released, or of items that no buffer can describe
+        raise ArgumentTypeError(f"{name} cannot be read as a buffer: {error}") from None
 
 
 def _pointer(view: memoryview, name: str) -> Any:

@@ -122,7 +122,8 @@ class _Query:
 
 
 def parse_line(line: str) -> Area:
-    """A line of /proc/PID/maps, without its newline. In names the kernel writes a newline as \\012, and only that."""
+    """A line of /proc/PID/maps, without its newline. In names the kernel writes a newline as \\012, and only that: so a
+    name that has these four characters is taken for one with a newline."""
     match = LINE.fullmatch(line)
     if match is None:
         raise ValueError(f"not a line of /proc/PID/maps: {line!r}")
@@ -195,9 +196,17 @@ class Process:
             return
         query = _Query(self._maps)
         address = 0
-        while (area := query.area(address)) is not None:
+        while (area := self._query_area(query, address)) is not None:
             yield area
             address = area.end
+
+    def _query_area(self, query: _Query, address: int) -> Area | None:
+        try:
+            return query.area(address)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        return next((area for area in self.text_areas() if area.end > address), None)  # there paths are of any length
 
     def text_areas(self) -> Iterator[Area]:
         if self._maps is None:

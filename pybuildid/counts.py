@@ -55,7 +55,7 @@ def mapped_files(proc: Path = PROC) -> tuple[list[str], int]:
     hidden = 0
     for process in proc.glob("[0-9]*"):
         try:
-            lines = os.fsdecode((process / "maps").read_bytes()).splitlines()
+            lines = os.fsdecode((process / "maps").read_bytes()).split("\n")[:-1]  # names have other ends of lines
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
         except OSError:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import errno
+import operator
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, Union
 
 from pybuildid._core import ffi, lib
 
@@ -81,8 +82,11 @@ def read_build_id(
             raise result
         return result
     elf = ffi.new("struct bid_elf *")
-    if isinstance(source, int):
-        name, status = f"fd {source}", lib.bid_elf_read_fd(elf, mode, source)
+    if isinstance(source, SupportsIndex):  # an int, or NumPy's
+        descriptor = operator.index(source)
+        if not -(2**31) <= descriptor < 2**31:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), f"fd {descriptor}")
+        name, status = f"fd {descriptor}", lib.bid_elf_read_fd(elf, mode, descriptor)
         if status == lib.BID_ELF_E_IO:
             raise OSError(ffi.errno, os.strerror(ffi.errno), name)
     else:
@@ -107,6 +111,7 @@ def scan(
 
     threads: how many read at once; None is one for each processor that this process may use. The GIL is released
         while they do. paths is consumed as results are, some batches of files ahead of them, so it may be endless.
+        What it raises comes after the results of the paths before.
     """
     if isinstance(paths, (str, bytes)):
         raise TypeError(f"paths must be several, such as [{paths!r}]")
@@ -121,16 +126,32 @@ def _scan(paths: Iterator[Path], threads: int, mode: int) -> Iterator[tuple[Path
     pending: deque[tuple[list[Path], Future[list[Result]]]] = deque()
     with ThreadPoolExecutor(threads, "pybuildid-scan") as pool:
         try:
+            failed = None
             while True:
-                while len(pending) < threads + 1 and (batch := list(islice(paths, BATCH))):
+                while len(pending) < threads + 1 and not failed:
+                    batch, failed = _take(paths)
+                    if not batch:
+                        break
                     pending.append((batch, pool.submit(_read_batch, batch, mode)))
                 if not pending:
-                    return
+                    break
                 done, results = pending.popleft()
                 yield from zip(done, results.result())
+            if failed:
+                raise failed
         finally:
             for _, results in pending:
                 results.cancel()
+
+
+def _take(paths: Iterator[Path]) -> tuple[list[Path], Exception | None]:
+    """Some of them, and what they raised after those."""
+    batch: list[Path] = []
+    try:
+        batch.extend(islice(paths, BATCH))  # what came before an error stays
+    except Exception as error:
+        return batch, error
+    return batch, None
 
 
 def _read_batch(paths: Iterable[StrPath], mode: int) -> list[Result]:

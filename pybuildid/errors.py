@@ -6,7 +6,7 @@ All derive from BuildIdTableError, and besides from the built-in error that they
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pybuildid._core import ffi, lib
 
@@ -33,9 +33,9 @@ class BuildIdTableError(Exception):
             message = message.replace("options.", "")
         super().__init__(*[] if message is None else [message])
 
-    def __reduce__(self) -> tuple[type[BuildIdTableError], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Made again from its message, also by libraries (such as tblib, under Dask) that have ways of their own."""
-        return type(self), self.args
+        return (type(self), self.args, *([self.__dict__] if self.__dict__ else []))
 
 
 # ------------------------------------------------------------------- arguments that have no form in C

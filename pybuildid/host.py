@@ -202,7 +202,15 @@ def _slabs(limits: list[Limit]) -> tuple[Slab, ...] | None:
 
 def _visit(pid: int, seen: _Seen) -> None:
     directory = PROC / str(pid)
-    threads = [int(name) for name in os.listdir(directory / "task")]
+    try:
+        threads = [int(name) for name in os.listdir(directory / "task")]
+    except PermissionError:  # /proc is mounted with hidepid
+        seen.processes += 1
+        seen.no_descriptors.append(str(pid))
+        seen.no_mappings.append(str(pid))
+        return
+    if not threads:  # it is just ending
+        return
     seen.processes += 1
     seen.tasks += len(threads)
     label = f"{pid} {_name(directory)}"
@@ -236,8 +244,18 @@ def _descriptor_tables(threads: list[int], seen: _Seen) -> Iterator[int]:
 def _add_descriptors(directory: Path, thread: int, seen: _Seen) -> None:
     for name in os.listdir(directory):
         with suppress(FileNotFoundError, ProcessLookupError):  # closed meanwhile
-            status = os.stat(directory / name)
-            seen.descriptors[status.st_dev, status.st_ino].append((thread, int(name)))
+            seen.descriptors[_identity(directory / name)].append((thread, int(name)))
+
+
+def _identity(descriptor: Path) -> Identity:
+    """Of the open file's inode. Those whose file system does not answer any more count as one inode."""
+    try:
+        status = os.stat(descriptor)
+    except (FileNotFoundError, ProcessLookupError):
+        raise
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def _open_files(seen: _Seen, limits: list[Limit]) -> int | None:
@@ -253,7 +271,7 @@ def _open_files(seen: _Seen, limits: list[Limit]) -> int | None:
 def _add_mappings(directory: Path, threads: list[int], seen: _Seen) -> None:
     """Of the first thread that has an address space: the first of all may have ended."""
     for thread in threads:
-        lines = (directory / "task" / str(thread) / "maps").read_bytes().splitlines()
+        lines = (directory / "task" / str(thread) / "maps").read_bytes().split(b"\n")[:-1]  # in a name \r may stand
         if lines:
             break
     else:

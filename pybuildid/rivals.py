@@ -109,7 +109,7 @@ class RivalTable(MutableMapping[int, bytes]):
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled; dict(table) has its entries")
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled; dict(table.items()) has its entries")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}, {'closed' if self.closed else f'{len(self)} entries'}>"

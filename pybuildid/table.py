@@ -14,6 +14,7 @@ from pybuildid._core import ffi, lib
 from pybuildid.errors import (
     ArgumentTypeError,
     BuildIdTableError,
+    ClosedError,
     OptionHashError,
     OptionIdSizeError,
     StaleError,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 Ids = TypeVar("Ids", bound="Buffer")
 Lengths = TypeVar("Lengths", bound="Buffer")
+Default = TypeVar("Default")
 
+NO_DEFAULT = object()
 NO_BUILD_ID = int(lib.BID_LENGTH_NO_BUILD_ID)  # in lengths: "known to have no build ID"
 HASHES = {"mix": lib.BID_HASH_MIX, "middle-bits": lib.BID_HASH_MIDDLE_BITS, "xor-fold": lib.BID_HASH_XOR_FOLD}
 
@@ -186,10 +189,13 @@ class Table(MutableMapping[int, bytes]):
         return int(self._id_size)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Table cannot be copied or pickled; dict(table) has its entries")
+        raise TypeError("a Table cannot be copied or pickled; dict(table.items()) has its entries")
 
     def __repr__(self) -> str:
-        return f"<Table, {'closed' if self.closed else f'{len(self)} entries'}>"
+        try:
+            return f"<Table, {len(self)} entries>"
+        except ClosedError:
+            return "<Table, closed>"
 
     # --------------------------------------------------------------------------------------------- entries
 
@@ -257,14 +263,20 @@ class Table(MutableMapping[int, bytes]):
             if found is not None:
                 return found
 
-    def pop(self, key: SupportsIndex, *default: Any) -> Any:
+    @overload
+    def pop(self, key: SupportsIndex) -> bytes: ...
+
+    @overload
+    def pop(self, key: SupportsIndex, default: Default) -> bytes | Default: ...
+
+    def pop(self, key: SupportsIndex, default: Any = NO_DEFAULT) -> Any:
         """Removes the entry of a key and returns its build ID; without an entry the default, or raises KeyError."""
         found = self.lookup(key)
         if found is not None and self.evict(key):
             return found
-        if not default:
+        if default is NO_DEFAULT:
             raise KeyError(key)
-        return default[0]
+        return default
 
     def popitem(self) -> tuple[int, bytes]:
         """Removes some entry and returns it; raises KeyError if the table is empty."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import random
 import subprocess
@@ -247,6 +248,62 @@ def test_processes_that_may_not_be_read_are_named(in_child: Callable[..., None])
         assert len(limit.processes) < found.processes
 
     in_child(as_nobody)
+
+
+def test_a_proc_that_hides_processes(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mounted with hidepid=1: their directories are there, and cannot be read."""
+    listdir = os.listdir
+
+    def hiding(path: Any = ".") -> list[str]:
+        if str(path).endswith("/proc/1/task"):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", hiding)
+    found = only(1, os.getpid())
+    assert found.processes == 2
+    assert [limit.processes for limit in found.limits if limit.what.startswith(("open files of", "mappings of"))] == [
+        ("1",),
+        ("1",),
+    ]
+
+
+def test_a_process_that_is_just_ending(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path=".": [] if str(path).endswith("/proc/1/task") else listdir(path))
+    assert only(1, os.getpid()).processes == 1
+
+
+def test_files_whose_file_system_is_gone(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are open all the same, and told apart."""
+    before = only(os.getpid())
+    stat, pipe = os.stat, os.pipe()
+    gone = tuple(f"/task/{os.getpid()}/fd/{end}" for end in pipe)
+
+    def dead(path: Any, **keywords: Any) -> os.stat_result:
+        if str(path).endswith(gone):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), str(path))
+        return stat(path, **keywords)
+
+    monkeypatch.setattr(os, "stat", dead)
+    try:
+        found = only(os.getpid())
+    finally:
+        for end in pipe:
+            os.close(end)
+    assert found.descriptors == before.descriptors + 2
+    if before.open_files is not None:
+        assert found.open_files == before.open_files + 2
+    assert found.open_inodes == before.open_inodes + 1
+
+
+def test_mapped_files_with_other_ends_of_lines(only: Callable[..., host.Census], tmp_path: Path) -> None:
+    path = tmp_path / "a\rb c"
+    path.write_bytes(b"x" * 4096)
+    before = only(os.getpid())
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
+        found = only(os.getpid())
+    assert found.mapped_inodes == before.mapped_inodes + 1
 
 
 def test_without_kcmp(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:

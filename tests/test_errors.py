@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import copy
+import mmap
 import os
 import pickle
 import re
@@ -278,6 +280,29 @@ def test_closed() -> None:
         table[1] = b"x"
     assert (caught.value.code, caught.value.name) == (lib.BID_HANDLE_CLOSED, "BID_HANDLE_CLOSED")
     assert str(caught.value) == "the table has been closed"
+
+
+def test_what_was_inserted_comes_through_copies() -> None:
+    with pytest.raises(errors.IdLengthError) as caught:
+        Table(id_size=2).insert_many(array("Q", [1, 2, 3]), b"aabbcc", b"\2\2\3")
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value)), copy.copy(caught.value)):
+        assert error.inserted == 2
+        assert str(error) == str(caught.value)
+
+
+def test_numbers_that_python_does_not_print() -> None:
+    with pytest.raises(errors.ArgumentRangeError, match="a number of 16610 bits"):
+        10**5000 in Table()  # noqa: B015
+
+
+def test_buffers_that_are_none_any_more() -> None:
+    released = memoryview(b"12345678")
+    released.release()
+    closed = mmap.mmap(-1, 4096)
+    closed.close()
+    for nothing in (released, closed):
+        with pytest.raises(errors.ArgumentTypeError, match="cannot be read as a buffer"):
+            Table().lookup_many(nothing)
 
 
 def test_errors_of_callers_of_c() -> None:

@@ -104,6 +104,14 @@ def test_counts_of_this_machine() -> None:
     assert 0 < counts.elf_files <= len(paths)
 
 
+def test_names_with_other_ends_of_lines(tmp_path: Path) -> None:
+    """The kernel escapes newlines alone."""
+    (tmp_path / "1").mkdir()
+    name = "/lib/a\rb\x0cc\x1cd\u2028e\x85f"
+    (tmp_path / "1" / "maps").write_bytes(f"1000-2000 r-xp 00000000 fe:00 12     {name}\n".encode())
+    assert mapped_files(tmp_path) == ([f"{tmp_path}/1/root{name}"], 0)
+
+
 def test_counts_of_a_made_proc(tmp_path: Path) -> None:
     (tmp_path / "sys/fs").mkdir(parents=True)
     (tmp_path / "sys/fs/file-nr").write_text("700\t0\t9000\n")

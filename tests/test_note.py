@@ -10,6 +10,7 @@ import mmap
 import os
 import pickle
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -424,6 +425,32 @@ def test_scan_is_lazy(tmp_path: Path) -> None:
     endless = scan(itertools.repeat(path), threads=2)
     assert [result for _, result in itertools.islice(endless, 1000)] == [ID] * 1000
     endless.close()  # type: ignore[attr-defined]
+
+
+def test_scan_yields_what_it_has_before_an_error_of_the_paths() -> None:
+    def paths() -> Iterator[str]:
+        yield from ["/dev/null"] * 300
+        raise OSError("no more")
+
+    results = scan(paths())
+    assert len([next(results) for _ in range(300)]) == 300
+    with pytest.raises(OSError, match="no more"):
+        next(results)
+
+
+def test_descriptors_are_whole_numbers() -> None:
+    class Number:
+        def __init__(self, value: int) -> None:
+            self.value = value
+
+        def __index__(self) -> int:
+            return self.value
+
+    with open(sys.executable, "rb") as file:
+        assert read_build_id(Number(file.fileno())) == read_build_id(sys.executable)  # type: ignore[arg-type]
+    for number in (2**40, -1):
+        with pytest.raises(OSError, match=f"fd {number}"):
+            read_build_id(number)
 
 
 def test_scan_goes_on_after_a_path_that_cannot_be() -> None:

@@ -162,6 +162,25 @@ def test_strange_names(tmp_path: Path, source: str) -> None:
             assert (at(address, source).path, at(address, source).build_id) == (str(path), ID)
 
 
+def test_a_path_longer_than_any_call_takes(elf: Path, source: str, tmp_path: Path) -> None:
+    """Made from inside: each folder is entered before the next is made."""
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(tmp_path)
+        for _ in range(20):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+        Path("long").write_bytes(elf.read_bytes())
+        with mapped(Path("long")) as address:
+            found = at(address, source)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        subprocess.run(["rm", "-rf", str(tmp_path / ("d" * 250))], check=True)
+    assert found.path.endswith("/long")
+    assert len(found.path) > 5000
+
+
 def test_without_map_files(elf: Path, no_map_files: None) -> None:
     with mapped(elf) as address:
         assert at(address, "text").build_id == ID

@@ -63,6 +63,7 @@ def test_mapping_methods() -> None:
     assert table.setdefault(6) == b""
     assert table.pop(5) == OTHER
     assert table.pop(5, None) is None
+    assert table.pop(5, default=b"x") == b"x"
     assert table.pop(6) == b""
     with pytest.raises(KeyError):
         table.pop(5)

@@ -133,7 +133,7 @@ def draws(keys: Any, following: Any, n: int, seed: int) -> tuple[Any, tuple[Any,
 def loaded() -> tuple[array[int], array[int]]:
     """Addresses inside the objects that this process has loaded, and where each begins; empty before glibc 2.35."""
     addresses, starts = array("Q"), array("Q")
-    for line in Path("/proc/self/maps").read_text().splitlines():
+    for line in os.fsdecode(Path("/proc/self/maps").read_bytes()).split("\n")[:-1]:
         fields = line.split(maxsplit=5)
         if "x" in fields[1] and len(fields) == 6 and fields[5].startswith("/"):
             address = int(fields[0].partition("-")[0], 16) + 16
