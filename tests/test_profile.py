@@ -410,6 +410,24 @@ def test_no_such_command(tmp_path: Path) -> None:
     assert "check the path" in result.output
 
 
+def test_what_follows_the_command_is_its_own(tmp_path: Path) -> None:
+    """Its options are not taken for the profiler's, as -o is, which would be written over."""
+    file = tmp_path / "words"
+    file.write_text("b\na\n")
+    run = run_cli("sort", "-o", file, file, cwd=tmp_path)
+    assert (run.returncode, file.read_text()) == (0, "a\nb\n"), run.stderr
+    assert (tmp_path / "profile.pb.gz").exists()
+    run = run_cli("--text", "--", "printf", "%s ", "--", "--json", cwd=tmp_path)
+    assert (run.returncode, run.stdout.partition("0x")[0]) == (0, "-- --json "), run.stderr
+
+
+def test_a_mistyped_option_runs_nothing(tmp_path: Path) -> None:
+    run = run_cli("--txt", "touch", tmp_path / "ran", cwd=tmp_path)
+    assert run.returncode == 2
+    assert re.search("No such option.*--txt", run.stderr)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_output_is_looked_at_first(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     for output in (tmp_path / "none" / "p", tmp_path):

@@ -27,7 +27,7 @@ GO = (
 )
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "-o",
     "--output",
@@ -65,6 +65,8 @@ def profile(
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND and sample where it, and the programs it starts, spend CPU time.
+
+    OPTIONS come before COMMAND; what follows it is its own.
 
     Each sample is resolved in the signal handler that takes it: from the interrupted instruction pointer to the build
     ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
