@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from pybuildid.cli._errors import printable
 from stress._engine import lib
 from stress.collect import Collection
 from stress.storm import Outcome, Storm
@@ -102,7 +102,7 @@ def print_collection(console: Console, files: Collection) -> None:
         (files.hidden, "mappings that could not be read"),
     )
     lines += [f"Left out, {what}: {some(names)}" for names, what in left_out if names]
-    console.print(escape("\n".join(lines)), highlight=False, soft_wrap=True)
+    console.print("\n".join(map(printable, lines)), highlight=False, soft_wrap=True)
 
 
 def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
@@ -124,7 +124,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         if outcome.perf_error:
             notes.insert(0, f"no perf events here ({outcome.perf_error}); see /proc/sys/kernel/perf_event_paranoid")
         for note in notes:
-            console.print(escape(f"{outcome.design}: {note}"), highlight=False, soft_wrap=True)
+            console.print(f"{outcome.design}: {note}", highlight=False, soft_wrap=True)
 
 
 def summary(outcome: Outcome, verdict: str, failures: Sequence[str]) -> str:

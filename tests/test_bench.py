@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,11 +40,13 @@ from pybuildid.bench.result import (
     Figure,
     Interruption,
     Lead,
+    Worst,
     document,
 )
 from pybuildid.bench.run import _footprint, pinned
 from pybuildid.bench.subject import BenchError, Subject
 from pybuildid.cli import main
+from pybuildid.machine import this as this_machine
 from pybuildid.report import read, render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -451,6 +453,30 @@ def test_the_command(tmp_path: Path) -> None:
         assert text in done.output, text
     assert json.loads((tmp_path / "x.json").read_text())["interruptions"][1]["blocked"] == 1
     assert "seqcount" in (tmp_path / "x.svg").read_text()
+
+
+def test_names_are_no_markup_and_json_is_written_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a file of keys goes through all of it."""
+    keys = "7 addresses from [/a] :+1: \x1b[2J"
+    nothing: Any = dict.fromkeys((field.name for field in fields(bench.Result)), ())
+    numbers = {"seed": 1, "rounds": 1, "seconds": 1.0, "took": 1.0, "threads": 1, "left_out": 0.0}
+    machine = replace(this_machine(), processor="[/b] processor")
+    found = {"keys": keys, "notes": (f"keys: {keys}",), "worst": (Worst("ours", 7, keys, 1, 2, None, None),)}
+    made = bench.Result(**{**nothing, **numbers, **found, "machine": machine})
+    monkeypatch.setattr("pybuildid.cli.bench.measure", lambda options, report: made)
+    done = CliRunner().invoke(main, ["bench", "--json", str(tmp_path / "x.json")])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("[/a] :+1:") == 3
+    assert "keys: 7 addresses from [/a] :+1: \\x1b[2J;" in done.output
+    assert "\x1b" not in done.output
+    assert "[/b] processor, " in done.output
+
+    def fail(out: object, result: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("pybuildid.cli.bench.show", fail)
+    assert CliRunner().invoke(main, ["bench", "--json", str(tmp_path / "y.json")]).exit_code == 1
+    assert (tmp_path / "y.json").read_text() == (tmp_path / "x.json").read_text()
 
 
 @pytest.mark.parametrize(

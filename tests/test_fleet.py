@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from pybuildid import Census, census, fleet
 from pybuildid.cli import main
+from pybuildid.cli.census import show_host
 from pybuildid.fleet import CensusFormatError
 from pybuildid.host import Limit, Slab
 
@@ -167,6 +168,23 @@ def test_merge_on_the_command_line(tmp_path: Path) -> None:
     merged = json.loads(run("--merge", "--json", *paths).output)
     assert (merged["schema"], merged["version"]) == ("pybuildid-fleet", 1)
     assert [host["host"] for host in merged["hosts"]] == ["a", "b"]
+
+
+ODD, SHOWN = "[/a] :+1: \x1b[2J", "[/a] :+1: \\x1b[2J"  # no markup, no emoji, and no escape sequence
+
+
+def test_names_of_others_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = (Limit(ODD, "none", (ODD,)),)
+    host = dataclasses.replace(HOST, host=ODD, kernel=ODD, slabs=(Slab(ODD, 1, 2, 3, 4),), limits=limits)
+    file = tmp_path / "file"
+    file.write_text(json.dumps(fleet.to_json(host)))
+    merged = run("--merge", file)
+    assert merged.exit_code == 0, merged.output
+    assert merged.output.count(SHOWN) == 2  # in the table, and as one that did not see everything
+    show_host(host)
+    shown = capsys.readouterr().out
+    assert shown.count(SHOWN) == 5  # host and kernel, a slab, a limit and its process
+    assert "\x1b" not in merged.output + shown
 
 
 def test_wrong_use(tmp_path: Path) -> None:

@@ -421,6 +421,13 @@ def test_what_follows_the_command_is_its_own(tmp_path: Path) -> None:
     assert (run.returncode, run.stdout.partition("0x")[0]) == (0, "-- --json "), run.stderr
 
 
+def test_names_are_no_markup(tmp_path: Path) -> None:
+    output = tmp_path / "[red]:+1: \x1b[2J.pb.gz"
+    run = run_cli("-o", output, "true", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "Written: " + str(output).replace("\x1b", "\\x1b") in run.stdout
+
+
 def test_a_mistyped_option_runs_nothing(tmp_path: Path) -> None:
     run = run_cli("--txt", "touch", tmp_path / "ran", cwd=tmp_path)
     assert run.returncode == 2

@@ -19,9 +19,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 
 def console(*, stderr: bool = False) -> Console:
-    """For tables and styled text on standard output or error, without colours unless that is a terminal."""
+    """For tables and styled text on standard output or error, without colours unless that is a terminal.
+
+    Strings are shown as they are, with no markup in them: names of files and hosts are what others chose. Use Text for
+    style.
+    """
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else WIDE, highlight=False, soft_wrap=False)
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def progress(*, streaming: bool = False) -> Progress:
@@ -29,7 +34,8 @@ def progress(*, streaming: bool = False) -> Progress:
 
     streaming: the command prints as it goes on, so there is none if standard output is a terminal, too.
     """
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    text = TextColumn("{task.description}", markup=False)
+    columns = SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     shown = sys.stderr.isatty() and not (streaming and sys.stdout.isatty())
     return Progress(*columns, console=console(stderr=True), transient=True, disable=not shown)
 

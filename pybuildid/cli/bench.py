@@ -11,6 +11,7 @@ from statistics import median
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pybuildid import bench_plots
 from pybuildid.bench import BenchError, KeysError, Options, Result, UnknownDesignError
@@ -19,6 +20,7 @@ from pybuildid.bench.contenders import DEFAULT
 from pybuildid.bench.keys import KINDS
 from pybuildid.bench.result import MANY_C, MANY_LOOP, MANY_PYTHON, Figure, document
 from pybuildid.cli._command import command_line
+from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, plain
 from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.cli._types import OutputFile, Range
@@ -86,15 +88,15 @@ def bench(
     out, err = console(), console(stderr=True)
     try:
         with err.status("starting") as status:
-            result = measure(options, lambda text: status.update(text))
+            result = measure(options, lambda text: status.update(Text(text)))
     except (UnknownDesignError, KeysError) as error:
         raise click.UsageError(str(error)) from None
     except BenchError as error:
         raise click.ClickException(str(error)) from None
-    show(out, result)
     written = document(result, command_line())
-    if json_file is not None:
+    if json_file is not None:  # first: it took minutes
         json_file.write_text(json.dumps(written, default=plain, indent=2) + "\n")
+    show(out, result)
     write_plot(chart, lambda: bench_plots.everything(written["figures"]))
     if result.ended_early:
         raise click.ClickException(f"{result.ended_early}; what was measured before is above")
@@ -108,9 +110,9 @@ def show(out: Console, result: Result) -> None:
     out.print(
         f"{result.machine.processor}, {result.machine.kernel}; processors {processors}; {result.took:.0f} seconds"
     )
-    out.print(f"keys: {result.keys}; left out as interrupted: {result.left_out:.1%} of the time")
+    out.print(f"keys: {printable(result.keys)}; left out as interrupted: {result.left_out:.1%} of the time")
     for one in result.missing:
-        out.print(f"not here: {one.name}: apt-get install {one.package} ({one.reason})", markup=False)
+        out.print(f"not here: {one.name}: apt-get install {one.package} ({one.reason})")
     for size in dict.fromkeys(figure.size for figure in result.figures):
         _all_figures(out, result, size)
     _interruptions(out, result)
@@ -118,16 +120,16 @@ def show(out: Console, result: Result) -> None:
     _ratios(out, result)
     _ahead(out, result)
     for note in result.notes:
-        out.print(f"\nNote: {note}.", markup=False, soft_wrap=True)
+        out.print(f"\nNote: {printable(note)}.", soft_wrap=True)
 
 
 def _number(value: float, decimals: int) -> str:
     return f"{value:,.{decimals if value < 100 else 0}f}"
 
 
-def _spread(samples: tuple[float, ...], decimals: int) -> str:
+def _spread(samples: tuple[float, ...], decimals: int) -> Text:
     middle, least, most = (_number(value, decimals) for value in (median(samples), min(samples), max(samples)))
-    return middle if len(samples) == 1 else f"{middle} [dim]({least}..{most})[/dim]"
+    return Text(middle) if len(samples) == 1 else Text.assemble(middle, " ", (f"({least}..{most})", "dim"))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -175,14 +177,14 @@ def _interruptions(out: Console, result: Result) -> None:
     for one in result.interruptions:
         cells = (one.interruptions, one.in_update, one.answered, one.busy, one.blocked, one.wrong)
         bad = ("", "", "", "yellow", "bold red", "bold red")
-        table.add_row(one.who, *(f"[{style}]{n:,}[/]" if style and n else f"{n:,}" for n, style in zip(cells, bad)))
+        table.add_row(one.who, *(Text(f"{n:,}", style if n else "") for n, style in zip(cells, bad)))
     out.print(table)
 
 
 def _worst(out: Console, result: Result) -> None:
     for size, keys in dict.fromkeys((one.size, one.keys) for one in result.worst):
         columns = ("slots", "records", "records, mean", "instructions")
-        table = _table(f"The worst lookup, {size:,} entries: {keys}", "design", *columns)
+        table = _table(f"The worst lookup, {size:,} entries: {printable(keys)}", "design", *columns)
         for one in result.worst:
             if (one.size, one.keys) == (size, keys):
                 mean = "" if one.mean_records is None else f"{one.mean_records:.2f}"
@@ -204,7 +206,7 @@ def _ahead(out: Console, result: Result) -> None:
         table.add_row(one.who, *cells, end_section=True)
     out.print(table)
     for one in result.ahead:
-        out.print(f"{one.who}: {'; '.join(one.why)}. {one.price}", markup=False, soft_wrap=True)
+        out.print(f"{one.who}: {'; '.join(one.why)}. {one.price}", soft_wrap=True)
 
 
 def _ratios(out: Console, result: Result) -> None:
@@ -214,6 +216,6 @@ def _ratios(out: Console, result: Result) -> None:
         if one.median is None or one.min is None or one.max is None:
             table.add_row(one.label, f"{one.size:,}", "not measured", bound, one.reason)
             continue
-        verdict = "" if one.ok is None else "[green]ok[/]" if one.ok else "[bold red]MISSED[/]"
+        verdict = Text() if one.ok is None else Text("ok", "green") if one.ok else Text("MISSED", "bold red")
         table.add_row(one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3), bound, verdict)
     out.print(table)

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from pybuildid import fleet
+from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, json_option, print_json, progress
 from pybuildid.designs import designs
 from pybuildid.host import Census, Limit, Method, Slab, UnsupportedCensusError, census
@@ -56,7 +57,7 @@ def number(value: float | None) -> str:
 
 def counts_table(counts: Census) -> Table:
     title = f"{counts.host}, Linux {counts.kernel} {counts.machine}, by {counts.method}, {counts.seconds:.1f} s"
-    table = numbers(title, "what", "number")
+    table = numbers(printable(title), "what", "number")
     for name, label in LABELS.items():
         table.add_row(label, number(getattr(counts, name)))
     return table
@@ -66,7 +67,7 @@ def slabs_table(slabs: Iterable[Slab]) -> Table:
     table = numbers("Kernel objects", "slab cache", "objects", "bytes each", "in a slab", "bytes in all")
     for slab in slabs:
         row = (slab.objects, slab.object_bytes, slab.objects_per_slab, slab.total_bytes)
-        table.add_row(slab.name, *map(number, row))
+        table.add_row(printable(slab.name), *map(number, row))
     return table
 
 
@@ -100,20 +101,20 @@ def show_host(counts: Census) -> None:
         out.print(slabs_table(counts.slabs))
     out.print(designs_table([counts]))
     for limit in counts.limits:
-        click.echo(limit_line(limit))
+        click.echo(printable(limit_line(limit)))
 
 
 def show_fleet(found: fleet.Fleet) -> None:
     table = numbers(counted(len(found.hosts)), "host", *FLEET_COLUMNS.values())
     for host in found.hosts:
-        table.add_row(host.host, *(number(getattr(host, name)) for name in FLEET_COLUMNS))
+        table.add_row(printable(host.host), *(number(getattr(host, name)) for name in FLEET_COLUMNS))
     table.add_section()
     totals = {total.name: total for total in found.totals}
     for kind in ("sum", "median", "largest"):
         values = (getattr(totals[name], kind) if name in totals else None for name in FLEET_COLUMNS)
         table.add_row(kind, *map(number, values), style="bold")
     console().print(table, designs_table(found.hosts))
-    limited = [host.host for host in found.hosts if host.limits]
+    limited = [printable(host.host) for host in found.hosts if host.limits]
     if limited:
         click.echo(f'Not seen everywhere: see "limits" of {counted(len(limited))} in their files, such as {limited[0]}')
 

@@ -13,6 +13,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, print_json
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, Module, ProfileResult, profile_command
@@ -139,7 +140,7 @@ def _report(result: ProfileResult, output: str) -> None:
     out.print(
         f"{result.samples:,} samples in {result.seconds:.1f} s, at {result.frequency} a second of CPU time, by "
         f"{result.source}, of {result.processes} process{'es' * (result.processes > 1)}; {result.lost} lost. "
-        f"Written: {output}"
+        f"Written: {printable(output)}"
     )
     if not result.samples:
         out.print("No samples: the command used too little CPU time for this frequency.")

@@ -32,7 +32,7 @@ def state(verdict: Verdict) -> str:
 
 def say(console: Console, verdict: Verdict) -> None:
     """A line for each check, with what it found."""
-    console.print(f"[bold]{state(verdict):<7} {verdict.twin}[/]", highlight=False)
+    console.print(f"{state(verdict):<7} {verdict.twin}", style="bold", highlight=False)
     where = f"{verdict.guarantee}: " if verdict.guarantee else ""
     lines = [f"{where}{verdict.fault}"]
     for finding in verdict.findings:
@@ -62,7 +62,7 @@ def summary(verdicts: list[Verdict], seconds: float) -> str:
 
 def print_list(console: Console) -> None:
     for twin in TWINS:
-        console.print(f"[bold]{twin.name}[/]", highlight=False)
+        console.print(twin.name, style="bold", highlight=False)
         lines = [f"{twin.guarantee}: {twin.fault}", f"has to be caught by {', '.join(map(label, twin.checks))}"]
         if twin.only_modelled:
             lines.append(f"only the model checker: {twin.only_modelled}")
