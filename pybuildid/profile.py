@@ -168,7 +168,8 @@ class ProfileResult:
 
     def unstrip_lines(self) -> Iterator[str]:
         """The files in which samples were, one line each in the format of `eu-unstrip -n`: START+SIZE BUILDID@ADDRESS
-        FILE DEBUGFILE MODULE, with START where the file's first byte would be, and "-" for what is not known."""
+        FILE DEBUGFILE MODULE, with START where the file's first byte would be, and "-" for what is not known. A newline
+        in a name is \\012, as in /proc/PID/maps."""
         seen = set()
         for sample in sorted(self.counts, key=lambda sample: -sample.count):
             module = self.module_of(sample)
@@ -176,10 +177,11 @@ class ProfileResult:
                 continue
             seen.add(module.build_id)
             start = module.header or module.start - module.offset
-            name = os.path.basename(module.path) or "-"
+            path = module.path.replace("\n", "\\012") or "-"
+            name = os.path.basename(path) or "-"
             yield (
                 f"{start:#x}+{module.end - start:#x} {module.build_id.hex()}@{start + module.id_offset:#x} "
-                f"{module.path or '-'} - {name}"
+                f"{path} - {name}"
             )
 
 

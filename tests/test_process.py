@@ -415,6 +415,18 @@ def test_command_table(elf: Path) -> None:
     assert resolved.output.splitlines()[1].split()[:3] == [f"{address + 16:x}", ID.hex(), "10"]
 
 
+def test_command_shows_strange_names(tmp_path: Path) -> None:
+    """Each on one line, and without moving the cursor."""
+    path = tmp_path / "a\n\x1b[2J"
+    path.write_bytes(elf_with_id(ID))
+    with mapped(path) as address:
+        shown = CliRunner().invoke(main, ["maps", str(os.getpid())]).output
+        resolved = CliRunner().invoke(main, ["maps", str(os.getpid()), "--address", f"{address:x}"]).output
+    for output in (shown, resolved):
+        (line,) = [line for line in output.splitlines() if ID.hex() in line]
+        assert line.rstrip().endswith("a\\n\\x1b[2J")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,11 @@ from pybuildid.profile import (
     _ENTRY,
     _HEADER,
     REASONS,
+    Module,
     Profile,
     ProfileError,
     ProfileResult,
+    Sample,
     _Recording,
     library,
     profile_command,
@@ -426,6 +429,24 @@ def test_names_are_no_markup(tmp_path: Path) -> None:
     run = run_cli("-o", output, "true", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "Written: " + str(output).replace("\x1b", "\\x1b") in run.stdout
+
+
+def result_of(path: str, build_id: bytes = bytes(range(20))) -> ProfileResult:
+    """One sample, in a file of this name."""
+    result = _Recording(997, 0.1, False, False, False).result()
+    module = Module(1, 0x1000, 0x2000, 0, 0x1000, 0x200, build_id, path)
+    return replace(result, samples=1, processes=1, counts=[Sample(build_id, 0x10, REASONS[0], 1)], modules=[module])
+
+
+def test_strange_names_of_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The report moves no cursor. --text has a line for each file, for programs, and the rest of a name as it is."""
+    result = result_of("/a\n\x1b[2J")
+    monkeypatch.setattr("pybuildid.cli.profile.profile_command", lambda *_, **__: (result, 0))
+    monkeypatch.chdir(tmp_path)
+    report, text = (CliRunner().invoke(main, ["profile", *option, "true"]).output for option in ((), ("--text",)))
+    assert "/a\\n\\x1b[2J" in report
+    assert text.splitlines() == list(result.unstrip_lines())
+    assert text.endswith(" /a\\012\x1b[2J - a\\012\x1b[2J\n")
 
 
 def test_a_mistyped_option_runs_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pybuildid.cli._errors import printable
 from pybuildid.process import Location, Mapping, ProcessError, mappings, normalize
 
 
@@ -63,7 +64,13 @@ def mapping_json(mapping: Mapping) -> dict[str, Any]:
 
 
 def shown_path(mapping: Mapping) -> str:
-    return mapping.path + (" (deleted)" if mapping.deleted else "")
+    return printable(mapping.path) + (" (deleted)" if mapping.deleted else "")
+
+
+def shown_id(mapping: Mapping) -> str:
+    if mapping.problem:
+        return f"({printable(mapping.problem)})"
+    return mapping.build_id.hex() if mapping.build_id else "-"
 
 
 def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
@@ -79,7 +86,7 @@ def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
             f"{os.major(mapping.device)}:{os.minor(mapping.device)}" if mapping.is_file else "",
             str(mapping.inode or ""),
             "" if mapping.generation is None else str(mapping.generation),
-            Text(f"({mapping.problem})" if mapping.problem else mapping.build_id.hex() if mapping.build_id else "-"),
+            Text(shown_id(mapping)),
             Text(shown_path(mapping)),
         )
     _console(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections import Counter
 from dataclasses import asdict
 from typing import Any
@@ -103,7 +104,7 @@ def profile(
         print_json(_document(result, command, code))
     elif text:
         for line in result.unstrip_lines():
-            click.echo(line)
+            click.echo(printable(line) if sys.stdout.isatty() else line, color=True)  # names are not to be stripped
     else:
         _report(result, output)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
@@ -161,7 +162,7 @@ def _files(result: ProfileResult) -> Table:
     table = Table("samples", "share", "build ID", "file", box=None)
     for module, count in counts.most_common(10):
         assert module.build_id
-        table.add_row(*_share(count, result.samples), module.build_id.hex(), Text(os.fsdecode(module.path)))
+        table.add_row(*_share(count, result.samples), module.build_id.hex(), Text(printable(module.path)))
     return table
 
 
