@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from pybuildid.cli._errors import printable
+from pybuildid.cli._output import print_table
 from stress._engine import lib
 from stress.collect import Collection
 from stress.storm import Outcome, Storm
@@ -118,7 +119,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
         "entries at the end", *(f"{outcome.entries:,}" if outcome.finished else "not reached" for outcome in outcomes)
     )
     table.add_row("interrupted by", *(", ".join(outcome.engines) for outcome in outcomes))
-    console.print(table)
+    print_table(console, table)
     for outcome in outcomes:
         notes = list(outcome.complaints)
         if outcome.perf_error:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -16,9 +16,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from elfbuild import PT_LOAD, Elf, Part, gnu
+from rich.console import Console
+from rich.table import Table
+from terminal import on_terminal
 
 from pybuildid import read_build_id
 from pybuildid.cli import main
+from pybuildid.cli._output import print_table
 from pybuildid.vdso import read_vdso
 from pybuildid.walk import walk
 
@@ -192,30 +196,6 @@ def test_paths_of_any_bytes(tmp_path: Path) -> None:
     assert ID.hex().encode() in out("--table")
 
 
-def on_terminal(*arguments: object, env: dict[str, str] | None = None) -> bytes:
-    """What a command prints when standard output and error are a terminal."""
-    leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "pybuildid", *map(str, arguments)]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "60", **(env or {})}
-    for name in ("NO_COLOR", "FORCE_COLOR"):
-        if name not in (env or {}):
-            environment.pop(name, None)
-    with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment) as process:
-        os.close(follower)
-        out = b""
-        while True:
-            try:
-                chunk = os.read(leader, 65536)
-            except OSError:  # the other end is closed
-                break
-            if not chunk:
-                break
-            out += chunk
-    os.close(leader)
-    assert process.returncode == 0
-    return out
-
-
 def test_colours_and_progress_on_a_terminal_only(tree: Path) -> None:
     shown = on_terminal("scan", "--table", tree / "good")
     assert b"\x1b[32m" + ID.hex().encode() in shown  # green, and not cut
@@ -231,6 +211,32 @@ def test_colours_and_progress_on_a_terminal_only(tree: Path) -> None:
     assert f"{ID.hex()} {tree}/good\r\n".encode() in lines
     no_colour = on_terminal("scan", "--table", tree / "good", env={"NO_COLOR": "1"})
     assert b"\x1b[32m" not in no_colour
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60])
+def test_a_narrow_terminal_cuts_no_id_off(tree: Path, columns: int) -> None:
+    shown = on_terminal("id", "--table", tree / "good", env={"COLUMNS": str(columns), "NO_COLOR": "1"}).decode()
+    assert ID.hex() in shown
+    rows = (line.split("\u2502")[1:3] for line in shown.splitlines() if line.startswith("\u2502"))
+    assert "".join(path.strip() for _, path in rows) == f"{tree}/good"
+
+
+@pytest.mark.parametrize("columns", range(10, 130, 8))
+def test_tables_are_folded_but_not_cut(columns: int) -> None:
+    table = Table("what it is", "a number", "another number", "file")
+    table.columns[3].overflow = "fold"
+    table.add_row("the number of all entries", "123,456,789", "not known", "/usr/lib/x86_64-linux-gnu/libc.so.6")
+    out = Console(width=columns, file=io.StringIO())
+    print_table(out, table)
+    assert isinstance(out.file, io.StringIO)
+    lines = out.file.getvalue().splitlines()
+    cells = [line.split("\u2502")[1:5] for line in lines if line.startswith("\u2502")]
+    first, second, third, path = (" ".join(cell.strip() for cell in column).strip() for column in zip(*cells))
+    assert (first, second, third) == ("the number of all entries", "123,456,789", "not known")
+    assert path.replace(" ", "") == "/usr/lib/x86_64-linux-gnu/libc.so.6"
+    assert out.width == columns
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines[0]) <= max(columns, 67)  # the least: their words, and 20 columns of the path
 
 
 def test_completion() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from terminal import on_terminal
 
 from pybuildid import Census, census, fleet
 from pybuildid.cli import main
@@ -185,6 +186,15 @@ def test_names_of_others_are_shown_as_they_are(tmp_path: Path, capsys: pytest.Ca
     shown = capsys.readouterr().out
     assert shown.count(SHOWN) == 5  # host and kernel, a slab, a limit and its process
     assert "\x1b" not in merged.output + shown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal_cuts_no_number(tmp_path: Path, columns: int) -> None:
+    great = dataclasses.replace(HOST, tasks=1_234_567, cached_inodes=123_456_789, unused_inodes=98_765_432)
+    shown = on_terminal("census", "--merge", *written(tmp_path, great, OTHER), env={"COLUMNS": str(columns)}).decode()
+    for whole in ("1,234,567", "617,303.5", "123,456,789", "123,457,789", "987,662,312", "61,728,894.5"):
+        assert whole in shown
+    assert "\u2026" not in shown
 
 
 def test_wrong_use(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from terminal import on_terminal
 
 from pybuildid import read_build_id
 from pybuildid.cli import main
@@ -447,6 +448,14 @@ def test_strange_names_of_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "/a\\n\\x1b[2J" in report
     assert text.splitlines() == list(result.unstrip_lines())
     assert text.endswith(" /a\\012\x1b[2J - a\\012\x1b[2J\n")
+
+
+def test_a_narrow_terminal_cuts_no_id_off(compiled: Callable[..., Path], tmp_path: Path) -> None:
+    program = compiled("int main(void) { burn(100); return 0; }", name="a_program_with_a_name_that_is_long")
+    shown = on_terminal("profile", "-o", tmp_path / "p", program, env={"COLUMNS": "60"}).decode()
+    id = read_build_id(program)
+    assert id
+    assert re.search(rf"{id.hex()} +{program}", shown)
 
 
 def test_a_mistyped_option_runs_nothing(tmp_path: Path) -> None:

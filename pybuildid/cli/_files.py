@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import complain, printable
-from pybuildid.cli._output import console, plain
+from pybuildid.cli._output import console, plain, print_table
 
 Show = Callable[[Iterable["Answer"]], None]
 
@@ -62,7 +62,7 @@ def show_table(answers: Iterable[Answer]) -> None:
         if not answer.error:
             build_id = Text(answer.build_id.hex(), "green") if answer.build_id else Text("-", "dim")
             table.add_row(build_id, Text(printable(answer.path)))
-    console().print(table)
+    print_table(console(), table)
 
 
 def show_json(answers: Iterable[Answer]) -> None:

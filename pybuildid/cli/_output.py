@@ -10,23 +10,64 @@ import sys
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
 
-WIDE = 10_000  # columns of output that goes to a file or pipe: nothing is wrapped or cut
+WIDE = 100_000  # columns of output that goes to a file or pipe: more than any row has, a path with escapes included
+FOLDED = 20  # columns down to which a cell may be folded, such as a path
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, wide: bool = False) -> Console:
     """For tables and styled text on standard output or error, without colours unless that is a terminal.
 
     Strings are shown as they are, with no markup in them: names of files and hosts are what others chose. Use Text for
     style.
+
+    wide: each row is one line, which a terminal wraps where it is too narrow.
     """
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else WIDE
+    width = None if stream.isatty() and not wide else WIDE
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+def print_table(out: Console, table: Table) -> None:
+    """Whatever the terminal's width, nothing in it is cut.
+
+    Cells are wrapped between words, and those of columns with overflow="fold" anywhere, down to FOLDED columns. Where
+    that is not enough, lines are longer than the terminal is wide, and it wraps them.
+    """
+    width = out.width
+    excess = Measurement.get(out, out.options.update(width=WIDE), table).maximum - width
+    if excess > 0:
+        out.width += _narrow(table, excess)
+    out.print(table)
+    out.width = width
+
+
+def _narrow(table: Table, excess: int) -> int:
+    """Gives the columns widths, so much less than they would have, taken from the widest. What is still too much."""
+    widths, least = map(list, zip(*map(_widths, table.columns)))
+    while excess and (spare := [i for i, width in enumerate(widths) if width > least[i]]):
+        widths[max(spare, key=widths.__getitem__)] -= 1
+        excess -= 1
+    for column, width in zip(table.columns, widths):
+        column.width = width
+    return excess
+
+
+def _widths(column: Column) -> tuple[int, int]:
+    """Of its cells: on one line, and least."""
+    texts = [str(text) for text in (column.header, *column.cells)]
+    whole = max(cell_len(line) for text in texts for line in text.split("\n"))
+    if column.no_wrap:
+        return whole, whole
+    word = max((cell_len(word) for text in texts for word in text.split()), default=0)
+    return whole, min(word, FOLDED) if column.overflow == "fold" else word
 
 
 def progress(*, streaming: bool = False) -> Progress:

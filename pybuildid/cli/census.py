@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pybuildid import fleet
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console, json_option, print_json, progress
+from pybuildid.cli._output import console, json_option, print_json, print_table, progress
 from pybuildid.designs import designs
 from pybuildid.host import Census, Limit, Method, Slab, UnsupportedCensusError, census
 
@@ -96,10 +96,10 @@ def limit_line(limit: Limit) -> str:
 
 def show_host(counts: Census) -> None:
     out = console()
-    out.print(counts_table(counts))
+    print_table(out, counts_table(counts))
     if counts.slabs:
-        out.print(slabs_table(counts.slabs))
-    out.print(designs_table([counts]))
+        print_table(out, slabs_table(counts.slabs))
+    print_table(out, designs_table([counts]))
     for limit in counts.limits:
         click.echo(printable(limit_line(limit)))
 
@@ -113,7 +113,9 @@ def show_fleet(found: fleet.Fleet) -> None:
     for kind in ("sum", "median", "largest"):
         values = (getattr(totals[name], kind) if name in totals else None for name in FLEET_COLUMNS)
         table.add_row(kind, *map(number, values), style="bold")
-    console().print(table, designs_table(found.hosts))
+    out = console()
+    print_table(out, table)
+    print_table(out, designs_table(found.hosts))
     limited = [printable(host.host) for host in found.hosts if host.limits]
     if limited:
         click.echo(f'Not seen everywhere: see "limits" of {counted(len(limited))} in their files, such as {limited[0]}')

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pybuildid import collision_plots, machine, middle_bits, slab
 from pybuildid.cli._command import command_line
-from pybuildid.cli._output import console, json_option, print_json
+from pybuildid.cli._output import console, json_option, print_json, print_table
 from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.collisions import HASHES, Chains, chains
 from pybuildid.middle_bits import Case, Judgement
@@ -114,7 +114,7 @@ def show(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]) ->
         table.add_row(row.label, *cells(row))
     ideal = best.ideal
     table.add_row("ideal (Poisson)", f"{ideal.mean:.2f}", f"{ideal.p99}", f"{ideal.longest}", "1.00", "")
-    out.print(table)
+    print_table(out, table)
     table = Table("case", title=f"shift {tried[0].middle_bits.shift} elsewhere", title_justify="left")
     for name in ("keys", "mean", "ideal", "mix", "longest", "holds"):
         table.add_column(name, justify="right")
@@ -122,7 +122,7 @@ def show(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]) ->
         bits = case.middle_bits
         means = (f"{value:.2f}" for value in (bits.probes.mean, bits.ideal.mean, case.mix.probes.mean))
         table.add_row(case.name, f"{bits.keys:,}", *means, f"{bits.probes.longest}", yes(bits.holds))
-    out.print(table)
+    print_table(out, table)
 
 
 def show_lengths(shown: tuple[Chains, ...]) -> None:
@@ -132,7 +132,7 @@ def show_lengths(shown: tuple[Chains, ...]) -> None:
     table.add_column("ideal", justify="right")
     for name, counts in collision_plots.rows_of(shown):
         table.add_row(name, *(f"{count:,.0f}" for count in counts))
-    console().print(table)
+    print_table(console(), table)
 
 
 def cells(chains: Chains) -> tuple[str, ...]:

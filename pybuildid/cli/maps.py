@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import printable
+from pybuildid.cli._output import console
 from pybuildid.process import Location, Mapping, ProcessError, mappings, normalize
 
 
@@ -89,7 +89,7 @@ def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
             Text(shown_id(mapping)),
             Text(shown_path(mapping)),
         )
-    _console(table)
+    console(wide=True).print(table)
 
 
 def _print_locations(found: Sequence[Location], as_json: bool) -> None:
@@ -112,9 +112,4 @@ def _print_locations(found: Sequence[Location], as_json: bool) -> None:
         table.add_row(
             f"{location.address:x}", build_id, "-" if location.offset is None else f"{location.offset:x}", Text(path)
         )
-    _console(table)
-
-
-def _console(table: Table) -> None:
-    """Each row on one line, however long: an address that is cut off is worth nothing."""
-    Console(width=10_000).print(table, soft_wrap=True, crop=False)
+    console(wide=True).print(table)

@@ -12,7 +12,7 @@ from pybuildid import counts as counting
 from pybuildid import machine, memory_plots
 from pybuildid import memory as study
 from pybuildid.cli._command import command_line
-from pybuildid.cli._output import console, json_option, print_json
+from pybuildid.cli._output import console, json_option, print_json, print_table
 from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.counts import Counts
 from pybuildid.memory import Balance
@@ -75,7 +75,7 @@ def show(balance: Balance) -> None:
     for cost in balance.costs:
         share = f"{cost.bytes / balance.cost(study.OURS):,.2f}"
         table.add_row(cost.design, f"{cost.bytes:,}", share, cost.note, "measured" if cost.measured else "computed")
-    console().print(table)
+    print_table(console(), table)
     if counts.elf_files < FEW:
         click.echo(
             "Measured is the resident memory of a process, in whole pages. With so few entries most of ours is what a "

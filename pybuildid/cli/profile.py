@@ -136,8 +136,7 @@ def _report(result: ProfileResult, output: str) -> None:
         table.add_row(*_share(result.not_in_memory, result.samples), "not found so: that page was not in memory")
         table.add_row(*_share(result.not_parsed, result.samples), "not found so: it is not mapped, or has no note")
     if result.samples:
-        out.print(table)
-        out.print(_files(result))
+        console(wide=True).print(table, _files(result))
     out.print(
         f"{result.samples:,} samples in {result.seconds:.1f} s, at {result.frequency} a second of CPU time, by "
         f"{result.source}, of {result.processes} process{'es' * (result.processes > 1)}; {result.lost} lost. "

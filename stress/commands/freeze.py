@@ -27,7 +27,7 @@ def print_results(console: Console, outcome: freezing.Outcome) -> None:
     for result in outcome.results:
         figures = (result.instructions, result.points, result.in_resize, result.operations, result.limits)
         table.add_row(result.design, result.operation, *(f"{n:,}" for n in (*figures, result.blocked, result.wrong)))
-    console.print(table)
+    _output.print_table(console, table)
 
 
 @click.command()

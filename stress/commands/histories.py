@@ -49,7 +49,7 @@ def print_flawed(console: Console, flawed: Flawed) -> None:
     table.add_column("operation", no_wrap=True)
     for o in flawed.operations:
         table.add_row(str(o.invoked), str(o.returned), str(o.thread), str(o.level), o.describe())
-    console.print(table)
+    _output.print_table(console, table)
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
@@ -58,7 +58,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     table.add_column("", justify="right")
     for label, name in ROWS:
         table.add_row(label, f"{getattr(outcome, name):,}")
-    console.print(table)
+    _output.print_table(console, table)
     for flawed in outcome.flawed[:3]:
         print_flawed(console, flawed)
 

@@ -30,7 +30,7 @@ def print_results(console: Console, outcome: stepping.Outcome) -> None:
         instructions = f"/{result.max_instructions:,}" if result.max_instructions else ""
         longest = f"{result.max_slots}/{result.max_records}{instructions}"
         table.add_row(result.name, HANDLERS[result.mode], *(f"{count:,}" for count in counts), longest)
-    console.print(table)
+    _output.print_table(console, table)
     console.print("longest lookup: slots / records / instructions", highlight=False)
 
 
@@ -51,7 +51,7 @@ def print_coverage(console: Console, outcome: stepping.Outcome) -> None:
         if function.missed:
             lines = " ".join(function.never_reached)
             table.add_row(function.function, f"{function.missed:,}", f"{function.instructions:,}", lines)
-    console.print(table)
+    _output.print_table(console, table)
 
 
 def summary(outcome: stepping.Outcome) -> str:
