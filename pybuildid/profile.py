@@ -10,11 +10,13 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
 import struct
 import subprocess
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -274,6 +276,20 @@ def library() -> str:
     raise ProfileError(errno.ENOENT, "the profiler's library is not there: install pybuildid again")
 
 
+@contextmanager
+def _preload() -> Iterator[str]:
+    """A name of it that LD_PRELOAD takes: spaces and colons end one there, and a dollar sign stands for something."""
+    path = library()
+    if not re.search(r"[\s:$]", path):
+        yield path
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/{os.getpid()}/fd/{fd}"  # as the recording is reached
+    finally:
+        os.close(fd)
+
+
 @cache
 def _agent() -> Any:
     ffi = FFI()
@@ -368,11 +384,12 @@ def profile_command(
     if not command:
         raise ValueError("there is no command to run")
     recording = _Recording(frequency, follow, parse, evict, timer)
-    preload = " ".join(filter(None, [library(), os.environ.get("LD_PRELOAD")]))
-    environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": recording.path(os.getpid())}
     try:
-        with subprocess.Popen(command, env=environment) as process:
-            code = _wait(process)
+        with _preload() as name:
+            preload = " ".join(filter(None, [name, os.environ.get("LD_PRELOAD")]))
+            environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": recording.path(os.getpid())}
+            with subprocess.Popen(command, env=environment) as process:
+                code = _wait(process)
     except BaseException:
         os.close(recording.fd)
         raise

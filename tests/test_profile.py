@@ -377,6 +377,20 @@ def test_programs_of_go(compiled: Callable[..., Path], tmp_path: Path) -> None:
     assert result.processes == 1
 
 
+@pytest.mark.parametrize("name", ["My Projects", "a:b", "a\nb", "$LIB"])
+def test_a_library_whose_path_ld_preload_does_not_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    copy = Path(shutil.copy(library(), folder))
+    monkeypatch.setattr("pybuildid.profile.library", lambda: str(copy))
+    before = os.listdir("/proc/self/fd")
+    result, code = profile_command(["sh", "-c", "true; /bin/true; exit 4"])
+    assert (result.processes, code) == (2, 4)
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_ended_while_it_counted() -> None:
     recording = _Recording(997, 0.1, False, False, False)
     os.pwrite(recording.fd, _ENTRY.pack(1, 3, 0, 0, 0, 0, b""), _HEADER.size)
