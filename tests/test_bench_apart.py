@@ -18,6 +18,8 @@ import pytest
 from pybuildid import bench
 from pybuildid.bench import apart
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def hangs(when: str) -> str:
     """The process that measures, with a rwlock that loses what it waits for, as a peer may; and writes who waits."""
@@ -202,6 +204,24 @@ apart.Measurement.report = forget
     assert f"it ended early: {result.ended_early}" in result.notes
     assert result.find("hit", "rwlock", 100), "measured before"
     assert result.find("dependent hit", "rwlock", 100) is None
+
+
+def test_the_current_directory_is_not_imported_from(tmp_path: Path) -> None:
+    """The package is found where the one who asked has it, installed or not, after everything else."""
+    for name in ("statistics.py", "pickle.py", "pybuildid.py"):
+        (tmp_path / name).write_text("open('executed', 'w')")
+    child = f"import os, sys; from pybuildid.bench import apart; os._exit(7 if sys.path[-1] == {str(ROOT)!r} else 8)"
+    code = f"""
+import sys
+sys.path.remove("")
+from pybuildid import bench
+from pybuildid.bench import apart
+apart.CHILD = {child!r}
+bench.run()
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert not (tmp_path / "executed").exists()
+    assert "ended with status 7" in run.stderr
 
 
 def test_a_process_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from typing import IO, Any
 
+import pybuildid
 from pybuildid.bench.contenders import UnknownDesignError
 from pybuildid.bench.keys import KeysError
 from pybuildid.bench.result import Result
@@ -23,6 +24,10 @@ from pybuildid.bench.run import Measurement, Options, Report
 from pybuildid.bench.subject import BenchError
 from pybuildid.bench.watch import watch
 
+PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(pybuildid.__file__)))  # where this one is, installed or not
+#: What the child does first, for `python -c` would import from the current directory, whosever files are there. Python
+#: has -P for that, from 3.11 on.
+START = f"import sys; sys.path[:] = [*filter(None, sys.path), {PACKAGES!r}]\n"
 CHILD = "from pybuildid.bench import apart; apart.child()"
 LOOK_SECONDS = 0.2  # between two looks at the watch
 DEFAULTS = Options()
@@ -41,7 +46,7 @@ def run(options: Options = DEFAULTS, report: Report = lambda text: None) -> Resu
 
 def _run(options: Options, report: Report, folder: str) -> Result:
     """The child's own files go with the folder, however it ends."""
-    command, environment = [sys.executable, "-c", CHILD], {**os.environ, "TMPDIR": folder}
+    command, environment = [sys.executable, "-c", START + CHILD], {**os.environ, "TMPDIR": folder}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdin
         assert child.stdout
