@@ -156,6 +156,23 @@ def test_a_reader_that_has_gone_ends_a_command_as_sigpipe_would(tmp_path: Path) 
     assert (status, said.count("\n")) == (NOBODY_READS, 1)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("--help", "--version", "id --help", "id /bin/sh", "id --bare /bin/sh", "id --table /bin/sh"),
+        *("id --json /bin/sh", "scan --table /bin/sh", "maps $$", "maps --json $$", "census", "census --json"),
+        *("collisions --object-size 1024 --count 999", "profile -o /dev/null true", "-m stress step --list"),
+    ],
+)
+def test_nobody_reads_any_of_it(arguments: str, tmp_path: Path) -> None:
+    """The same whoever prints: click, rich, or the command itself. The reader has gone before anything is written."""
+    command = arguments if arguments.startswith("-m ") else f"-m pybuildid {arguments}"
+    wait = f"cat {tmp_path}/gone"
+    os.mkfifo(tmp_path / "gone")
+    status, said = shell(f"{{ {wait}; {sys.executable} {command}; }} | {{ exec <&-; echo > {tmp_path}/gone; }}")
+    assert (status, said) == (NOBODY_READS, "")
+
+
 def test_names_that_do_not_show(tmp_path: Path) -> None:
     for name in ("a\nb", "\x1b[31m", "\u65e5\u672c"):
         shutil.copy("/bin/sh", tmp_path / name)

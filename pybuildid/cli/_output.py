@@ -22,6 +22,12 @@ FOLDED = 20  # columns down to which a cell may be folded, such as a path
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """From Rich, in its `except BrokenPipeError`: it would exit with 1, and guarded() knows what this means."""
+        raise
+
+
 def console(*, stderr: bool = False, wide: bool = False) -> Console:
     """For tables and styled text on standard output or error, without colours unless that is a terminal.
 
@@ -32,7 +38,7 @@ def console(*, stderr: bool = False, wide: bool = False) -> Console:
     """
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() and not wide else WIDE
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def print_table(out: Console, table: Table) -> None:
