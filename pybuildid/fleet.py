@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import reprlib
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any, Union
 
+from pybuildid._input import read_input
 from pybuildid.host import Census, Limit, Slab
 
 __all__ = ["SCHEMA", "VERSION", "CensusFormatError", "Fleet", "Total", "from_row", "merge", "read", "to_json"]
@@ -121,7 +122,7 @@ def _field(row: Mapping[str, Any], name: str, kind: str, source: str) -> Any:
     try:
         return convert(value)
     except (ValueError, TypeError, KeyError, OverflowError):
-        shown = repr(value)[:40]
+        shown = reprlib.repr(value)[:40]
         raise CensusFormatError(source, f'"{name}" must be {expected}, not {shown}') from None
 
 
@@ -134,11 +135,11 @@ _FIELDS = dataclasses.fields(Census)
 def read(path: StrPath) -> Iterator[Census]:
     """The censuses in a file: JSON (one host, an array, a fleet, or one object a line), or Parquet with a row for each.
 
-    Parquet is told by the file's first bytes, and read by pyarrow or duckdb, whichever is installed. Raises
-    CensusFormatError, OSError, and ImportError where neither is.
+    Parquet is told by the file's first bytes, and read by pyarrow or duckdb, whichever is installed. JSON may also come
+    through a pipe, up to 64 MiB of it. Raises CensusFormatError, OSError, and ImportError where neither is.
     """
     name = fspath(path)
-    data = Path(path).read_bytes()
+    data = read_input(path)
     rows = _parquet(name) if data[:4] == b"PAR1" else _json(name, data)
     if not rows:
         raise CensusFormatError(name, "there is no host in it: make one with `pybuildid census --json`")
@@ -149,11 +150,11 @@ def read(path: StrPath) -> Iterator[Census]:
 def _json(source: str, data: bytes) -> list[Any]:
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         lines = [line for line in data.splitlines() if line.strip()]
         try:
             return [json.loads(line) for line in lines] or [{}]
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CensusFormatError(
                 source, f"neither JSON nor Parquet ({error}): make one with `pybuildid census --json`"
             ) from None

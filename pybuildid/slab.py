@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from pybuildid._input import read_input
+
 SLABINFO = Path("/proc/slabinfo")
 DIRECT_MAP = 0xFFFF888100000000  # where x86-64 maps all memory, and 4 GiB on: where the recorded inodes begin
 PAGE = 4096
@@ -111,7 +113,7 @@ def from_file(path: str | PathLike[str]) -> Addresses:
     """
     keys: dict[int, None] = {}
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = read_input(path).decode().splitlines()
     except UnicodeDecodeError:
         raise AddressFileError(f"{path}: no text: give a file with an address a line, in hexadecimal") from None
     for number, line in enumerate(lines, 1):

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,7 @@ def test_json_and_back() -> None:
         assert fleet.from_row(json.loads(json.dumps(fleet.to_json(host)))) == host
 
 
+DEEP: Any = functools.reduce(lambda inner, _: [inner], range(5000), ROW["tasks"])
 BROKEN: list[tuple[str, Any, str]] = [
     ("no object", [], "no census"),
     ("other schema", {**ROW, "schema": "x"}, "pybuildid census --json"),
@@ -82,6 +86,7 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("slabs", {**ROW, "slabs": [1]}, "a list of slabs"),
     ("slab", {**ROW, "slabs": [{"name": "filp"}]}, "a list of slabs"),
     ("limits", {**ROW, "limits": 3}, "a list of limits"),
+    ("deep", {**ROW, "tasks": DEEP}, "whole number"),
 ]
 
 
@@ -98,6 +103,14 @@ def test_rows_of_engines() -> None:
     assert fleet.from_row(row) == HOST
 
 
+def test_what_comes_through_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(path.write_text, json.dumps(ROW))
+        assert list(fleet.read(path)) == [HOST]
+
+
 def test_forms_of_files(tmp_path: Path) -> None:
     path = tmp_path / "file"
     rows = [fleet.to_json(HOST), fleet.to_json(OTHER)]
@@ -112,7 +125,7 @@ def test_forms_of_files(tmp_path: Path) -> None:
     path.write_text(json.dumps([rows[0], {**rows[1], "tasks": "x"}]))
     with pytest.raises(CensusFormatError, match=r"file, host 2: \"tasks\""):
         list(fleet.read(path))
-    for nothing in ("", "text", "[]"):
+    for nothing in ("", "text", "[]", "[" * 200_000, '{"a": 1}\n' + "[" * 200_000):
         path.write_text(nothing)
         with pytest.raises(CensusFormatError):
             list(fleet.read(path))
@@ -203,11 +216,15 @@ def test_wrong_use(tmp_path: Path) -> None:
     assert run(path).exit_code == 2
     text = tmp_path / "text"
     text.write_text("text")
+    deep = tmp_path / "deep"
+    deep.write_text("[" * 200_000)
     cases = [
         ((path, path), "two censuses"),
         ((tmp_path / "absent",), "check the path"),
         ((tmp_path,), "a directory: name the files in it"),
         ((text,), "make one with `pybuildid census --json`"),
+        ((deep,), "neither JSON nor Parquet"),
+        (("/dev/zero",), "/dev/zero: more than 64 MiB of what is no regular file: save it as one, and give that"),
     ]
     for files, told in cases:
         result = run("--merge", *files)

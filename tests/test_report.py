@@ -180,6 +180,9 @@ def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
         file.write_text(text)
         with pytest.raises(DocumentError, match=message):
             read({"storm": file})
+    file.write_bytes(b"\xff")
+    with pytest.raises(DocumentError, match="no JSON: "):
+        read({"storm": file})
     for name in files:
         for other, path in files.items():
             if other != name:
@@ -188,6 +191,52 @@ def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
     result = CliRunner().invoke(main, ["report", "--memory", str(files["storm"])])
     assert result.exit_code == 1
     assert "storm.json is no JSON document of this version's `pybuildid memory`" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "message"),
+    [
+        ("collisions", {"machine": None}, "its parts are not of their types"),
+        ("collisions", {"machine": "x"}, "its parts are not of their types"),
+        ("collisions", {"machine": {"processor": "x"}}, "it has no 'kernel'"),
+        ("collisions", {"machine": {"processor": "x", "kernel": 6}}, "its parts are not of their types"),
+        ("collisions", {"by_shift": []}, "its parts are not of their types"),
+        ("collisions", {"others": []}, "its parts are not of their types"),
+        ("collisions", {"cases": []}, "its parts are not of their types"),
+        ("memory", {"balances": []}, "its parts are not of their types"),
+        ("memory", {"curves": []}, "its parts are not of their types"),
+        ("storm", {"machine": None}, "its parts are not of their types"),
+        ("bench", {"machine": []}, "its parts are not of their types"),
+        ("storm", {"others": {}}, "its parts are not of their types"),
+        ("bench", {"ratios": [{**RATIO, "bound": 0}]}, "its parts are not of their types"),
+        ("bench", {"ratios": [{**RATIO, "median": None}]}, "it has no 'reason'"),
+        ("bench", {"figures": None}, "its parts are not of their types"),
+    ],
+)
+def test_parts_of_documents(
+    tmp_path: Path, files: dict[str, Path], name: str, changed: dict[str, Any], message: str
+) -> None:
+    file = tmp_path / "file.json"
+    file.write_text(json.dumps({**json.loads(files[name].read_text()), **changed}))
+    result = CliRunner().invoke(main, ["report", f"--{name}", str(file), "--output", str(tmp_path / "page.html")])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {file} is no JSON document of this version's `")
+    assert result.output.endswith(f": {message}\n")
+
+
+def test_no_document_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    file.write_text("[" * 200_000)
+    result = CliRunner().invoke(main, ["report", "--bench", str(file), "--output", str(tmp_path / "page.html")])
+    assert result.exit_code == 1
+    assert re.fullmatch(r"Error: .*file\.json is no JSON: .*recursion.*\n", result.output)
+
+
+@pytest.mark.parametrize("command", ["report --bench", "collisions --addresses"])
+def test_what_has_no_end_is_not_read_to_it(command: str) -> None:
+    result = CliRunner().invoke(main, [*command.split(), "/dev/zero"])
+    text = "more than 64 MiB of what is no regular file: save it as one, and give that"
+    assert (result.exit_code, result.output) == (1, f"Error: /dev/zero: {text}\n")
 
 
 # ------------------------------------------------------------------------------------------------------ browser

@@ -164,7 +164,8 @@ def command(files: tuple[str, ...], merge: bool, method: str, as_json: bool) -> 
     named at the end, and is no failure.
 
     With --merge it sums up several hosts, from files that --json wrote, or from Parquet with the same columns (which
-    needs duckdb or pyarrow: pip install 'pybuildid[parquet]'). A file may hold one host or many.
+    needs duckdb or pyarrow: pip install 'pybuildid[parquet]'). A file may hold one host or many. JSON may also come
+    through a pipe, up to 64 MiB of it.
 
     \b
     Examples:

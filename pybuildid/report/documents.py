@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pybuildid._input import read_input
 from pybuildid.collisions import Chains, Probes
 from pybuildid.counts import Counts
-from pybuildid.memory import Balance, Cost, Curve, Design, Point
+from pybuildid.memory import FILE_POINTER, INODE_POINTER, OURS, Balance, Cost, Curve, Design, Point
 from pybuildid.middle_bits import Case, Judgement
 
 Document = Mapping[str, Any]
@@ -30,6 +31,8 @@ STORM_NUMBERS = (
 )
 INTERRUPTION_NUMBERS = ("interruptions", "in_update", "answered", "busy", "blocked", "wrong")
 WORST_NUMBERS = ("slots", "records", "instructions")  # None: not known
+#: What comes of taking a document's parts for what they should be.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 
 
 class DocumentError(ValueError):
@@ -65,24 +68,26 @@ class Documents:
 
 def read(files: Mapping[str, Path]) -> Documents:
     """Reads documents by name: storm, bench, collisions, memory. Raises DocumentError and OSError."""
-    raw = {name: _load(path) for name, path in files.items()}
     parsed: dict[str, Any] = {}
-    for name, document in raw.items():
+    commands: dict[str, str] = {}
+    machines: dict[str | None, None] = {}
+    for name, path in files.items():
+        document = _load(path)
         try:
             parsed[name] = _PARSERS[name](document)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            commands[name] = _command(name, document)
+            machines[_machine(document)] = None
+        except _MALFORMED as error:
             made = MAKERS[name].partition(" --json")[0]
             what = f"it has no {error}" if isinstance(error, KeyError) else "its parts are not of their types"
-            raise DocumentError(f"{files[name]} is no JSON document of this version's `{made}`: {what}") from None
-    commands = {name: _command(name, document) for name, document in raw.items()}
-    machines = dict.fromkeys(machine for document in raw.values() if (machine := _machine(document)))
-    return Documents(**parsed, commands=commands, machines=tuple(machines))
+            raise DocumentError(f"{path} is no JSON document of this version's `{made}`: {what}") from None
+    return Documents(**parsed, commands=commands, machines=tuple(filter(None, machines)))
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text())
-    except ValueError as error:
+        document = json.loads(read_input(path))
+    except (ValueError, RecursionError) as error:
         raise DocumentError(f"{path} is no JSON: {error}") from None
     if not isinstance(document, dict):
         raise DocumentError(f"{path} is no JSON object")
@@ -99,13 +104,13 @@ def _command(name: str, document: Document) -> str:
 
 def _machine(document: Document) -> str | None:
     about = document.get("machine", document)
-    if "processor" not in about:
+    if about is document and "processor" not in about:
         return None
     return f"{about['processor']}, Linux {about['kernel'].removeprefix('Linux ')}"
 
 
 def _storm(document: Document) -> Document:
-    for run in (document, *document["others"]):
+    for run in (document, *_list(document["others"])):
         for name in STORM_NUMBERS:
             run[name] + 0
         str(run["design"]), list(run["failures"])
@@ -113,30 +118,45 @@ def _storm(document: Document) -> Document:
     return document
 
 
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _known(value: Any) -> Any:
+    return 0 if value is None else value
+
+
 def _bench(document: Document) -> Document:
     """figures: what, who, size, median, min, max; ratios: label, size, median (None: not measured), min, max, bound or
     None; interruptions; worst; and sentences for people."""
     for figure in document["figures"]:
-        str(figure["what"]), str(figure["who"]), figure["size"] + figure["median"] + figure["min"] + figure["max"]
+        "" + figure["what"] + figure["who"], figure["size"] + figure["median"] + figure["min"] + figure["max"]
     for ratio in document["ratios"]:
         str(ratio["label"]), ratio["size"] + 0
-        if ratio["median"] is not None:
-            ratio["median"] + ratio["min"] + ratio["max"] + (ratio["bound"] or 0)
+        if ratio["median"] is None:
+            str(ratio["reason"])
+            continue
+        ratio["median"] + ratio["min"] + ratio["max"]
+        if ratio["bound"] is not None:
+            ratio["median"] / ratio["bound"]
     for one in document["interruptions"]:
         str(one["who"]), sum(one[name] for name in INTERRUPTION_NUMBERS)
     for one in document["worst"]:
-        str(one["who"]), str(one["keys"]), one["size"] + sum(one[name] or 0 for name in WORST_NUMBERS)
+        str(one["who"]), str(one["keys"]), one["size"] + sum(_known(one[name]) for name in WORST_NUMBERS)
     for one in document["ahead"]:
         str(one["who"]), list(one["why"]), str(one["price"])
-        sum(lead["size"] + lead["by"] for lead in one["leads"]), [str(lead["what"]) for lead in one["leads"]]
+        sum(lead["size"] + lead["by"] for lead in one["leads"]), ["" + lead["what"] for lead in one["leads"]]
     list(document["notes"]), document["took"] + 0
     return document
 
 
 def _collisions(document: Document) -> Collisions:
     judgement = Judgement(tuple(map(_chains, document["by_shift"])), tuple(map(_chains, document["others"])))
-    judgement.other("mix")
+    judgement.best.load + judgement.shift + len(judgement.holding), judgement.other("mix")
     cases = tuple(Case(case["name"], _chains(case["middle_bits"]), _chains(case["mix"])) for case in document["cases"])
+    cases[0].middle_bits.label, [case.middle_bits.excess + case.mix.excess for case in cases]
     kind = "" if document["real"] else "A stand-in, not real addresses: "
     return Collisions(kind + document["source"], judgement, cases, str(document["verdict"]))
 
@@ -165,7 +185,11 @@ def _memory(document: Document) -> Memory:
         Curve(Design(**curve["design"]), tuple(Point(**point) for point in curve["points"]))
         for curve in document["curves"]
     )
-    balances[0].cost("ours")
+    for balance in balances:
+        counts = balance.counts
+        counts.files + counts.inodes + counts.elf_files + sum(cost.bytes for cost in balance.costs)
+        balance.cost(OURS) / balance.cost(FILE_POINTER) + balance.cost(OURS) / balance.cost(INODE_POINTER)
+    balances[0], curves[0].points[0].entries + curves[0].points[0].bytes
     return Memory(balances, curves, tuple(str(balance["verdict"]) for balance in document["balances"]))
 
 
