@@ -18,8 +18,9 @@ WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Ics
 setup: $(VENV)/harness.stamp
 
 $(VENV)/build-tools.stamp: $(CONSTRAINTS)
+	@echo 'Installing into $(VENV): one to two minutes the first time'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) setuptools cffi
+	$(PIP_INSTALL) 'setuptools>=77' 'cffi>=1.15'
 	@touch $@
 
 # An editable package: its extension module lies beside its Python files, where type checkers find them, too.

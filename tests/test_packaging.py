@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -150,6 +151,15 @@ def test_every_source_names_its_licence() -> None:
     made = {ROOT / "pybuildid/_core.c", ROOT / "pybuildid/_measure.c", ROOT / "stress/_engine.c"}
     for path in {*sources, ROOT / "setup.py", ROOT / "Makefile"} - made:
         assert "SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only" in path.read_text()[:300], path
+
+
+def test_the_makefile_asks_for_what_a_build_needs() -> None:
+    """`make setup` builds without isolation, so it installs the build's requirements itself."""
+    required = re.search(r"^requires = (\[.*\])$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    installed = re.search(r"^\t\$\(PIP_INSTALL\) ('.*')$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert required
+    assert installed
+    assert shlex.split(installed[1]) == ast.literal_eval(required[1])
 
 
 def test_pinned_versions_meet_the_lower_bounds(wheel: Path) -> None:
