@@ -44,7 +44,7 @@ def commands(command: click.Command, ctx: click.Context) -> Iterator[click.Conte
             sub = command.get_command(ctx, name)
             assert sub is not None
             if not sub.hidden:
-                below = click.Context(sub, ctx, info_name=name)
+                below = click.Context(sub, ctx, info_name=name, **sub.context_settings)
                 yield below
                 yield from commands(sub, below)
 
@@ -63,7 +63,7 @@ def prose(text: str | None) -> Iterator[str]:
 def options(ctx: click.Context) -> Iterator[str]:
     for parameter in ctx.command.get_params(ctx):
         record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-        if record and parameter.name != "help":
+        if record:
             yield f"- `{record[0]}`: " + " ".join(record[1].split())
 
 
@@ -73,7 +73,7 @@ def section(ctx: click.Context) -> str:
 
 
 def page() -> str:
-    root = click.Context(main, info_name="pybuildid")
+    root = click.Context(main, info_name="pybuildid", **main.context_settings)
     codes = "\n".join(["## Exit codes", "", *(f"- {code}: {meaning}." for code, meaning in EXIT_CODES.items()), ""])
     intro = "\n".join(["", "    pybuildid [OPTIONS] COMMAND [ARGS]...", "", *prose(main.help), *options(root), ""])
     return "\n".join([HEAD + intro, *map(section, commands(main, root)), codes, ENVIRONMENT, COMPLETION])

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from pybuildid.cli import COMMANDS, main
@@ -22,6 +24,19 @@ def test_the_manual_page_is_up_to_date() -> None:
     assert text == made, "docs/pybuildid.md is not what the commands say: run `make man` and commit it"
     for name in COMMANDS:
         assert f"\n## pybuildid {name}\n" in text
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_the_manual_page_says_what_help_prints(name: str) -> None:
+    """Word by word, for the real command; "" is `pybuildid --help` itself, of which commands and exit codes follow."""
+    program = "from pybuildid.cli import main; main(prog_name='pybuildid', terminal_width=10_000)"
+    command = [sys.executable, "-c", program, *name.split(), "--help"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    heading = f"## pybuildid {name}\n" if name else "# pybuildid\n"
+    section = (ROOT / "docs" / "pybuildid.md").read_text().partition(f"\n{heading}")[2].partition("\n## ")[0]
+    prose, _, options = section.partition("\n- `")
+    options = re.sub(r"^(- `)?(.*?)`: ", r"\2 ", options, flags=re.MULTILINE)
+    assert printed.partition("Commands:")[0].split() == ["Usage:", *prose.split(), "Options:", *options.split()]
 
 
 def test_every_command_teaches() -> None:
