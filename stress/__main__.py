@@ -24,12 +24,13 @@ class DefaultGroup(LazyGroup):
     """``python -m stress --seconds 5`` means ``python -m stress storm --seconds 5``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
+        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
             args = ["storm", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=DefaultGroup, places=COMMANDS)
+@click.group(cls=DefaultGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pybuildid")
 def main() -> None:
     """Stress tests of the build-ID table under signal storms.
 

@@ -7,4 +7,4 @@ import click
 
 from pybuildid.cli._types import OutputFile
 
-json_option = click.option("--json", "json_file", type=OutputFile(), help="Also write a report here.")
+json_option = click.option("--json", "json_file", type=OutputFile(), help="Also write all figures as JSON.")

@@ -19,16 +19,26 @@ STATE = Path("build/campaign.jsonl")
 
 
 @click.command()
-@click.option("--hours", type=Range(0, min_open=True), default=1.0, show_default=True, help="How long.")
-@click.option("--seed", type=click.IntRange(1), default=1, show_default=True, help="The first; each unit has the next.")
+@click.option("--hours", type=Range(0, min_open=True), default=1.0, show_default=True, help="How many hours to run.")
 @click.option(
-    "--kind", "kinds", type=click.Choice(list(campaigning.KINDS)), multiple=True, help="Only this; repeatable."
+    "--seed",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Seed of the first unit; each other has the next.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(list(campaigning.KINDS)),
+    multiple=True,
+    help="Only this one; may be given again.",
 )
 @click.option(
     "--executor",
     default="processes",
     show_default=True,
-    help="processes, or dask:ADDRESS of the scheduler of a Dask cluster (needs the extra dask).",
+    help="Where units run: processes, or dask:ADDRESS of the scheduler of a Dask cluster (needs the extra dask).",
 )
 @click.option(
     "--workers",
@@ -38,7 +48,7 @@ STATE = Path("build/campaign.jsonl")
 @click.option(
     "--state",
     type=OutputFile(),
-    help=f"A line for each unit; an existing file is gone on with. [default: {STATE}]",
+    help=f"Keep a line for each unit here, and go on with a file that is there. [default: {STATE}]",
 )
 @json_option
 @click.option(

@@ -30,7 +30,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     "names",
     type=click.Choice([scenario.name for scenario in SCENARIOS]),
     multiple=True,
-    help="Only this one; may be given several times. Default: all.",
+    help="Only this one; may be given again. Default: all.",
 )
 @click.option("--quick", is_flag=True, help="The short form of each, which takes seconds.")
 @click.option("--list", "list_them", is_flag=True, help="Say which scenarios there are, and run none.")

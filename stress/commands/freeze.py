@@ -36,21 +36,21 @@ def print_results(console: Console, outcome: freezing.Outcome) -> None:
     "operations",
     type=click.Choice(freezing.OPERATIONS),
     multiple=True,
-    help="Only this one; repeatable.",
+    help="Only this one; may be given again.",
 )
 @click.option(
     "--points",
     type=click.IntRange(1),
     default=freezing.POINTS,
     show_default=True,
-    help="Of each operation, spread over all of it; one that has fewer instructions is stopped after each of them.",
+    help="After how many instructions of each operation, spread over all of it; after each, if it has fewer.",
 )
 @click.option("--every", is_flag=True, help="Stop after every instruction of the long ones, too: minutes.")
 @click.option(
     "--turn",
     type=click.IntRange(1),
     metavar="N",
-    help="One operation, the N-th counted around; each time around it is stopped after other instructions.",
+    help="Stop one operation alone: the N-th; after the last comes the first again, stopped after other instructions.",
 )
 @json_option
 def freeze(operations: tuple[str, ...], points: int, every: bool, turn: int | None, json_file: Path | None) -> None:

@@ -65,8 +65,10 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 
 @click.command()
 @click.option("--histories", type=click.IntRange(1), default=2000, show_default=True, help="How many to record.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of every random choice; default: a new one.")
-@click.option("--first", type=click.IntRange(0), default=0, show_default=True, help="Number of the first: to go on.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of every random choice. Default: a new one.")
+@click.option(
+    "--first", type=click.IntRange(0), default=0, show_default=True, help="Number of the first, to go on with a seed."
+)
 @json_option
 def histories(histories: int, seed: int | None, first: int, json_file: Path | None) -> None:
     """Records short histories of concurrent operations, and checks that each is linearizable.

@@ -22,7 +22,7 @@ from stress.commands._options import json_option
     "names",
     type=click.Choice([check.name for check in proving.CHECKS]),
     multiple=True,
-    help="Only this one; repeatable.",
+    help="Only this one; may be given again.",
 )
 @click.option("--page", "page_file", type=OutputFile(), help="Write the page here.")
 @json_option

@@ -17,8 +17,12 @@ from stress.sanitize import SANITIZERS, names, run
 
 
 @click.command()
-@click.option("--sanitizer", "chosen", type=click.Choice(SANITIZERS), multiple=True, help="Only this one.")
-@click.option("--program", "wanted", type=click.Choice(names()), multiple=True, help="Only this one.")
+@click.option(
+    "--sanitizer", "chosen", type=click.Choice(SANITIZERS), multiple=True, help="Only this one; may be given again."
+)
+@click.option(
+    "--program", "wanted", type=click.Choice(names()), multiple=True, help="Only this one; may be given again."
+)
 @json_option
 def sanitize(chosen: tuple[str, ...], wanted: tuple[str, ...], json_file: Path | None) -> None:
     """Runs the C tests, the storm, histories and faults under ThreadSanitizer, AddressSanitizer and

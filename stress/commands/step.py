@@ -68,7 +68,9 @@ def summary(outcome: stepping.Outcome) -> str:
 
 
 @click.command()
-@click.option("--scenario", "names", multiple=True, metavar="NAME", help="Only this one; repeatable. See --list.")
+@click.option(
+    "--scenario", "names", multiple=True, metavar="NAME", help="Only this one; may be given again. See --list."
+)
 @click.option("--list", "listing", is_flag=True, help="Show the scenarios and end.")
 @click.option("--lookups-only", is_flag=True, help="Leave out the runs in which the handler also updates.")
 @click.option("--quick", is_flag=True, help="A few short scenarios, in seconds, unless --scenario names others.")
@@ -77,7 +79,8 @@ def summary(outcome: stepping.Outcome) -> str:
     "--turn",
     type=click.IntRange(1),
     metavar="N",
-    help="One scenario, the N-th counted around; each time around its handlers update at other instructions.",
+    help="Step one scenario alone: the N-th of --list; after the last comes the first again, with updates at other "
+    "instructions.",
 )
 @click.option(
     "--parent", is_flag=True, help="Step from a parent process (ptrace), as on processors without a trap flag to set."

@@ -59,9 +59,15 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
 
 
 @click.command()
-@click.option("--seconds", type=Range(0.1, 86400), default=30.0, show_default=True, help="How long.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of every random choice; default: a new one.")
-@click.option("--threads", type=click.IntRange(2, 16), default=4, show_default=True, help="Half look up, half churn.")
+@click.option("--seconds", type=Range(0.1, 86400), default=30.0, show_default=True, help="How many seconds to run.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of every random choice. Default: a new one.")
+@click.option(
+    "--threads",
+    type=click.IntRange(2, 16),
+    default=4,
+    show_default=True,
+    help="Number of threads: half look up, half churn.",
+)
 @click.option(
     "--dir",
     "directories",
@@ -69,7 +75,7 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
     multiple=True,
     default=("/usr/bin", "/usr/lib"),
     show_default=True,
-    help="Where ELF files are looked for, beside those that are mapped; may be given several times.",
+    help="Where ELF files are looked for, beside those that are mapped; may be given again.",
 )
 @click.option(
     "--design",
@@ -83,7 +89,7 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
     "sources",
     type=click.Choice(list(SOURCES)),
     multiple=True,
-    help="What interrupts; may be given several times. Default: all that this system allows.",
+    help="What interrupts; may be given again. Default: all that this system allows.",
 )
 @json_option
 def storm(

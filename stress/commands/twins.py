@@ -93,7 +93,7 @@ def chosen(names: tuple[str, ...]) -> list[Twin]:
     type=click.Choice(NAMES),
     metavar="NAME",
     multiple=True,
-    help="Only this one; may be given several times.",
+    help="Only this one; may be given again.",
 )
 @click.option(
     "--list", "only_list", is_flag=True, help="Say which twins there are, and what has to catch them; run nothing."
