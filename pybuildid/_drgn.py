@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pybuildid._rights import as_root
+
 
 class DrgnError(Exception):
     """drgn is not installed or cannot read this kernel: the message says which, and what to do."""
@@ -44,7 +46,7 @@ def kernel_counts() -> KernelCounts:
 def _remedy(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "a kernel with CONFIG_PROC_KCORE can be read"
-    return "run as root" if isinstance(error, PermissionError) else "install the kernel's debug symbols"
+    return as_root() if isinstance(error, PermissionError) else "install the kernel's debug symbols"
 
 
 def _count(program: Any, drgn: Any, helpers: Any) -> KernelCounts:

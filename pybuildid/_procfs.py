@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from fcntl import ioctl
 
 from pybuildid._core import ffi
+from pybuildid._rights import as_root
 
 DELETED = " (deleted)"  # what the kernel appends to the path of a file that was removed
 
@@ -165,9 +166,8 @@ def open_process(pid: int) -> Iterator[Process]:
             gone = "there is no such process: it has ended, or the number is wrong"
             raise ProcessGoneError(error.errno, gone, pid) from None
         if error.errno in (errno.EACCES, errno.EPERM):
-            raise ProcessAccessError(
-                error.errno, "not permitted to read its mappings: run as its user or as root", pid
-            ) from None
+            remedy = as_root("run as its user or as root")
+            raise ProcessAccessError(error.errno, f"not permitted to read its mappings: {remedy}", pid) from None
         raise
     finally:
         for descriptor in opened:

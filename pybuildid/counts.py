@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybuildid._rights import as_root
 from pybuildid.elf import NotElfError, scan
 
 PROC = Path("/proc")
@@ -44,8 +45,8 @@ def machine(proc: Path = PROC) -> Counts:
     elf_files = sum(not isinstance(answer, (NotElfError, OSError)) for _, answer in scan(paths))
     source = f"{proc}/sys/fs/file-nr, {proc}/sys/fs/inode-nr and {proc}/*/maps"
     if hidden:
-        source += f"; files that only one of {hidden:,} processes maps that may not be read are missing"
-        source += ": it takes root" if os.geteuid() else ""
+        who, only = ("process", "it maps") if hidden == 1 else ("processes", "they map")
+        source += f"; {hidden:,} {who} may not be read: files that only {only} are missing ({as_root()})"
     return Counts("this machine", files, inodes, elf_files, source)
 
 

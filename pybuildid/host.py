@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pybuildid import _drgn, _kcmp
+from pybuildid._rights import as_root
 from pybuildid._slabs import Slab, read_slabs
 from pybuildid.elf import ElfError, NotElfError, scan
 
@@ -189,7 +190,7 @@ def _slabs(limits: list[Limit]) -> tuple[Slab, ...] | None:
     try:
         return read_slabs()
     except PermissionError:
-        limits.append(Limit("sizes of kernel objects may not be read (/proc/slabinfo)", "run as root"))
+        limits.append(Limit("sizes of kernel objects may not be read (/proc/slabinfo)", as_root()))
     except OSError:
         limits.append(
             Limit("this kernel shows no slabs (/proc/slabinfo)", "a kernel with CONFIG_SLUB_DEBUG shows them")
@@ -320,7 +321,7 @@ def _read_build_ids(mapped: Iterable[tuple[str, str]], limits: list[Limit]) -> t
             build_ids += isinstance(result, bytes)
     if unread:
         what = f"{unread:,} mapped files could not be read by their paths (deleted, in a container, or not permitted)"
-        limits.append(Limit(what, "run as root"))
+        limits.append(Limit(what, as_root()))
     return elf, build_ids
 
 
@@ -332,7 +333,7 @@ def _processes(named: list[str]) -> str:
 
 
 def _hidden_processes(seen: _Seen) -> Iterator[Limit]:
-    remedy = "run as root" if os.geteuid() else "run with CAP_SYS_PTRACE, outside of containers and security modules"
+    remedy = as_root()
     if seen.no_descriptors:
         what = f"open files of {_processes(seen.no_descriptors)} may not be looked at"
         yield Limit(what, remedy, tuple(seen.no_descriptors))

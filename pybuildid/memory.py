@@ -188,7 +188,7 @@ def verdict(result: Balance) -> str:
     parts = []
     for name, turn in ((FILE_POINTER, result.break_even_files), (INODE_POINTER, result.break_even_inodes)):
         ratio = ours / result.cost(name)
-        text = f"{ratio:.2g} times the memory of a {name}" if ratio < 10 else f"{ratio:,.0f} times that of a {name}"
+        text = f"{f'{ratio:.2g}' if ratio < 10 else f'{ratio:,.0f}'} times the memory of a {name}"
         parts.append(text + (f" (break-even at {turn:,} mapped ELF files)" if turn is not None else ""))
     return f"{result.counts.name}, {result.counts.elf_files:,} mapped ELF files: our table takes {' and '.join(parts)}."
 

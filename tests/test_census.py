@@ -20,6 +20,7 @@ import pytest
 from elfbuild import PT_LOAD, Elf, Part, gnu
 
 from pybuildid import _drgn, _kcmp, _slabs, census, host
+from pybuildid._rights import as_root
 from pybuildid.designs import designs, table_bytes
 from pybuildid.host import UnsupportedCensusError
 
@@ -430,7 +431,7 @@ def test_drgn_counts_kernel_objects(only: Callable[..., host.Census], monkeypatc
     ("fails", "remedy"),
     [
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/kcore"), "CONFIG_PROC_KCORE"),
-        (PermissionError(errno.EACCES, "Permission denied", "/proc/kcore"), "run as root"),
+        (PermissionError(errno.EACCES, "Permission denied", "/proc/kcore"), as_root()),
         (LookupError("no debugging information"), "debug symbols"),
         (None, "pip install drgn"),
     ],

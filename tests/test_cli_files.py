@@ -21,6 +21,7 @@ from rich.table import Table
 from terminal import on_terminal
 
 from pybuildid import read_build_id
+from pybuildid._rights import as_root
 from pybuildid.cli import main
 from pybuildid.cli._output import print_table
 from pybuildid.vdso import read_vdso
@@ -62,7 +63,7 @@ def test_id_goes_on_after_failures(tree: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout == f"{ID.hex()} {tree}/good\n"
     lines = result.stderr.splitlines()
-    told = ["check the path", "--build-id", "not an ELF file", "damaged", "regular file", "pybuildid scan"]
+    told = ["check the path", "--build-id", "not an ELF file: give", "damaged", "regular file", "pybuildid scan"]
     assert len(lines) == len(told)
     for line, name, text in zip(lines, names, told):
         assert line.startswith(f"Error: {tree / name}")
@@ -136,7 +137,9 @@ def test_scan_of_what_is_named(tree: Path) -> None:
     """A file given by name is no chance find: that it is not ELF, or not there, is told."""
     result = run("scan", tree / "lib/text", tree / "absent", tree / "lib/up/good")
     assert result.stdout == f"{ID.hex()} {tree}/lib/up/good\n"
-    assert [line.rpartition(": ")[2] for line in result.stderr.splitlines()] == ["not an ELF file", "check the path"]
+    text, absent = result.stderr.splitlines()
+    assert text.endswith(": not an ELF file: give a program, library, object, module or core dump")
+    assert absent.endswith(": check the path")
 
 
 def test_scan_json(tree: Path) -> None:
@@ -162,7 +165,8 @@ def test_directories_that_cannot_be_read(tree: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "scandir", refuse)
     result = run("scan", tree)
     assert (result.exit_code, result.stdout) == (1, f"{ID.hex()} {tree}/good\n")
-    assert result.stderr == f"Error: {tree}/lib: Permission denied: run as a user who may read it, such as root\n"
+    advice = as_root("run as a user who may read it, such as root")
+    assert result.stderr == f"Error: {tree}/lib: Permission denied: {advice}\n"
 
 
 def test_one_file_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,7 @@ def test_balance_and_verdict() -> None:
     assert "0.7 times the memory of a pointer in struct file (break-even at 20,000 mapped" in memory.verdict(good)
     assert "0.11 times the memory of a pointer in the inode" in memory.verdict(good)
     assert "2 times the memory of a pointer in struct file" in memory.verdict(balance(160, counts))
+    assert "20 times the memory of a pointer in struct file" in memory.verdict(balance(1600, counts))
 
 
 def test_between_the_points() -> None:
@@ -132,6 +133,10 @@ def test_counts_of_a_made_proc(tmp_path: Path) -> None:
     assert any(path.endswith("/map_files/4000-5000") for path in paths)
     counts = machine(tmp_path)
     assert (counts.files, counts.inodes, counts.elf_files) == (700, 5000, 1)
+    assert "missing" not in counts.source
+    for process, told in (("3", "1 process may not be read: files that only it maps"), ("4", "2 processes may not be")):
+        (tmp_path / process / "maps").mkdir(parents=True)  # reading it fails
+        assert f"; {told}" in machine(tmp_path).source
 
 
 # ------------------------------------------------------------------------------------------------------ command

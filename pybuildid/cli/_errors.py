@@ -20,6 +20,7 @@ from contextlib import contextmanager
 
 import click
 
+from pybuildid._rights import as_root
 from pybuildid.elf import ElfError, NotElfError
 from pybuildid.errors import BuildIdTableError
 
@@ -63,7 +64,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return _explain_os_error(error, error.errno)
     if isinstance(error, NotElfError):
-        return f"{error.source}: not an ELF file"
+        return f"{error.source}: not an ELF file: give a program, library, object, module or core dump"
     if isinstance(error, ElfError):
         return f"{error}: the file is damaged or not complete; get or build it again"
     if isinstance(error, MemoryError) and not str(error):
@@ -78,13 +79,14 @@ def _explain_os_error(error: OSError, number: int) -> str:
     process = re.match(r"/proc/(\d{1,10})(/exe)?(?:/|$)", path or "")
     told = _explain_process(number, process[1], bool(process[2])) if process else None
     advice = "" if number == errno.EIO and re.match("/(proc|sys)/", path or "") else _WHAT_TO_DO.get(number, "")
+    advice = as_root(advice) if number in (errno.EACCES, errno.EPERM) else advice
     text = told or f"{error.strerror or os.strerror(number)}: {advice}".rstrip(": ")
     return text if path is None else f"{path or repr(path)}: {text}"
 
 
 def _explain_process(number: int, pid: str, is_program: bool) -> str | None:
     if number in (errno.EACCES, errno.EPERM):
-        return f"process {pid} may not be read: run as its user or as root (CAP_SYS_PTRACE)"
+        return f"process {pid} may not be read: {as_root('run as its user or as root (CAP_SYS_PTRACE)')}"
     if number == errno.ESRCH or not os.path.exists(f"/proc/{pid}"):
         return f"there is no process {pid}: it has ended, or the number is wrong"
     if number == errno.ENOENT and is_program:
