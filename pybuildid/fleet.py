@@ -20,7 +20,18 @@ from typing import Any, Union
 from pybuildid._input import read_input
 from pybuildid.host import Census, Limit, Slab
 
-__all__ = ["SCHEMA", "VERSION", "CensusFormatError", "Fleet", "Total", "from_row", "merge", "read", "to_json"]
+__all__ = [
+    "SCHEMA",
+    "VERSION",
+    "CensusFormatError",
+    "Fleet",
+    "Total",
+    "from_row",
+    "merge",
+    "read",
+    "read_files",
+    "to_json",
+]
 
 SCHEMA = "pybuildid-census"
 FLEET_SCHEMA = "pybuildid-fleet"
@@ -145,6 +156,18 @@ def read(path: StrPath) -> Iterator[Census]:
         raise CensusFormatError(name, "there is no host in it: make one with `pybuildid census --json`")
     for number, row in enumerate(rows, 1):
         yield from_row(row, name if len(rows) == 1 else f"{name}, host {number}")
+
+
+def read_files(paths: Iterable[StrPath]) -> Iterator[Census]:
+    """Those of several files, for merge(). Where two are of one host, CensusFormatError names the files."""
+    files: dict[str, str] = {}
+    for path in paths:
+        for census in read(path):
+            if census.host in files:
+                names = dict.fromkeys([files[census.host], fspath(path)])
+                raise CensusFormatError(" and ".join(names), f"two censuses of host {census.host}: give one of them")
+            files[census.host] = fspath(path)
+            yield census
 
 
 def _json(source: str, data: bytes) -> list[Any]:

@@ -46,8 +46,8 @@ def os_error(number: int, path: str) -> OSError:
 
 CASES = [
     (os_error(errno.ENOENT, "/absent"), "/absent: No such file or directory: check the path"),
-    (os_error(errno.EACCES, "/secret"), "/secret: Permission denied: run as a user who may read it, such as root"),
-    (os_error(errno.EACCES, "/proc/1/exe"), "/proc/1/exe: process 1 may not be read: run as its user or as root "),
+    (os_error(errno.EACCES, "/secret"), "/secret: Permission denied: run "),
+    (os_error(errno.EACCES, "/proc/1/exe"), "/proc/1/exe: process 1 may not be read: run "),
     (os_error(errno.ENOENT, f"/proc/{os.getpid()}/exe"), "it is a kernel thread, or has just ended"),
     (os_error(errno.ENOENT, f"/proc/{os.getpid()}/typo"), "/typo: No such file or directory: check the path"),
     (os_error(errno.ESRCH, f"/proc/{'9' * 5000}/exe"), "9/exe: No such process"),
@@ -56,7 +56,7 @@ CASES = [
     (OSError(errno.EIO, "Input/output error"), "Input/output error: the disk"),
     (OSError("told by Python"), "told by Python"),
     (PhrasedError(errno.ENOENT, "gone, it is"), "process 7: gone, it is"),
-    (NotElfError("not an ELF file", 0, "x"), "x: not an ELF file"),
+    (NotElfError("not an ELF file", 0, "x"), "x: not an ELF file: give a program, library, "),
     (ElfError("a note is too long", 64, "x"), "x: a note is too long, at offset 0x40: the file is damaged"),
     (NoMemoryError(), "memory"),
     (MemoryError(), "out of memory: free some"),
@@ -73,6 +73,21 @@ def test_one_line(error: Exception, expected: str) -> None:
     result = run(body)
     assert result.exit_code == INCOMPLETE
     assert result.output == f"Error: {explain(error)}\n"
+
+
+def test_root_is_not_told_to_be_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, told in ((0, "with all capabilities"), (1000, "as its user or as root")):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        assert explain(os_error(errno.EACCES, "/proc/1/exe")).partition(": run ")[2].startswith(told)
+        for number in (errno.EACCES, errno.EPERM):
+            assert ("root" in explain(os_error(number, "/x"))) == (user != 0)
+
+
+def test_what_is_no_process_number() -> None:
+    for arguments in (["maps", "abc"], ["maps", "0"], ["id", "--pid", "1.5"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == USAGE
+        assert f"'{arguments[-1]}' is not a process number." in result.output
 
 
 def test_an_ended_process() -> None:

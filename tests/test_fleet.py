@@ -214,12 +214,15 @@ def test_wrong_use(tmp_path: Path) -> None:
     (path,) = written(tmp_path, HOST)
     assert run("--merge").exit_code == 2
     assert run(path).exit_code == 2
+    again = tmp_path / "again.json"
+    again.write_text(path.read_text())
     text = tmp_path / "text"
     text.write_text("text")
     deep = tmp_path / "deep"
     deep.write_text("[" * 200_000)
     cases = [
-        ((path, path), "two censuses"),
+        ((path, path), f"Error: {path}: two censuses of host a: give one of them"),
+        ((path, again), f"Error: {path} and {again}: two censuses of host a: give one of them"),
         ((tmp_path / "absent",), "check the path"),
         ((tmp_path,), "a directory: name the files in it"),
         ((text,), "make one with `pybuildid census --json`"),

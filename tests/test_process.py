@@ -431,7 +431,7 @@ def test_command_shows_strange_names(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["4194304"], 1, "Error: process 4194304: there is no such process"),
-        (["0"], 2, "0 is not in the range"),
+        (["0"], 2, "is not a process number"),
         (["1", "--address", "zz"], 2, "'zz' is not a hexadecimal address"),
     ],
 )

@@ -78,7 +78,7 @@ def show_json(answers: Iterable[Answer]) -> None:
 #: Forms of output, by name: the flags, what shows it, and the help.
 FORMS: dict[str, tuple[tuple[str, ...], Show, str]] = {
     "bare": (("-b", "--bare"), show_ids, "Print the build IDs alone."),
-    "null": (("-0", "--null"), show_null, "End lines by a NUL, for `xargs -0`: names may have newlines in them."),
+    "null": (("-0", "--null"), show_null, "End lines with a NUL, for `xargs -0`: names may have newlines in them."),
     "table": (("--table",), show_table, "Print a table."),
     "json": (("--json",), show_json, "Print a JSON array of objects with path, build_id and error."),
 }

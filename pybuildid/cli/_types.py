@@ -21,6 +21,19 @@ class Range(click.FloatRange):
         return number
 
 
+class Pid(click.IntRange):
+    """click speaks of a "valid integer range"."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a process number.", param, ctx)
+
+
 class OutputFile(click.Path):
     """A file to write: what is in the way of it is said before the work, not after."""
 

@@ -33,15 +33,33 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
     "--rival", "rivals", multiple=True, metavar="NAME", help="Only this design beside ours; may be given again."
 )
 @click.option(
-    "--size", "sizes", multiple=True, type=click.IntRange(64, MOST), help="Entries [1000, 57000 and 1000000]."
+    "--size",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(64, MOST),
+    help="Number of entries; may be given again. [default: 1000, 57000 and 1000000]",
 )
 @click.option("--threads", type=click.IntRange(1, 64), help="How many look up at once, where several do.")
-@click.option("--seconds", type=Range(0.1, 86400), default=240, show_default=True, help="For all, at least a round.")
-@click.option("--rounds", type=click.IntRange(1, 99), default=9, show_default=True, help="At most.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=1, show_default=True, help="Of keys and orders.")
-@click.option("--patience", type=Range(0.1), default=120, show_default=True, help="Seconds until somebody hangs.")
+@click.option(
+    "--seconds",
+    type=Range(0.1, 86400),
+    default=240,
+    show_default=True,
+    help="Time for everything; at least one round is run.",
+)
+@click.option("--rounds", type=click.IntRange(1, 99), default=9, show_default=True, help="At most this many rounds.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), default=1, show_default=True, help="Seed for keys and their order."
+)
+@click.option(
+    "--patience",
+    type=Range(0.1),
+    default=120,
+    show_default=True,
+    help="Seconds without an answer after which a design counts as hung.",
+)
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
-@click.option("--json", "json_file", type=OutputFile(), help="Write everything here, too.")
+@click.option("--json", "json_file", type=OutputFile(), help="Also write all figures as JSON.")
 @plot_option("--chart", help='Draw all by entries here, as SVG. Needs the extra "plot".')
 @click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed.")
 def bench(

@@ -132,7 +132,7 @@ def take(method: Method) -> Census:
 
 def combine(files: Iterable[str]) -> fleet.Fleet:
     try:
-        return fleet.merge(host for file in files for host in fleet.read(file))
+        return fleet.merge(fleet.read_files(files))
     except fleet.CensusFormatError as error:
         raise click.ClickException(str(error)) from error
     except IsADirectoryError as error:
@@ -143,13 +143,13 @@ def combine(files: Iterable[str]) -> fleet.Fleet:
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(readable=False))
-@click.option("--merge", is_flag=True, help="Take no census: sum up the FILEs of several hosts.")
+@click.option("--merge", is_flag=True, help="Do not count this system; add up the FILEs of several hosts.")
 @click.option(
     "--method",
     type=click.Choice(["auto", "proc", "drgn"]),
     default="auto",
     show_default=True,
-    help="Where from: auto is drgn where it is installed and can read the kernel, else /proc.",
+    help="Where the counts come from: auto is drgn where it is installed and can read the kernel, else /proc.",
 )
 @json_option
 def command(files: tuple[str, ...], merge: bool, method: str, as_json: bool) -> None:

@@ -28,13 +28,25 @@ NEAR = 3  # shifts to each side of the best that the table shows
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Inode addresses, one a line in hexadecimal. Default: a stand-in for this machine's inodes.",
 )
-@click.option("--object-size", type=click.IntRange(8), help="Of made slabs: bytes from one inode to the next.")
-@click.option("--slab-size", type=click.IntRange(8), help="Of made slabs: bytes, a power of two. Default: 16384.")
-@click.option("--count", type=click.IntRange(1, 1 << 26), help="Of made inodes. Default: as many as are cached here.")
-@click.option("--buckets", type=click.IntRange(1, 1 << 30), help="Default: the power of two for a load of 0.5 to 1.")
+@click.option("--object-size", type=click.IntRange(8), help="Make slabs with objects of this size, in bytes.")
+@click.option(
+    "--slab-size", type=click.IntRange(8), help="Make slabs of this size, in bytes, a power of two. Default: 16384."
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 1 << 26),
+    help="Make slabs with this many inodes. Default: as many as are cached here.",
+)
+@click.option(
+    "--buckets",
+    type=click.IntRange(1, 1 << 30),
+    help="Number of buckets. Default: the power of two for a load of 0.5 to 1.",
+)
 @click.option("--hash", type=click.Choice(list(HASHES)), help="Show the chains of this one too. Default: mix.")
 @click.option("--shift", type=click.IntRange(0, 63), help="Try this shift of the middle bits. Default: the best one.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=1, show_default=True, help="Of made slabs and mix.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), default=1, show_default=True, help="Seed for made slabs, and for mix."
+)
 @json_option
 @plot_option("--plot", help="Write probes by shift here, as SVG.")
 @plot_option("--plot-chains", help="Write chains by length here, as SVG.")

@@ -10,6 +10,7 @@ import click
 
 from pybuildid.cli._errors import explain, finish
 from pybuildid.cli._files import Answer, Show, complaining, output_options, show_lines
+from pybuildid.cli._types import Pid
 from pybuildid.elf import ElfError, read_build_id
 from pybuildid.vdso import read_vdso
 
@@ -44,13 +45,15 @@ def answers(paths: Iterable[str], kernel: bool, vdso: bool, kernel_compatible: b
 @click.option(
     "--pid",
     "pids",
-    type=click.IntRange(1),
+    type=Pid(),
     metavar="PID",
     multiple=True,
-    help="Also of the program that this process runs.",
+    help="Also show the build ID of the program that process PID runs.",
 )
-@click.option("--kernel", is_flag=True, help="Also of the running kernel, from /sys/kernel/notes.")
-@click.option("--vdso", is_flag=True, help="Also of the vDSO, the library that the kernel maps into every process.")
+@click.option("--kernel", is_flag=True, help="Also show that of the running kernel, from /sys/kernel/notes.")
+@click.option(
+    "--vdso", is_flag=True, help="Also show that of the vDSO, the library that the kernel maps into every process."
+)
 @click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see above.")
 @output_options("bare", "null", "table", "json")
 def command(

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console
+from pybuildid.cli._types import Pid
 from pybuildid.process import Location, Mapping, ProcessError, mappings, normalize
 
 
@@ -29,9 +30,11 @@ def address(text: str) -> int:
 
 
 @click.command()
-@click.argument("pid", type=click.IntRange(1))
+@click.argument("pid", type=Pid())
 @click.option("--all", "everything", is_flag=True, help="Also what is no file: heap, stacks, anonymous memory.")
-@click.option("--address", "addresses", type=address, multiple=True, help="Resolve this address instead; repeatable.")
+@click.option(
+    "--address", "addresses", type=address, multiple=True, help="Resolve this address instead; may be given again."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an array of objects, build IDs in hexadecimal.")
 def maps(pid: int, everything: bool, addresses: tuple[int, ...], as_json: bool) -> None:
     """Show what the process PID has mapped: addresses, file offset, inode, generation, build ID, path.

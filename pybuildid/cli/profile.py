@@ -78,9 +78,9 @@ def profile(
 
     \b
     Examples:
-      pybuildid profile -- sort -R /usr/include/stdint.h
+      pybuildid profile -- python3 -c 'sum(range(10**8))'
       go tool pprof -top profile.pb.gz
-      pybuildid profile --text -- python3 -c 'sum(range(10**8))'
+      pybuildid profile --text -- make
 
     Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 1 if it was not profiled.
     """

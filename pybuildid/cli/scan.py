@@ -76,7 +76,7 @@ def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[
     show_default="one per processor",
     help="How many read at once.",
 )
-@click.option("--kernel-compatible", is_flag=True, help="What the kernel itself finds: see `pybuildid id --help`.")
+@click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see `pybuildid id --help`.")
 @output_options("null", "table", "json")
 def command(
     paths: tuple[str, ...],
