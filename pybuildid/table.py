@@ -101,7 +101,7 @@ class Table(MutableMapping[int, bytes]):
     expected: room for that many entries without growing.
     byte_limit: for slots, records and retired memory together, in bytes; 0: none. Inserts raise ByteLimitError while
         there is room left to rebuild the table, so a full one takes new entries soon after old ones were evicted;
-        reckon with 115 bytes of limit for an entry.
+        reckon with about 100 bytes of limit for an entry (90 to 115).
     retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
     hash: "mix" (two multiplications and a seed), "middle-bits" (key >> shift) or "xor-fold".
     shift: for "middle-bits" only, 0 to 63: best near log2 of the size of an inode. None is 0.

@@ -278,7 +278,8 @@ uint64_t bid_reclaim(struct bid_table *table);
 /* Calls visit for each entry. Weakly consistent: an entry that stays throughout is seen exactly once, one that comes,
  * goes or changes meanwhile at most once; none is seen twice. What visit gets is the entry at the moment of the
  * visit. visit may use the table. It stops the iteration by returning non-zero. The caller's thread is a reader
- * throughout: memory retired meanwhile is freed after it. At most 65,535 iterations and lookups nest in one thread.
+ * throughout: memory retired meanwhile is freed after it. Visits of one thread must nest: the last bid_iterate() to begin
+ * must be the first to end. At most 65,535 iterations and lookups nest in one thread.
  * Context: any (but visit runs in the caller's context). Progress: wait-free but for visit, in the number of slots.
  * Memory: none. Returns: BID_OK, BID_E_NULL, or what visit returned. */
 typedef int (*bid_visit)(void *argument, uint64_t key, int status, const struct bid_build_id *id);
