@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 from email.message import Message
 from email.parser import Parser
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -22,26 +23,36 @@ import pybuildid
 
 ROOT = Path(__file__).parents[1]
 SOURCES = (
-    "pyproject.toml",
-    "setup.py",
-    "MANIFEST.in",
-    "README.md",
+    ".ci",
+    ".clang-format",
+    ".editorconfig",
+    ".gitignore",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "LICENSES",
+    "MANIFEST.in",
+    "Makefile",
+    "README.md",
+    "constraints.txt",
     "csrc",
+    "docs",
     "pybuildid",
+    "pyproject.toml",
+    "setup.py",
     "stress",
+    "tests",
 )
+BUILT = ("*.so", "*.o", "_core.c", "_measure.c", "_engine.c", "__pycache__", "*.py[co]")
 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory with an sdist of a copy of the sources, and the wheel that is built from that sdist."""
     copy = tmp_path_factory.mktemp("sources")
-    built = shutil.ignore_patterns("*.so", "*.o", "_core.c", "_measure.c", "_engine.c", "__pycache__")
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, ignore=built)
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns(*BUILT))
         else:
             shutil.copy(ROOT / name, copy / name)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
@@ -92,6 +103,7 @@ def test_metadata(wheel: Path) -> None:
     message = metadata(wheel)
     assert message["License-Expression"] == "BSD-2-Clause OR GPL-2.0-only"
     assert message["Requires-Python"] == ">=3.9"
+    assert sum(text.startswith("Development Status :: ") for text in message.get_all("Classifier", [])) == 1
     required = [text for text in message.get_all("Requires-Dist", []) if "extra ==" not in text]
     assert len(required) == 1
     assert required[0].startswith("cffi>=")
@@ -125,15 +137,34 @@ def test_the_extension_exports_its_init_function_alone(wheel: Path, tmp_path: Pa
     assert names == {"PyInit__core"}
 
 
-def test_the_sdist_has_all_sources(dist: Path) -> None:
+def test_the_sdist_has_all_sources_and_nothing_that_was_built(dist: Path) -> None:
+    """The tests and pages, too, so that they can be run and made from it: as in the copy that it was made of."""
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    for folder in ("table", "inode", "note", "handle", "include"):
-        sources = {str(path.relative_to(ROOT)) for path in (ROOT / "csrc" / folder).glob("*.[ch]")}
-        assert sources
-        assert sources <= names
-    assert {"LICENSE", "LICENSES/GPL-2.0-only.txt", "LICENSES/BSD-2-Clause.txt", "README.md", "setup.py"} <= names
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    made = {name for name in names if name.startswith("pybuildid.egg-info/")} | {"PKG-INFO", "setup.cfg"}
+    sources = {
+        str(path.relative_to(ROOT))
+        for name in SOURCES
+        for path in ([ROOT / name] if (ROOT / name).is_file() else (ROOT / name).rglob("*"))
+        if path.is_file() and not any(fnmatch(part, pattern) for part in path.parts for pattern in BUILT)
+    }
+    assert {
+        "tests/conftest.py",
+        "tests/c/check.h",
+        "tests/data/inode-trace.txt.gz",
+        "docs/man.py",
+        ".ci/run",
+    } <= sources
+    assert names - made == sources
+
+
+def test_all_files_are_packed() -> None:
+    """What git tracks; nothing to compare with in an unpacked sdist."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {name.partition("/")[0] for name in tracked.splitlines()} == set(SOURCES)
 
 
 def test_init_only_re_exports() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from pybuildid import read_build_id
 
 ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = (".", "csrc", "docs", "stress", "tests")
+DOCUMENTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))]
 
 
 def example(language: str, page: str = "README.md") -> str:
@@ -70,9 +72,19 @@ def test_c_example(tmp_path: Path) -> None:
 
 
 def test_every_named_file_exists() -> None:
-    for document in (ROOT / "README.md", ROOT / "csrc" / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for document in DOCUMENTS:
         text = document.read_text()
         for name in re.findall(r"`((?:tests|csrc|docs|stress)/[\w./]+\.\w+)`", text):
             assert (ROOT / name).exists(), f"{document.name} names {name}"
         for name in re.findall(r"\]\(([\w./-]+)\)", text):
             assert (document.parent / name).exists(), f"{document.name} links to {name}"
+
+
+def test_the_maps_of_stress_and_tests_are_complete() -> None:
+    """Each names every file and folder beside it; of the tests, those that are no tests."""
+    for folder, left_out in (("stress", "__init__.py"), ("tests", "test_*.py")):
+        text = (ROOT / folder / "README.md").read_text()
+        for path in (ROOT / folder).iterdir():
+            if path.match(left_out) or path.suffix in (".md", ".so", ".c") or path.name.startswith("__pyc"):
+                continue
+            assert f"`{path.name}{'/' * path.is_dir()}`" in text, f"{folder}/README.md does not name {path.name}"
