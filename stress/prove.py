@@ -18,6 +18,7 @@ from stress import report
 from stress.programs import ROOT
 
 RESULTS = ROOT / "build" / "prove"
+CODE = (".c", ".h", ".cpp")
 SECONDS = 900  #: for one check, on a busy machine
 Found = dict[str, Any]
 
@@ -63,9 +64,9 @@ class Result:
 
 
 def digest(folder: Path) -> str:
-    """Of all files below it."""
+    """Of the code below it: what is written about it may change and the page stays true."""
     total = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.suffix in CODE):
         total.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
     return total.hexdigest()[:16]
 
@@ -282,7 +283,7 @@ def page(proof: Proof) -> str:
         "Written by `make prove`, which runs the short forms; do not edit.",
         "",
         f"**{proof.summary()}** on {machine['date']}, Linux {machine['kernel']}, {machine['processor']}, "
-        f"{machine['processors']} processors, of the sources in csrc/ whose SHA-256, all files taken together by name, "
+        f"{machine['processors']} processors, of the code in csrc/ whose SHA-256, its files taken together by name, "
         f"begins with {proof.sources}.",
         "",
         "| | guarantee | check | found | twins that it caught |",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,8 +75,21 @@ def test_tests_that_were_skipped_are_no_success(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_page_says_of_which_sources(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("x")
+    (tmp_path / "a.c").write_text("x")
     before = prove.digest(tmp_path)
     assert f"begins with {prove.digest(ROOT / 'csrc')}." in prove.page(prove.Proof())
-    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "README.md").write_text("What is written about the code.")
+    assert prove.digest(tmp_path) == before
+    for name in ("b.c", "b.h", "b.cpp"):
+        (tmp_path / name).write_text("x")
+        before, last = prove.digest(tmp_path), before
+        assert before != last
+    (tmp_path / "a.c").rename(tmp_path / "c.c")
     assert prove.digest(tmp_path) != before
+
+
+def test_the_pages_are_there() -> None:
+    """Made anew before each release (CONTRIBUTING.md): between releases the code may be newer than they are."""
+    proof = (ROOT / "docs/proof.md").read_text()
+    assert re.search(r"^\*\*SUCCESS: .* begins with [0-9a-f]{16}\.$", proof, re.MULTILINE)
+    assert "| place | function | order |" in (ROOT / "docs/orders.md").read_text()
