@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from array import array
@@ -146,6 +147,35 @@ def test_peers_are_right(name: str) -> None:
         subject.hit(1000)  # all are gone
     subject.settle()
     subject.close()
+
+
+#: What a hit of liburcu's table may call: its lookup is in the library; the rest is the end of a read-side section that
+#: somebody waits for.
+UNAVOIDABLE = {"cds_lfht_lookup", "syscall", "__errno_location", "compat_futex_async"}
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="needs objdump: apt-get install binutils")
+def test_a_hit_of_liburcu_calls_nothing_but_its_lookup(tmp_path: Path) -> None:
+    """As in a program that is linked with it: the read-side lock is inlined, and TLS is reached without a call."""
+    peer = next(peer for peer in PEERS if peer.name == "cds_lfht")
+    for file in lib.embedded_files:
+        (tmp_path / bytes(ffi.string(file.name)).decode()).write_bytes(ffi.string(file.text))
+    done = contending._compile("cc", peer, str(tmp_path), contending.INITIAL_TLS)
+    if done.returncode != 0:
+        pytest.skip(f"apt-get install {peer.package}")
+    command = ["objdump", "--no-show-raw-insn", "--disassemble=lfht_hits", str(tmp_path / "peer.so")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    called = set(re.findall(r"\s(?:call|bl)\s.*<([^@>+]+)", text))
+    assert "cds_lfht_lookup" in called
+    assert called <= UNAVOIDABLE
+
+
+def test_a_peer_in_the_measuring_process_has_no_handicap() -> None:
+    if choose(["cds_lfht"])[1]:
+        pytest.skip("apt-get install liburcu-dev")
+    result = bench.run(bench.Options(["cds_lfht"], [64], seconds=0.1, rounds=1))
+    assert result.find("hit", "cds_lfht", 64)
+    assert not [note for note in result.notes if "TLS" in note]
 
 
 # ------------------------------------------------------------------------------------------------- keys

@@ -2,12 +2,15 @@
 /*
  * liburcu's cds_lfht as a design: flavour memb, whose read-side lock is a compiler barrier where the kernel has
  * membarrier(), small functions inlined, automatic resizing with accounting, nodes from malloc(), removed nodes freed by
- * call_rcu(). Its worker threads get the other processors, so that they do not cost the thread that is timed.
+ * call_rcu(). Its worker threads get the other processors, so that they do not cost the thread that is timed. Compiled
+ * with -ftls-model=initial-exec where the process has begun with the library: TLS is then reached without a call, as in
+ * a program that is linked with it.
  */
 #if __has_include(<urcu/rculfhash.h>)
 
 #define _GNU_SOURCE
-#define URCU_INLINE_SMALL_FUNCTIONS
+#define _LGPL_SOURCE                /* its read-side functions inlined, as it offers to code under such a licence */
+#define URCU_INLINE_SMALL_FUNCTIONS /* the others; later versions have this name alone for both */
 #include <urcu/urcu-memb.h>
 
 #include <urcu/rculfhash.h>
@@ -20,6 +23,10 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
+
+/* With a bound the buckets are one mapping, grown in place; without one (0) an array for each power of two, which each
+ * lookup finds first. rculfhash.c calls the mapping faster, and this is the largest bound that it is taken for. */
+#define MOST_BUCKETS (1ul << 32)
 
 struct node {
     struct cds_lfht_node link;
@@ -63,7 +70,7 @@ static void *lfht_create(uint64_t expected_entries, uint64_t seed)
     sched_getaffinity(0, sizeof own, &own);
     leave_own_processor();
     struct cds_lfht *table =
-        cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, &urcu_memb_flavor, NULL);
+        cds_lfht_new_flavor(64, 64, MOST_BUCKETS, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, &urcu_memb_flavor, NULL);
     urcu_memb_get_default_call_rcu_data();
     sched_setaffinity(0, sizeof own, &own);
     return table;
@@ -168,6 +175,7 @@ static void lfht_destroy(void *design)
     }
     urcu_memb_read_unlock();
     cds_lfht_destroy(design, NULL);
+    urcu_memb_barrier(); /* or the frees would cost who is measured next */
 }
 
 static void lfht_thread_begin(void)

@@ -17,6 +17,7 @@ import time
 from typing import IO, Any
 
 import pybuildid
+from pybuildid.bench import contenders
 from pybuildid.bench.contenders import UnknownDesignError
 from pybuildid.bench.keys import KeysError
 from pybuildid.bench.result import Result
@@ -46,7 +47,8 @@ def run(options: Options = DEFAULTS, report: Report = lambda text: None) -> Resu
 
 def _run(options: Options, report: Report, folder: str) -> Result:
     """The child's own files go with the folder, however it ends."""
-    command, environment = [sys.executable, "-c", START + CHILD], {**os.environ, "TMPDIR": folder}
+    command = [sys.executable, "-c", START + CHILD]
+    environment = {**os.environ, "TMPDIR": folder, **_loader(options)}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
         assert child.stdin
         assert child.stdout
@@ -58,6 +60,12 @@ def _run(options: Options, report: Report, folder: str) -> Result:
             raise BenchError(f"the process that measures ended with status {child.wait()}") from None
         finally:
             child.kill()
+
+
+def _loader(options: Options) -> dict[str, str]:
+    """What the process that measures is to start with, beside what the user has in these variables."""
+    preloads = [*contenders.preloads(options.names), *filter(None, [os.environ.get("LD_PRELOAD")])]
+    return {"LD_PRELOAD": " ".join(preloads)} if preloads else {}
 
 
 def _listen(pipe: IO[bytes], report: Report) -> Result:

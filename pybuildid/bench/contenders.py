@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from ctypes.util import find_library
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ class Contender:
     grows: bool
     stores: bool  # keeps the IDs in a table of its own: neither a field of an object nor nothing
     functions: Any = field(repr=False, compare=False)  # struct bid_design
-    own_allocator: bool = False  # malloc() does not see its memory
+    own_allocator: bool = False  # malloc() does not see all of its memory
+    handicap: str = ""  # what slows it down here and would not in a program of its own
     buckets: tuple[str, int] = ("x", 1)  # (":", so many), ("/", one for so many entries) or ("x", so many for each)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -70,8 +72,11 @@ class Peer:
     modules: tuple[str, ...]  # of pkg-config
     ahead: str
     ahead_updates: str
-    own_allocator: bool = False
+    own_allocator: bool = False  # malloc() does not see all of its memory
+    preload: str = ""  # a library that the process has to start with (preloads()), or its TLS costs a call at each access
 
+
+INITIAL_TLS = "-ftls-model=initial-exec"  # as in a program that is linked with the library, where TLS costs no call
 
 _LOCK = "a lock is all that its readers need, and they wait for it"
 _BUCKET_LOCK = "updaters take a bucket's lock, and the table never shrinks"
@@ -85,6 +90,8 @@ PEERS = (
         ("liburcu-cds", "liburcu-memb"),
         "its readers register once instead of finding their pin at each lookup",
         "another thread, on another processor, does its resizing",
+        own_allocator=True,  # its buckets are a mapping
+        preload="urcu-memb",
     ),
     Peer(
         "ck_ht",
@@ -161,6 +168,13 @@ def choose(names: Sequence[str]) -> tuple[tuple[Contender, ...], tuple[Missing, 
     return tuple(found), tuple(missing)
 
 
+def preloads(names: Sequence[str]) -> list[str]:
+    """What LD_PRELOAD has to name in a process in which peers among these are to be as quick as in a program of their
+    own: a library that is loaded later gets no TLS that code can reach without a call."""
+    wanted = [peer.preload for peer in PEERS if peer.preload and peer.name in names]
+    return [found for name in wanted if (found := find_library(name))]
+
+
 def _text(value: Any) -> str:
     return bytes(ffi.string(value)).decode()
 
@@ -222,27 +236,36 @@ def _build(peer: Peer) -> Contender | Missing:
     with tempfile.TemporaryDirectory(prefix="pybuildid-") as directory:
         for file in lib.embedded_files:
             Path(directory, _text(file.name)).write_text(_text(file.text))
-        done = _compile(compiler, peer, directory)
-        if done.returncode != 0:
-            return Missing(peer.name, peer.package, _last_line(done.stderr))
-        reason = ffi.new("char[256]")
-        functions = lib.peer_load(str(Path(directory, "peer.so")).encode(), reason, len(reason))
-        if functions == ffi.NULL:
-            return Missing(peer.name, peer.package, f"its header is not here ({_text(reason).split(': ')[-1]})")
-    return replace(
-        _contender(functions, peer.name, (peer.ahead, peer.ahead_updates), True), own_allocator=peer.own_allocator
-    )
+        found = _compile_and_load(compiler, peer, directory, INITIAL_TLS if peer.preload else "")
+        if isinstance(found, Missing) and "static TLS" in found.reason:
+            found = _compile_and_load(compiler, peer, directory, "")
+    return found
 
 
-def _compile(compiler: str, peer: Peer, directory: str) -> subprocess.CompletedProcess[str]:
+def _compile_and_load(compiler: str, peer: Peer, directory: str, tls: str) -> Contender | Missing:
+    done = _compile(compiler, peer, directory, *filter(None, [tls]))
+    if done.returncode != 0:
+        return Missing(peer.name, peer.package, _last_line(done.stderr))
+    reason = ffi.new("char[256]")
+    functions = lib.peer_load(str(Path(directory, "peer.so")).encode(), reason, len(reason))
+    if functions == ffi.NULL:
+        return Missing(peer.name, peer.package, f"its header is not here ({_text(reason).split(': ')[-1]})")
+    contender = _contender(functions, peer.name, (peer.ahead, peer.ahead_updates), True)
+    slow = f"{peer.name} pays a call for each access to TLS: the process began without lib{peer.preload}"
+    handicap = slow if peer.preload and not tls else ""
+    return replace(contender, own_allocator=peer.own_allocator, handicap=handicap)
+
+
+def _compile(compiler: str, peer: Peer, directory: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """As programs that link the library are compiled; inline functions of C++ are not called through the PLT."""
     libraries = []
     if shutil.which("pkg-config"):
         command = ["pkg-config", "--silence-errors", "--cflags", "--libs", *peer.modules]
         libraries = subprocess.run(command, capture_output=True, text=True).stdout.split()
-    standard = "-std=c++17" if compiler == "c++" else "-std=gnu11"
-    options = [standard, "-O2", "-fPIC", "-shared", "-I", directory, "-o", f"{directory}/peer.so"]
+    language = ["-std=c++17", "-fvisibility-inlines-hidden"] if compiler == "c++" else ["-std=gnu11"]
+    output = ["-O2", "-fPIC", "-shared", *options, "-I", directory, "-o", f"{directory}/peer.so"]
     return subprocess.run(
-        [compiler, *options, f"{directory}/{peer.source}", *libraries], capture_output=True, text=True
+        [compiler, *language, *output, f"{directory}/{peer.source}", *libraries], capture_output=True, text=True
     )
 
 

@@ -106,6 +106,8 @@ class Measurement:
         self.sizes: list[int] = []
         self.interruptions: list[Interruption] = []
         self.source = ""
+        for contender in self.contenders:
+            self._note(bool(contender.handicap), contender.handicap)
         watch.begin("")  # compiling took as long as it took, and nobody hung
 
     def report(self, step: str) -> None:
@@ -336,7 +338,7 @@ class Measurement:
         resident, allocated = _footprint(contender, n, mixed, n)
         self._sample("bytes an entry, resident", contender.name, n, resident / n)
         if contender.own_allocator:
-            self._note(True, f"{contender.name} has an allocator of its own, so malloc() cannot tell what it allocated")
+            self._note(True, f"{contender.name} does not have all of its memory from malloc(), which cannot tell what it allocated")
         else:
             self._sample("bytes an entry, allocated", contender.name, n, allocated / n)
         if contender.grows and n < LARGE:  # a table that doubles is now half empty and now full
