@@ -76,7 +76,7 @@ RESIDENT = """
 int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes,
                  uint64_t *allocated);
 int bid_resident_cycle(const struct bid_design *design, uint64_t entries, const uint64_t *keys, size_t n,
-                       uint64_t *after, uint64_t *before);
+                       uint64_t *after, uint64_t *before, double *most);
 """
 
 TIMING = """

@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -38,6 +39,7 @@ from pybuildid.bench.result import (
     MANY_C,
     MANY_LOOP,
     MANY_PYTHON,
+    WHILE_GROWING,
     Figure,
     Interruption,
     Lead,
@@ -407,7 +409,34 @@ def test_the_cycle_of_growth() -> None:
     bounds = {one.label: (one.median, one.bound) for one in result.ratios}
     assert bounds[AFTER_GROW] == (after.median, 64)
     assert bounds[BEFORE_GROW] == (before.median, 50)
+    growing = result.find(WHILE_GROWING, "ours", 57_000)
+    assert growing
+    assert growing.median > before.median + 8, "with the next array, of slots alone at least"
+    assert bounds[WHILE_GROWING] == (growing.median, None)
     assert any("the cycle of growth around 57,000 entries goes from" in note for note in result.notes)
+
+
+def test_no_size_has_its_memory_from_the_tables_of_another() -> None:
+    """Pins stay with a process, 90 KB: their share is in each row, or one size would be measured without it."""
+    result = bench.run(bench.Options(["fixed"], [100, 200], seconds=0.1, rounds=1))
+    for who in ("ours", "fixed"):
+        small, large = (result.find("bytes an entry, resident", who, size) for size in (100, 200))
+        assert small
+        assert large
+        assert large.median * 200 > 0.9 * small.median * 100
+
+
+def test_memory_is_the_same_where_malloc_asks_for_huge_pages() -> None:
+    code = (
+        "import sys, pybuildid.bench; run = sys.modules['pybuildid.bench.run']; "
+        "from pybuildid.bench.contenders import choose; from pybuildid.bench.keys import find; n = 20_000; "
+        "print([run._footprint(one, n, find('slabs', n, 1).keys, n)[0] for one in choose(['seqcount', 'file'])[0]])"
+    )
+    plain, huge = (
+        json.loads(subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True).stdout)
+        for env in ({**os.environ}, {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
+    )
+    assert huge == pytest.approx(plain, rel=0.03)
 
 
 def test_ratios_are_those_of_the_samples(result: bench.Result) -> None:

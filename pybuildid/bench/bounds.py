@@ -18,6 +18,7 @@ from pybuildid.bench.result import (
     MANY_C,
     MANY_LOOP,
     MANY_PYTHON,
+    WHILE_GROWING,
     Figure,
     Interruption,
     Ratio,
@@ -32,7 +33,7 @@ DEPENDENT = 1.2  # a dependent hit in dependent loads
 COMPANY = 1.5  # a hit beside a thread that churns, or does nothing but resize, in quiet ones
 MISS, INSERT = 0.5, 0.5  # a miss in hits; an insert, growth included, in those of cds_lfht
 MANY = 1.3  # a lookup of many keys from Python in the same from C
-ENDS = ((AFTER_GROW, 64.0), (BEFORE_GROW, 50.0))  # resident bytes
+ENDS = ((AFTER_GROW, 64.0), (BEFORE_GROW, 50.0), (WHILE_GROWING, None))  # resident bytes
 NO_PARTNER = "needs a second processor"
 MEMORY = 1 / 0.75  # our bytes an entry in those of a growing design with the same IDs: ours less 25 %
 OCTAVE, RESIDENT = "bytes an entry, resident, mean of an octave", "bytes an entry, resident"

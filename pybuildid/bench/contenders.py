@@ -73,7 +73,7 @@ class Peer:
     ahead: str
     ahead_updates: str
     own_allocator: bool = False  # malloc() does not see all of its memory
-    preload: str = ""  # a library that the process has to start with (preloads()), or its TLS costs a call at each access
+    preload: str = ""  # a library that the process has to start with (preloads()), or each access to its TLS is a call
 
 
 INITIAL_TLS = "-ftls-model=initial-exec"  # as in a program that is linked with the library, where TLS costs no call

@@ -17,6 +17,7 @@ MANY_PYTHON, MANY_C = "Table.lookup_many() in Python", "bid_lookup_many() in C"
 MANY_LOOP = "a loop over bid_lookup() in C"
 INSERT_ALL = "insert, all threads"  # processor time of the process, until growth in the background is done
 AFTER_GROW, BEFORE_GROW = "bytes an entry, right after a grow", "bytes an entry, just before a grow"
+WHILE_GROWING = "bytes an entry, during a grow, the most"  # with the old array and the new one
 
 
 @dataclass(frozen=True)

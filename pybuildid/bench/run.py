@@ -28,6 +28,7 @@ from pybuildid.bench.result import (
     INSERT_ALL,
     LOADED,
     LOADED_HIT,
+    WHILE_GROWING,
     Figure,
     Interruption,
     Result,
@@ -117,18 +118,12 @@ class Measurement:
     def measure(self) -> None:
         options = self.options
         with pinned(self.processors[0]):
-            sizes = sorted(set(options.sizes))
-            for number, size in enumerate(sizes):
-                self.report(f"{size:,} entries: keys")
-                addresses = find(options.keys, size, options.seed)
-                self.source = addresses.source
-                mixed = mix(addresses, size, options.seed)
-                n = len(mixed) // 2
-                if n in self.sizes:
-                    continue
-                self._note(n < size, f"{self.source}: {n:,} of them are entries, instead of {size:,}")
+            mixed = self._keys(sorted(set(options.sizes)))
+            for n in mixed:  # before there is a table in this process: children would inherit what it leaves behind
+                self._memory_of_all(n, mixed[n])
+            for number, n in enumerate(mixed):
                 self.sizes.append(n)
-                self._size(n, mixed, time.monotonic() + share(self._left(), size, sizes[number:]))
+                self._size(n, mixed[n], time.monotonic() + share(self._left(), n, list(mixed)[number:]))
             self._loaded()
             self._adversarial()
             for contender in self.contenders:
@@ -138,6 +133,19 @@ class Measurement:
             took > 1.1 * options.seconds,
             f"it took {took:.0f} seconds instead of {options.seconds:.0f}: one round of everything is as long as that",
         )
+
+    def _keys(self, sizes: Sequence[int]) -> dict[int, array[int]]:
+        """By entries: mixed keys for each size."""
+        options, found = self.options, {}
+        for size in sizes:
+            self.report(f"{size:,} entries: keys")
+            addresses = find(options.keys, size, options.seed)
+            self.source = addresses.source
+            mixed = mix(addresses, size, options.seed)
+            n = len(mixed) // 2
+            self._note(n < size, f"{self.source}: {n:,} of them are entries, instead of {size:,}")
+            found[n] = mixed
+        return found
 
     def result(self, ended_early: str = "") -> Result:
         """Of what has been measured so far. ended_early: why no more."""
@@ -199,11 +207,6 @@ class Measurement:
     def _size(self, n: int, mixed: array[int], until: float) -> None:
         keys = make(mixed, self.options.seed)
         contenders = self._fitting(n)
-        self.report(f"{n:,} entries: memory")
-        for contender in contenders:
-            self._memory(contender, n, mixed)
-        if n >= bounds.MIDDLE:  # below, what a process pays once is much of it
-            self._cycle(n)
         self.report(f"{n:,} entries: filling {len(contenders)} tables")
         begin = time.monotonic()
         subjects = [Subject(contender, mixed, keys, self.options.seed) for contender in contenders]
@@ -334,11 +337,18 @@ class Measurement:
 
     # -------------------------------------------------------------------------------------------- memory
 
+    def _memory_of_all(self, n: int, mixed: array[int]) -> None:
+        self.report(f"{n:,} entries: memory")
+        for contender in self._fitting(n):
+            self._memory(contender, n, mixed)
+        if n >= bounds.MIDDLE:  # below, what a process pays once is much of it
+            self._cycle(n)
+
     def _memory(self, contender: Contender, n: int, mixed: array[int]) -> None:
         resident, allocated = _footprint(contender, n, mixed, n)
         self._sample("bytes an entry, resident", contender.name, n, resident / n)
         if contender.own_allocator:
-            self._note(True, f"{contender.name} does not have all of its memory from malloc(), which cannot tell what it allocated")
+            self._note(True, f"{contender.name}: malloc() cannot tell what it allocated, not all is from there")
         else:
             self._sample("bytes an entry, allocated", contender.name, n, allocated / n)
         if contender.grows and n < LARGE:  # a table that doubles is now half empty and now full
@@ -347,14 +357,17 @@ class Measurement:
             self._sample("bytes an entry, resident, mean of an octave", contender.name, n, sum(found) / len(found))
 
     def _cycle(self, n: int) -> None:
-        """Ours at the two ends of the cycle of growth that n entries lie in."""
+        """Ours at the ends of the cycle of growth that n entries lie in, and at the worst moment of the next grow."""
         ours = self.contenders[0]
         keys, ends = slab.made(slab.RECORDED, 5 * n // 2), ffi.new("uint64_t[2]")
+        most = ffi.new("double *")
         watch.turn(ours.name)
-        if lib.bid_resident_cycle(ours.functions, n, buffer(keys), len(keys), ends, ends + 1) != lib.BID_RESIDENT_OK:
+        found = lib.bid_resident_cycle(ours.functions, n, buffer(keys), len(keys), ends, ends + 1, most)
+        if found != lib.BID_RESIDENT_OK:
             raise BenchError(f"ours: it did not grow twice between {n:,} and {len(keys):,} entries")
         for what, entries in zip((AFTER_GROW, BEFORE_GROW), ends):
             self._sample(what, ours.name, n, _footprint(ours, 0, keys, entries)[0] / entries)
+        self._sample(WHILE_GROWING, ours.name, n, float(most[0]))
         self._note(True, f"the cycle of growth around {n:,} entries goes from {ends[0]:,} to {ends[1]:,}")
 
     # --------------------------------------------------------------------------------------------- worst
