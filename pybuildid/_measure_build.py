@@ -136,8 +136,8 @@ void timing_array_destroy(struct timing_array *array);
 int timing_array_loads(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timing *timing);
 
-int timing_into_arrays(void *table, const struct timing_draws *draws, int many, uint8_t *ids, uint8_t *lengths,
-                       struct timing *timing);
+int timing_into_arrays(const struct bid_design *design, void *table, const struct timing_draws *draws, int many,
+                       uint8_t *ids, uint8_t *lengths, struct timing *timing);
 int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing);
 uint64_t timing_loaded_start(uint64_t address);
 

@@ -37,6 +37,7 @@ from pybuildid.bench.result import (
     LOADED,
     LOADED_HIT,
     MANY_C,
+    MANY_LFHT,
     MANY_LOOP,
     MANY_PYTHON,
     WHILE_GROWING,
@@ -257,7 +258,7 @@ def test_answers_beside_churn_are_right(name: str) -> None:
     subject = Subject(contender, mixed, keying.make(mixed, 1), 1)
     first, second = sorted(os.sched_getaffinity(0))[:2]
     with pinned(first):
-        assert subject.beside_churn(200_000_000, second) > 0
+        assert subject.beside_churn(200_000_000, second).ns > 0
 
 
 def test_hits_beside_resizes_are_right_and_the_table_was_resized() -> None:
@@ -268,7 +269,7 @@ def test_hits_beside_resizes_are_right_and_the_table_was_resized() -> None:
     first, second = sorted(os.sched_getaffinity(0))[:2]
     before = ours.functions.resizes(ours.table)
     with pinned(first):
-        assert ours.beside_resizes(1_000_000, second) > 0
+        assert ours.beside_resizes(1_000_000, second).ns > 0
     assert ours.functions.resizes(ours.table) >= before + 2, "there and back"
     with pytest.raises(BenchError, match="fixed cannot be told to resize"):
         fixed.beside_resizes(1_000_000, second)
@@ -278,7 +279,7 @@ def test_a_wrong_answer_from_python_is_caught() -> None:
     mixed = addresses(100)
     subject = Subject(choose([])[0][0], mixed, keying.make(mixed, 1), 1)
     many = Many(subject, 1)
-    assert [what for what, _ in many.turn()] == [MANY_C, MANY_LOOP, MANY_PYTHON]
+    assert [what for what, _, _ in many.turn()] == [MANY_C, MANY_LOOP, MANY_PYTHON]
     many.table[many.drawn[0]] = bytes(20)
     with pytest.raises(BenchError, match="disagree"):
         list(many.turn())
@@ -286,6 +287,102 @@ def test_a_wrong_answer_from_python_is_caught() -> None:
     with pytest.raises(BenchError, match="ours: a wrong answer"):
         list(many.turn())
     many.close()
+
+
+def test_a_loop_of_liburcu_into_the_same_arrays() -> None:
+    """In the turn of bid_lookup_many(), of which it is the measure."""
+    (ours, *lfht), missing = choose(["cds_lfht"])
+    if missing:
+        pytest.skip("apt-get install liburcu-dev")
+    mixed = addresses(100)
+    keys = keying.make(mixed, 1)
+    subject, other = (Subject(one, mixed, keys, 1) for one in (ours, *lfht))
+    many = Many(subject, 1, other)
+    assert [(what, who.contender.name) for what, who, _ in many.turn()][2] == (MANY_LFHT, "cds_lfht")
+    other.functions.remove(other.table, many.drawn[0])
+    with pytest.raises(BenchError, match="cds_lfht: a wrong answer"):
+        list(many.turn())
+    many.close()
+    other.settle()
+    other.close()
+    figures = [Figure(MANY_C, "ours", 57_000, (10.0, 10.0)), Figure(MANY_LFHT, "cds_lfht", 57_000, (100.0, 50.0))]
+    found = {one.label: one for one in ratios(figures, (ours,), (), (), [57_000])}
+    assert (found[f"{MANY_C} / {MANY_LFHT}"].min, found[f"{MANY_C} / {MANY_LFHT}"].bound) == (0.1, 0.25)
+
+
+def test_a_round_that_was_given_up_shifts_no_other() -> None:
+    """The machine is four times slower from the second round on, and liburcu's first one was given up."""
+    figures = [
+        Figure("insert", "ours", 100, (100.0, 400.0, 400.0)),
+        Figure("insert", "cds_lfht", 100, (800.0,) * 2, (1, 2)),
+    ]
+    found = {one.label: one for one in ratios(figures, choose([])[0], (), (), [100])}
+    assert (found["insert / cds_lfht insert"].min, found["insert / cds_lfht insert"].max) == (0.5, 0.5)
+    figures[1] = replace(figures[1], rounds=(7, 8))
+    found = {one.label: one for one in ratios(figures, choose([])[0], (), (), [100])}
+    assert found["insert / cds_lfht insert"].reason == "never measured in the same round"
+
+
+#: A design of which one lookup in 16,000 takes a long time, as beside an updater that holds a lock.
+SLOW_AT_TIMES = """
+#include <stddef.h>
+#include <time.h>
+extern const struct bid_design bid_design_peer;
+static int one, number;
+static void *create(uint64_t entries, uint64_t seed) { (void)entries, (void)seed; return &one; }
+static void destroy(void *design) { (void)design; }
+static int change(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
+{ (void)design, (void)key, (void)generation, (void)id, (void)length; return BID_OK; }
+static int gone(void *design, uint64_t key) { (void)design, (void)key; return BID_OK; }
+static int lookup(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
+{
+    (void)design, (void)cost;
+    memcpy(id->bytes, &key, 8);
+    if (++number % 16000 == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+    return BID_OK;
+}
+RIVAL_LOOPS(unused)
+"""
+
+
+def test_nothing_is_left_out_in_company(tmp_path: Path) -> None:
+    """Alone a slow chunk was interrupted by something else; beside an updater it may be the design that waits."""
+    contender = peer_of(SLOW_AT_TIMES, tmp_path, "slow")
+    keys, timing, company = (
+        keying.make(addresses(100), 1),
+        ffi.new("struct timing *"),
+        ffi.new("struct timing_company *"),
+    )
+    draws = ffi.new("struct timing_draws *", [keys.hits.keys, ffi.NULL, keys.hits.n])
+    company.threads = 1
+    assert lib.timing_hits(contender.functions, ffi.NULL, draws, 50_000_000, company, timing) == lib.TIMING_OK
+    assert timing.left_out == 0
+    assert timing.ns > 3_000_000 / 16_000, "those lookups alone take so long, on average"
+    assert lib.timing_hits(contender.functions, ffi.NULL, draws, 50_000_000, ffi.NULL, timing) == lib.TIMING_OK
+    assert timing.left_out > 0
+
+
+def test_threads_have_draws_of_their_own() -> None:
+    keys = keying.make(addresses(3000), 1, 3)
+    drawn = [bytes(ffi.buffer(one.keys, 8 * 1024)) for one in (keys.hits, *keys.others)]
+    assert len(set(drawn)) == len(drawn) == 3
+
+
+def test_busy_answers_are_told(result: bench.Result) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs a second processor")
+    name = f"hit, {result.threads} threads at once"
+    found, sure = (result.find(name, who, 3000) for who in ("trylock", "spinlock"))
+    assert found
+    assert found.busy is not None
+    assert 0 <= found.busy < 1
+    assert sure
+    assert sure.busy is None
+    written = document(result, "pybuildid bench")
+    assert [one["busy"] for one in written["figures"] if (one["what"], one["who"]) == (name, "trylock")][
+        1
+    ] == found.busy
 
 
 def test_a_chain_that_breaks_is_caught() -> None:

@@ -189,6 +189,7 @@ static void lfht_thread_end(void)
 }
 
 RIVAL_LOOPS(lfht)
+RIVAL_INTO_ARRAYS(lfht)
 
 const struct bid_design bid_design_peer = {
     .name = "cds_lfht",
@@ -200,6 +201,7 @@ const struct bid_design bid_design_peer = {
     .remove = lfht_remove,
     .hits = lfht_hits,
     .chain = lfht_chain,
+    .into_arrays = lfht_into_arrays,
     .settle = lfht_settle,
     .thread_begin = lfht_thread_begin,
     .thread_end = lfht_thread_end,

@@ -40,4 +40,20 @@ static inline __attribute__((always_inline)) uint64_t rival_first(int status, co
         return key;                                                                                                    \
     }
 
+/* Defines NAME_into_arrays() in the same way. */
+#define RIVAL_INTO_ARRAYS(name)                                                                                        \
+    static size_t name##_into_arrays(void *design, const uint64_t *keys, size_t n, uint8_t *ids, uint8_t *lengths)     \
+    {                                                                                                                  \
+        size_t found = 0;                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            struct bid_build_id id;                                                                                    \
+            if (name##_lookup(design, keys[i], &id, NULL) != BID_OK)                                                   \
+                continue;                                                                                              \
+            memcpy(ids + i * BID_ID_NARROW, id.bytes, BID_ID_NARROW);                                                  \
+            lengths[i] = id.length;                                                                                    \
+            found++;                                                                                                   \
+        }                                                                                                              \
+        return found;                                                                                                  \
+    }
+
 #endif

@@ -97,6 +97,7 @@ static void ours_settle(void *design)
 }
 
 RIVAL_LOOPS(ours)
+RIVAL_INTO_ARRAYS(ours)
 
 const struct bid_design bid_design_ours = {
     .name = "ours",
@@ -119,6 +120,7 @@ const struct bid_design bid_design_ours = {
     .keys = ours_keys,
     .hits = ours_hits,
     .chain = ours_chain,
+    .into_arrays = ours_into_arrays,
     .mapped_bytes = ours_mapped_bytes,
     .settle = ours_settle,
     .traits = RIVAL_GROWS,

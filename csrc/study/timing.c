@@ -5,6 +5,7 @@
 
 #include "chunks.h"
 
+#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,12 +131,12 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The mean of the chunks that were not interrupted. */
-static void judge_chunks(const uint32_t *times, size_t count, uint32_t *sorted, struct timing *timing)
+/* The mean of the chunks that were not interrupted; of all where a chunk may be slow because of the company. */
+static void judge_chunks(const uint32_t *times, size_t count, int all_count, uint32_t *sorted, struct timing *timing)
 {
     memcpy(sorted, times, count * sizeof *times);
     qsort(sorted, count, sizeof *sorted, compare);
-    double limit = (double)sorted[count / 2] * TIMING_INTERRUPTED, sum = 0, all = 0;
+    double limit = all_count ? INFINITY : (double)sorted[count / 2] * TIMING_INTERRUPTED, sum = 0, all = 0;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         all += times[i];
@@ -169,7 +170,7 @@ static int time_chunks_beside(timing_chunk chunk, void *argument, uint64_t min_n
         last = now;
     }
     if (status == TIMING_OK)
-        judge_chunks(times, count, times + CHUNKS_MAX, timing);
+        judge_chunks(times, count, company != NULL, times + CHUNKS_MAX, timing);
     free(times);
     return status;
 }
@@ -212,9 +213,9 @@ int timing_hits(const struct bid_design *design, void *table, const struct timin
                 struct timing_company *company, struct timing *timing)
 {
     struct drawing drawing = {design, table, draws, 0};
-    uint64_t busy = design->busy ? design->busy(table) : 0;
     int status = warm_up(draw_chunk, &drawing);
     company_begin(company);
+    uint64_t busy = design->busy ? design->busy(table) : 0;
     if (status == TIMING_OK)
         status = time_chunks_beside(draw_chunk, &drawing, min_ns, company, timing);
     timing->busy = design->busy ? design->busy(table) - busy : 0;
@@ -473,26 +474,12 @@ int timing_fill(const struct bid_design *design, void *table, const uint64_t *ke
 
 /* ---------------------------------------------------------------------------------------- into arrays -- */
 
-static size_t one_by_one(void *table, const struct timing_draws *draws, uint8_t *ids, uint8_t *lengths)
-{
-    size_t found = 0;
-    for (size_t i = 0; i < draws->n; i++) {
-        struct bid_build_id id;
-        if (bid_lookup(table, draws->keys[i], &id) != BID_OK)
-            continue;
-        memcpy(ids + i * BID_ID_NARROW, id.bytes, BID_ID_NARROW);
-        lengths[i] = id.length;
-        found++;
-    }
-    return found;
-}
-
-int timing_into_arrays(void *table, const struct timing_draws *draws, int many, uint8_t *ids, uint8_t *lengths,
-                       struct timing *timing)
+int timing_into_arrays(const struct bid_design *design, void *table, const struct timing_draws *draws, int many,
+                       uint8_t *ids, uint8_t *lengths, struct timing *timing)
 {
     uint64_t begin = now_ns();
     size_t found = many ? bid_lookup_many(table, draws->keys, draws->n, ids, BID_ID_NARROW, lengths)
-                        : one_by_one(table, draws, ids, lengths);
+                        : design->into_arrays(table, draws->keys, draws->n, ids, lengths);
     *timing = (struct timing){.ns = (double)(now_ns() - begin) / (double)draws->n, .operations = draws->n};
     return found == draws->n ? TIMING_OK : TIMING_WRONG;
 }

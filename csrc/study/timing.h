@@ -4,7 +4,8 @@
  * designs take turns, and judges.
  *
  * Lookups and loads are timed by CLOCK_MONOTONIC in chunks of TIMING_CHUNK, one look at the clock between two; a chunk
- * that took TIMING_INTERRUPTED times the median or more was interrupted by something else, and is left out. The first
+ * that took TIMING_INTERRUPTED times the median or more was interrupted by something else, and is left out; but nothing
+ * is beside others, who may be what it waited for. The first
  * TIMING_WARM operations, or those of TIMING_WARM_NS, are not timed. Updates, whose slow moments are their own (growing), are timed as a whole, by the
  * processor time of the thread. Every answer that is timed is checked, by a sum or by where a chain of lookups ends.
  *
@@ -39,7 +40,7 @@ struct timing {
     double left_out;   /* the share of the time that was spent in chunks that were left out */
     double p999, most; /* of one lookup, where each is timed for itself: ns */
     uint64_t operations;
-    uint64_t busy; /* operations without an answer, where that is allowed */
+    uint64_t busy; /* operations without an answer, where that is allowed: of all threads at once */
 };
 
 /* What the threads of one sample share. */
@@ -57,7 +58,7 @@ struct timing_draws {
     size_t n; /* a multiple of TIMING_CHUNK */
 };
 
-/* Independent lookups for at least min_ns; beside others if there is company. */
+/* Independent lookups for at least min_ns; beside others if there is company, which may be of one thread. */
 int timing_hits(const struct bid_design *design, void *table, const struct timing_draws *draws, uint64_t min_ns,
                 struct timing_company *company, struct timing *timing);
 
@@ -98,10 +99,10 @@ struct timing_cost {
 void timing_cost(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                  struct timing_cost *cost);
 
-/* Lookups of all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. Of our table alone: `table` is a struct
- * bid_table. many: by one bid_lookup_many(); else by a loop over bid_lookup(). TIMING_WRONG: one was not found. */
-int timing_into_arrays(void *table, const struct timing_draws *draws, int many, uint8_t *ids, uint8_t *lengths,
-                       struct timing *timing);
+/* Lookups of all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. many: of our table, by one
+ * bid_lookup_many(); else by into_arrays() of the design, which has to have it. TIMING_WRONG: one was not found. */
+int timing_into_arrays(const struct bid_design *design, void *table, const struct timing_draws *draws, int many,
+                       uint8_t *ids, uint8_t *lengths, struct timing *timing);
 
 /* Bytes that malloc() has handed out, as it counts them itself: with its own headers. 0: it does not (glibc 2.33 does). */
 uint64_t timing_allocated(void);

@@ -55,7 +55,8 @@ def _leads(figures: Sequence[Figure], contender: Contender, what: str, sizes: Se
         if what == RESIDENT and (size < SMALL or not contender.stores):
             continue
         own, other = find(figures, what, OURS, size), find(figures, what, contender.name, size)
-        if own and other and (by := median(by_round(own, other))) > LEAST:
+        ratios = by_round(own, other) if own and other else []
+        if ratios and (by := median(ratios)) > LEAST:
             yield Lead(what, size, by)
 
 

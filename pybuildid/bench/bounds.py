@@ -16,6 +16,7 @@ from pybuildid.bench.result import (
     LOADED,
     LOADED_HIT,
     MANY_C,
+    MANY_LFHT,
     MANY_LOOP,
     MANY_PYTHON,
     WHILE_GROWING,
@@ -43,6 +44,8 @@ def ratio(label: str, size: int, left: Figure | None, right: Figure | None, boun
     if left is None or right is None:
         return Ratio(label, size, None, None, None, bound, reason)
     values = by_round(left, right)
+    if not values:
+        return Ratio(label, size, None, None, None, bound, "never measured in the same round")
     return Ratio(label, size, median(values), min(values), max(values), bound)
 
 
@@ -95,7 +98,8 @@ def _hits(
         result.append(ratio(f"{name} hit / {LFHT} hit", size, find(figures, "hit", name, size), lfht, None, ""))
     many = find(figures, MANY_C, OURS, size)
     if many:
-        result.append(ratio(f"{MANY_C} / {LFHT} hit", size, many, lfht, lfht_bound, _absent(missing)))
+        loop = find(figures, MANY_LFHT, LFHT, size)
+        result.append(ratio(f"{MANY_C} / {MANY_LFHT}", size, many, loop, lfht_bound, _absent(missing)))
     return result
 
 

@@ -100,6 +100,7 @@ class Keys:
     next: Any  # of present[i] on it: what its ID begins with
     hits: Any  # struct timing_draws *
     misses: Any
+    others: tuple[Any, ...]  # hits of the threads beside the first one, who would else all ask for the same key at once
     buffers: tuple[Any, ...]
 
 
@@ -111,15 +112,17 @@ def zeros(n: int) -> array[int]:
     return array("Q", bytes(8 * n))
 
 
-def make(mixed: array[int], seed: int) -> Keys:
-    """From keys that are mixed already: the first half is there."""
+def make(mixed: array[int], seed: int, threads: int = 1) -> Keys:
+    """From keys that are mixed already: the first half is there. threads: that look up at once."""
     n = len(mixed) // 2
     present, absent, cycle, following = buffer(mixed[:n]), buffer(mixed[n : 2 * n]), buffer(zeros(n)), buffer(zeros(n))
     if lib.timing_cycle(present, n, seed, cycle, following) != lib.TIMING_OK:
         raise MemoryError
     hits, hit_buffers = draws(present, following, n, seed + 1)
     misses, miss_buffers = draws(absent, ffi.NULL, n, seed + 2)
-    return Keys(n, present, absent, cycle, following, hits, misses, (*hit_buffers, *miss_buffers))
+    others = [draws(present, following, n, seed + 3 + i) for i in range(threads - 1)]
+    buffers = (*hit_buffers, *miss_buffers, *(buffers for _, buffers in others))
+    return Keys(n, present, absent, cycle, following, hits, misses, tuple(other for other, _ in others), buffers)
 
 
 def draws(keys: Any, following: Any, n: int, seed: int) -> tuple[Any, tuple[Any, ...]]:

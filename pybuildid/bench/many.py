@@ -10,7 +10,7 @@ from typing import Any
 
 from pybuildid._measure import ffi, lib
 from pybuildid.bench.keys import buffer
-from pybuildid.bench.result import MANY_C, MANY_LOOP, MANY_PYTHON
+from pybuildid.bench.result import MANY_C, MANY_LFHT, MANY_LOOP, MANY_PYTHON
 from pybuildid.bench.subject import BenchError, Subject
 from pybuildid.table import Table
 
@@ -24,9 +24,10 @@ def octets(array: bytearray) -> Any:
 class Many:
     """A table of the package with the entries of our subject, and arrays for all answers, which both sides fill."""
 
-    def __init__(self, subject: Subject, seed: int) -> None:
+    def __init__(self, subject: Subject, seed: int, lfht: Subject | None = None) -> None:
+        """lfht: liburcu's table with the same entries, for a loop over its lookups."""
         keys = subject.keys
-        self.subject, self.n = subject, int(keys.hits.n)
+        self.subject, self.lfht, self.n = subject, lfht, int(keys.hits.n)
         self.drawn = memoryview(ffi.buffer(keys.hits.keys, 8 * self.n)).cast("Q")
         self.draws = keys.hits
         self.ids, self.lengths = bytearray(self.n * ID_BYTES), bytearray(self.n)
@@ -46,16 +47,23 @@ class Many:
     def close(self) -> None:
         self.table.close()
 
-    def turn(self) -> Iterator[tuple[str, float]]:
+    def turn(self) -> Iterator[tuple[str, Subject, float]]:
         """Each way once: its figure, and ns a key. Raises BenchError if the answers are not the same."""
-        timing = ffi.new("struct timing *")
         for what, many in ((MANY_C, 1), (MANY_LOOP, 0)):
-            arrays = octets(self.ids), octets(self.lengths)
-            self.subject.check(lib.timing_into_arrays(self.subject.table, self.draws, many, *arrays, timing))
-            yield what, float(timing.ns)
+            yield what, self.subject, self._into_arrays(self.subject, many)
         in_c = self.ids[:], self.lengths[:]
+        if self.lfht is not None:
+            yield MANY_LFHT, self.lfht, self._into_arrays(self.lfht, 0)
+            if in_c != (self.ids, self.lengths):
+                raise BenchError(f"{self.lfht.contender.name} and ours disagree")
         begin = time.perf_counter_ns()
         self.table.lookup_many(self.drawn, ids=self.ids, lengths=self.lengths)
-        yield MANY_PYTHON, (time.perf_counter_ns() - begin) / self.n
+        yield MANY_PYTHON, self.subject, (time.perf_counter_ns() - begin) / self.n
         if in_c != (self.ids, self.lengths):
             raise BenchError("ours: Table.lookup_many() and C disagree")
+
+    def _into_arrays(self, subject: Subject, many: int) -> float:
+        timing = ffi.new("struct timing *")
+        arrays = octets(self.ids), octets(self.lengths)
+        subject.check(lib.timing_into_arrays(subject.functions, subject.table, self.draws, many, *arrays, timing))
+        return float(timing.ns)

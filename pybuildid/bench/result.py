@@ -14,7 +14,7 @@ from pybuildid.machine import Machine
 FLOOR_PLAIN, FLOOR_HUGE = "load, 4 KiB pages", "load, huge pages"  # who, of the floor
 LOADED, LOADED_HIT = "_dl_find_object", "hit, loaded objects"  # glibc's lookup of addresses, and its figure
 MANY_PYTHON, MANY_C = "Table.lookup_many() in Python", "bid_lookup_many() in C"
-MANY_LOOP = "a loop over bid_lookup() in C"
+MANY_LOOP, MANY_LFHT = "a loop over bid_lookup() in C", "a loop over cds_lfht_lookup() in C"
 INSERT_ALL = "insert, all threads"  # processor time of the process, until growth in the background is done
 AFTER_GROW, BEFORE_GROW = "bytes an entry, right after a grow", "bytes an entry, just before a grow"
 WHILE_GROWING = "bytes an entry, during a grow, the most"  # with the old array and the new one
@@ -27,7 +27,14 @@ class Figure:
     what: str
     who: str
     size: int
-    samples: tuple[float, ...]  # a round each
+    samples: tuple[float, ...]
+    rounds: tuple[int, ...] = ()  # that the samples are of; (): the first ones
+    busy: float | None = None  # the share of the lookups that had no answer, of a design that may have none
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Of the rounds."""
+        return self.rounds or range(len(self.samples))
 
     @property
     def median(self) -> float:
@@ -111,7 +118,7 @@ class Result:
     processors: tuple[int, ...]  # the measuring thread's first
     keys: str
     sizes: tuple[int, ...]
-    left_out: float  # the share of the time that was left out as interruptions
+    left_out: float  # the share of the time of lookups alone that was left out as interruptions; in company nothing is
     contenders: tuple[Contender, ...]
     missing: tuple[Missing, ...]
     figures: tuple[Figure, ...]
@@ -131,8 +138,10 @@ def find(figures: Iterable[Figure], what: str, who: str, size: int) -> Figure | 
 
 
 def by_round(left: Figure, right: Figure) -> list[float]:
-    """Ratios of the samples of the same round, so that drift between rounds cancels out."""
-    return [a / b for a, b in zip(left.samples, right.samples)]
+    """Ratios of the samples of the same round, so that drift between rounds cancels out. In some rounds one of the two
+    may not have been measured."""
+    others = dict(zip(right.numbers, right.samples))
+    return [sample / others[number] for number, sample in zip(left.numbers, left.samples) if number in others]
 
 
 SCALARS = ("seed", "rounds", "seconds", "took", "threads", "keys", "left_out")
@@ -165,4 +174,5 @@ def _contender(contender: Contender) -> Mapping[str, object]:
 def _figure(figure: Figure) -> Mapping[str, object]:
     samples: Sequence[float] = figure.samples
     spread = {"median": figure.median, "min": min(samples), "max": max(samples), "samples": list(samples)}
-    return {"what": figure.what, "who": figure.who, "size": figure.size, **spread}
+    which = {"rounds": list(figure.numbers), "busy": figure.busy}
+    return {"what": figure.what, "who": figure.who, "size": figure.size, **spread, **which}

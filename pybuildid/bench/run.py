@@ -34,7 +34,7 @@ from pybuildid.bench.result import (
     Result,
     Worst,
 )
-from pybuildid.bench.subject import BenchError, SlowError, Subject, pin
+from pybuildid.bench.subject import BenchError, Hits, SlowError, Subject, pin
 from pybuildid.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
@@ -100,7 +100,9 @@ class Measurement:
         self.begin = time.monotonic()
         lib.timing_slow_ns = int(options.patience / 2 * 1e9)
         self.min_ns = int(min(max(options.seconds / SAMPLES, MIN_SAMPLE), MAX_SAMPLE) * 1e9)
-        self.samples: dict[tuple[str, str, int], list[float]] = {}
+        self.samples: dict[tuple[str, str, int], dict[int, float]] = {}  # by round
+        self.busy: dict[tuple[str, str, int], list[float]] = {}
+        self.round = 0
         self.left_out: list[float] = []
         self.worst: list[Worst] = []
         self.notes: list[str] = []
@@ -156,7 +158,7 @@ class Measurement:
         )
         self._note(bool(ended_early), f"it ended early: {ended_early}")
         self._note(self.partner is None, "figures of several threads need a second processor")
-        figures = tuple(Figure(*key, tuple(samples)) for key, samples in self.samples.items())
+        figures = tuple(map(self._figure, self.samples))
         interruptions = tuple(self.interruptions)
         return Result(
             machine=machine.this(),
@@ -185,7 +187,19 @@ class Measurement:
             self.notes.append(text)
 
     def _sample(self, what: str, who: str, size: int, value: float) -> None:
-        self.samples.setdefault((what, who, size), []).append(value)
+        """Of this round."""
+        self.samples.setdefault((what, who, size), {})[self.round] = value
+
+    def _hits(self, what: str, who: str, size: int, hits: Hits) -> None:
+        """In company."""
+        self._sample(what, who, size, hits.ns)
+        if hits.busy is not None:
+            self.busy.setdefault((what, who, size), []).append(hits.busy)
+
+    def _figure(self, key: tuple[str, str, int]) -> Figure:
+        samples, busy = self.samples[key], self.busy.get(key)
+        mean = None if busy is None else sum(busy) / len(busy)
+        return Figure(*key, tuple(samples.values()), rounds=tuple(samples), busy=mean)
 
     def _fitting(self, n: int) -> list[Contender]:
         """Those that are measured at this size."""
@@ -205,7 +219,7 @@ class Measurement:
     # -------------------------------------------------------------------------------------------- a size
 
     def _size(self, n: int, mixed: array[int], until: float) -> None:
-        keys = make(mixed, self.options.seed)
+        keys = make(mixed, self.options.seed, len(self.processors))
         contenders = self._fitting(n)
         self.report(f"{n:,} entries: filling {len(contenders)} tables")
         begin = time.monotonic()
@@ -214,7 +228,7 @@ class Measurement:
         begin = time.monotonic()
         self._lookups(subjects, mixed, begin + LOOKUPS * (until - filling - begin))
         if n == max(self.options.sizes):
-            self._many(subjects[0])
+            self._many(subjects)
         self.report(f"{n:,} entries: the worst lookup")
         for subject in subjects:
             self._look_at_worst(subject, "the keys of the measurement", STEPPED)
@@ -226,8 +240,15 @@ class Measurement:
     def _turns(self, until: float, who: Sequence[Any]) -> Iterator[tuple[int, list[Any]]]:
         """As many rounds as end in time; each round another one begins."""
         for number in rounds(self.options.rounds, until):
-            first = number % len(who)
+            self.round, first = number, number % len(who)
             yield number, [*who[first:], *who[:first]]
+        self.round = 0
+
+    def _repeated(self, times: int) -> Iterator[int]:
+        """Rounds in which everyone has the same place."""
+        for self.round in range(times):
+            yield self.round
+        self.round = 0
 
     def _lookups(self, subjects: Sequence[Subject], mixed: array[int], until: float) -> None:
         figures: list[tuple[str, Callable[[Subject], float]]] = [
@@ -235,9 +256,6 @@ class Measurement:
             ("dependent hit", lambda subject: subject.dependent_hit(self.min_ns)),
             ("miss", lambda subject: subject.miss(self.min_ns)),
         ]
-        if len(self.processors) > 1:
-            name = f"hit, {len(self.processors)} threads at once"
-            figures.append((name, lambda subject: subject.together(self.min_ns, self.processors)))
         n = subjects[0].keys.n
         resized = Subject(self.contenders[0], mixed, subjects[0].keys, self.options.seed)
         floors = self._floors(subjects[0].bytes())
@@ -249,6 +267,9 @@ class Measurement:
                 for who, floor in floors.items():
                     self._floor(what, who, floor, n)
             self.report(f"{n:,} entries: hits in company, round {number + 1}")
+            for subject in turn if self.partner is not None else ():
+                together = subject.together(self.min_ns, self.processors)
+                self._hits(f"hit, {len(self.processors)} threads at once", subject.contender.name, n, together)
             self._company(turn, resized)
         for floor in floors.values():
             lib.timing_array_destroy(floor)
@@ -262,14 +283,16 @@ class Measurement:
         pairs.append(("resizes", resized, resized.beside_resizes))
         for name, subject, beside in pairs:
             who, n = subject.contender.name, subject.keys.n
-            self._sample(f"hit before {name}", who, n, subject.hit(self.min_ns))
-            self._sample(f"hit beside {name}", who, n, beside(BESIDE * self.min_ns, self.partner))
+            self._sample(f"hit before {name}", who, n, subject.quiet(self.min_ns))
+            self._hits(f"hit beside {name}", who, n, beside(BESIDE * self.min_ns, self.partner))
 
-    def _many(self, subject: Subject) -> None:
+    def _many(self, subjects: Sequence[Subject]) -> None:
+        """Ours, and cds_lfht in the same turns."""
         self.report("many keys at a call, from Python and in C")
-        many = Many(subject, self.options.seed)
-        for _ in range(min(self.options.rounds, MANY_ROUNDS)):
-            for what, ns in many.turn():
+        lfht = next((subject for subject in subjects if subject.contender.name == bounds.LFHT), None)
+        many = Many(subjects[0], self.options.seed, lfht)
+        for _ in self._repeated(min(self.options.rounds, MANY_ROUNDS)):
+            for what, subject, ns in many.turn():
                 self._sample(what, subject.contender.name, subject.keys.n, ns)
         many.close()
 
@@ -329,7 +352,7 @@ class Measurement:
             subject = Subject(contender, mixed, keys, self.options.seed, filled=False)
             with self._unless_slow(n):
                 timing = subject.while_growing(GROW_FROM, self.partner)
-                self._sample("lookup while it grows, mean", contender.name, n, timing.ns)
+                self._hits("lookup while it grows, mean", contender.name, n, subject.hits([timing]))
                 self._sample("lookup while it grows, 99.9 %", contender.name, n, timing.p999)
                 self._sample("lookup while it grows, worst", contender.name, n, timing.most)
             subject.settle()
@@ -402,7 +425,7 @@ class Measurement:
         subject = Subject(self.contenders[0], mixed, make(mixed, self.options.seed), self.options.seed)
         asked, _buffers = draws(buffer(addresses), buffer(starts), n, self.options.seed)
         timing = ffi.new("struct timing *")
-        for _ in range(self.options.rounds):
+        for _ in self._repeated(self.options.rounds):
             self._sample(LOADED_HIT, self.contenders[0].name, n, subject.hit(self.min_ns))
             if lib.timing_loaded(asked, self.min_ns, timing) != lib.TIMING_OK:
                 raise BenchError(f"{LOADED}: a wrong answer")

@@ -7,6 +7,8 @@ import os
 import threading
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pybuildid._measure import ffi, lib
@@ -38,6 +40,14 @@ def pin(processor: int) -> None:
     os.sched_setaffinity(0, {processor})
 
 
+@dataclass(frozen=True)
+class Hits:
+    """In company, where nothing is left out."""
+
+    ns: float
+    busy: float | None  # the share that had no answer, of a design that may have none
+
+
 class Subject:
     """Not for several threads at once, but for those that it starts itself."""
 
@@ -46,7 +56,7 @@ class Subject:
         self.contender = contender
         self.functions = contender.functions
         self.table = ffi.gc(self._create(keys.n, seed), self.functions.destroy)
-        self.keys = self._own_keys(mixed, seed) if self.functions.object != ffi.NULL else keys
+        self.keys = self._own_keys(mixed, seed, 1 + len(keys.others)) if self.functions.object != ffi.NULL else keys
         self.left_out: list[float] = []
         if filled:
             self.check(lib.timing_fill(*self._of(self.keys.present, self.keys.next, keys.n), self.keys.absent))
@@ -59,10 +69,10 @@ class Subject:
             raise BenchError(f"{self.contender.name}: no memory for {n:,} entries")
         return table
 
-    def _own_keys(self, mixed: array[int], seed: int) -> Keys:
+    def _own_keys(self, mixed: array[int], seed: int, threads: int) -> Keys:
         own = mixed[:]
         self.check(lib.timing_objects(self.functions, self.table, buffer(own), len(own)))
-        return make(own, seed)
+        return make(own, seed, threads)
 
     def _of(self, *arguments: Any) -> tuple[Any, ...]:
         """The arguments of a call, which is this contender's turn."""
@@ -127,30 +137,46 @@ class Subject:
         company.threads = threads
         return company
 
-    def together(self, min_ns: int, processors: Sequence[int]) -> float:
-        """Hits of as many threads at once as there are processors: ns a hit of each thread, on average."""
+    def together(self, min_ns: int, processors: Sequence[int]) -> Hits:
+        """Hits of as many threads at once as there are processors, each with draws of its own: ns a hit of each thread,
+        on average."""
         company = self._company(len(processors))
-        draws = self._unchecked_draws() if self.functions.busy != ffi.NULL else self.keys.hits
-        results: list[float] = []
+        results: list[Any] = []
 
-        def look() -> None:
+        def look(draws: Any) -> None:
             timing = ffi.new("struct timing *")
-            self.check(lib.timing_hits(*self._of(draws, min_ns, company, timing)))
-            results.append(timing.ns)
+            self.check(lib.timing_hits(*self._of(self._allowing_busy(draws), min_ns, company, timing)))
+            results.append(timing)
 
-        others = [_Thread(self, processor, look) for processor in processors[1:]]
-        look()
+        draws = self.keys.others[: len(processors) - 1]
+        others = [_Thread(self, processor, partial(look, own)) for processor, own in zip(processors[1:], draws)]
+        look(self.keys.hits)
         for other in others:
             other.end()
-        return sum(results) / len(results)
+        return self.hits(results)
 
-    def _unchecked_draws(self) -> Any:
+    def quiet(self, min_ns: int) -> float:
+        """Hits alone, of which nothing is left out: what hits in company are held against."""
+        timing = ffi.new("struct timing *")
+        self.check(lib.timing_hits(*self._of(self.keys.hits, min_ns, self._company(1), timing)))
+        return float(timing.ns)
+
+    def hits(self, timings: Sequence[Any]) -> Hits:
+        """Of all threads that began at once: struct timing of each."""
+        ns = sum(timing.ns for timing in timings) / len(timings)
+        if self.functions.busy == ffi.NULL:
+            return Hits(ns, None)
+        return Hits(ns, max(timing.busy for timing in timings) / sum(timing.operations for timing in timings))
+
+    def _allowing_busy(self, hits: Any) -> Any:
         """For designs that may have no answer, which would make the sum wrong."""
+        if self.functions.busy == ffi.NULL:
+            return hits
         draws = ffi.new("struct timing_draws *")
-        draws.keys, draws.sums, draws.n = self.keys.hits.keys, ffi.NULL, self.keys.hits.n
+        draws.keys, draws.sums, draws.n = hits.keys, ffi.NULL, hits.n
         return draws
 
-    def beside_churn(self, min_ns: int, processor: int) -> float:
+    def beside_churn(self, min_ns: int, processor: int) -> Hits:
         """Hits while another thread inserts and removes other keys."""
         n = max(self.keys.n // CHURN_SHARE, min(64, self.keys.n))
         if n < 64:
@@ -158,26 +184,25 @@ class Subject:
         keys = self.keys.absent
         return self._beside(min_ns, processor, 64, lambda c: lib.timing_churn_partner(*self._of(keys, n, c)))
 
-    def beside_resizes(self, min_ns: int, processor: int) -> float:
+    def beside_resizes(self, min_ns: int, processor: int) -> Hits:
         """Hits while another thread makes room for four times as many entries, and gives it back, again and again."""
         n = self.keys.n
         if ffi.NULL in (self.functions.reserve, self.functions.shrink):
             raise BenchError(f"{self.contender.name} cannot be told to resize")
         return self._beside(min_ns, processor, 1, lambda c: lib.timing_resize_partner(*self._of(n, c)))
 
-    def _beside(self, min_ns: int, processor: int, turns: int, work: Callable[[Any], int]) -> float:
+    def _beside(self, min_ns: int, processor: int, turns: int, work: Callable[[Any], int]) -> Hits:
         """Hits beside a partner, until it has done so many turns at least."""
         company = self._company(2)
         company.wanted = turns
         partner = _Thread(self, processor, lambda: self.check(work(company)))
         timing = ffi.new("struct timing *")
-        draws = self._unchecked_draws() if self.functions.busy != ffi.NULL else self.keys.hits
-        status = lib.timing_hits(*self._of(draws, min_ns, company, timing))
+        status = lib.timing_hits(*self._of(self._allowing_busy(self.keys.hits), min_ns, company, timing))
         company.stop = 1
         partner.end()
         self.check(status)
         self.settle()
-        return float(timing.ns)
+        return self.hits([timing])
 
     def while_growing(self, start: int, processor: int) -> Any:
         """Lookups of the first entries, each timed, while another thread inserts all others: struct timing."""

@@ -44,7 +44,7 @@ class Table:
 
     size: int
     whats: tuple[str, ...]
-    rows: dict[str, dict[str, float]]  # by who and what
+    rows: dict[str, dict[str, str]]  # by who and what
 
 
 def _leads(bench: Document) -> list[str]:
@@ -57,11 +57,16 @@ def _tables(bench: Document) -> list[Table]:
     tables = []
     for size in dict.fromkeys(figure["size"] for figure in bench["figures"]):
         figures = [figure for figure in bench["figures"] if figure["size"] == size]
-        rows: dict[str, dict[str, float]] = {}
+        rows: dict[str, dict[str, str]] = {}
         for figure in figures:
-            rows.setdefault(figure["who"], {})[figure["what"]] = figure["median"]
+            rows.setdefault(figure["who"], {})[figure["what"]] = _cell(figure)
         tables.append(Table(size, tuple(dict.fromkeys(figure["what"] for figure in figures)), rows))
     return tables
+
+
+def _cell(figure: Document) -> str:
+    busy = figure.get("busy")  # the share of lookups without an answer: not in documents of older versions
+    return f"{figure['median']:,.4g}" + (f" ({busy:.2%} busy)" if busy is not None else "")
 
 
 def _plots(documents: Documents) -> dict[str, list[str]]:
