@@ -24,7 +24,7 @@ $(VENV)/build-tools.stamp: $(CONSTRAINTS)
 	@touch $@
 
 # An editable package: its extension module lies beside its Python files, where type checkers find them, too.
-pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) pyproject.toml setup.py pybuildid/_cffi_build.py pybuildid/_measure_build.py
+pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) csrc/peers/tbb.cpp pyproject.toml setup.py pybuildid/_cffi_build.py pybuildid/_measure_build.py
 	$(PIP_INSTALL) --no-build-isolation --config-settings editable_mode=compat --editable '.[cli,plot,report,dask,test,dev]'
 	@touch $@
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from platform import libc_ver
 from typing import Any
 
 import pytest
@@ -222,6 +223,37 @@ bench.run()
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert not (tmp_path / "executed").exists()
     assert "ended with status 7" in run.stderr
+
+
+def test_everyone_has_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours asks for them by itself; those who have their memory from malloc() get them by the environment."""
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.perturb=0")
+    told = """
+from pybuildid.bench import apart, run
+import os
+huge = []
+
+def settled(self, what, who, size, value):
+    if what == "miss" and who == "rwlock":
+        lines = open("/proc/self/smaps_rollup").read().splitlines()
+        huge.extend(int(line.split()[1]) for line in lines if line.startswith("AnonHugePages"))
+    sample(self, what, who, size, value)
+
+sample, result = apart.Measurement._sample, apart.Measurement.result
+
+def noted(self, ended_early=""):
+    self._note(True, f"{os.environ['GLIBC_TUNABLES']} {max(huge)}")
+    return result(self, ended_early)
+
+apart.Measurement._sample, apart.Measurement.result = settled, noted
+"""
+    monkeypatch.setattr(apart, "CHILD", told + RUN)
+    result = bench.run(bench.Options(["rwlock"], [200_000], seconds=1, rounds=1))
+    (note,) = (note for note in result.notes if note.startswith("glibc"))
+    tunables, kibibytes = note.split()
+    assert tunables == "glibc.malloc.hugetlb=1:glibc.malloc.perturb=0"
+    if result.machine.huge_pages in ("always", "madvise") and libc_ver()[1] >= "2.35":
+        assert int(kibibytes) * 1024 > 200_000 * (32 + 80), "those of ours, and of rwlock"
 
 
 def test_a_process_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 /* With a bound the buckets are one mapping, grown in place; without one (0) an array for each power of two, which each
@@ -135,6 +136,18 @@ static uint64_t process_time(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+/* Nodes are on huge pages, by malloc(), as ours is by itself; buckets are on small ones, for a resize maps them anew. Pages
+ * that are there already are joined, so memory stays as it is. */
+static void huge_pages(struct cds_lfht *table, unsigned long size)
+{
+    char *buckets = (char *)cds_lfht_mm_mmap.bucket_at(table, 0);
+    madvise(buckets, size * sizeof(struct cds_lfht_node), MADV_COLLAPSE); /* a hint; of whole huge pages */
+}
+
 /* As many buckets as nodes, up to a power of two, which its resizing aims at as well. It may have stopped short of that for
  * good: __cds_lfht_resize_lazy_launch() (liburcu, src/rculfhash.c) queues a resize and then sets resize_initiated; if the
  * worker has done it by then and cleared the flag, the flag stays set with nothing queued, and no resize is launched again.
@@ -149,6 +162,7 @@ static void right_size(struct cds_lfht *table)
     while (size < count)
         size *= 2;
     cds_lfht_resize(table, size);
+    huge_pages(table, size);
 }
 
 /* There is no call that waits for a resize in the background: so wait until the process is idle. */

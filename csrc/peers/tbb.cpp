@@ -6,6 +6,7 @@
 #if __has_include(<tbb/concurrent_hash_map.h>)
 
 #include <cstring>
+#include <memory>
 #include <tbb/concurrent_hash_map.h>
 
 extern "C" {
@@ -34,7 +35,10 @@ struct hash_compare {
     }
 };
 
-using table_type = tbb::concurrent_hash_map<uint64_t, value, hash_compare>;
+/* Its memory is from malloc(), as everybody's: so it has huge pages here, which its own allocator takes only where the
+ * system gives them to all. */
+using allocator = std::allocator<std::pair<const uint64_t, value>>;
+using table_type = tbb::concurrent_hash_map<uint64_t, value, hash_compare, allocator>;
 
 void *tbb_create(uint64_t, uint64_t)
 {

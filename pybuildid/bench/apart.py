@@ -62,10 +62,14 @@ def _run(options: Options, report: Report, folder: str) -> Result:
             child.kill()
 
 
+HUGE_PAGES = "glibc.malloc.hugetlb=1"  # of glibc 2.35 and later: malloc() asks for them, as our table does by itself
+
+
 def _loader(options: Options) -> dict[str, str]:
     """What the process that measures is to start with, beside what the user has in these variables."""
     preloads = [*contenders.preloads(options.names), *filter(None, [os.environ.get("LD_PRELOAD")])]
-    return {"LD_PRELOAD": " ".join(preloads)} if preloads else {}
+    tunables = [HUGE_PAGES, *filter(None, [os.environ.get("GLIBC_TUNABLES")])]
+    return {"GLIBC_TUNABLES": ":".join(tunables), **({"LD_PRELOAD": " ".join(preloads)} if preloads else {})}
 
 
 def _listen(pipe: IO[bytes], report: Report) -> Result:

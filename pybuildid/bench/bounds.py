@@ -112,9 +112,9 @@ def _dependent(figures: Sequence[Figure], contenders: Sequence[Contender], size:
         return ratio(f"{label} / dependent {floor}", size, left, right, bound, "")
 
     return [
-        loads("dependent hit", OURS, FLOOR_PLAIN, DEPENDENT),
-        loads("dependent hit", OURS, FLOOR_HUGE, None),
-        *(loads(f"{name} dependent hit", name, FLOOR_PLAIN, None) for name in _in_place(figures, contenders, size)),
+        loads("dependent hit", OURS, FLOOR_HUGE, DEPENDENT),  # on the same pages as ours
+        loads("dependent hit", OURS, FLOOR_PLAIN, None),
+        *(loads(f"{name} dependent hit", name, FLOOR_HUGE, None) for name in _in_place(figures, contenders, size)),
     ]
 
 

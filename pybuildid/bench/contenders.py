@@ -111,7 +111,7 @@ PEERS = (
         "while an updater moves entries",
         _ONE_UPDATER,
     ),
-    Peer("tbb", "tbb.cpp", "libtbb-dev", ("tbb",), _LOCK, _BUCKET_LOCK, True),
+    Peer("tbb", "tbb.cpp", "libtbb-dev", ("tbb",), _LOCK, _BUCKET_LOCK),
 )
 
 _IN_PLACE = "keys and IDs lie in one place, so a lookup misses the cache once; a lock or a counter guards them"
