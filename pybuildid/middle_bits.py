@@ -7,6 +7,7 @@ import random
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import log2
 
 from pybuildid.collisions import HASHES, Chains, chains
 from pybuildid.slab import RECORDED, Addresses, SlabCache, made
@@ -14,6 +15,7 @@ from pybuildid.slab import RECORDED, Addresses, SlabCache, made
 SHIFTS = range(25)  # by 16 MiB, more than all of the slabs of a small table
 OTHER_KINDS = 4  # caches of this machine that a case is made of, at most
 GROWTH = 8
+MOST_BUCKETS = 1 << 28  # of a case, if no more were asked for: a gigabyte of counts
 SCATTERED = 1 << 30  # of so many slabs one lies right after another
 
 
@@ -59,16 +61,26 @@ def judge(keys: array[int], buckets: int | None = None, seed: int = 0, shifts: S
     return Judgement(by_shift, others)
 
 
-def cases(addresses: Addresses, shift: int, seed: int = 1) -> tuple[Case, ...]:
+def cases(addresses: Addresses, shift: int, seed: int = 1, buckets: int | None = None) -> tuple[Case, ...]:
     """The shift that was found for these inodes, tried on what a running system may turn them into.
 
-    Each case has a load of 0.5 to 1. The sizes of objects are those of the other kinds of inodes in `addresses.caches`
+    buckets: for these inodes; other cases have as many for each of theirs, up to a power of two. Default: a load of 0.5
+    to 1. The sizes of objects are those of the other kinds of inodes in `addresses.caches`
     (where it has none: half and double of what was recorded with ext4), and all is made from a seed.
     """
-    made_cases = _cases(addresses, random.Random(seed))
-    return tuple(
-        Case(name, chains(keys, None, "middle-bits", shift), chains(keys, None, "mix")) for name, keys in made_cases
-    )
+    found = []
+    for name, keys in _cases(addresses, random.Random(seed)):
+        some = _as_many_each(buckets, len(addresses.keys), len(keys))
+        found.append(Case(name, chains(keys, some, "middle-bits", shift), chains(keys, some, "mix")))
+    return tuple(found)
+
+
+def _as_many_each(buckets: int | None, keys: int, others: int) -> int | None:
+    """For a case with other keys: about the load of these, with this number of buckets times a power of two."""
+    if buckets is None:
+        return None
+    scaled = max(round(buckets * 2.0 ** round(log2(others / keys))), 1)
+    return min(scaled, max(buckets, MOST_BUCKETS))
 
 
 def _cases(addresses: Addresses, rng: random.Random) -> Iterator[tuple[str, array[int]]]:
@@ -108,7 +120,8 @@ def verdict(judgement: Judgement, tried: Sequence[Case]) -> str:
         f": {best.probes.mean:.2f} probes a hit with shift {best.shift}, {best.ideal.mean:.2f} for an ideal hash, "
         f"{mix.probes.mean:.2f} for the library's. One bit off costs up to {worst_beside.probes.mean:.2f}."
     )
-    text += f" Shift {best.shift} holds in {len(held)} of {len(tried)} cases"
+    shift = tried[0].middle_bits.shift if tried else best.shift  # maybe not the best one: it may be chosen
+    text += f" Shift {shift} holds in {len(held)} of {len(tried)} cases"
     if failed:
         worst = max(failed, key=lambda case: case.middle_bits.excess)
         text += (

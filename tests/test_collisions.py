@@ -113,9 +113,19 @@ def test_the_verdict_follows_the_figures() -> None:
     good, bad = (middle_bits.verdict(judgement, middle_bits.cases(keys, shift)) for shift in (10, 4))
     assert "hold with shift 10 alone of 25" in good
     assert "holds in 4 of 7 cases and fails in 3, worst: kept on purpose" in good
-    assert "holds in 0 of 7" in bad
+    assert "Shift 10 holds" in good
+    assert "Shift 4 holds in 0 of 7" in bad, "not the best one, which was not tried"
     none = middle_bits.judge(keys.keys, shifts=range(4))
     assert "hold with no shift of 4" in middle_bits.verdict(none, ())
+
+
+def test_cases_have_the_load_that_was_asked_for() -> None:
+    keys = slab.made_slabs(slab.RECORDED, 5000)
+    for buckets in (512, 5000, 1 << 16):
+        loads = [case.middle_bits.load for case in middle_bits.cases(keys, 10, buckets=buckets)]
+        assert loads[0] == 5000 / buckets
+        assert all(loads[0] / 1.5 < load < loads[0] * 1.5 for load in loads)
+    assert 0.5 < middle_bits.cases(keys, 10)[0].middle_bits.load <= 1
 
 
 def test_wrong_arguments() -> None:

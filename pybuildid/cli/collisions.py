@@ -80,7 +80,7 @@ def collisions(
     addresses = choose(file, object_size, slab_size, count, seed)
     judgement = middle_bits.judge(addresses.keys, buckets, seed)
     tried_shift = judgement.shift if shift is None else shift
-    tried = middle_bits.cases(addresses, tried_shift, seed)
+    tried = middle_bits.cases(addresses, tried_shift, seed, buckets)
     chosen = chains(addresses.keys, buckets, "middle-bits", tried_shift)
     second = judgement.other(hash) if hash and hash != "middle-bits" else judgement.other("mix")
     if as_json:
@@ -128,12 +128,14 @@ def show(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]) ->
     table.add_row("ideal (Poisson)", f"{ideal.mean:.2f}", f"{ideal.p99}", f"{ideal.longest}", "1.00", "")
     print_table(out, table)
     table = Table("case", title=f"shift {tried[0].middle_bits.shift} elsewhere", title_justify="left")
-    for name in ("keys", "mean", "ideal", "mix", "longest", "holds"):
+    for name in ("keys", "load", "mean", "ideal", "mix", "longest", "holds"):
         table.add_column(name, justify="right")
     for case in tried:
         bits = case.middle_bits
         means = (f"{value:.2f}" for value in (bits.probes.mean, bits.ideal.mean, case.mix.probes.mean))
-        table.add_row(case.name, f"{bits.keys:,}", *means, f"{bits.probes.longest}", yes(bits.holds))
+        table.add_row(
+            case.name, f"{bits.keys:,}", f"{bits.load:.2f}", *means, f"{bits.probes.longest}", yes(bits.holds)
+        )
     print_table(out, table)
 
 

@@ -102,8 +102,8 @@ def _collisions(collisions: Collisions) -> str:
     shifts = f"shift {', '.join(map(str, judgement.holding))} alone" if judgement.holding else "no shift"
     return (
         f"middle bits of the inode's address are as good as an ideal hash with {shifts} of {len(judgement.by_shift)} "
-        f"({judgement.best.probes.mean:.2f} probes a hit, ideal {judgement.best.ideal.mean:.2f}), and that shift fails "
-        f"in {len(failed)} of {len(cases)} cases"
+        f"({judgement.best.probes.mean:.2f} probes a hit, ideal {judgement.best.ideal.mean:.2f}), and shift "
+        f"{cases[0].middle_bits.shift if cases else judgement.shift} fails in {len(failed)} of {len(cases)} cases"
     )
 
 
