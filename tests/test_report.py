@@ -170,6 +170,24 @@ def test_undecided_without_a_storm(tmp_path: Path) -> None:
         assert what in page
 
 
+def test_the_machine_is_that_of_the_figures(tmp_path: Path) -> None:
+    """Not that of the one who draws the page."""
+    machine = {"processor": "A processor of elsewhere", "processors": 96, "kernel": "Linux 6.1", "date": "2024-01-02"}
+    missing = [{"name": "ck_ht", "package": "libck-dev", "reason": "no header"}]
+    file, storm = tmp_path / "bench.json", tmp_path / "storm.json"
+    file.write_text(json.dumps({**BENCH, "machine": machine, "missing": missing}))
+    storm.write_text(json.dumps({**STORM, "processor": machine["processor"], "kernel": "6.1"}))
+    documents = read({"bench": file, "storm": storm})
+    page = render(documents)
+    assert "<td>96</td>" in page
+    assert page.count(f"<td>{machine['processor']}</td>") == page.count("<td>Linux 6.1</td>") == 2
+    assert "different machines" not in page
+    assert "ck_ht, for which <code>apt-get install libck-dev</code> is needed (no header)" in page
+    storm.write_text(json.dumps({**STORM, "processor": "another", "kernel": "6.1"}))
+    assert "The figures are of different machines." in render(read({"bench": file, "storm": storm}))
+    assert "No document says which machine" in render(Documents())
+
+
 def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
     file = tmp_path / "file.json"
     for text, message in (

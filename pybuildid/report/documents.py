@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ STORM_NUMBERS = (
     *("entries", "max_slots_read", "max_records_read"),
 )
 INTERRUPTION_NUMBERS = ("interruptions", "in_update", "answered", "busy", "blocked", "wrong")
+MACHINE = ("processor", "processors", "kernel", "memory_bytes", "huge_pages", "python", "date")
 WORST_NUMBERS = ("slots", "records", "instructions")  # None: not known
 #: What comes of taking a document's parts for what they should be.
 _MALFORMED = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
@@ -63,25 +64,31 @@ class Documents:
     collisions: Collisions | None = None
     memory: Memory | None = None
     commands: Mapping[str, str] | None = None  # that made each
-    machines: tuple[str, ...] = ()  # processor and kernel, each once
+    machines: Mapping[str, Document] = field(default_factory=dict)  # of each document that says where it was made
+
+    @property
+    def of_one_machine(self) -> bool:
+        """One processor and one kernel, as far as the documents say."""
+        return len({(one["processor"], one["kernel"]) for one in self.machines.values()}) < 2
 
 
 def read(files: Mapping[str, Path]) -> Documents:
     """Reads documents by name: storm, bench, collisions, memory. Raises DocumentError and OSError."""
     parsed: dict[str, Any] = {}
     commands: dict[str, str] = {}
-    machines: dict[str | None, None] = {}
+    machines: dict[str, Document] = {}
     for name, path in files.items():
         document = _load(path)
         try:
             parsed[name] = _PARSERS[name](document)
             commands[name] = _command(name, document)
-            machines[_machine(document)] = None
+            if machine := _machine(document):
+                machines[name] = machine
         except _MALFORMED as error:
             made = MAKERS[name].partition(" --json")[0]
             what = f"it has no {error}" if isinstance(error, KeyError) else "its parts are not of their types"
             raise DocumentError(f"{path} is no JSON document of this version's `{made}`: {what}") from None
-    return Documents(**parsed, commands=commands, machines=tuple(filter(None, machines)))
+    return Documents(**parsed, commands=commands, machines=machines)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -102,11 +109,14 @@ def _command(name: str, document: Document) -> str:
     return MAKERS[name]
 
 
-def _machine(document: Document) -> str | None:
+def _machine(document: Document) -> Document | None:
+    """Where it was made, by what the document says of it; None if that is not even the processor and the kernel."""
     about = document.get("machine", document)
-    if about is document and "processor" not in about:
+    if about is document and not {"processor", "kernel"} <= about.keys():
         return None
-    return f"{about['processor']}, Linux {about['kernel'].removeprefix('Linux ')}"
+    kernel, _ = str(about["kernel"]), str(about["processor"])
+    known = {name: about[name] for name in MACHINE if name in about}
+    return {**known, "kernel": kernel if kernel.startswith("Linux") else f"Linux {kernel}"}
 
 
 def _storm(document: Document) -> Document:
@@ -148,6 +158,8 @@ def _bench(document: Document) -> Document:
     for one in document["ahead"]:
         str(one["who"]), list(one["why"]), str(one["price"])
         sum(lead["size"] + lead["by"] for lead in one["leads"]), ["" + lead["what"] for lead in one["leads"]]
+    for peer in document.get("missing", ()):  # not in documents of older versions
+        str(peer["name"]), str(peer["package"]), str(peer["reason"])
     list(document["notes"]), document["took"] + 0
     return document
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
-from pybuildid import bench_plots, collision_plots, machine, memory_plots, plot
+from pybuildid import bench_plots, collision_plots, memory_plots, plot
 from pybuildid.report import plots
 from pybuildid.report.documents import MAKERS, Document, Documents
 from pybuildid.report.verdict import judge, missed, storm_problems
@@ -22,7 +22,6 @@ def render(documents: Documents) -> str:
         raise ImportError(f"the report needs {error.name}: pip install 'pybuildid[report]'", name=error.name) from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("pybuildid.report").joinpath("page.html.jinja").read_text("utf-8"))
-    here = machine.this()
     return template.render(
         documents=documents,
         verdict=judge(documents),
@@ -30,12 +29,31 @@ def render(documents: Documents) -> str:
         missed=missed,
         makers=MAKERS,
         commands=documents.commands or {},
-        machine=here,
+        machine_rows=_machine_rows(documents),
         leads=_leads(documents.bench) if documents.bench else (),
         tables=_tables(documents.bench) if documents.bench else (),
         plots=_plots(documents),
         colours=plot.stylesheet(":root"),
     )
+
+
+def _machine_rows(documents: Documents) -> list[tuple[str, list[str]]]:
+    """What each document says of the machine that its figures are from; not of the one that draws the page."""
+    rows = []
+    for name, label in (
+        ("processor", "processor"),
+        ("processors", "processors that were used"),
+        ("kernel", "kernel"),
+        ("memory_bytes", "memory"),
+        ("huge_pages", "transparent huge pages"),
+        ("python", "Python"),
+        ("date", "date"),
+    ):
+        found = [one.get(name, "") for one in documents.machines.values()]
+        texts = [f"{value / 2**30:.1f} GiB" if name == "memory_bytes" and value else str(value) for value in found]
+        if any(texts):
+            rows.append((label, texts))
+    return rows
 
 
 @dataclass(frozen=True)
