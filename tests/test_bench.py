@@ -510,6 +510,7 @@ def test_the_cycle_of_growth() -> None:
     assert growing
     assert growing.median > before.median + 8, "with the next array, of slots alone at least"
     assert bounds[WHILE_GROWING] == (growing.median, None)
+    assert {one.unit for one in result.ratios if one.label == WHILE_GROWING} == {"bytes"}
     assert any("the cycle of growth around 57,000 entries goes from" in note for note in result.notes)
 
 
@@ -592,6 +593,9 @@ def test_glibc_may_be_ahead() -> None:
     figures = [Figure(LOADED_HIT, who, 49, (ns,)) for who, ns in (("ours", 30.0), (LOADED, 10.0))]
     (found,) = ahead(figures, choose([])[0], [], [57_000])
     assert found.leads == (Lead(LOADED_HIT, 49, 3.0),)
+    (ratio,) = (one for one in ratios(figures, choose([])[0], (), (), ()) if LOADED in one.label)
+    assert ratio.label.startswith("exact key / range search")
+    assert ratio.bound is None, "it is not the same task"
 
 
 def test_the_document_is_what_the_report_reads(result: bench.Result, tmp_path: Path) -> None:

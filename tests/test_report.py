@@ -76,6 +76,7 @@ BENCH: dict[str, Any] = {
         RATIO,
         {**RATIO, "label": "miss / hit", "median": 0.6, "bound": 0.5},
         {**RATIO, "label": "remove / cds_lfht remove", "bound": None},
+        {**RATIO, "label": "bytes an entry, just before a grow", "median": 45.5, "bound": 50, "unit": "bytes"},
         {**RATIO, "label": "insert / cds_lfht insert", "median": None, "reason": "liburcu is not installed"},
     ],
 }
@@ -112,7 +113,7 @@ def test_success_in_three_sentences(files: dict[str, Path]) -> None:
     assert verdict.word == "SUCCESS"
     assert "interrupted updates 3,000 times" in verdict.sentences[0]
     assert "caught the spinlock table" in verdict.sentences[0]
-    assert "Of 2 ratios" in verdict.sentences[1]
+    assert "Of 3 ratios" in verdict.sentences[1]
     assert "1 miss it: miss / hit at 57,000 entries (0.60, bound 0.5)" in verdict.sentences[1]
     assert "shift 10 alone of 25" in verdict.sentences[2]
 
@@ -120,7 +121,7 @@ def test_success_in_three_sentences(files: dict[str, Path]) -> None:
 def test_a_comparison_that_ended_early_says_so() -> None:
     early = "1,000 entries: hit, round 1: tbb did not come back within 120 seconds"
     sentence = judge(Documents(bench={**BENCH, "ended_early": early})).sentences[1]
-    assert sentence.startswith(f"The comparison ended early ({early}): of 2 ratios")
+    assert sentence.startswith(f"The comparison ended early ({early}): of 3 ratios")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,7 @@ def test_the_comparison_names_who_is_ahead_and_who_was_blocked(page_file: Path) 
         "1.80 at 1,000,000",
         "it misses the cache once. Its lookup was blocked",
         "not measured: liburcu is not installed",
+        "<td>45.50 bytes</td>",
         "60 seconds",
     ):
         assert text in page

@@ -161,7 +161,11 @@ def _updates(figures: Sequence[Figure], missing: Sequence[Missing], size: int) -
 def _ends(figures: Sequence[Figure], size: int) -> list[Ratio]:
     """Bytes, not ratios, with their bounds."""
     found = [(find(figures, what, OURS, size), bound) for what, bound in ENDS]
-    return [Ratio(one.what, size, one.median, min(one.samples), max(one.samples), bound) for one, bound in found if one]
+    return [
+        Ratio(one.what, size, one.median, min(one.samples), max(one.samples), bound, unit="bytes")
+        for one, bound in found
+        if one
+    ]
 
 
 def _memory(figures: Sequence[Figure], contenders: Sequence[Contender], size: int) -> list[Ratio]:
@@ -175,9 +179,10 @@ def _memory(figures: Sequence[Figure], contenders: Sequence[Contender], size: in
 
 
 def loaded(figures: Sequence[Figure]) -> list[Ratio]:
-    """glibc finds the object by the range that the address is in; ours is asked by the object's start."""
+    """Not the same task, so without a bound: glibc finds the range that an address is in, and ours is handed its start."""
+    label = f"exact key / range search: hit / {LOADED}, loaded objects"
     return [
-        ratio(f"hit / {LOADED}, loaded objects", one.size, find(figures, LOADED_HIT, OURS, one.size), one, 1.0, "")
+        ratio(label, one.size, find(figures, LOADED_HIT, OURS, one.size), one, None, "")
         for one in figures
         if one.what == LOADED_HIT and one.who == LOADED
     ]

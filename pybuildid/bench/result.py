@@ -84,6 +84,7 @@ class Ratio:
     max: float | None
     bound: float | None
     reason: str = ""
+    unit: str = ""  # "": a ratio
 
     @property
     def ok(self) -> bool | None:

@@ -236,12 +236,15 @@ def _ahead(out: Console, result: Result) -> None:
 
 
 def _ratios(out: Console, result: Result) -> None:
-    table = _table("To reach: ratios of figures of the same round", "ratio", "entries", "median", "bound", "")
+    table = _table(
+        "To reach: ratios of figures of the same round, and bytes", "ratio", "entries", "median", "bound", ""
+    )
     for one in result.ratios:
-        bound = "" if one.bound is None else f"{one.bound:.3g}"
+        unit = f" {one.unit}" if one.unit else ""
+        bound = "" if one.bound is None else f"{one.bound:.3g}{unit}"
         if one.median is None or one.min is None or one.max is None:
             table.add_row(one.label, f"{one.size:,}", "not measured", bound, one.reason)
             continue
         verdict = Text() if one.ok is None else Text("ok", "green") if one.ok else Text("MISSED", "bold red")
-        table.add_row(one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3), bound, verdict)
+        table.add_row(one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3) + Text(unit), bound, verdict)
     out.print(table)

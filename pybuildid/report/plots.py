@@ -50,7 +50,7 @@ def bounds(document: Document) -> str:
         parts = [ratio["median"] / ratio["bound"] for ratio in ratios]
         colours = [plot.SERIES[1] if part > 1 else plot.SERIES[0] for part in parts]
         bars = axes.barh(range(len(parts)), parts, 0.4, align="edge", color=colours)
-        labels = [f"{ratio['median']:.2g}" + (" missed" if part > 1 else "") for ratio, part in zip(ratios, parts)]
+        labels = [_figure(ratio) + (" missed" if part > 1 else "") for ratio, part in zip(ratios, parts)]
         axes.bar_label(bars, labels, padding=3, color=plot.INK)
         for place, ratio in enumerate(ratios):
             label = axes.text(
@@ -62,6 +62,10 @@ def bounds(document: Document) -> str:
         axes.set(xlabel="ratio / its bound", xlim=(0, max(parts, default=1) * 1.35), ylim=(len(parts) - 0.5, -1))
 
     return plot.svg(draw, "The worst ratio of each kind, as a part of its bound", height=1 + BAR_INCHES * len(ratios))
+
+
+def _figure(ratio: Document) -> str:
+    return f"{ratio['median']:.2g}" + (f" {ratio['unit']}" if ratio.get("unit") else "")
 
 
 def _worst(ratios: Sequence[Document]) -> list[Document]:

@@ -86,7 +86,10 @@ def _bench(bench: Document | None) -> str:
 
 
 def _ratio(ratio: Document) -> str:
-    return f"{ratio['label']} at {ratio['size']:,} entries ({ratio['median']:.2f}, bound {ratio['bound']:g})"
+    unit = f" {ratio['unit']}" if ratio.get("unit") else ""  # not in documents of older versions
+    return (
+        f"{ratio['label']} at {ratio['size']:,} entries ({ratio['median']:.2f}{unit}, bound {ratio['bound']:g}{unit})"
+    )
 
 
 def _rest(collisions: Collisions | None, memory: Memory | None) -> str:
