@@ -246,5 +246,7 @@ def _ratios(out: Console, result: Result) -> None:
             table.add_row(one.label, f"{one.size:,}", "not measured", bound, one.reason)
             continue
         verdict = Text() if one.ok is None else Text("ok", "green") if one.ok else Text("MISSED", "bold red")
-        table.add_row(one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3) + Text(unit), bound, verdict)
+        table.add_row(
+            one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3) + Text(unit), bound, verdict
+        )
     out.print(table)
