@@ -201,6 +201,26 @@ def test_names_that_do_not_show(tmp_path: Path) -> None:
     assert "\x1b[31m\n" in shell(f"$PB scan {tmp_path}")[1], "for programs as it is"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ["census --merge F", "collisions --addresses F", "report --storm F", "bench --keys F", "scan --threads F /"],
+)
+def test_names_in_errors_do_not_move_the_cursor(tmp_path: Path, arguments: str) -> None:
+    path = tmp_path / "\x1b[2J"
+    path.write_text("nonsense")
+    result = CliRunner().invoke(main, [str(path) if word == "F" else word for word in arguments.split()], color=True)
+    assert result.exit_code in (INCOMPLETE, USAGE)
+    assert "\\x1b[2J" in result.output
+    assert "\x1b" not in result.output
+
+
+def test_keys_from_a_file_of_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[2J"
+    path.write_text("ffff888100000000\nffff888100000400\n")
+    result = CliRunner().invoke(main, ["collisions", "--addresses", str(path)], color=True)
+    assert f"2 addresses from {tmp_path}/\\x1b[2J." in result.output
+
+
 @pytest.mark.parametrize("arguments", ["id --bare --json x", "scan --table --json x", "id --null --table x"])
 def test_one_form_of_output(arguments: str) -> None:
     status, said = shell(f"$PB {arguments}")

@@ -121,6 +121,9 @@ def guarded() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is flushed when Python ends
         raise click.exceptions.Exit(NOBODY_READS) from None
+    except click.ClickException as error:
+        error.message = "\n".join(map(printable, error.message.splitlines()))  # type: ignore[misc]  # final for others
+        raise
     except _EXPECTED as error:
         if os.environ.get("PYBUILDID_TRACEBACK") == "1":
             raise

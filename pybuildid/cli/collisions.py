@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pybuildid import collision_plots, machine, middle_bits, slab
 from pybuildid.cli._command import command_line
+from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, json_option, print_json, print_table
 from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.collisions import HASHES, Chains, chains
@@ -116,7 +117,7 @@ def choose(
 
 def show(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]) -> None:
     best, out = judgement.best, console()
-    click.echo(f"{'' if addresses.real else 'A stand-in, not real addresses: '}{addresses.source}.")
+    click.echo(f"{'' if addresses.real else 'A stand-in, not real addresses: '}{printable(addresses.source)}.")
     click.echo(f"{best.buckets:,} buckets, {best.load:.2f} keys for each.")
     near = [chains for chains in judgement.by_shift if abs((chains.shift or 0) - judgement.shift) <= NEAR]
     table = Table("hash", title="probes a hit", title_justify="left")

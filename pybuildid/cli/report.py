@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pybuildid import report as pages
+from pybuildid.cli._errors import printable
 from pybuildid.cli._types import OutputFile
 
 file_option = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -49,4 +50,4 @@ def report(storm: Path | None, bench: Path | None, collisions: Path | None, memo
     for name, file in files.items():
         if file is None:
             click.echo(f"Not in the report: {name}. It comes from `{pages.MAKERS[name]}`.")
-    click.echo(f"{output}: {verdict.word}: {' '.join(verdict.sentences)}")
+    click.echo(f"{printable(str(output))}: {verdict.word}: {' '.join(verdict.sentences)}")
