@@ -126,6 +126,25 @@ def test_allocates_nothing_into_buffers_given() -> None:
     assert ids == expected
 
 
+def test_lookup_many_while_a_resize_stands_half_done() -> None:
+    """What was replaced or evicted since, in the array to come, is what counts; the old one still has what it was."""
+    for seed in range(3):
+        table = Table(seed=seed)
+        entries: dict[int, bytes] = {}
+        while not table.stats().resizing:
+            key = len(entries)
+            entries[key] = table[key] = b"before"
+        updates = 0
+        while table.stats().resizing:
+            if updates % 2:
+                entries[updates] = table[updates] = b"after"
+            else:
+                del entries[updates], table[updates]
+            updates += 1
+            assert dict(table.items()) == entries  # by lookup_many()
+        assert updates > 20
+
+
 def test_nothing_to_do() -> None:
     table = Table()
     nothing: Any
@@ -185,9 +204,10 @@ def test_refused_keys(keys: Any, message: str) -> None:
 
 
 def test_refused_alignment() -> None:
-    keys = memoryview(bytearray(17))[1:].cast("B").cast("Q")
-    with pytest.raises(BufferSizeError, match="aligned to 8 bytes"):
-        Table().lookup_many(keys)
+    for offset in (1, 2, 4):
+        keys = memoryview(bytearray(16 + offset))[offset:].cast("B").cast("Q")
+        with pytest.raises(BufferSizeError, match="aligned to 8 bytes"):
+            Table().lookup_many(keys)
 
 
 @pytest.mark.parametrize(

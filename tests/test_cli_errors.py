@@ -90,6 +90,10 @@ def test_what_is_no_process_number() -> None:
         assert f"'{arguments[-1]}' is not a process number." in result.output
 
 
+def test_no_disk_is_behind_what_the_kernel_shows() -> None:
+    assert explain(os_error(errno.EIO, "/sys/kernel/notes")) == "/sys/kernel/notes: Input/output error"
+
+
 def test_an_ended_process() -> None:
     pid = ended_process()
     for path in (f"/proc/{pid}", f"/proc/{pid}/exe"):

@@ -24,6 +24,7 @@ from pybuildid import read_build_id
 from pybuildid._rights import as_root
 from pybuildid.cli import main
 from pybuildid.cli._output import print_table
+from pybuildid.cli.scan import Scan
 from pybuildid.vdso import read_vdso
 from pybuildid.walk import walk
 
@@ -133,6 +134,33 @@ def test_scan(tree: Path) -> None:
     assert run("scan", tree / "good").exit_code == 0
 
 
+def test_scan_follows_no_links(tree: Path) -> None:
+    (tree / "link").symlink_to("good")
+    assert run("scan", tree).stdout == f"{ID.hex()} {tree}/good\n"
+
+
+def test_scan_table_has_no_failures(tree: Path) -> None:
+    """They are on standard error."""
+    result = run("scan", "--table", tree)
+    assert str(tree / "good") in result.stdout
+    assert str(tree / "lib/bad") not in result.stdout
+    assert str(tree / "lib/bad") in result.stderr
+
+
+def test_scan_of_what_has_vanished(tree: Path) -> None:
+    """Found below a directory, and gone when it is read: nobody has asked for it."""
+    scan = Scan(named=(), everything=True)
+    answers = scan.answers(iter([str(tree / "absent"), str(tree / "good")]), False, None)
+    assert [(answer.path, answer.error) for answer in answers] == [(str(tree / "good"), None)]
+
+
+def test_scan_counts(tree: Path) -> None:
+    scan = Scan(named=(), everything=False)
+    paths = [tree / name for name in ("good", "lib/none", "lib/none", "lib/text")]
+    assert [answer.path for answer in scan.answers(map(str, paths), False, None)] == [str(tree / "good")]
+    assert str(scan) == "1 build IDs in 4 files; 2 ELF files without one; 0 that could not be read"
+
+
 def test_scan_of_what_is_named(tree: Path) -> None:
     """A file given by name is no chance find: that it is not ELF, or not there, is told."""
     result = run("scan", tree / "lib/text", tree / "absent", tree / "lib/up/good")
@@ -165,8 +193,10 @@ def test_directories_that_cannot_be_read(tree: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "scandir", refuse)
     result = run("scan", tree)
     assert (result.exit_code, result.stdout) == (1, f"{ID.hex()} {tree}/good\n")
-    advice = as_root("run as a user who may read it, such as root")
-    assert result.stderr == f"Error: {tree}/lib: Permission denied: {advice}\n"
+    told = f"Error: {tree}/lib: Permission denied: {as_root('run as a user who may read it, such as root')}\n"
+    assert result.stderr == told
+    result = run("scan", tree / "lib")  # with no file after it
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", told)
 
 
 def test_one_file_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,9 @@ def test_reuse_evicts_first() -> None:
     inode = cache.inode(1, 2, 3)
     address = inode.address
     cache.associate(inode, ID)
+    with pytest.raises(OverflowError):
+        cache.reuse(inode, -1, 2)
+    assert cache.lookup(inode) == ID  # nothing was done
     cache.reuse(inode, 2**64 - 1, 2**64 - 2, 2**32 - 1)
     assert (inode.device, inode.number, inode.generation) == (2**64 - 1, 2**64 - 2, 2**32 - 1)
     assert inode.address == address
@@ -113,6 +116,9 @@ def test_closed() -> None:
     for call in (cache.lookup, cache.evict, lambda inode: cache.associate(inode, ID)):
         with pytest.raises(ClosedError):
             call(inode)
+    del inode
+    gc.collect()
+    assert cache._kept == []  # for there is no entry any more that names its address
 
 
 def test_inodes_are_not_copied() -> None:

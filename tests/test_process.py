@@ -25,6 +25,7 @@ import pybuildid
 from pybuildid import Mapping, _procfs, mappings, normalize, read_build_id
 from pybuildid._procfs import ProcessAccessError, ProcessError, ProcessGoneError
 from pybuildid.cli import main
+from pybuildid.process import _location
 
 ID = bytes(range(20))
 SHELL = os.path.realpath("/bin/sh")
@@ -293,6 +294,52 @@ def test_not_elf(tmp_path: Path, source: str) -> None:
         assert (at(address, source).build_id, at(address, source).problem) == (None, None)
 
 
+def test_damaged(tmp_path: Path, source: str) -> None:
+    """That is a problem, and not the same as to have none."""
+    path = tmp_path / "damaged"
+    path.write_bytes(elf_with_id(ID)[:60])
+    with mapped(path) as address:
+        found = at(address, source)
+    assert found.build_id is None
+    assert found.problem == "a header or note lies past the end of the file, at offset 0x0"
+
+
+def test_devices_are_not_opened() -> None:
+    with open("/dev/zero", "r+b", buffering=0) as zero, mmap.mmap(zero.fileno(), 4096, mmap.MAP_PRIVATE):
+        found = [mapping for mapping in mappings() if mapping.path == "/dev/zero"]
+    assert [(mapping.build_id, mapping.problem) for mapping in found] == [(None, "not a regular file")]
+
+
+def test_leaves_no_descriptors(elf: Path, request: pytest.FixtureRequest) -> None:
+    """Neither of a file, nor of another one that its path leads to now."""
+    for _ in range(2):
+        with mapped(elf):
+            before = len(os.listdir("/proc/self/fd"))
+            mappings()
+            elf.unlink()
+            elf.write_bytes(elf_with_id(ID))
+            mappings()
+            assert len(os.listdir("/proc/self/fd")) <= before
+        request.getfixturevalue("no_map_files")
+
+
+def test_same_file(elf: Path) -> None:
+    """By inode and device."""
+    with mapped(elf) as address, open(elf, "rb") as file, _procfs.open_process(os.getpid()) as process:
+        (area,) = [area for area in process.text_areas() if area.start <= address < area.end]
+        assert _procfs.same_file(file.fileno(), area)
+        assert not _procfs.same_file(file.fileno(), replace(area, inode=area.inode + 1))
+        assert not _procfs.same_file(file.fileno(), replace(area, device=area.device + 1))
+
+
+def test_the_end_of_a_mapping_is_outside() -> None:
+    first, *_, last = mappings()
+    found = [first, replace(last, offset=0x3000)]
+    addresses = [first.start - 1, first.start, first.end - 1, first.end, last.start - 1, last.start, last.end]
+    told = [_location(address, found, [first.start, last.start]).mapping for address in addresses]
+    assert told == [None, first, first, None, None, found[1], None]
+
+
 def test_normalize(elf: Path) -> None:
     with mapped(elf) as address:
         first, none, inside = normalize(None, [address, 1, address + 7])
@@ -305,8 +352,11 @@ def test_normalize_code_of_another_process() -> None:
     """By the offset, the bytes at an address are those of the file."""
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            time.sleep(0.2)
-            codes = [mapping for mapping in mappings(child.pid) if "x" in mapping.permissions and mapping.is_file]
+            for _ in range(100):
+                codes = [mapping for mapping in mappings(child.pid) if "x" in mapping.permissions and mapping.is_file]
+                if len(codes) >= 3:
+                    break
+                time.sleep(0.05)
             for location in normalize(child.pid, [mapping.start + 0x123 for mapping in codes]):
                 assert location.mapping is not None
                 assert location.offset is not None
@@ -402,6 +452,46 @@ def test_command_json() -> None:
     rows = json.loads(result.output)
     assert {row["build_id"] for row in rows if row["inode"]} >= {(read_build_id(pybuildid._core.__file__) or b"").hex()}
     assert any(row["path"] == "[vdso]" for row in rows)
+
+
+def test_command_json_of_a_file(elf: Path) -> None:
+    elf.write_bytes(elf.read_bytes().ljust(3 * mmap.PAGESIZE, b"\0"))
+    with (
+        open(elf, "rb") as file,
+        mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ, offset=mmap.PAGESIZE) as view,
+    ):
+        data = pybuildid._core.ffi.from_buffer(view)
+        address = int(pybuildid._core.ffi.cast("uintptr_t", data)) + 5
+        mapping = at(address)
+        listed = json.loads(CliRunner().invoke(main, ["maps", str(os.getpid()), "--json"]).output)
+        command = ["maps", str(os.getpid()), "--json", "--address", f"{address:x}", "--address", "1"]
+        (found, nothing) = json.loads(CliRunner().invoke(main, command).output)
+        pybuildid._core.ffi.release(data)
+    expected = {
+        "start": address - 5,
+        "end": mapping.end,
+        "permissions": "r--p",
+        "offset": mmap.PAGESIZE,
+        "device": f"{os.major(mapping.device)}:{os.minor(mapping.device)}",
+        "inode": elf.stat().st_ino,
+        "generation": mapping.generation,
+        "path": str(elf),
+        "deleted": False,
+        "build_id": ID.hex(),
+        "problem": None,
+    }
+    assert expected in listed
+    assert found == {"address": address, "build_id": ID.hex(), "offset": mmap.PAGESIZE + 5, "mapping": expected}
+    assert nothing == {"address": 1, "build_id": None, "offset": None, "mapping": None}
+
+
+def test_command_table_of_problems(tmp_path: Path) -> None:
+    path = tmp_path / "damaged"
+    path.write_bytes(elf_with_id(ID)[:60])
+    with mapped(path):
+        result = CliRunner().invoke(main, ["maps", str(os.getpid())])
+    (line,) = [line for line in result.output.splitlines() if str(path) in line]
+    assert "(a header or note lies past the end of the file, at offset 0x0)" in line
 
 
 def test_command_table(elf: Path) -> None:

@@ -90,10 +90,13 @@ def test_any_64_bit_key(key: int) -> None:
 def test_ids_of_every_length(id_size: int) -> None:
     table = Table(id_size=id_size)
     assert table.id_size == id_size
-    entries = {length: bytes([length, *range(2, length + 1)])[:length] for length in range(id_size + 1)}
+    lengths = {key: key % (id_size + 1) for key in range(3000)}
+    entries = {key: bytes(range(key % 100, key % 100 + length)) for key, length in lengths.items()}
     table.update(entries)
-    assert dict(table.items()) == entries
-    assert table[0] == b""
+    for _ in range(2):
+        assert dict(table.items()) == entries
+        assert {key: table[key] for key in entries} == entries  # by another way
+        table.reserve(20000)  # which copies each to another array
 
 
 @pytest.mark.parametrize(
@@ -280,6 +283,67 @@ def test_items_and_values_leave_out_what_has_gone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Table, "_keys", keys_then_evict)
     assert sorted(table.items()) == [(2, OTHER), (3, b"")]
     assert sorted(table.values()) == [b"", OTHER]
+
+
+def test_keys_that_come_while_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than there was room for."""
+    table = Table()
+    table.update(dict.fromkeys(range(1000), ID))
+    monkeypatch.setattr(Table, "__len__", lambda self: 0)
+    assert sorted(table) == list(range(1000))
+
+
+def test_pop_of_what_another_thread_has_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table()
+    table[1] = ID
+    lookup = Table.lookup
+
+    def lookup_then_evict(self: Table, key: int) -> bytes | None:
+        found = lookup(self, key)
+        self.evict(key)
+        return found
+
+    monkeypatch.setattr(Table, "lookup", lookup_then_evict)
+    assert table.pop(1, None) is None  # the other one has it
+
+
+def test_setdefault_of_what_another_thread_evicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the default before it is there."""
+    table = Table()
+    table[1] = ID
+    insert = Table.insert
+
+    def insert_then_evict(self: Table, key: int, id: bytes) -> bool:
+        inserted = insert(self, key, id)
+        if not inserted:
+            self.evict(key)
+        return inserted
+
+    monkeypatch.setattr(Table, "insert", insert_then_evict)
+    assert table.setdefault(1, OTHER) == OTHER
+    assert dict(table) == {1: OTHER}
+
+
+def test_options_as_c_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    class SpyLib:
+        def __getattr__(self, name: str) -> Any:
+            return open_ if name == "bid_handle_open" else getattr(lib, name)
+
+    def open_(handle: Any, options: Any) -> int:
+        names = "expected_entries", "byte_limit", "retired_limit", "seed", "hash", "hash_shift", "id_size", "flags"
+        seen.append(tuple(getattr(options, name) for name in names))
+        return int(lib.bid_handle_open(handle, options))
+
+    monkeypatch.setattr("pybuildid.table.lib", SpyLib())
+    Table()
+    Table(1, byte_limit=1 << 30, retired_limit=3, seed=4, hash="middle-bits", shift=5, id_size=6, fenced_pins=True)
+    flags = lib.BID_FIXED_SEED | lib.BID_FENCED_PINS
+    assert seen == [
+        (0, 0, 0, 0, lib.BID_HASH_MIX, 0, 20, 0),
+        (1, 1 << 30, 3, 4, lib.BID_HASH_MIDDLE_BITS, 5, 6, flags),
+    ]
 
 
 CALLS: list[Callable[[Table], object]] = [

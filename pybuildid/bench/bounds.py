@@ -179,7 +179,7 @@ def _memory(figures: Sequence[Figure], contenders: Sequence[Contender], size: in
 
 
 def loaded(figures: Sequence[Figure]) -> list[Ratio]:
-    """Not the same task, so without a bound: glibc finds the range that an address is in, and ours is handed its start."""
+    """Not the same task, so without a bound: glibc finds the range of an address, and ours is handed its start."""
     label = f"exact key / range search: hit / {LOADED}, loaded objects"
     return [
         ratio(label, one.size, find(figures, LOADED_HIT, OURS, one.size), one, None, "")

@@ -2,6 +2,8 @@
 /* bid_insert_nmi() and bid_remove_nmi(): they work where no memory is needed, and say so where it is. */
 #include "check.h"
 
+#include "table.h" /* to use memory up, and to see who helps */
+
 static int insert_nmi(struct bid_table *table, uint64_t key)
 {
     uint8_t id[20];
@@ -74,6 +76,69 @@ static void remove_during_a_resize(void)
     bid_destroy(table);
 }
 
+/* A remove that needs a record for a copy, and finds none that is present, is refused: it populates nothing, and does nothing of
+ * the resize that is under way. */
+static void remove_without_records(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    uint64_t entries = 0, refused = 0;
+    while (!bid_resizing(table))
+        CHECK_STATUS(insert(table, inode_key(entries++), 1, 20), BID_OK);
+    struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);
+    struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE);
+    uint64_t ready = bid_load(&future->record_ready, BID_RELAXED), next = bid_load(&future->record_next, BID_RELAXED);
+    uint64_t cursor = bid_load(&head->cursor, BID_RELAXED);
+    bid_store(&future->record_ready, next, BID_RELAXED); /* as if others had taken all that is present */
+    for (uint64_t i = 0; i < entries; i++) {
+        struct bid_build_id id;
+        int status = bid_remove_nmi(table, inode_key(i));
+        CHECK(status == BID_OK || status == BID_E_WOULD_ALLOCATE);
+        CHECK_STATUS(bid_lookup(table, inode_key(i), &id), status == BID_OK ? BID_ABSENT : BID_OK);
+        refused += status != BID_OK;
+    }
+    CHECK(refused > 0 && bid_count(table) == refused);
+    CHECK(bid_load(&future->record_ready, BID_RELAXED) == next && bid_load(&head->cursor, BID_RELAXED) == cursor);
+    bid_store(&future->record_ready, ready, BID_RELAXED);
+    for (uint64_t i = 0; i < entries; i++)
+        refused -= bid_remove_nmi(table, inode_key(i)) == BID_OK;
+    CHECK(refused == 0 && bid_count(table) == 0 && bid_load(&head->cursor, BID_RELAXED) == cursor);
+    bid_destroy(table);
+}
+
+/* A remove from a handler begins no resize, however few entries it leaves; the next update of a thread does. */
+static void removes_begin_nothing(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    for (uint64_t i = 0; i < 20000; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    CHECK(!bid_resizing(table));
+    uint64_t resizes = bid_resizes(table);
+    for (uint64_t i = 0; i < 19999; i++)
+        CHECK_STATUS(bid_remove_nmi(table, inode_key(i)), BID_OK);
+    CHECK(!bid_resizing(table) && bid_resizes(table) == resizes);
+    CHECK_STATUS(bid_remove(table, inode_key(19999)), BID_OK);
+    CHECK(bid_resizing(table));
+    bid_destroy(table);
+}
+
+/* bid_reserve() makes room for IDs of the longest kind. */
+static void reserved_room_is_enough_for_long_ids(uint64_t entries)
+{
+    struct bid_table *table = make_table((struct bid_options){0});
+    uint8_t id[BID_ID_MAX];
+    CHECK_STATUS(bid_reserve(table, entries), BID_OK);
+    for (uint64_t i = 0; i < entries; i++) {
+        make_id(inode_key(i), 1, id, sizeof id);
+        CHECK_STATUS(bid_insert_nmi(table, inode_key(i), 1, id, sizeof id), BID_OK);
+    }
+    for (uint64_t i = 0; i < entries; i++) {
+        struct bid_build_id found;
+        CHECK_STATUS(bid_lookup(table, inode_key(i), &found), BID_OK);
+        CHECK(id_is(&found, inode_key(i), 1, sizeof id));
+    }
+    bid_destroy(table);
+}
+
 /* Handlers that insert while a resize stands half done, and do not help with it, cannot fill the future array. */
 static void inserts_during_resizes(uint64_t byte_limit)
 {
@@ -107,6 +172,10 @@ int main(void)
     reserved_room_is_enough(1);
     reserved_room_is_enough(1000);
     reserved_room_is_enough(100000);
+    for (uint64_t entries = 1; entries <= 100000; entries *= 10)
+        reserved_room_is_enough_for_long_ids(entries);
+    removes_begin_nothing();
+    remove_without_records();
     would_allocate_loses_nothing();
     remove_during_a_resize();
     return 0;

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Statistics of states that are known, bid_keys() with too little room, and what is refused. */
+#include "check.h"
+
+#include <unistd.h>
+
+#define ENTRIES 1000
+
+static struct bid_table *table_with_entries(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    for (uint64_t i = 0; i < ENTRIES; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    return table;
+}
+
+/* One thread has looked up; records are populated by whole pages. */
+static void quiet(void)
+{
+    struct bid_table *table = table_with_entries();
+    struct bid_stats stats = statistics(table);
+    CHECK(stats.pin_slots_used == 1 && stats.entries == ENTRIES && !stats.resizing);
+    CHECK(stats.bytes_records >= ENTRIES * 32 && stats.bytes_records % (uint64_t)sysconf(_SC_PAGESIZE) == 0);
+    CHECK(stats.bytes_retired == 0 && stats.retired_arrays == 0);
+    bid_destroy(table);
+}
+
+/* Both arrays count while a resize stands half done. */
+static void half_done(void)
+{
+    struct bid_table *table = table_with_entries();
+    for (uint64_t i = ENTRIES; !bid_resizing(table); i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    struct bid_stats stats = statistics(table);
+    CHECK(stats.resizing && stats.resizes == 0 && stats.resize_begun[BID_RESIZE_GROW] == 1);
+    CHECK(stats.slots == 2048 && stats.bytes_slots == 8 * (2048 + 4096));
+    bid_destroy(table);
+}
+
+/* An array that was left counts as retired for as long as a reader is in it. */
+static int grow_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    struct bid_table *table = argument;
+    (void)key, (void)status, (void)id;
+    CHECK_STATUS(bid_reserve(table, 100000), BID_OK);
+    struct bid_stats stats = statistics(table);
+    CHECK(stats.retired_arrays == 1 && stats.bytes_retired >= 8 * 2048);
+    CHECK(bid_reclaim(table) == stats.bytes_retired);
+    return 1;
+}
+
+static void retired(void)
+{
+    struct bid_table *table = table_with_entries();
+    CHECK(bid_iterate(table, grow_inside, table) == 1);
+    CHECK(bid_reclaim(table) == 0 && statistics(table).retired_arrays == 0);
+    bid_destroy(table);
+}
+
+/* All are counted, and no more are written than there is room for. */
+static void keys_without_room(void)
+{
+    struct bid_table *table = table_with_entries();
+    uint64_t keys[10 + 1];
+    keys[10] = 7;
+    CHECK(bid_keys(table, keys, 10) == ENTRIES && keys[10] == 7);
+    CHECK(bid_keys(table, NULL, 10) == ENTRIES);
+    bid_destroy(table);
+}
+
+static void refused(void)
+{
+    struct bid_table *table = make_table((struct bid_options){0});
+    struct bid_stats stats = {.size = sizeof stats - 1};
+    CHECK_STATUS(bid_statistics(table, &stats), BID_E_OPTIONS_SIZE);
+    CHECK_STATUS(bid_statistics(table, NULL), BID_E_NULL);
+    CHECK_STATUS(bid_statistics(NULL, &stats), BID_E_NULL);
+    CHECK_STATUS(bid_iterate(table, NULL, NULL), BID_E_NULL);
+    bid_destroy(table);
+    static const struct {
+        struct bid_options options;
+        int status;
+    } cases[] = {
+        {{.size = sizeof(struct bid_options) - 1}, BID_E_OPTIONS_SIZE},
+        {{.size = sizeof(struct bid_options), .flags = 1u << 31}, BID_E_OPTION_FLAGS},
+        {{.size = sizeof(struct bid_options), .hash = BID_HASH_XOR_FOLD + 1}, BID_E_OPTION_HASH},
+        {{.size = sizeof(struct bid_options), .seed = 1}, BID_E_OPTION_SEED},
+        {{.size = sizeof(struct bid_options), .expected_entries = (1ull << 32) + 1}, BID_E_TOO_MANY},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        table = (struct bid_table *)&stats;
+        CHECK_STATUS(bid_create(&table, &cases[i].options), cases[i].status);
+        CHECK(!table);
+    }
+    CHECK_STATUS(bid_create(NULL, NULL), BID_E_NULL);
+}
+
+int main(void)
+{
+    quiet();
+    half_done();
+    retired();
+    keys_without_room();
+    refused();
+    return 0;
+}
