@@ -213,6 +213,9 @@ def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
     assert "storm.json is no JSON document of this version's `pybuildid memory`" in result.output
 
 
+MACHINE = {"processor": "x", "kernel": "6"}
+
+
 @pytest.mark.parametrize(
     ("name", "changed", "message"),
     [
@@ -220,6 +223,8 @@ def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
         ("collisions", {"machine": "x"}, "its parts are not of their types"),
         ("collisions", {"machine": {"processor": "x"}}, "it has no 'kernel'"),
         ("collisions", {"machine": {"processor": "x", "kernel": 6}}, "its parts are not of their types"),
+        ("collisions", {"machine": {**MACHINE, "processor": ["x"]}}, "its parts are not of their types"),
+        ("collisions", {"machine": {**MACHINE, "memory_bytes": ""}}, "its parts are not of their types"),
         ("collisions", {"by_shift": []}, "its parts are not of their types"),
         ("collisions", {"others": []}, "its parts are not of their types"),
         ("collisions", {"cases": []}, "its parts are not of their types"),

@@ -114,7 +114,8 @@ def _machine(document: Document) -> Document | None:
     about = document.get("machine", document)
     if about is document and not {"processor", "kernel"} <= about.keys():
         return None
-    kernel, _ = str(about["kernel"]), str(about["processor"])
+    kernel, _ = "" + about["kernel"], "" + about["processor"]
+    about.get("memory_bytes", 0) + 0
     known = {name: about[name] for name in MACHINE if name in about}
     return {**known, "kernel": kernel if kernel.startswith("Linux") else f"Linux {kernel}"}
 
