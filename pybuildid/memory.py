@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from math import log2
 from typing import Any
 
 from pybuildid import slab
@@ -20,6 +21,7 @@ POINTER = 8  # bytes
 ID_OBJECT = 32  # what the pointer leads to: 20 bytes and their length, in an allocator of powers of two
 OVERSIZED = 1_000_000  # entries that a fixed table is made for by someone who wants no collisions, ever
 SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
+FINE = 8  # sizes in each doubling, of ours: what it takes for an entry goes up and down with each grow
 
 _ERRORS = {
     lib.BID_RESIDENT_E_SYSTEM: "the child process that measures it failed",
@@ -81,8 +83,10 @@ class Balance:
 
     counts: Counts
     costs: tuple[Cost, ...]
-    break_even_files: int | None  # up to so many mapped ELF files our table is smaller than pointers in struct file
-    break_even_inodes: int | None  # the same for pointers in inodes; None: nowhere or everywhere, as far as measured
+    #: (A, B): up to A mapped ELF files our table is always smaller than pointers in struct file, from B on never, and
+    #: in between now and then; None: there are no such sizes among those that were measured.
+    break_even_files: tuple[int, int] | None
+    break_even_inodes: tuple[int, int] | None  # the same for pointers in inodes
 
     def cost(self, design: str) -> int:
         return next(cost.bytes for cost in self.costs if cost.design == design)
@@ -134,27 +138,36 @@ def curve(design: Design, sizes: Sequence[int] = SIZES) -> Curve:
 
 
 def pointer_bytes(objects: int, elf_files: int) -> int:
-    """A pointer in each object of a kind, and an ID for each mapped ELF file."""
+    """A pointer in each object of a kind, and an ID for each mapped ELF file.
+
+    So many IDs there are where inodes have the pointer. Where struct file has it, as in the patches of March 2023, each
+    opening that is mapped has an ID of its own: how many those are nobody counts, so this is the least.
+    """
     return POINTER * objects + ID_OBJECT * elf_files
 
 
-def break_even(ours: Curve, objects: int) -> int | None:
-    """Up to how many mapped ELF files a table is smaller than pointers in so many objects.
+def break_even(ours: Curve, objects: int) -> tuple[int, int] | None:
+    """Between how many mapped ELF files a table gets larger than pointers in so many objects: see Balance. As exact as
+    the sizes are close to each other that were measured."""
+    points = [point for point in ours.points if point.entries >= SIZES[0]]  # below, most is what a process pays once
+    larger = [point.bytes > pointer_bytes(objects, point.entries) for point in points]
+    if not any(larger) or larger[0] or not larger[-1]:
+        return None
+    never = max(i for i, is_larger in enumerate(larger) if not is_larger) + 1
+    return points[larger.index(True) - 1].entries, points[never].entries
 
-    None if it is so nowhere, or wherever it was measured: then the sign of the difference tells which.
-    """
-    over = [point.bytes - pointer_bytes(objects, point.entries) for point in ours.points]
-    for i, (left, right) in enumerate(zip(over, over[1:])):
-        if left <= 0 < right:
-            before, after = ours.points[i].entries, ours.points[i + 1].entries
-            return round(before + (after - before) * -left / (right - left))
-    return None
+
+def fine_sizes() -> list[int]:
+    """FINE in each doubling, from the least size to the largest."""
+    least, most = SIZES[0], SIZES[-1]
+    return [round(least * 2 ** (step / FINE)) for step in range(int(FINE * log2(most / least)) + 1)]
 
 
 def compare(all_counts: Sequence[Counts]) -> tuple[tuple[Balance, ...], tuple[Curve, ...]]:
     """Measures every design, and gives what it takes for each of these counts."""
     sizes = {*SIZES, *(max(counts.elf_files, 1) for counts in all_counts)}
-    curves = tuple(curve(design, sorted(sizes)) for design in designs())
+    finer = {*sizes, *fine_sizes()}
+    curves = tuple(curve(design, sorted(finer if design.name == OURS else sizes)) for design in designs())
     return tuple(balance(counts, curves) for counts in all_counts), curves
 
 
@@ -164,8 +177,8 @@ def balance(counts: Counts, curves: Sequence[Curve]) -> Balance:
     ours = next(curve for curve in curves if curve.design.name == OURS)
     costs = [
         Cost(TODAY, False, 0, "no answer where the page is not in memory"),
-        Cost(FILE_POINTER, False, pointer_bytes(counts.files, n), f"{POINTER} bytes x {counts.files:,} + IDs"),
-        Cost(INODE_POINTER, False, pointer_bytes(counts.inodes, n), f"{POINTER} bytes x {counts.inodes:,} + IDs"),
+        _pointers(FILE_POINTER, counts.files, n, "IDs, at least"),
+        _pointers(INODE_POINTER, counts.inodes, n, "IDs"),
     ]
     for each in curves:
         costs.append(Cost(each.design.name, True, each.at(n), f"{each.at(n) / max(n, 1):,.1f} bytes an entry"))
@@ -182,6 +195,10 @@ def balance(counts: Counts, curves: Sequence[Curve]) -> Balance:
     return Balance(counts, tuple(costs), break_even(ours, counts.files), break_even(ours, counts.inodes))
 
 
+def _pointers(design: str, objects: int, elf_files: int, ids: str) -> Cost:
+    return Cost(design, False, pointer_bytes(objects, elf_files), f"{POINTER} bytes x {objects:,} + {ids}")
+
+
 def verdict(result: Balance) -> str:
     """Who needs less memory for these counts, and where that turns: a sentence."""
     ours = result.cost(OURS)
@@ -189,8 +206,12 @@ def verdict(result: Balance) -> str:
     for name, turn in ((FILE_POINTER, result.break_even_files), (INODE_POINTER, result.break_even_inodes)):
         ratio = ours / result.cost(name)
         text = f"{f'{ratio:.2g}' if ratio < 10 else f'{ratio:,.0f}'} times the memory of a {name}"
-        parts.append(text + (f" (break-even at {turn:,} mapped ELF files)" if turn is not None else ""))
+        parts.append(text + (f" ({_range(*turn)})" if turn is not None else ""))
     return f"{result.counts.name}, {result.counts.elf_files:,} mapped ELF files: our table takes {' and '.join(parts)}."
+
+
+def _range(always: int, never: int) -> str:
+    return f"always less up to {always:,} mapped ELF files, never from {never:,} on"
 
 
 def document(balances: Sequence[Balance], curves: Sequence[Curve]) -> dict[str, object]:

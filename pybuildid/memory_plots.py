@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def by_entries(balance: Balance, curves: Sequence[Curve]) -> str:
-    """Memory of each design by mapped ELF files, with the counts' open files and inodes, and the break-even points."""
+    """Memory of each design by mapped ELF files, with the counts' open files and inodes, and the break-evens."""
     counts = balance.counts
 
     def draw(axes: Axes) -> None:
@@ -28,14 +28,14 @@ def by_entries(balance: Balance, curves: Sequence[Curve]) -> str:
         for name, objects, dashes, turn in _pointers(counts, balance):
             sizes = [pointer_bytes(objects, entries) / MIB for entries in SIZES]
             axes.plot(SIZES, sizes, color=plot.INK, linestyle=dashes, label=name)
-            if turn is not None:
-                axes.plot(turn, pointer_bytes(objects, turn) / MIB, color=plot.INK, marker="x", markersize=9)
-        axes.set(xscale="log", yscale="log", xlabel="mapped ELF files (x: break-even)", ylabel="MiB")
+            for end in turn or ():
+                axes.plot(end, pointer_bytes(objects, end) / MIB, color=plot.INK, marker="x", markersize=9)
+        axes.set(xscale="log", yscale="log", xlabel="mapped ELF files (x to x: break-even)", ylabel="MiB")
 
     return plot.svg(draw, f"Memory by mapped ELF files: {counts.name}")
 
 
-def _pointers(counts: Counts, balance: Balance) -> tuple[tuple[str, int, str, int | None], ...]:
+def _pointers(counts: Counts, balance: Balance) -> tuple[tuple[str, int, str, tuple[int, int] | None], ...]:
     return (
         (f"pointer in {counts.files:,} files", counts.files, "--", balance.break_even_files),
         (f"pointer in {counts.inodes:,} inodes", counts.inodes, ":", balance.break_even_inodes),

@@ -56,16 +56,29 @@ def test_errors() -> None:
 
 
 def straight(name: str, per_entry: int, once: int = 0) -> Curve:
-    sizes = (0, 1000, 1_000_000)
+    sizes = (0, *range(1000, 100_000, 1000), 1_000_000)
     return Curve(Design(name, "", True), tuple(Point(size, once + per_entry * size) for size in sizes))
 
 
 def test_break_even() -> None:
     """8 bytes for each of 60,000 files pay for 20,000 entries that cost 24 bytes more than an ID alone."""
-    assert memory.break_even(straight("ours", 32 + 24), 60_000) == 20_000
-    assert memory.break_even(straight("ours", 32 + 24, once=48_000), 60_000) == 18_000
+    assert memory.break_even(straight("ours", 32 + 24), 60_000) == (20_000, 21_000)
+    assert memory.break_even(straight("ours", 32 + 24, once=48_000), 60_000) == (18_000, 19_000)
     assert memory.break_even(straight("ours", 30), 60_000) is None
     assert memory.break_even(straight("ours", 50, once=10**9), 60_000) is None
+
+
+def test_break_even_of_what_goes_up_and_down() -> None:
+    """Just before a grow it takes less again, and is not larger for good before that."""
+    saw = tuple(Point(n, n * (64 if n < 16_000 else 48 if n < 24_000 else 96)) for n in range(1000, 100_000, 1000))
+    assert memory.break_even(Curve(Design("ours", "", True), saw), 48_000) == (12_000, 24_000)
+
+
+def test_ours_is_measured_finely() -> None:
+    sizes = memory.fine_sizes()
+    assert sizes[0] == 1000
+    assert sizes[-1] > 900_000
+    assert max(after / before for before, after in zip(sizes, sizes[1:])) < 1.1
 
 
 def balance(per_entry: int, counts: Counts) -> Balance:
@@ -79,7 +92,8 @@ def test_balance_and_verdict() -> None:
     assert good.cost(memory.INODE_POINTER) == 8 * 600_000 + 32 * 10_000
     assert good.cost(memory.OURS) == 560_000
     assert good.cost(memory.TODAY) == 0
-    assert "0.7 times the memory of a pointer in struct file (break-even at 20,000 mapped" in memory.verdict(good)
+    turn = "always less up to 20,000 mapped ELF files, never from 21,000 on"
+    assert f"0.7 times the memory of a pointer in struct file ({turn})" in memory.verdict(good)
     assert "0.11 times the memory of a pointer in the inode" in memory.verdict(good)
     assert "2 times the memory of a pointer in struct file" in memory.verdict(balance(160, counts))
     assert "20 times the memory of a pointer in struct file" in memory.verdict(balance(1600, counts))

@@ -2,7 +2,8 @@
 /*
  * A pointer to the build ID in the object itself: in struct file, as the patches of March 2023 had it, or in the inode.
  * Constant time, no lock, nothing to grow; but every object has the field, with or without a build ID: 8 bytes for each
- * open file, or for each inode in the cache. In struct file, each opening of a program has its own copy, too.
+ * open file, or for each inode in the cache. In struct file each opening that is mapped has an ID of its own, too: here
+ * as many openings as IDs are made, and `pybuildid memory` charges one ID for each ELF file, the least.
  *
  * A stand-in is the one cache line of the object that has the field, on huge pages, for the kernel maps its objects by
  * huge pages: so a lookup misses the cache as it would there, and the TLB as little. What differs between the two

@@ -35,7 +35,9 @@ def memory(files: int | None, inodes: int | None, elf: int | None, as_json: bool
 
     Tables are built in a child process and measured there, as resident memory with 20-byte IDs; a fixed table also
     oversized, for a million entries. Pointers are computed: 8 bytes for every object, and 32 for each ID that one
-    leads to. The break-even is the number of mapped ELF files up to which our table takes less.
+    leads to, one for each mapped ELF file. (With the pointer in struct file each opening that is mapped has an ID of
+    its own: there it is the least.) The break-even is a range, for our table takes more right after a grow than just
+    before one: up to its lower end it always takes less, from its upper end on never.
 
     \b
     Examples:

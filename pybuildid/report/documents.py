@@ -184,13 +184,20 @@ def _chains(document: Document) -> Chains:
     )
 
 
+def _pair(numbers: list[int] | None) -> tuple[int, int] | None:
+    if numbers is None:
+        return None
+    first, second = numbers
+    return first, second
+
+
 def _memory(document: Document) -> Memory:
     balances = tuple(
         Balance(
             Counts(**balance["counts"]),
             tuple(Cost(**cost) for cost in balance["costs"]),
-            balance["break_even_files"],
-            balance["break_even_inodes"],
+            _pair(balance["break_even_files"]),
+            _pair(balance["break_even_inodes"]),
         )
         for balance in document["balances"]
     )
