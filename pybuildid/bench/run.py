@@ -267,7 +267,7 @@ class Measurement:
                 for who, floor in floors.items():
                     self._floor(what, who, floor, n)
             self.report(f"{n:,} entries: hits in company, round {number + 1}")
-            for subject in turn if self.partner is not None else ():
+            for subject in turn if len(self.processors) > 1 else ():
                 together = subject.together(self.min_ns, self.processors)
                 self._hits(f"hit, {len(self.processors)} threads at once", subject.contender.name, n, together)
             self._company(turn, resized)
