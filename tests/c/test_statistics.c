@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Statistics of states that are known, bid_keys() with too little room, and what is refused. */
 #include "check.h"
+#include "update.h"
 
 #include <unistd.h>
 
@@ -95,8 +96,36 @@ static void refused(void)
     CHECK_STATUS(bid_create(NULL, NULL), BID_E_NULL);
 }
 
+/* What a table was made for lasts until bid_shrink(), and what no table can hold is refused. */
+static void reserved(void)
+{
+    struct bid_table *table = table_with_entries();
+    CHECK_STATUS(bid_reserve(table, (1ull << 32) + 1), BID_E_TOO_MANY);
+    CHECK_STATUS(bid_reserve(table, 100000), BID_OK);
+    CHECK(statistics(table).slots * 5 / 8 >= 100000);
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK(statistics(table).slots == 4096); /* of which the entries fill less than 2/5 */
+    for (uint64_t i = 0; i < 20000; i++)    /* room that was given up does not come back */
+        CHECK(insert(table, inode_key(ENTRIES), 1, 20) == BID_OK && bid_remove(table, inode_key(ENTRIES)) == BID_OK);
+    CHECK(statistics(table).slots <= 4096);
+    bid_destroy(table);
+}
+
+/* A fence is what lookups of such a table have to have: they do not take the form without one. */
+static void fenced(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.flags = BID_FENCED_PINS, .id_size = 20});
+    CHECK(table->pins->fenced && !table->simple_pins && !statistics(table).membarrier);
+    bid_destroy(table);
+    table = make_table((struct bid_options){.id_size = 20});
+    CHECK((table->simple_pins == NULL) == table->pins->fenced);
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    reserved();
+    fenced();
     quiet();
     half_done();
     retired();

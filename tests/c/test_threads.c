@@ -2,6 +2,9 @@
 /* Threads by the thousand, and more of them at once than the pin table has slots for (G6). */
 #include "check.h"
 
+#include "pin.h"
+#include "table.h"
+
 #include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -101,6 +104,30 @@ static void readers_without_a_slot(void)
     }
 }
 
+/* While others have every slot for life, readers for whom there are temporary ones, and nobody besides: those must keep what they
+ * read, too, and leave all slots free. */
+static void readers_in_temporary_slots(void)
+{
+    enum { FEW = 20 };
+    pthread_t threads[FEW];
+    atomic_store(&inside, 0);
+    atomic_store(&leave, 0);
+    for (intptr_t i = 0; i < FEW; i++)
+        CHECK(pthread_create(&threads[i], NULL, read_until_told, (void *)i) == 0);
+    while (atomic_load(&inside) < FEW)
+        sched_yield();
+    CHECK(bid_load(&table->pins->area->crowd, BID_RELAXED) == 0);
+    CHECK_STATUS(bid_reserve(table, 400000), BID_OK);
+    CHECK(bid_reclaim(table) > 0);
+    atomic_store(&leave, FEW);
+    for (int i = 0; i < FEW; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(bid_reclaim(table) == 0);
+    for (unsigned i = 0; i < BID_PIN_TEMPORARY; i++)
+        CHECK(bid_load(&table->pins->area->slots[BID_PIN_SLOTS + i].owner, BID_RELAXED) == 0);
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+}
+
 static void many_at_once(void *(*run)(void *), unsigned n)
 {
     pthread_t *threads = calloc(n, sizeof *threads);
@@ -119,6 +146,7 @@ static void many_at_once(void *(*run)(void *), unsigned n)
         CHECK(bid_reclaim(table) > before);
     } else {
         readers_without_a_slot();
+        readers_in_temporary_slots();
     }
     atomic_store(&go_on, 1);
     for (unsigned i = 0; i < n; i++)
