@@ -46,7 +46,8 @@ def core(processor: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
 def compile_c(processor: str, arguments: list[str], folder: Path) -> None:
     compiler = f"{PROCESSORS[processor][0]}-gcc"
     warnings = ("-Wall", "-Wextra", "-Werror")
-    command = [compiler, "-O2", *warnings, f"-I{ROOT / 'csrc' / 'include'}", *arguments]
+    includes = [f"-I{ROOT / 'csrc' / folder}" for folder in ("include", "table")]
+    command = [compiler, "-O2", *warnings, *includes, *arguments]
     subprocess.run(command, cwd=folder, check=True)
 
 
