@@ -149,12 +149,18 @@ threading.Thread(target=stay.wait, daemon=True).start()
 def test_open_files_of_a_fork(only: Callable[..., host.Census], tmp_path: Path) -> None:
     text = """
 read, write = os.pipe()
+ready, told = os.pipe()
 if os.fork() == 0:
     os.close(write)
+    os.close(ready)
     own = os.open("/dev/null", os.O_RDONLY)
+    os.close(told)
     os.read(read, 1)
     os._exit(0)
 os.close(read)
+os.close(told)
+os.read(ready, 1)
+os.close(ready)
 """
     with program(text) as pid:
         (child,) = (int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
