@@ -225,7 +225,8 @@ def test_close_during_a_long_call() -> None:
     """close() returns at once; the memory stays until the call returns."""
     keys, ids = make_arrays(make_entries(100_000))
     witnessed = 0
-    for _ in range(10):
+    tries = 50  # on a busy machine both threads are seldom inside at once
+    for _ in range(tries):
         table = Table()
         table.insert_many(keys, ids)
         lookup = LongLookup(table, keys).begin()
@@ -297,11 +298,12 @@ def test_fork_while_other_threads_are_inside(close_first: bool, in_child: Callab
             table.lookup(1)
         witnessed[0] += 1
 
-    for _ in range(10):
+    tries = 50  # on a busy machine both threads are seldom inside at once
+    for _ in range(tries):
         table = Table()
         table.insert_many(keys, ids)
         size = table.stats().bytes_slots + table.stats().bytes_records
-        lookups = [LongLookup(table, keys) for _ in range(2)]  # their buffers take as long as a lookup does
+        lookups = [LongLookup(table, keys, 40) for _ in range(2)]  # their buffers take as long as a lookup does
         for lookup in lookups:
             lookup.begin()
         if close_first:
@@ -312,7 +314,7 @@ def test_fork_while_other_threads_are_inside(close_first: bool, in_child: Callab
         table.close()
         if witnessed[0] == 3:
             return
-    pytest.fail(f"only {witnessed[0]} of 10 forks came while both threads were inside")
+    pytest.fail(f"only {witnessed[0]} of {tries} forks came while both threads were inside")
 
 
 def test_fork_while_other_threads_update(in_child: Callable[[Work], None]) -> None:
