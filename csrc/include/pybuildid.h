@@ -500,9 +500,11 @@ uint64_t bid_maps_waiting(const struct bid_maps *maps);
  *
  * It reads ELF files of 32 and 64 bits in both byte orders and of every type. Notes are looked for in the PT_NOTE
  * segments first, then in the SHT_NOTE sections; the first GNU build ID wins, and without one the first Go build ID.
- * Alignment 8 of a segment or section is followed, any other means 4. A GNU build ID wins over damage elsewhere in
- * the file: a malformed part is passed over, and reported only if the rest has no build ID. A Go build ID that is
- * longer than BID_ID_MAX (as the Go linker writes them by default) is passed over as well.
+ * Alignment 8 of a segment or section is followed, any other means 4. A part of alignment 8 without a GNU build ID is
+ * read once more with alignment 4: some linkers lay notes out so, and Linux reads all notes so. A build ID wins over
+ * damage elsewhere in the file: a malformed part is passed over, and reported only if the rest has no build ID. A build
+ * ID that is longer than BID_ID_MAX (the Go linker writes one of 83 bytes) is passed over as well, and reported as
+ * BID_ELF_LONG_ID if there is no other.
  */
 
 /* Bounds that hold for any input: the parser examines at most BID_ELF_MAX_STEPS program headers, section headers and
@@ -527,6 +529,8 @@ enum bid_elf_status {
     BID_ELF_MORE = 1,        /* feed the bytes at .want_offset next, at least .want_length of them */
     BID_ELF_NO_BUILD_ID = 2, /* well-formed as far as it was read, and without a build ID */
     BID_ELF_NOT_ELF = 3,     /* neither ELF nor notes */
+    BID_ELF_LONG_ID = 4,     /* well-formed, but the build ID has .long_length bytes, more than BID_ID_MAX */
+    BID_ELF_COMPRESSED = 5,  /* begins as gzip, xz and zstd do: to be decompressed first. BID_ELF_FILE only */
 
     /* Malformed: .error_offset is the offset of what is wrong. */
     BID_ELF_E_TRUNCATED = -1, /* a header, note or build ID lies past the end of the file */
@@ -536,7 +540,7 @@ enum bid_elf_status {
     BID_ELF_E_PHENTSIZE = -5, /* e_phentsize is not the size of a program header */
     BID_ELF_E_SHENTSIZE = -6, /* e_shentsize is not the size of a section header */
     BID_ELF_E_NOTE = -7,      /* a note is longer than its segment or section */
-    BID_ELF_E_ID_LENGTH = -8, /* a GNU build ID is empty or longer than BID_ID_MAX */
+    BID_ELF_E_ID_LENGTH = -8, /* a GNU build ID is empty */
     BID_ELF_E_TOO_MANY = -9,  /* BID_ELF_MAX_STEPS reached */
 
     BID_ELF_E_MODE = -10, /* the mode is none of enum bid_elf_mode */
@@ -554,9 +558,10 @@ struct bid_elf {
     uint32_t want_length;  /* with BID_ELF_MORE: 1 to BID_ELF_MAX_WANT */
     int32_t error;         /* the first thing found malformed, also with BID_ELF_OK; else 0 */
     uint64_t error_offset; /* where */
-    uint64_t id_offset;    /* with BID_ELF_OK: where the build ID stands */
-    uint8_t id_length;     /* with BID_ELF_OK: 1 to BID_ID_MAX */
-    uint8_t id_owner;      /* with BID_ELF_OK: enum bid_elf_owner */
+    uint64_t id_offset;    /* with BID_ELF_OK and BID_ELF_LONG_ID: where the build ID stands */
+    uint32_t long_length;  /* with BID_ELF_LONG_ID: its bytes */
+    uint8_t id_length;     /* with BID_ELF_OK: 1 to BID_ID_MAX; else 0 */
+    uint8_t id_owner;      /* with BID_ELF_OK and BID_ELF_LONG_ID: enum bid_elf_owner */
     uint8_t id[BID_ID_MAX];
 
     /* Private to csrc/note from here on. */
@@ -567,7 +572,7 @@ struct bid_elf {
     uint64_t phoff, phnum, shoff, shnum; /* the header tables */
     uint64_t next;                       /* the next program or section header, or the type of the last one */
     uint64_t base;                       /* BID_ELF_IMAGE: the address of the first byte */
-    uint64_t note, notes_end;            /* what is left of the segment or section at hand */
+    uint64_t notes, note, notes_end;     /* the segment or section at hand; from note on it is still to be read */
 };
 
 /* Begins to parse. mode is one of enum bid_elf_mode.
@@ -607,6 +612,12 @@ struct bid_elf_answer {
  * Context: thread. Progress: blocking (system calls). Memory: none. May change errno.
  * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
 int bid_elf_read_fd(struct bid_elf *elf, int mode, int fd);
+
+/* Parses what begins at `offset` of an open file and has at most `size` bytes, such as a library in an archive. All
+ * offsets in *elf count from there. size may be larger than what the file has from there on.
+ * Context: thread. Progress: blocking (system calls). Memory: none. May change errno.
+ * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
+int bid_elf_read_part(struct bid_elf *elf, int mode, int fd, uint64_t offset, uint64_t size);
 
 /* Parses regular files; anything else (directories, devices, pipes) is not opened, but answered with EISDIR or
  * ENOTSUP. paths is n strings, each ended by a NUL, one after the other; answers has n elements.

@@ -80,7 +80,7 @@ static uint32_t generation_of(int fd)
 
 static void take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
 {
-    if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF)
+    if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF || status == BID_ELF_LONG_ID)
         file->status = BID_NO_BUILD_ID;
     if (status != BID_ELF_OK)
         return;
