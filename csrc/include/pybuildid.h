@@ -565,7 +565,7 @@ struct bid_elf {
     uint8_t id[BID_ID_MAX];
 
     /* Private to csrc/note from here on. */
-    uint8_t mode, phase, is64, big_endian, in_sections;
+    uint8_t mode, phase, is64, big_endian, in_sections, again;
     uint16_t shentsize;
     uint32_t steps;
     uint32_t align;

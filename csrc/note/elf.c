@@ -189,6 +189,7 @@ static int enter_notes(struct bid_elf *elf, uint64_t offset, uint64_t size, uint
     elf->notes = elf->note = offset;
     elf->notes_end = offset + size;
     elf->align = align == 8 ? 8 : 4;
+    elf->again = false;
     return bid_goto(elf, BID_PHASE_NOTE);
 }
 

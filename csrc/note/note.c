@@ -56,12 +56,13 @@ int bid_step_raw_notes(struct bid_elf *elf, const struct bid_window *window)
     return bid_goto(elf, BID_PHASE_NOTE);
 }
 
-/* Where the parser goes on after the last note of a segment, a section or a file of notes. Alignment 8 was a try: with
- * it there is no GNU build ID, and the kernel never looks at p_align. */
+/* Where the parser goes on after the last note of a segment, a section or a file of notes. Those of alignment 8 that
+ * have no GNU build ID are read again with alignment 4: the kernel reads all notes so, and never looks at p_align. */
 static int leave_notes(struct bid_elf *elf)
 {
     if (elf->align == 8) {
         elf->align = 4;
+        elf->again = true;
         elf->note = elf->notes;
         return BID_STEP;
     }
@@ -70,9 +71,16 @@ static int leave_notes(struct bid_elf *elf)
     return bid_goto(elf, elf->in_sections ? BID_PHASE_SECTION : BID_PHASE_SEGMENT);
 }
 
+/* Notes are malformed if they are so by the alignment that their segment or section says. */
+static void remember_note(struct bid_elf *elf, int error, uint64_t offset)
+{
+    if (!elf->again)
+        bid_remember(elf, error, offset);
+}
+
 static int leave_malformed(struct bid_elf *elf, int error, uint64_t offset)
 {
-    bid_remember(elf, error, offset);
+    remember_note(elf, error, offset);
     return leave_notes(elf);
 }
 
@@ -81,7 +89,7 @@ static void pass_over(struct bid_elf *elf, enum bid_elf_owner owner, uint32_t le
 {
     if (length == 0) {
         if (owner == BID_ELF_OWNER_GNU)
-            bid_remember(elf, BID_ELF_E_ID_LENGTH, elf->note + 4);
+            remember_note(elf, BID_ELF_E_ID_LENGTH, elf->note + 4);
         return;
     }
     if (elf->id_length || (elf->long_length && owner >= elf->id_owner))

@@ -32,6 +32,11 @@ NOTE = [
         ("note.c", "if (elf->align == 8) {", "if (0) {"),
     ),
     twin(
+        "note-damage-by-another-alignment",
+        "notes of alignment 8 that make no sense with alignment 4 count as damage",
+        ("note.c", "if (!elf->again)", "if (1)"),
+    ),
+    twin(
         "note-any-alignment",
         "notes are laid out by any alignment that a segment says, such as 16",
         ("elf.c", "elf->align = align == 8 ? 8 : 4;", "elf->align = align > 4 ? (uint32_t)align : 4;"),
@@ -108,7 +113,7 @@ NOTE = [
         "a malformed segment hides the good one after it",
         (
             "note.c",
-            "bid_remember(elf, error, offset);\n    return leave_notes(elf);",
+            "remember_note(elf, error, offset);\n    return leave_notes(elf);",
             "return bid_fail(elf, error, offset);",
         ),
     ),

@@ -283,6 +283,18 @@ static void test_what_the_segment_says_counts(void)
     CHECK_ID(&file, BID_ELF_FILE, 4, 4);
 }
 
+/* Laid out for 8 and without a build ID: that they make no sense with alignment 4 is no damage. */
+static void test_reading_again_finds_no_damage(void)
+{
+    struct file file = begin(LITTLE_64, 3);
+    note(&file, "", 0, 9, 1, 0, 8);
+    note(&file, "GNU", 4, 1, 1, 16, 8);
+    all_notes(&file, 8);
+    CHECK_ANSWER(&file, BID_ELF_FILE, BID_ELF_NO_BUILD_ID);
+    segment(&file, 0, 4, HEADERS, file.size - HEADERS - 4, 8);
+    CHECK_ERROR(&file, BID_ELF_E_NOTE, HEADERS + 16);
+}
+
 static void test_two_notes(void)
 {
     struct file file = begin(LITTLE_64, 3), sections = file;
@@ -529,6 +541,7 @@ int main(void)
     }
     test_lengths();
     test_what_the_segment_says_counts();
+    test_reading_again_finds_no_damage();
     test_two_notes();
     test_damage_is_passed_over();
     test_padding();
