@@ -152,16 +152,17 @@ def _report(result: ProfileResult, output: str) -> None:
 
 def _files(result: ProfileResult) -> Table:
     """The files in which most samples are."""
-    counts: Counter[Module] = Counter()
-    first: dict[bytes, Module] = {}
+    counts: Counter[bytes | str] = Counter()
+    first: dict[bytes | str, Module] = {}
     for sample in result.counts:
-        module = result.module_of(sample)
-        if module and module.build_id:
-            counts[first.setdefault(module.build_id, module)] += sample.count
+        if module := result.module_of(sample):
+            counts[module.file] += sample.count
+            first.setdefault(module.file, module)
     table = Table("samples", "share", "build ID", "file", box=None)
-    for module, count in counts.most_common(10):
-        assert module.build_id
-        table.add_row(*_share(count, result.samples), module.build_id.hex(), Text(printable(module.path)))
+    for file, count in counts.most_common(10):
+        build_id = first[file].build_id
+        text = Text(printable(first[file].path))
+        table.add_row(*_share(count, result.samples), build_id.hex() if build_id else "-", text)
     return table
 
 
