@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 MOST = 256 << 20  #: bytes of what a compressed file holds
+CHUNK = 1 << 20
 ZSTD_MISSING = "zstd is in the standard library of Python 3.14 and later: use that, or decompress the file by `zstd -d`"
 
 _LOCAL_HEADER = 30  # bytes of a member's header in a zip archive, before its name and extra field
@@ -91,7 +92,7 @@ class Unpacked:
     def _fill(self, end: int) -> None:
         with _as_packed_error():
             while len(self._bytes) < end:
-                more = self._file.read(end - len(self._bytes))
+                more = self._file.read(min(end - len(self._bytes), CHUNK))
                 if not more:
                     break
                 self._bytes += more

@@ -42,7 +42,7 @@ def machine(proc: Path = PROC) -> Counts:
     files = int((proc / "sys/fs/file-nr").read_text().split()[0])
     inodes = int((proc / "sys/fs/inode-nr").read_text().split()[0])
     paths, hidden = mapped_files(proc)
-    elf_files = sum(not isinstance(answer, (NotElfError, OSError)) for _, answer in scan(paths))
+    elf_files = sum(not isinstance(answer, (NotElfError, OSError)) for _, answer in scan(paths, unpack=False))
     source = f"{proc}/sys/fs/file-nr, {proc}/sys/fs/inode-nr and {proc}/*/maps"
     if hidden:
         who, only = ("process", "it maps") if hidden == 1 else ("processes", "they map")

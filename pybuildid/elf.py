@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import operator
 import os
@@ -88,7 +89,12 @@ class BuildIdNote:
 
 
 def read_build_id(
-    source: StrPath | int | Buffer, *, kernel_compatible: bool = False, image: bool = False, offset: int = 0
+    source: StrPath | int | Buffer,
+    *,
+    kernel_compatible: bool = False,
+    image: bool = False,
+    offset: int = 0,
+    unpack: bool = True,
 ) -> bytes | None:
     """The build ID of an ELF file: 1 to 64 bytes, or None if it has none.
 
@@ -101,6 +107,8 @@ def read_build_id(
         compressed. (The kernel may know even less: in NMI context it cannot read a page that is not in memory.)
     image: the bytes are ELF as it lies in memory, such as the vDSO: segments are found by their address.
     offset: where in the file the ELF file begins, in bytes.
+    unpack: read compressed files and members of archives. If False, a file counts as what it is when it is mapped: a
+        compressed one is no ELF file, and an archive has no members.
 
     The GNU build ID comes before that of Go, and PT_NOTE segments come before SHT_NOTE sections. Notes are laid out as
     the alignment of their segment or section says, which is 8 or else 4; where alignment 8 leads to no GNU build ID,
@@ -119,7 +127,7 @@ def read_build_id(
     A few KiB are read whatever the file's size; of the worst file a million headers and notes, in seconds. Of a
     compressed file at most 256 MiB are decompressed, in memory.
     """
-    note = read_note(source, kernel_compatible=kernel_compatible, image=image, offset=offset)
+    note = read_note(source, kernel_compatible=kernel_compatible, image=image, offset=offset, unpack=unpack)
     if note is None or note.owner == "Go" or note.build_id is not None:
         return None if note is None else note.build_id
     name = _name(source)
@@ -127,7 +135,12 @@ def read_build_id(
 
 
 def read_note(
-    source: StrPath | int | Buffer, *, kernel_compatible: bool = False, image: bool = False, offset: int = 0
+    source: StrPath | int | Buffer,
+    *,
+    kernel_compatible: bool = False,
+    image: bool = False,
+    offset: int = 0,
+    unpack: bool = True,
 ) -> BuildIdNote | None:
     """The build ID of an ELF file with its owner and its place, also if it is longer than 64 bytes; None for none.
 
@@ -139,14 +152,14 @@ def read_note(
         raise ValueError(f"offset is {offset}: from 0 to 2**63 - 1")
     mode = lib.BID_ELF_KERNEL if kernel_compatible else lib.BID_ELF_IMAGE if image else lib.BID_ELF_FILE
     if isinstance(source, (str, os.PathLike)):
-        return _of_path(os.fsdecode(source), mode, offset)
+        return _of_path(os.fsdecode(source), mode, offset, unpack)
     if isinstance(source, SupportsIndex):  # an int, or NumPy's
         descriptor = operator.index(source)
         if not -(2**31) <= descriptor < 2**31:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), f"fd {descriptor}")
-        return _of_descriptor(descriptor, mode, _Place(f"fd {descriptor}", offset))
+        return _of_descriptor(descriptor, mode, _Place(f"fd {descriptor}", offset, unpack=unpack))
     with memoryview(source) as view, view.cast("B") as octets:  # type: ignore[arg-type]  # see NumPyArray
-        return _of_bytes(octets[offset:], mode, _Place("bytes", offset))
+        return _of_bytes(octets[offset:], mode, _Place("bytes", offset, unpack=unpack))
 
 
 # ------------------------------------------------------------------------------------------------ a file
@@ -159,6 +172,7 @@ class _Place:
     name: str
     offset: int = 0
     size: int = 2**64 - 1
+    unpack: bool = True
 
 
 def _name(source: object) -> str:
@@ -167,13 +181,13 @@ def _name(source: object) -> str:
     return f"fd {operator.index(source)}" if isinstance(source, SupportsIndex) else "bytes"
 
 
-def _of_path(path: str, mode: int, offset: int) -> BuildIdNote | None:
+def _of_path(path: str, mode: int, offset: int, unpack: bool) -> BuildIdNote | None:
     try:
         with opened(path) as descriptor:
-            return _of_descriptor(descriptor, mode, _Place(path, offset))
+            return _of_descriptor(descriptor, mode, _Place(path, offset, unpack=unpack))
     except (FileNotFoundError, NotADirectoryError):
         member = _packed.split_member(path)
-        if not member or not os.path.exists(member[0]):
+        if not unpack or not member or not os.path.exists(member[0]):
             raise
     with opened(member[0]) as descriptor:
         return _of_member(descriptor, member[1], mode, _Place(path, offset))
@@ -201,7 +215,7 @@ def _of_descriptor(descriptor: int, mode: int, place: _Place) -> BuildIdNote | N
         raise OSError(ffi.errno, os.strerror(ffi.errno), place.name)
     if mode == lib.BID_ELF_KERNEL and place.offset:
         return None  # it looks at the file's first byte
-    if status == lib.BID_ELF_COMPRESSED:
+    if status == lib.BID_ELF_COMPRESSED and place.unpack:
         return _of_compressed(_packed.FromDescriptor(descriptor, place.offset), place)
     return _note(elf, status, place)
 
@@ -212,7 +226,7 @@ def _of_bytes(octets: memoryview, mode: int, place: _Place) -> BuildIdNote | Non
         status = lib.bid_elf_parse(elf, mode, data, octets.nbytes)
     if mode == lib.BID_ELF_KERNEL and place.offset:
         return None
-    if status == lib.BID_ELF_COMPRESSED:
+    if status == lib.BID_ELF_COMPRESSED and place.unpack:
         return _of_compressed(io.BytesIO(octets), place)
     return _note(elf, status, place)
 
@@ -295,7 +309,7 @@ def _error(status: int, offset: int, source: str) -> ElfError | None:
 
 
 def scan(
-    paths: Iterable[Path], *, threads: int | None = None, kernel_compatible: bool = False
+    paths: Iterable[Path], *, threads: int | None = None, kernel_compatible: bool = False, unpack: bool = True
 ) -> Iterator[tuple[Path, Result]]:
     """Reads many files in parallel: yields (path, result) in the order given.
 
@@ -303,9 +317,11 @@ def scan(
     NotElfError or OSError. Paths of something else than regular files (directories, devices, pipes) are not opened;
     their result is an OSError.
 
+    kernel_compatible, unpack: as for read_build_id().
     threads: how many read at once; None is one for each processor that this process may use. The GIL is released
-        while they do. paths is consumed as results are, some batches of files ahead of them, so it may be endless.
-        What it raises comes after the results of the paths before.
+        while they do (but for compressed files and members of archives, which Python reads). paths is consumed as
+        results are, some batches of files ahead of them, so it may be endless. What it raises comes after the results
+        of the paths before.
     """
     if isinstance(paths, (str, bytes)):
         raise TypeError(f"paths must be several, such as [{paths!r}]")
@@ -313,10 +329,13 @@ def scan(
         threads = len(os.sched_getaffinity(0))
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    return _scan(iter(paths), threads, lib.BID_ELF_KERNEL if kernel_compatible else lib.BID_ELF_FILE)
+    mode = lib.BID_ELF_KERNEL if kernel_compatible else lib.BID_ELF_FILE
+    return _scan(iter(paths), threads, functools.partial(_read_batch, mode=mode, unpack=unpack))
 
 
-def _scan(paths: Iterator[Path], threads: int, mode: int) -> Iterator[tuple[Path, Result]]:
+def _scan(
+    paths: Iterator[Path], threads: int, read: Callable[[list[Path]], list[Result]]
+) -> Iterator[tuple[Path, Result]]:
     pending: deque[tuple[list[Path], Future[list[Result]]]] = deque()
     with ThreadPoolExecutor(threads, "pybuildid-scan") as pool:
         try:
@@ -326,7 +345,7 @@ def _scan(paths: Iterator[Path], threads: int, mode: int) -> Iterator[tuple[Path
                     batch, failed = _take(paths)
                     if not batch:
                         break
-                    pending.append((batch, pool.submit(_read_batch, batch, mode)))
+                    pending.append((batch, pool.submit(read, batch)))
                 if not pending:
                     break
                 done, results = pending.popleft()
@@ -348,30 +367,30 @@ def _take(paths: Iterator[Path]) -> tuple[list[Path], Exception | None]:
     return batch, None
 
 
-def _read_batch(paths: Iterable[StrPath], mode: int) -> list[Result]:
+def _read_batch(paths: Iterable[StrPath], *, mode: int, unpack: bool) -> list[Result]:
     """Reads files in one call that releases the GIL; those that C does not take, one after the other."""
     names = [os.fsencode(path) for path in paths]
     possible = [name for name in names if b"\0" not in name]
     answers = ffi.new("struct bid_elf_answer[]", len(possible))
     lib.bid_elf_read_files(answers, mode, b"\0".join(possible) + b"\0", len(possible))
-    results = iter([_result(answers[i], name, mode) for i, name in enumerate(possible)])
+    results = iter([_result(answers[i], name, mode, unpack) for i, name in enumerate(possible)])
     return [_os_error(errno.EINVAL, os.fsdecode(name)) if b"\0" in name else next(results) for name in names]
 
 
-def _result(answer: Any, name: bytes, mode: int) -> Result:
+def _result(answer: Any, name: bytes, mode: int, unpack: bool) -> Result:
     if answer.status == lib.BID_ELF_OK:
         return bytes(ffi.buffer(answer.id, answer.length))
     path = os.fsdecode(name)
     if answer.status in (lib.BID_ELF_COMPRESSED, lib.BID_ELF_LONG_ID):
-        return _read_alone(path, mode)
+        return _read_alone(path, mode, unpack)
     if answer.status == lib.BID_ELF_E_IO:
         missing = answer.errnum in (errno.ENOENT, errno.ENOTDIR)
-        return _read_alone(path, mode) if missing and "!/" in path else _os_error(answer.errnum, path)
+        return _read_alone(path, mode, unpack) if missing and "!/" in path else _os_error(answer.errnum, path)
     return _error(answer.status, answer.offset, path)
 
 
-def _read_alone(path: str, mode: int) -> Result:
+def _read_alone(path: str, mode: int, unpack: bool) -> Result:
     try:
-        return read_build_id(path, kernel_compatible=mode == lib.BID_ELF_KERNEL)
+        return read_build_id(path, kernel_compatible=mode == lib.BID_ELF_KERNEL, unpack=unpack)
     except (ElfError, OSError) as error:
         return error

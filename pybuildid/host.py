@@ -308,13 +308,13 @@ def _read_build_ids(mapped: Iterable[tuple[str, str]], limits: list[Limit]) -> t
     places = list(mapped)
     elf = build_ids = unread = 0
     again = []
-    for (_, result), (_, path) in zip(scan(link for link, _ in places), places):
+    for (_, result), (_, path) in zip(scan((link for link, _ in places), unpack=False), places):
         if isinstance(result, PermissionError):
             again.append(path)
         elif not isinstance(result, (NotElfError, OSError)):
             elf += 1
             build_ids += isinstance(result, bytes)
-    for _, result in scan(again):
+    for _, result in scan(again, unpack=False):
         unread += isinstance(result, OSError) and result.errno != errno.ENOTSUP
         if isinstance(result, (bytes, ElfError, type(None))) and not isinstance(result, NotElfError):
             elf += 1

@@ -173,7 +173,7 @@ def _file(process: Process, area: Area) -> _File:
     try:
         known = replace(known, generation=_procfs.generation(descriptor))
         # The kernel finds IDs of at most 20 bytes, and no Go build IDs.
-        return known if known.build_id else replace(known, build_id=read_build_id(descriptor))
+        return known if known.build_id else replace(known, build_id=read_build_id(descriptor, unpack=False))
     except NotElfError:
         return known
     except (OSError, ElfError) as error:

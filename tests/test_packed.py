@@ -99,6 +99,9 @@ def test_compressed(tmp_path: Path, form: str, elf: Elf) -> None:
     assert read_build_id(path, kernel_compatible=True) is None  # the kernel maps what it finds
     assert list(scan([path, path])) == [(path, ID)] * 2
     assert run("scan", tmp_path).output == run("id", path).output == f"{ID.hex()} {path}\n"
+    with pytest.raises(NotElfError):
+        read_build_id(path, unpack=False)
+    assert isinstance(dict(scan([path], unpack=False))[path], NotElfError)
     (tmp_path / "padded").write_bytes(bytes(100) + path.read_bytes())
     assert read_build_id(tmp_path / "padded", offset=100) == ID
 
@@ -189,6 +192,8 @@ def test_members_of_archives(apk: Path) -> None:
     assert run("id", stored).output == f"{ID.hex()} {stored}\n"
     with pytest.raises(NotElfError):
         read_build_id(f"{apk}!/assets/text")
+    with pytest.raises(FileNotFoundError):
+        read_build_id(stored, unpack=False)
     with pytest.raises(ElfError, match="past the end"):  # of the member, though the archive goes on
         read_build_id(f"{apk}!/lib/cut.so")
 

@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from pybuildid import read_build_id
+from pybuildid.cli import main
 from pybuildid.places import Place, Places, escaped, undeleted
 from pybuildid.profile import REASONS, Module, ProfileResult, Sample, _Recording, profile_command
 
@@ -147,6 +149,13 @@ def test_lines_of_eu_unstrip() -> None:
         "0x1f000+0x3000 - /bin/none - none",
         f"0x2f000+0x3000 {LONG.hex()}@0x2f200 /bin/long - long",
     ]
+
+
+def test_the_report_names_files_without_a_build_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    result = result_of(module(0x20000, "/bin/none"), counts=[lost(0x20010), lost(0x20020), lost(1)])
+    monkeypatch.setattr("pybuildid.cli.profile.profile_command", lambda *_, **__: (result, 0))
+    monkeypatch.chdir(tmp_path)
+    assert re.search(r"^ 2 +66\.7% +- +/bin/none *$", CliRunner().invoke(main, ["profile", "true"]).output, re.MULTILINE)
 
 
 # ---------------------------------------------------------------------------------------------------- real programs

@@ -38,7 +38,11 @@ GO = (
     type=click.Path(dir_okay=False, writable=True),
     help="Write the profile here, for pprof.",
 )
-@click.option("--text", is_flag=True, help="Print the sampled files in the format of `eu-unstrip -n`; no report.")
+@click.option(
+    "--text",
+    is_flag=True,
+    help="Print the sampled files in the format of `eu-unstrip -n`, no report. Spaces in names are \\040.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a report.")
 @click.option(
     "--frequency", default=997, show_default=True, type=click.IntRange(1, MOST), help="Samples a second of CPU time."

@@ -96,7 +96,8 @@ def command(
     """The build IDs of all ELF files in and below each PATH.
 
     One line each, as from `perf buildid-list`: the build ID in hexadecimal, and the path. Many files are read at once,
-    a few KiB of each. Symbolic links below a PATH are not followed, and files that are not ELF are passed over.
+    a few KiB of each; kernel modules also if they are compressed. Symbolic links below a PATH are not followed, and
+    files that are not ELF are passed over.
 
     On a terminal the counts follow at the end, on standard error.
 
