@@ -158,8 +158,8 @@ def read_note(
         if not -(2**31) <= descriptor < 2**31:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), f"fd {descriptor}")
         return _of_descriptor(descriptor, mode, _Place(f"fd {descriptor}", offset, unpack=unpack))
-    with memoryview(source) as view, view.cast("B") as octets:  # type: ignore[arg-type]  # see NumPyArray
-        return _of_bytes(octets[offset:], mode, _Place("bytes", offset, unpack=unpack))
+    with memoryview(source) as view, ffi.from_buffer(view) as data:  # type: ignore[arg-type]  # see NumPyArray
+        return _of_bytes(data, view.nbytes, mode, _Place("bytes", offset, unpack=unpack))
 
 
 # ------------------------------------------------------------------------------------------------ a file
@@ -220,14 +220,14 @@ def _of_descriptor(descriptor: int, mode: int, place: _Place) -> BuildIdNote | N
     return _note(elf, status, place)
 
 
-def _of_bytes(octets: memoryview, mode: int, place: _Place) -> BuildIdNote | None:
+def _of_bytes(data: Any, size: int, mode: int, place: _Place) -> BuildIdNote | None:
+    begin = min(place.offset, size)
     elf = ffi.new("struct bid_elf *")
-    with ffi.from_buffer(octets) as data:
-        status = lib.bid_elf_parse(elf, mode, data, octets.nbytes)
+    status = lib.bid_elf_parse(elf, mode, data + begin, size - begin)
     if mode == lib.BID_ELF_KERNEL and place.offset:
         return None
     if status == lib.BID_ELF_COMPRESSED and place.unpack:
-        return _of_compressed(io.BytesIO(octets), place)
+        return _of_compressed(io.BytesIO(ffi.buffer(data + begin, size - begin)), place)
     return _note(elf, status, place)
 
 

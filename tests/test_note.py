@@ -238,6 +238,20 @@ def test_sources(tmp_path: Path) -> None:
         assert file.tell() == 7
 
 
+def test_buffers_of_other_elements() -> None:
+    """Such as arrays of numbers of the other byte order."""
+    data = Elf([segment(gnu(ID))]).build().ljust(1024, b"\0")
+    for numbers in (ctypes.c_uint32.__ctype_be__ * 256, ctypes.c_uint16 * 16 * 32):
+        array = numbers.from_buffer_copy(data)
+        assert read_build_id(array) == ID
+        shifted = numbers.from_buffer_copy(bytes(8) + data[:-8])
+        assert read_build_id(shifted, offset=8) == ID
+        with pytest.raises(NotElfError):
+            read_build_id(array, offset=1024)
+        with pytest.raises(NotElfError):
+            read_build_id(array, offset=10**9)
+
+
 def test_a_huge_file_is_read_by_its_headers(tmp_path: Path) -> None:
     path = tmp_path / "huge"
     far = 2**40

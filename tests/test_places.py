@@ -155,7 +155,9 @@ def test_the_report_names_files_without_a_build_id(monkeypatch: pytest.MonkeyPat
     result = result_of(module(0x20000, "/bin/none"), counts=[lost(0x20010), lost(0x20020), lost(1)])
     monkeypatch.setattr("pybuildid.cli.profile.profile_command", lambda *_, **__: (result, 0))
     monkeypatch.chdir(tmp_path)
-    assert re.search(r"^ 2 +66\.7% +- +/bin/none *$", CliRunner().invoke(main, ["profile", "true"]).output, re.MULTILINE)
+    assert re.search(
+        r"^ 2 +66\.7% +- +/bin/none *$", CliRunner().invoke(main, ["profile", "true"]).output, re.MULTILINE
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- real programs
