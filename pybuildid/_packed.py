@@ -7,11 +7,13 @@ and never more than MOST bytes: a file of a few KiB may claim to hold terabytes.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import importlib
 import io
 import lzma
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -38,6 +40,12 @@ class PackedDamageError(PackedError):
     """The compressed data is damaged or cut off."""
 
 
+def read_at(descriptor: int, n: int, offset: int) -> bytes:
+    """At most n bytes. No file goes on past 2**63 - 1, and pread() refuses a range that does."""
+    n = min(n, 2**63 - 1 - offset)
+    return os.pread(descriptor, n, offset) if n > 0 and offset >= 0 else b""
+
+
 class FromDescriptor(io.RawIOBase):
     """The file behind a descriptor from `base` on. The descriptor's own position stays."""
 
@@ -50,7 +58,7 @@ class FromDescriptor(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = os.pread(self._descriptor, len(buffer), self._base + self._position)
+        data = read_at(self._descriptor, len(buffer), self._base + self._position)
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -60,24 +68,32 @@ class FromDescriptor(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         size = os.fstat(self._descriptor).st_size - self._base
-        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: size}[whence]
+        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: size}[whence]
+        if not 0 <= position < 2**63:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._position = position
         return self._position
 
     def tell(self) -> int:
         return self._position
 
 
+#: What decompressors and zipfile raise of damaged data.
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError, IndexError)
+
+
 @contextmanager
 def _as_packed_error() -> Iterator[None]:
-    """What decompressors raise, in one kind. gzip.BadGzipFile is an OSError, which has no number."""
+    """What decompressors raise, in one kind. Some raise an OSError, which has no number unless reading has failed."""
     try:
         yield
-    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        raise PackedDamageError(f"the compressed data is damaged ({error})") from error
+    except PackedError:
+        raise
     except (NotImplementedError, RuntimeError) as error:  # of zipfile: a method that it does not have, a password
         raise PackedError(f"this archive member cannot be decompressed ({error})") from error
     except Exception as error:
-        if type(error).__name__ != "ZstdError":
+        numbered = isinstance(error, OSError) and error.errno is not None
+        if numbered or not (isinstance(error, (OSError, *DAMAGE)) or type(error).__name__ == "ZstdError"):
             raise
         raise PackedDamageError(f"the compressed data is damaged ({error})") from error
 
@@ -158,7 +174,7 @@ def opened_member(descriptor: int, member: str) -> Iterator[Stored | Unpacked]:
 
 def _data_offset(descriptor: int, header: int) -> int:
     """Behind the member's own header, whose name and extra field need not be as long as those of the directory."""
-    data = os.pread(descriptor, _LOCAL_HEADER, header) if header >= 0 else b""
+    data = read_at(descriptor, _LOCAL_HEADER, header)
     if len(data) < _LOCAL_HEADER or not data.startswith(b"PK\3\4"):
         raise PackedDamageError("the archive is damaged (a member is not where the directory says)")
     lengths = int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")

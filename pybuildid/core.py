@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
 from pybuildid import elf
+from pybuildid._packed import read_at
 
 if TYPE_CHECKING:
     from pybuildid.elf import StrPath
@@ -114,7 +115,7 @@ class _Core:
             at = address + len(found)
             i = bisect_right(self.starts, at) - 1
             left = self.loads[i].start + self.loads[i].size - at if i >= 0 else 0
-            more = left > 0 and os.pread(
+            more = left > 0 and read_at(
                 self.descriptor, min(left, n - len(found)), at - self.loads[i].start + self.loads[i].offset
             )
             if not more:
@@ -129,23 +130,25 @@ class _Core:
     def notes_of_kernel(self) -> dict[int, bytes]:
         """The descriptors of NT_FILE and NT_AUXV, where they are: the first of each, for the kernel writes one."""
         found: dict[int, bytes] = {}
+        left = MOST_HEADERS
         for segment in self.notes:
             at, end = segment.offset, segment.offset + segment.size
-            for _ in range(MOST_HEADERS):
-                header = os.pread(self.descriptor, 20, at) if at + 12 <= end else b""
+            while left and at + 12 <= end:
+                left -= 1
+                header = read_at(self.descriptor, 20, at)
                 if len(header) < 12:
                     break
                 name_size, size, kind = struct.unpack_from(f"{self.order}3I", header)
                 begin = at + 12 + (name_size + 3 & ~3)
                 named = name_size == 5 and header[12:17] == b"CORE\0"
                 if named and kind in (NT_FILE, NT_AUXV) and kind not in found:
-                    found[kind] = os.pread(self.descriptor, max(min(size, end - begin, MOST_NOTE), 0), begin)
+                    found[kind] = read_at(self.descriptor, min(size, end - begin, MOST_NOTE), begin)
                 at = begin + (size + 3 & ~3)
         return found
 
 
 def _read_core(descriptor: int, name: str) -> _Core | None:
-    head = os.pread(descriptor, 64, 0)
+    head = read_at(descriptor, 64, 0)
     if not head.startswith(b"\x7fELF"):
         raise elf.NotElfError("not an ELF file", 0, name)
     if len(head) < 52 or head[4] not in (1, 2) or head[5] not in (1, 2):
@@ -156,12 +159,12 @@ def _read_core(descriptor: int, name: str) -> _Core | None:
     table, sections = struct.unpack_from(f"{order}QQ" if word == 8 else f"{order}II", head, 32 if word == 8 else 28)
     entry, count = struct.unpack_from(f"{order}HH", head, 54 if word == 8 else 42)
     if count == PN_XNUM:  # the number is in section header 0
-        info = os.pread(descriptor, 4, sections + (44 if word == 8 else 28))
+        info = read_at(descriptor, 4, sections + (44 if word == 8 else 28))
         count = struct.unpack(f"{order}I", info)[0] if len(info) == 4 else count
     size = 56 if word == 8 else 32
     if entry != size:
         raise elf.ElfError("the size of program headers is wrong", 54 if word == 8 else 42, name)
-    data = os.pread(descriptor, min(count, MOST_HEADERS) * size, table) if table < 2**63 else b""
+    data = read_at(descriptor, min(count, MOST_HEADERS) * size, table)
     segments = [_segment(data[at : at + size], order, word) for at in range(0, len(data) // size * size, size)]
     loads = sorted((s for s in segments if s.kind == PT_LOAD), key=lambda s: s.start)
     notes = [s for s in segments if s.kind == PT_NOTE]
@@ -173,8 +176,7 @@ def _segment(data: bytes, order: str, word: int) -> _Segment:
         kind, flags, offset, start, _, size, extent = struct.unpack_from(f"{order}2I5Q", data)
     else:
         kind, offset, start, _, size, extent, flags = struct.unpack_from(f"{order}7I", data)
-    largest = max(2**63 - 1 - offset, 0)  # what pread() can reach
-    return _Segment(kind, flags, min(offset, 2**63 - 1), start, min(size, largest), start + extent)
+    return _Segment(kind, flags, offset, start, size, start + extent)
 
 
 # ------------------------------------------------------------------------------------------------ its modules
@@ -228,11 +230,10 @@ def _mapped_files(core: _Core, files: list[_File]) -> Iterator[tuple[int, int, s
     for i, file in enumerate(files):
         if file.offset:
             continue
-        end = file.end
-        for other in files[i + 1 :]:
-            if other.name != file.name or not other.offset:
-                break
-            end = other.end
+        last = i
+        while last + 1 < len(files) and files[last + 1].offset and files[last + 1].name == file.name:
+            last += 1
+        end = files[last].end
         yield file.start, end, file.name, bisect_right(code, end - 1) > bisect_right(code, file.start - 1)
 
 

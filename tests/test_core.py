@@ -251,7 +251,7 @@ def test_any_damage(tmp_path_factory: pytest.TempPathFactory, data: st.DataObjec
     for _ in range(data.draw(st.integers(1, 4))):
         size = data.draw(st.sampled_from([1, 2, 4, 8]))
         at = data.draw(st.integers(0, 2048))
-        telling = [0, 1, 5, 2**16 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 16, 2**64 - 1]
+        telling = [0, 1, 5, 2**16 - 1, 2**31, 2**32 - 1, 2**63 - 100, 2**63 - 13, 2**63, 2**64 - 16, 2**64 - 1]
         value = data.draw(st.one_of(st.sampled_from(telling), st.integers(0, 2**64 - 1)))
         whole[at : at + size] = number(value, size, data.draw(st.sampled_from(["little", "big"])))
     path = tmp_path_factory.getbasetemp() / "damaged"
@@ -261,3 +261,30 @@ def test_any_damage(tmp_path_factory: pytest.TempPathFactory, data: st.DataObjec
     except ElfError:
         return
     assert found is None or all(module.build_id is None or 1 <= len(module.build_id) <= 64 for module in found)
+
+
+def test_a_dump_that_is_made_to_take_long(tmp_path: Path) -> None:
+    """A million mapped files, and a hundred segments of the same million notes: each is read once at most."""
+    count = 1_000_000
+    files = b"".join(number(value, 8, "little") for value in (count, PAGE)) + bytes(24 * count)
+    many = Note(b"CORE\0", NT_FILE, files).encode("little")
+    path = tmp_path / "core"
+    path.write_bytes(Elf([Part(many)], type=ET_CORE).build())
+    assert core_modules(path) == []
+    empty = Part(bytes(12 * count))
+    start = 64 + 56 * 101
+    again = [Part(b"", offset=start, size=12 * count)] * 100
+    path.write_bytes(Elf([empty, *again], type=ET_CORE).build())
+    assert core_modules(path) == []
+
+
+@pytest.mark.parametrize("offset", [2**63 - 13, 2**63 - 1, 2**63, 2**64 - 1])
+def test_offsets_at_the_end_of_all_files(tmp_path: Path, offset: int) -> None:
+    path = tmp_path / "core"
+    loads = [load(BASE, image(64, "little", gnu(ID))), Part(b"", PT_LOAD, vaddr=LIBRARY, offset=offset, size=2**40)]
+    path.write_bytes(Elf([Part([], offset=offset, size=2**40), *loads], type=ET_CORE).build())
+    found = core_modules(path)
+    assert found
+    assert [module.build_id for module in found] == [ID]
+    path.write_bytes(Elf([Part([])], type=ET_CORE, header={"phoff": offset}).build())
+    assert core_modules(path) == []

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import lzma
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from elfbuild import ET_REL, SHT_NOTE, Elf, Part, gnu, go
+from elfbuild import ET_REL, SHT_NOTE, Elf, Part, gnu, go, number
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pybuildid import _packed
 from pybuildid.cli import main
@@ -235,6 +239,26 @@ def test_damaged_archives(apk: Path, damage: str) -> None:
     apk.write_bytes(data)
     with pytest.raises(ElfError):
         read_build_id(f"{apk}!/lib/x86_64/libstored.so")
+
+
+@given(st.data())
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_to_an_archive(apk: Path, data: st.DataObject) -> None:
+    """Numbers that lie give another answer or one of the documented exceptions."""
+    good = apk.with_suffix(".good")
+    if not good.exists():
+        good.write_bytes(apk.read_bytes())
+    whole = bytearray(good.read_bytes())
+    marks = [found.start() for found in re.finditer(b"PK[\1\3\5]", bytes(whole))]
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = min(data.draw(st.sampled_from(marks)) + data.draw(st.integers(4, 60)), len(whole) - 8)
+        size = data.draw(st.sampled_from([1, 2, 4, 8]))
+        telling = st.sampled_from([0, 1, 8, 14, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1])
+        whole[at : at + size] = number(data.draw(st.one_of(telling, st.integers(0, 2**64 - 1))), size, "little")
+    apk.write_bytes(whole)
+    for member in ("lib/x86_64/libstored.so", "lib/x86_64/libsmall.so", "lib/bz2.so"):
+        with contextlib.suppress(ElfError, FileNotFoundError):
+            assert len(read_build_id(f"{apk}!/{member}") or b"") <= 64
 
 
 # ------------------------------------------------------------------------------------------------- Go, and long IDs
