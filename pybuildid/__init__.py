@@ -8,9 +8,9 @@ Profile, profile_command(): a sampling profiler whose signal handler does the sa
 """
 
 from pybuildid import errors
+from pybuildid.census import Census, census
 from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
 from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
-from pybuildid.host import Census, census
 from pybuildid.inode import Inode, InodeCache
 from pybuildid.process import (
     Location,

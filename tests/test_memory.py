@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pybuildid import memory
-from pybuildid.cli import main
-from pybuildid.counts import Counts, machine, mapped_files
-from pybuildid.memory import Balance, Curve, Design, MeasureError, Point
+from study import memory
+from study.__main__ import main
+from study.memory import Balance, Curve, Design, MeasureError, Point
+from study.memory.counts import Counts, machine, mapped_files
 
 RECORD, SLOT = 32, 8  # bytes of ours: see csrc/table/slot.h
 
