@@ -20,6 +20,11 @@ class BuildChanged(build_ext):  # type: ignore[misc]
     """Keeps the objects of the last build, and beside each what it was made of."""
 
     build_temp: str
+    stripped = False  # of debug information, as in a wheel; not where it is built for work on it
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.stripped = not self.inplace
 
     def build_extensions(self) -> None:
         compiler: Any = self.compiler
@@ -47,6 +52,8 @@ class BuildChanged(build_ext):  # type: ignore[misc]
         """Modules have objects of their own, for their commands differ."""
         everything = self.build_temp
         self.build_temp = os.path.join(everything, extension.name)
+        if self.stripped:
+            extension.extra_link_args.append("-Wl,--strip-debug")
         super().build_extension(extension)
         self.build_temp = everything
 

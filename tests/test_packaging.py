@@ -108,7 +108,7 @@ def test_metadata(wheel: Path) -> None:
     assert required[0].startswith("cffi>=")
     for text in message.get_all("Requires-Dist", []):
         assert ">=" in text, f"{text} has no lower bound"
-    assert {"cli", "test", "dev"} <= set(message.get_all("Provides-Extra", []))
+    assert {"cli", "plot", "study", "test", "dev"} <= set(message.get_all("Provides-Extra", []))
 
 
 def test_the_wheel_works(wheel: Path, tmp_path: Path) -> None:
@@ -134,6 +134,22 @@ def test_the_extension_exports_its_init_function_alone(wheel: Path, tmp_path: Pa
     symbols = subprocess.run(["nm", "-D", "--defined-only", extension], capture_output=True, text=True, check=True)
     names = {line.split()[-1] for line in symbols.stdout.splitlines()}
     assert names == {"PyInit__core"}
+
+
+def test_the_extensions_carry_no_debug_information(wheel: Path, tmp_path: Path) -> None:
+    if not shutil.which("readelf"):
+        pytest.skip("readelf is missing: apt-get install binutils")
+    with zipfile.ZipFile(wheel) as archive:
+        extensions = [archive.extract(name, tmp_path) for name in archive.namelist() if name.endswith(".so")]
+    assert len(extensions) == 2
+    for extension in extensions:
+        sections = subprocess.run(["readelf", "-SW", extension], capture_output=True, text=True, check=True).stdout
+        assert ".text" in sections
+        assert ".debug" not in sections, extension
+
+
+def test_the_package_is_easy_to_enter() -> None:
+    assert len(list((ROOT / "pybuildid").glob("*.py"))) <= 16
 
 
 def test_the_sdist_has_all_sources_and_nothing_that_was_built(dist: Path) -> None:
