@@ -6,6 +6,8 @@ setup.py builds those of the package with it, the study and the harness theirs, 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +75,8 @@ def _is_current(made: Path, command: str) -> bool:
 def build_in_place(ffibuilder: FFI) -> None:
     """Builds a module of this checkout, which is the working directory, beside its Python files."""
     name = str(ffibuilder._assigned_source[0])
-    extension = ffibuilder.distutils_extension(tmpdir="build/cffi", verbose=False)
+    with contextlib.redirect_stdout(io.StringIO()):  # it says that it writes C
+        extension = ffibuilder.distutils_extension(tmpdir="build/cffi")
     distribution = Distribution({"name": name, "ext_modules": [extension], "cmdclass": {"build_ext": BuildChanged}})
     command = distribution.get_command_obj("build_ext")
     command.inplace = True
