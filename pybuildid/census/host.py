@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from pybuildid._procfs import Area, read_areas
 from pybuildid._rights import as_root
 from pybuildid.census import _drgn, _kcmp
 from pybuildid.census._slabs import Slab, read_slabs
@@ -272,31 +273,24 @@ def _open_files(seen: _Seen, limits: list[Limit]) -> int | None:
 def _add_mappings(directory: Path, threads: list[int], seen: _Seen) -> None:
     """Of the first thread that has an address space: the first of all may have ended."""
     for thread in threads:
-        lines = (directory / "task" / str(thread) / "maps").read_bytes().split(b"\n")[:-1]  # in a name \r may stand
-        if lines:
+        areas = read_areas(directory / "task" / str(thread) / "maps")
+        if areas:
             break
     else:
         return
-    own: set[Identity] = set()
-    for line in lines:
-        words = line.split(None, 5)
-        if words[4] != b"0":
-            own.add(_add_mapping(directory, words, seen))
+    own = {_add_mapping(directory, area, seen) for area in areas if area.inode}
     seen.mapped_per_process += len(own)
 
 
-def _add_mapping(directory: Path, words: list[bytes], seen: _Seen) -> Identity:
+def _add_mapping(directory: Path, area: Area, seen: _Seen) -> Identity:
     """Through the mapping's own link stat() gives the inode itself; maps may show one device for several (btrfs)."""
-    start, end = (int(part, 16) for part in words[0].split(b"-"))
-    major, minor = (int(part, 16) for part in words[3].split(b":"))
-    link = f"{directory}/map_files/{start:x}-{end:x}"
-    identity = (os.makedev(major, minor), int(words[4]))
+    link = f"{directory}/map_files/{area.start:x}-{area.end:x}"
+    identity = (area.device, area.inode)
     with suppress(OSError):
         status = os.stat(link)
         identity = (status.st_dev, status.st_ino)
     if identity not in seen.mapped:
-        path = os.fsdecode(words[5]).replace("\\012", "\n") if len(words) > 5 else ""
-        seen.mapped[identity] = (link, f"{directory}/root{path}")
+        seen.mapped[identity] = (link, f"{directory}/root{area.name}")
     return identity
 
 

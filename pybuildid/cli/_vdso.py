@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 
+from pybuildid._procfs import read_areas
+
 
 def read_vdso(pid: int | None = None) -> bytes:
     """The vDSO's image from the memory of a process (of this one by default), for read_build_id(image=True).
@@ -12,12 +14,10 @@ def read_vdso(pid: int | None = None) -> bytes:
     Raises FileNotFoundError where there is no such process or it has no vDSO, PermissionError where it may not be read.
     """
     process = f"/proc/{'self' if pid is None else pid}"
-    with open(f"{process}/maps", "rb") as maps:
-        ranges = [line.split()[0] for line in maps if line.rstrip().endswith(b"[vdso]")]
-    if not ranges:
+    vdso = next((area for area in read_areas(f"{process}/maps") if area.name == "[vdso]"), None)
+    if vdso is None:
         raise FileNotFoundError(
             f"process {pid or os.getpid()} has no vDSO: is it a kernel thread, or booted with vdso=0?"
         )
-    start, end = (int(part, 16) for part in ranges[0].split(b"-"))
     with open(f"{process}/mem", "rb", buffering=0) as memory:
-        return os.pread(memory.fileno(), end - start, start)
+        return os.pread(memory.fileno(), vdso.end - vdso.start, vdso.start)

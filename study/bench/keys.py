@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pybuildid._procfs import read_areas
 from pybuildid.collisions import slab
 from pybuildid.collisions.slab import Addresses
 from study._measure import ffi, lib
@@ -136,10 +137,9 @@ def draws(keys: Any, following: Any, n: int, seed: int) -> tuple[Any, tuple[Any,
 def loaded() -> tuple[array[int], array[int]]:
     """Addresses inside the objects that this process has loaded, and where each begins; empty before glibc 2.35."""
     addresses, starts = array("Q"), array("Q")
-    for line in os.fsdecode(Path("/proc/self/maps").read_bytes()).split("\n")[:-1]:
-        fields = line.split(maxsplit=5)
-        if "x" in fields[1] and len(fields) == 6 and fields[5].startswith("/"):
-            address = int(fields[0].partition("-")[0], 16) + 16
+    for area in read_areas("/proc/self/maps"):
+        if "x" in area.permissions and area.name.startswith("/"):
+            address = area.start + 16
             start = int(lib.timing_loaded_start(address))
             if start and start not in starts:
                 addresses.append(address)

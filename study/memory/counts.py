@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybuildid._procfs import DELETED, read_areas
 from pybuildid._rights import as_root
 from pybuildid.elf import NotElfError, scan
 
@@ -52,20 +52,19 @@ def machine(proc: Path = PROC) -> Counts:
 
 def mapped_files(proc: Path = PROC) -> tuple[list[str], int]:
     """One path for each file that a process maps, and how many processes could not be read."""
-    paths: dict[tuple[str, str], str] = {}
+    paths: dict[tuple[int, int], str] = {}
     hidden = 0
     for process in proc.glob("[0-9]*"):
         try:
-            lines = os.fsdecode((process / "maps").read_bytes()).split("\n")[:-1]  # names have other ends of lines
+            areas = read_areas(process / "maps")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended
         except OSError:
             hidden += 1
             continue
-        for line in lines:
-            range_, _, _, device, inode, *rest = line.split(maxsplit=5)
-            if inode != "0" and rest and rest[0].startswith("/"):
-                deleted = rest[0].endswith(" (deleted)")
-                path = f"{process}/map_files/{range_}" if deleted else f"{process}/root{rest[0]}"
-                paths.setdefault((device, inode), path)
+        for area in areas:
+            if area.inode and area.name.startswith("/"):
+                deleted = area.name.endswith(DELETED)
+                path = f"map_files/{area.start:x}-{area.end:x}" if deleted else f"root{area.name}"
+                paths.setdefault((area.device, area.inode), f"{process}/{path}")
     return list(paths.values()), hidden
