@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from study._measure import ffi, lib
+from study.rivals import designs, text
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "ours"
@@ -176,24 +177,14 @@ def preloads(names: Sequence[str]) -> list[str]:
     return [found for name in wanted if (found := find_library(name))]
 
 
-def _text(value: Any) -> str:
-    return bytes(ffi.string(value)).decode()
-
-
 def _contender(functions: Any, name: str, ahead: tuple[str, str], peer: bool) -> Contender:
     tableless = functions.traits & (lib.RIVAL_POINTER | lib.RIVAL_REPARSES)
     grows = bool(functions.traits & lib.RIVAL_GROWS)
-    return Contender(name, _text(functions.summary), *ahead, peer, grows, not tableless, functions)
+    return Contender(name, text(functions.summary), *ahead, peer, grows, not tableless, functions)
 
 
 def _rivals() -> dict[str, Contender]:
-    rivals = {}
-    number = 0
-    while (functions := lib.bid_design_number(number)) != ffi.NULL:
-        name = _text(functions.name)
-        rivals[name] = _contender(functions, name, _AHEAD[name], False)
-        number += 1
-    return rivals
+    return {name: _contender(functions, name, _AHEAD[name], False) for name, functions in designs().items()}
 
 
 def _sized(name: str, rivals: dict[str, Contender]) -> Contender:
@@ -248,7 +239,7 @@ def _compile_and_load(compiler: str, peer: Peer, directory: str, tls: str) -> Co
     reason = ffi.new("char[256]")
     functions = lib.peer_load(str(Path(directory, "peer.so")).encode(), reason, len(reason))
     if functions == ffi.NULL:
-        return Missing(peer.name, peer.package, f"its header is not here ({_text(reason).split(': ')[-1]})")
+        return Missing(peer.name, peer.package, f"its header is not here ({text(reason).split(': ')[-1]})")
     contender = _contender(functions, peer.name, (peer.ahead, peer.ahead_updates), True)
     slow = f"{peer.name} pays a call for each access to TLS: the process began without lib{peer.preload}"
     handicap = slow if peer.preload and not tls else ""

@@ -7,13 +7,14 @@ Tables are built and measured, pointers are computed.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import log2
 from typing import Any
 
 from pybuildid.collisions import slab
+from study import rivals
 from study._measure import ffi, lib
 from study.memory.counts import Counts
 
@@ -99,8 +100,8 @@ OURS = "ours"
 def designs() -> tuple[Design, ...]:
     """The designs that this build has, ours first."""
     return tuple(
-        Design(_text(design.name), _text(design.summary), bool(design.traits & lib.RIVAL_GROWS))
-        for design in _all_designs()
+        Design(name, rivals.text(design.summary), bool(design.traits & lib.RIVAL_GROWS))
+        for name, design in _tables().items()
     )
 
 
@@ -117,11 +118,10 @@ def measure(name: str, entries: int, expected: int | None = None) -> int:
     that grows is created empty, another for `expected` entries, by default those that it is to hold. Raises
     MeasureError; ValueError for an unknown name.
     """
-    for design in _all_designs():
-        if _text(design.name) == name:
-            break
-    else:
-        raise ValueError(f"there is no design {name!r}: only {', '.join(design.name for design in designs())}")
+    tables = _tables()
+    if name not in tables:
+        raise ValueError(f"there is no design {name!r}: only {', '.join(tables)}")
+    design = tables[name]
     if expected is None:
         expected = 0 if design.traits & lib.RIVAL_GROWS else entries
     result = ffi.new("uint64_t *")
@@ -223,14 +223,6 @@ def document(balances: Sequence[Balance], curves: Sequence[Curve]) -> dict[str, 
     }
 
 
-def _text(value: Any) -> str:
-    return bytes(ffi.string(value)).decode()
-
-
-def _all_designs() -> Iterator[Any]:
+def _tables() -> dict[str, Any]:
     """Those that are tables: pointers in objects are computed."""
-    number = 0
-    while (design := lib.bid_design_number(number)) != ffi.NULL:
-        if design.object == ffi.NULL:
-            yield design
-        number += 1
+    return {name: design for name, design in rivals.designs().items() if design.object == ffi.NULL}

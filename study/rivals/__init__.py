@@ -225,14 +225,23 @@ class RivalTable(MutableMapping[int, bytes]):
         return inserted
 
 
+def text(value: Any) -> str:
+    """A string of C."""
+    return bytes(ffi.string(value)).decode()
+
+
+def designs() -> dict[str, Any]:
+    """The functions (struct bid_design) of ours and of each rival, by name, ours first."""
+    found = map(lib.bid_design_number, itertools.count())
+    return {text(design.name): design for design in itertools.takewhile(lambda one: one != ffi.NULL, found)}
+
+
 def find(name: str) -> Any:
-    """The functions of a design of study/rivals. Raises ValueError for an unknown name."""
-    number = 0
-    while (design := lib.bid_design_number(number)) != ffi.NULL:
-        if ffi.string(design.name).decode() == name:
-            return design
-        number += 1
-    raise ValueError(f"there is no design {name!r}")
+    """The functions of a design. Raises ValueError for an unknown name."""
+    known = designs()
+    if name not in known:
+        raise ValueError(f"there is no design {name!r}: only {', '.join(known)}")
+    return known[name]
 
 
 class FixedBucketsTable(RivalTable):
