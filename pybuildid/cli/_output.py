@@ -29,16 +29,18 @@ class _Lines:
 
     def __init__(self, out: Console, text: RenderableType) -> None:
         self._out, self._text, self._over = out, text, Event()
+        self._thread = Thread(target=self._print, daemon=True)
 
     def update(self, text: RenderableType) -> None:
         self._text = text
 
     def __enter__(self) -> _Lines:
-        Thread(target=self._print, daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._over.set()
+        self._thread.join()
 
     def _print(self) -> None:
         while not self._over.wait(LINE_SECONDS):
