@@ -76,7 +76,7 @@ def build_in_place(ffibuilder: FFI) -> None:
     """Builds a module of this checkout, which is the working directory, beside its Python files."""
     name = str(ffibuilder._assigned_source[0])
     with contextlib.redirect_stdout(io.StringIO()):  # it says that it writes C
-        extension = ffibuilder.distutils_extension(tmpdir="build/cffi")
+        extension = ffibuilder.distutils_extension(tmpdir="build/cffi", verbose=False)
     distribution = Distribution({"name": name, "ext_modules": [extension], "cmdclass": {"build_ext": BuildChanged}})
     command = distribution.get_command_obj("build_ext")
     command.inplace = True

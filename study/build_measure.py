@@ -16,8 +16,8 @@ from csrc.cdefs import declarations
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ("csrc/table", "csrc/note", "study/rivals", "study/measure")
 INCLUDES = ("csrc/include", "csrc", "study/rivals", "study/measure")
-HEADERS = ("rivals", "resident", "timing", "floor", "interrupt", "peers")
-FUNCTIONS = ("bid_design_number", "bid_lookup_many", "bid_resident*", "timing_*", "interrupt_*", "peer_load")
+HEADERS = ("rivals", "resident", "timing", "floor", "interrupt")
+FUNCTIONS = ("bid_design_number", "bid_lookup_many", "bid_resident*", "timing_*", "interrupt_*")
 
 
 def header(name: str) -> Path:

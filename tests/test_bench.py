@@ -26,7 +26,7 @@ from study.bench import keys as keying
 from study.bench.ahead import ahead
 from study.bench.bounds import ratios
 from study.bench.budget import rounds, share
-from study.bench.contenders import Contender, choose
+from study.bench.contenders import Contender, choose, load
 from study.bench.many import Many
 from study.bench.result import (
     AFTER_GROW,
@@ -97,10 +97,7 @@ def peer_of(source: str, tmp_path: Path, name: str) -> Contender:
     folders = [f"-I{ROOT / folder}" for folder in ("csrc/include", "study/rivals")]
     command = [os.environ.get("CC", "cc"), "-O1", "-fPIC", "-shared", *folders, "-o", str(library), str(file)]
     subprocess.run(command, check=True)
-    reason = ffi.new("char[256]")
-    functions = lib.peer_load(str(library).encode(), reason, 256)
-    assert functions != ffi.NULL, ffi.string(reason)
-    return replace(choose([])[0][0], name=name, functions=functions)
+    return replace(choose([])[0][0], name=name, functions=load(library))
 
 
 def interrupted(contender: Contender, seconds: float) -> Any:

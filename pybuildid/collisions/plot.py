@@ -108,11 +108,6 @@ def style(series: int) -> dict[str, Any]:
     return {"color": colour, "marker": MARKERS[series % len(MARKERS)], "markersize": 5}
 
 
-def colours(n: int) -> Sequence[str]:
-    """Colours of n series."""
-    return [SERIES[i % len(SERIES)] for i in range(n)]
-
-
 def short(value: float) -> str:
     """A number for an axis: 1,000, but 10k and 1M."""
     for unit, name in ((1_000_000, "M"), (1_000, "k")):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from ctypes import CDLL, addressof, c_char
 from ctypes.util import find_library
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -236,14 +237,19 @@ def _compile_and_load(compiler: str, peer: Peer, directory: str, tls: str) -> Co
     done = _compile(compiler, peer, directory, *filter(None, [tls]))
     if done.returncode != 0:
         return Missing(peer.name, peer.package, _last_line(done.stderr))
-    reason = ffi.new("char[256]")
-    functions = lib.peer_load(str(Path(directory, "peer.so")).encode(), reason, len(reason))
-    if functions == ffi.NULL:
-        return Missing(peer.name, peer.package, f"its header is not here ({text(reason).split(': ')[-1]})")
+    try:
+        functions = load(Path(directory, "peer.so"))
+    except (OSError, ValueError) as error:
+        return Missing(peer.name, peer.package, f"its header is not here ({str(error).split(': ')[-1]})")
     contender = _contender(functions, peer.name, (peer.ahead, peer.ahead_updates), True)
     slow = f"{peer.name} pays a call for each access to TLS: the process began without lib{peer.preload}"
     handicap = slow if peer.preload and not tls else ""
     return replace(contender, own_allocator=peer.own_allocator, handicap=handicap)
+
+
+def load(library: Path) -> Any:
+    """The functions of a design in a shared object of its own, for good. Raises OSError, or ValueError without any."""
+    return ffi.cast("struct bid_design *", addressof(c_char.in_dll(CDLL(str(library)), "bid_design_peer")))
 
 
 def _compile(compiler: str, peer: Peer, directory: str, *options: str) -> subprocess.CompletedProcess[str]:
