@@ -141,7 +141,7 @@ def test_the_extensions_carry_no_debug_information(wheel: Path, tmp_path: Path) 
         pytest.skip("readelf is missing: apt-get install binutils")
     with zipfile.ZipFile(wheel) as archive:
         extensions = [archive.extract(name, tmp_path) for name in archive.namelist() if name.endswith(".so")]
-    assert len(extensions) == 2
+    assert extensions
     for extension in extensions:
         sections = subprocess.run(["readelf", "-SW", extension], capture_output=True, text=True, check=True).stdout
         assert ".text" in sections
