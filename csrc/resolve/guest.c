@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * A thread of ours in a program that should not notice.
+ *
+ * Descriptors. It leaves the program's table for an empty one of its own, first thing. So no number of the program's is
+ * ever ours, and a program that closes or dup2()s over every number takes nothing from it.
+ *
+ * Ids. setuid() and the like are system calls for one thread. For POSIX, libc has every thread it knows of do the same
+ * call, by a signal, and ends the program if one of them fails and another does not. So the guest has to be a thread that
+ * libc knows, and its call has to end as the program's does. That is decided by capabilities, which a program may change
+ * for its own thread only: prctl(PR_SET_KEEPCAPS), capset(). So the guest keeps libc's signal blocked, takes it by
+ * sigtimedwait(), and before it lets libc's handler run it takes on the effective capabilities of the main thread. It
+ * sets PR_SET_KEEPCAPS so that it still may; and whenever it wakes, and a millisecond after such a call, it gives up
+ * those that the main thread does not have any more. It never has any that it did not have when it began.
+ *
+ * The signal is the one below SIGRTMIN, with glibc (nptl(7)) as with musl. It is sent to single threads only, so to take
+ * it takes nothing from the program.
+ */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+#define NAP 1000 /* milliseconds: it looks at least so often whether it was told, for no signal may be had to say so */
+#define SOON 1   /* after a change of ids, until the main thread has made it, too */
+
+/* ------------------------------------------------------------------------------------------ descriptors -- */
+
+/* For kernels before 5.9: until these are closed they keep the program's pipes open. */
+static int close_all(void)
+{
+    struct dirent *entry;
+    DIR *own = opendir("/proc/thread-self/fd");
+    if (!own)
+        return 0;
+    while ((entry = readdir(own)))
+        if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(own))
+            close(atoi(entry->d_name));
+    closedir(own);
+    return 1;
+}
+
+static int leave_table(void)
+{
+    if (syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE) == 0)
+        return 1;
+    return unshare(CLONE_FILES) == 0 && close_all();
+}
+
+/* ----------------------------------------------------------------------------------------- capabilities -- */
+
+struct capabilities {
+    struct __user_cap_data_struct set[_LINUX_CAPABILITY_U32S_3];
+};
+
+static int capabilities_of(pid_t thread, struct capabilities *capabilities)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, thread};
+    return syscall(SYS_capget, &head, capabilities->set) == 0;
+}
+
+static int has_any(const struct capabilities *capabilities)
+{
+    return (capabilities->set[0].permitted | capabilities->set[1].permitted) != 0;
+}
+
+/* No more than it has, and no more than the main thread has. */
+static void follow_capabilities(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct capabilities own, next, program;
+    if (!capabilities_of(0, &own) || !capabilities_of(getpid(), &program))
+        return;
+    next = own;
+    for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        next.set[i].permitted &= program.set[i].permitted;
+        next.set[i].effective = program.set[i].effective & next.set[i].permitted;
+    }
+    if (memcmp(&own, &next, sizeof own) != 0)
+        syscall(SYS_capset, &head, next.set);
+}
+
+/* ---------------------------------------------------------------------------------------------- signals -- */
+
+/* As the kernel has it: libc's functions leave libc's own signals out. */
+typedef uint64_t kernel_set;
+
+static int set_ids_signal(void)
+{
+    return SIGRTMIN - 1;
+}
+
+static kernel_set set_ids_set(void)
+{
+    return (kernel_set)1 << (set_ids_signal() - 1);
+}
+
+static void mask(int how)
+{
+    kernel_set set = set_ids_set();
+    syscall(SYS_rt_sigprocmask, how, &set, NULL, sizeof set);
+}
+
+/* Lets libc's handler run, which looks at who sent the signal: a thread of this process, by tgkill(). */
+static void change_ids(void)
+{
+    follow_capabilities();
+    while (syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), set_ids_signal()) != 0)
+        sched_yield(); /* too many signals wait (RLIMIT_SIGPENDING) */
+    mask(SIG_UNBLOCK);
+    mask(SIG_BLOCK);
+}
+
+/* Returns whether ids were changed meanwhile. */
+static int sleep_or_serve(unsigned milliseconds)
+{
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000l};
+    kernel_set set = set_ids_set();
+    siginfo_t from;
+    if (syscall(SYS_rt_sigtimedwait, &set, &from, &time, sizeof set) < 0 || from.si_code != SI_TKILL)
+        return 0; /* the time is over, or it is bid_guest_stop() */
+    change_ids();
+    return 1;
+}
+
+/* ----------------------------------------------------------------------------------- begin, wait and stop -- */
+
+int bid_guest_begin(struct bid_guest *guest)
+{
+    struct capabilities own;
+    if (!leave_table())
+        return 0;
+    guest->privileged = !capabilities_of(0, &own) || has_any(&own);
+    if (guest->privileged)
+        prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0); /* refused where the program may not do it either */
+    mask(SIG_BLOCK);
+    bid_store(&guest->thread, (uint64_t)syscall(SYS_gettid), memory_order_seq_cst); /* pairs with bid_guest_stop() */
+    return 1;
+}
+
+static uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+int bid_guest_wait(struct bid_guest *guest, unsigned milliseconds)
+{
+    uint64_t end = now() + milliseconds, at;
+    unsigned longest = NAP;
+    while (!bid_load(&guest->told, memory_order_seq_cst)) { /* pairs with bid_guest_stop() */
+        if (guest->privileged)
+            follow_capabilities();
+        if ((at = now()) >= end)
+            return 0;
+        longest = sleep_or_serve(end - at < longest ? (unsigned)(end - at) : longest) ? SOON : NAP;
+    }
+    return 1;
+}
+
+/* The guest says who it is and then looks whether it was told; this tells it and then looks who it is (seq_cst). */
+void bid_guest_stop(struct bid_guest *guest)
+{
+    siginfo_t wake = {.si_signo = set_ids_signal(), .si_code = SI_QUEUE};
+    bid_store(&guest->told, 1, memory_order_seq_cst);
+    pid_t thread = (pid_t)bid_load(&guest->thread, memory_order_seq_cst);
+    if (thread)
+        syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, set_ids_signal(), &wake);
+}

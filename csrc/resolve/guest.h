@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* A thread of ours in a program that should not notice: see guest.c. */
+#ifndef BID_GUEST_H
+#define BID_GUEST_H
+
+#include "../table/bid_atomic.h"
+
+struct bid_guest {
+    bid_word told;   /* to end */
+    bid_word thread; /* its number in the kernel; 0: not known yet */
+    int privileged;  /* it had capabilities when it began */
+};
+
+/* The calling thread, which blocks all signals already, becomes a guest. Returns whether it could; if not it is as
+ * before, and should end. Context: thread. Progress: blocking (system calls). May change errno. */
+int bid_guest_begin(struct bid_guest *guest);
+
+/* Waits for so many milliseconds, or until told to end, and returns whether it was told. For the guest itself. */
+int bid_guest_wait(struct bid_guest *guest, unsigned milliseconds);
+
+/* Tells the guest to end. For other threads of its process. */
+void bid_guest_stop(struct bid_guest *guest);
+
+#endif
