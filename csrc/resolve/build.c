@@ -68,10 +68,20 @@ static const char *keep_path(struct bid_fill *fill, const struct bid_maps_line *
     return path;
 }
 
+static uint64_t header_of(const struct bid_fill *fill, const struct bid_maps_line *line)
+{
+    if (is_vdso(line))
+        return line->start;
+    return fill->header.text && same_file(line, &fill->header) ? fill->header.start : 0;
+}
+
+/* A file that is mapped from its beginning twice is taken for two: what looks the same may be different files (file.c). */
 static void add_file(struct bid_fill *fill, struct bid_range *range, const struct bid_maps_line *line)
 {
     struct bid_snapshot *snapshot = fill->snapshot;
-    if (snapshot->file_count && line->inode && fill->last.inode && same_file(line, &fill->last)) {
+    uint64_t header = header_of(fill, line);
+    if (snapshot->file_count && line->inode && fill->last.inode && same_file(line, &fill->last) &&
+        snapshot->files[snapshot->file_count - 1].header == header) {
         range->file = &snapshot->files[snapshot->file_count - 1];
         range->path = range->file->path;
         return;
@@ -80,10 +90,7 @@ static void add_file(struct bid_fill *fill, struct bid_range *range, const struc
     range->path = range->file->path = keep_path(fill, line);
     bid_inode_init(&range->file->inode, line->device, line->inode, 0);
     range->file->status = BID_ABSENT;
-    if (is_vdso(line))
-        range->file->header = line->start;
-    else if (fill->header.text && same_file(line, &fill->header))
-        range->file->header = fill->header.start;
+    range->file->header = header;
 }
 
 static void add_range(struct bid_fill *fill, const struct bid_maps_line *line)

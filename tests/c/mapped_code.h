@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-#include "../../csrc/resolve/resolve.h"
+#include "../resolve/resolve.h"
 
 #include <dirent.h>
 #include <elf.h>

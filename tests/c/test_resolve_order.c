@@ -4,8 +4,8 @@
  * program, with stops of ours at certain moments, at which another thread refreshes, reads or forks.
  */
 #define _GNU_SOURCE
-#include "../../csrc/resolve/readings.h"
-#include "../../csrc/resolve/snapshot.h"
+#include "../resolve/readings.h"
+#include "../resolve/snapshot.h"
 
 enum moment { NEVER, BEFORE_THE_TEXT, BEFORE_THE_FILES, AFTER_THE_EPOCH, IN_A_VISIT };
 
@@ -33,7 +33,7 @@ static void stopping_read_files(struct bid_snapshot *snapshot)
 #define bid_epoch_pass stopping_epoch_pass
 #define bid_maps_text_read stopping_text_read
 #define bid_snapshot_read_files stopping_read_files
-#include "../../csrc/resolve/maps.c"
+#include "../resolve/maps.c"
 #undef bid_epoch_pass
 #undef bid_maps_text_read
 #undef bid_snapshot_read_files
