@@ -39,6 +39,7 @@ static void *run(void *argument)
         return NULL;
     while (!bid_guest_wait(&follower->guest, follower->milliseconds))
         bid_maps_refresh(follower->maps);
+    bid_guest_end(&follower->guest);
     return NULL;
 }
 

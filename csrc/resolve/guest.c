@@ -9,9 +9,11 @@
  * call, by a signal, and ends the program if one of them fails and another does not. So the guest has to be a thread that
  * libc knows, and its call has to end as the program's does. That is decided by capabilities, which a program may change
  * for its own thread only: prctl(PR_SET_KEEPCAPS), capset(). So the guest keeps libc's signal blocked, takes it by
- * sigtimedwait(), and before it lets libc's handler run it takes on the effective capabilities of the main thread. It
- * sets PR_SET_KEEPCAPS so that it still may; and whenever it wakes, and a millisecond after such a call, it gives up
- * those that the main thread does not have any more. It never has any that it did not have when it began.
+ * sigtimedwait(), and before it lets libc's handler run it takes on the effective capabilities that the program's threads
+ * have: all of them together, for those that have made the call already may have lost them by it, and the one that
+ * called setuid() makes it last. It sets PR_SET_KEEPCAPS so that it still may; and whenever it wakes, and a millisecond
+ * after such a call, it gives up what no thread of the program has any more. It never has any that it did not have when
+ * it began.
  *
  * The signal is the one below SIGRTMIN, with glibc (nptl(7)) as with musl. It is sent to single threads only, so to take
  * it takes nothing from the program.
@@ -20,7 +22,7 @@
 #include "guest.h"
 
 #include <dirent.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <sched.h>
@@ -79,12 +81,55 @@ static int has_any(const struct capabilities *capabilities)
     return (capabilities->set[0].permitted | capabilities->set[1].permitted) != 0;
 }
 
-/* No more than it has, and no more than the main thread has. */
+static void add(struct capabilities *sum, const struct capabilities *more)
+{
+    for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        sum->set[i].effective |= more->set[i].effective;
+        sum->set[i].permitted |= more->set[i].permitted;
+    }
+}
+
+struct entry { /* struct linux_dirent64: see getdents(2) */
+    uint64_t number;
+    int64_t next;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+/* Of the threads in a part of the directory. */
+static void add_threads(struct capabilities *sum, const char *entries, long bytes)
+{
+    struct capabilities one;
+    pid_t self = (pid_t)syscall(SYS_gettid);
+    for (long at = 0; at < bytes; at += ((const struct entry *)(entries + at))->length) {
+        pid_t thread = atoi(((const struct entry *)(entries + at))->name);
+        if (thread > 0 && thread != self && capabilities_of(thread, &one))
+            add(sum, &one);
+    }
+}
+
+/* Of all threads but the guest; of the main thread where there is no list of them. */
+static int capabilities_of_program(struct capabilities *sum)
+{
+    _Alignas(8) char entries[2048];
+    long bytes;
+    if (!capabilities_of(getpid(), sum))
+        return 0;
+    int tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (tasks >= 0 && (bytes = syscall(SYS_getdents64, tasks, entries, sizeof entries)) > 0)
+        add_threads(sum, entries, bytes);
+    if (tasks >= 0)
+        close(tasks);
+    return 1;
+}
+
+/* No more than it has, and no more than the program has. */
 static void follow_capabilities(void)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct capabilities own, next, program;
-    if (!capabilities_of(0, &own) || !capabilities_of(getpid(), &program))
+    if (!capabilities_of(0, &own) || !capabilities_of_program(&program))
         return;
     next = own;
     for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
@@ -110,20 +155,17 @@ static kernel_set set_ids_set(void)
     return (kernel_set)1 << (set_ids_signal() - 1);
 }
 
-static void mask(int how)
-{
-    kernel_set set = set_ids_set();
-    syscall(SYS_rt_sigprocmask, how, &set, NULL, sizeof set);
-}
-
-/* Lets libc's handler run, which looks at who sent the signal: a thread of this process, by tgkill(). */
+/* Lets libc's handler run once, which looks at who sent the signal: a thread of this process, by tgkill(). Once: the next
+ * signal may be there already, and needs the capabilities of its time. */
 static void change_ids(void)
 {
+    kernel_set others;
     follow_capabilities();
     while (syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), set_ids_signal()) != 0)
         sched_yield(); /* too many signals wait (RLIMIT_SIGPENDING) */
-    mask(SIG_UNBLOCK);
-    mask(SIG_BLOCK);
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &others, sizeof others);
+    others &= ~set_ids_set();
+    syscall(SYS_rt_sigsuspend, &others, sizeof others);
 }
 
 /* Returns whether ids were changed meanwhile. */
@@ -138,7 +180,7 @@ static int sleep_or_serve(unsigned milliseconds)
     return 1;
 }
 
-/* ----------------------------------------------------------------------------------- begin, wait and stop -- */
+/* ------------------------------------------------------------------------------ begin, end, wait and stop -- */
 
 int bid_guest_begin(struct bid_guest *guest)
 {
@@ -148,9 +190,19 @@ int bid_guest_begin(struct bid_guest *guest)
     guest->privileged = !capabilities_of(0, &own) || has_any(&own);
     if (guest->privileged)
         prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0); /* refused where the program may not do it either */
-    mask(SIG_BLOCK);
+    kernel_set set = set_ids_set();
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, sizeof set);
     bid_store(&guest->thread, (uint64_t)syscall(SYS_gettid), memory_order_seq_cst); /* pairs with bid_guest_stop() */
     return 1;
+}
+
+/* libc lets no thread end that has not answered its signal. */
+void bid_guest_end(const struct bid_guest *guest)
+{
+    kernel_set set = set_ids_set();
+    if (guest->privileged)
+        follow_capabilities();
+    syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &set, NULL, sizeof set);
 }
 
 static uint64_t now(void)

@@ -15,6 +15,9 @@ struct bid_guest {
  * before, and should end. Context: thread. Progress: blocking (system calls). May change errno. */
 int bid_guest_begin(struct bid_guest *guest);
 
+/* For the guest itself, as the last thing that it does. */
+void bid_guest_end(const struct bid_guest *guest);
+
 /* Waits for so many milliseconds, or until told to end, and returns whether it was told. For the guest itself. */
 int bid_guest_wait(struct bid_guest *guest, unsigned milliseconds);
 
