@@ -319,7 +319,7 @@ static void run(void (*test)(void), const char *name)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(60);
+        alarm(20);
         refresh();
         test();
         _exit(0);

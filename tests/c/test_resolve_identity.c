@@ -170,9 +170,21 @@ static void rewritten_in_place(const char *path)
     refresh();
 }
 
+static int has_handle(const char *path)
+{
+    struct bid_identity identity;
+    make_elf(path, 1, 20);
+    bid_identity_of_path(&identity, path);
+    return identity.handle_bytes != 0;
+}
+
 /* The file handle alone, with the inode's generation in it: all changes have one time, long ago. */
 static void by_the_handle(const char *path)
 {
+    if (!has_handle(path)) {
+        printf("%s: the file system has no handles\n", path);
+        return;
+    }
     system_says.change = 1000, system_says.now = 2000;
     int same = reloaded(path);
     printf("%s: the same inode number in %d of 12 rounds, told apart by the handle\n", path, same);
@@ -234,6 +246,7 @@ static void each(const char *path)
     printf("%s: the same inode number in %d of 12 rounds\n", path, reloaded(path));
     rewritten_in_place(path);
     inherited(path);
+    by_the_handle(path);
 }
 
 /* ------------------------------------------------------------------------------------------- file systems -- */
@@ -277,8 +290,6 @@ static void on_image(const char *name, const char *size, const char *options)
         return;
     snprintf(path, sizeof path, "%s/file", mount_point(name));
     each(path);
-    if (strcmp(name, "ext4") == 0)
-        by_the_handle(path);
 }
 
 static void on_tmpfs(void)
