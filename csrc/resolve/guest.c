@@ -155,11 +155,22 @@ static kernel_set set_ids_set(void)
     return (kernel_set)1 << (set_ids_signal() - 1);
 }
 
+/* Takes one such signal, if there is one within the time. */
+static int take(siginfo_t *from, unsigned milliseconds)
+{
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000l};
+    kernel_set set = set_ids_set();
+    return syscall(SYS_rt_sigtimedwait, &set, from, &time, sizeof set) > 0;
+}
+
 /* Lets libc's handler run once, which looks at who sent the signal: a thread of this process, by tgkill(). Once: the next
- * signal may be there already, and needs the capabilities of its time. */
+ * signal may be there already, and needs the capabilities of its time. One of bid_guest_stop() must not come first. */
 static void change_ids(void)
 {
     kernel_set others;
+    siginfo_t from;
+    while (take(&from, 0))
+        ;
     follow_capabilities();
     while (syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), set_ids_signal()) != 0)
         sched_yield(); /* too many signals wait (RLIMIT_SIGPENDING) */
@@ -168,19 +179,19 @@ static void change_ids(void)
     syscall(SYS_rt_sigsuspend, &others, sizeof others);
 }
 
-/* Returns whether ids were changed meanwhile. */
+/* Returns whether ids were changed meanwhile. Else the time is over, or the signal is that of bid_guest_stop(). */
 static int sleep_or_serve(unsigned milliseconds)
 {
-    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000l};
-    kernel_set set = set_ids_set();
     siginfo_t from;
-    if (syscall(SYS_rt_sigtimedwait, &set, &from, &time, sizeof set) < 0 || from.si_code != SI_TKILL)
-        return 0; /* the time is over, or it is bid_guest_stop() */
+    if (!take(&from, milliseconds) || from.si_code != SI_TKILL)
+        return 0;
     change_ids();
     return 1;
 }
 
 /* ------------------------------------------------------------------------------ begin, end, wait and stop -- */
+
+enum { NOT_TOLD, TOLD, SENT };
 
 int bid_guest_begin(struct bid_guest *guest)
 {
@@ -192,14 +203,20 @@ int bid_guest_begin(struct bid_guest *guest)
         prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0); /* refused where the program may not do it either */
     kernel_set set = set_ids_set();
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, sizeof set);
-    bid_store(&guest->thread, (uint64_t)syscall(SYS_gettid), memory_order_seq_cst); /* pairs with bid_guest_stop() */
+    guest->thread = (pid_t)syscall(SYS_gettid);
     return 1;
 }
 
-/* libc lets no thread end that has not answered its signal. */
+/* libc lets no thread end that has not answered its signal, and ours would end the program where libc has no handler. */
 void bid_guest_end(const struct bid_guest *guest)
 {
+    siginfo_t from;
     kernel_set set = set_ids_set();
+    while (bid_load(&guest->told, memory_order_acquire) != SENT) /* pairs with bid_guest_stop() */
+        sched_yield();
+    while (take(&from, 0))
+        if (from.si_code == SI_TKILL)
+            change_ids();
     if (guest->privileged)
         follow_capabilities();
     syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &set, NULL, sizeof set);
@@ -216,7 +233,7 @@ int bid_guest_wait(struct bid_guest *guest, unsigned milliseconds)
 {
     uint64_t end = now() + milliseconds, at;
     unsigned longest = NAP;
-    while (!bid_load(&guest->told, memory_order_seq_cst)) { /* pairs with bid_guest_stop() */
+    while (bid_load(&guest->told, BID_RELAXED) == NOT_TOLD) {
         if (guest->privileged)
             follow_capabilities();
         if ((at = now()) >= end)
@@ -226,12 +243,11 @@ int bid_guest_wait(struct bid_guest *guest, unsigned milliseconds)
     return 1;
 }
 
-/* The guest says who it is and then looks whether it was told; this tells it and then looks who it is (seq_cst). */
+/* If the signal cannot be sent the guest sees the word, within NAP. */
 void bid_guest_stop(struct bid_guest *guest)
 {
     siginfo_t wake = {.si_signo = set_ids_signal(), .si_code = SI_QUEUE};
-    bid_store(&guest->told, 1, memory_order_seq_cst);
-    pid_t thread = (pid_t)bid_load(&guest->thread, memory_order_seq_cst);
-    if (thread)
-        syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, set_ids_signal(), &wake);
+    bid_store(&guest->told, TOLD, BID_RELAXED);
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), guest->thread, set_ids_signal(), &wake);
+    bid_store(&guest->told, SENT, memory_order_release); /* pairs with bid_guest_end() */
 }

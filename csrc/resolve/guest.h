@@ -5,23 +5,25 @@
 
 #include "../table/bid_atomic.h"
 
+#include <sys/types.h>
+
 struct bid_guest {
-    bid_word told;   /* to end */
-    bid_word thread; /* its number in the kernel; 0: not known yet */
-    int privileged;  /* it had capabilities when it began */
+    bid_word told;  /* to end */
+    pid_t thread;   /* its number in the kernel */
+    int privileged; /* it had capabilities when it began */
 };
 
 /* The calling thread, which blocks all signals already, becomes a guest. Returns whether it could; if not it is as
  * before, and should end. Context: thread. Progress: blocking (system calls). May change errno. */
 int bid_guest_begin(struct bid_guest *guest);
 
-/* For the guest itself, as the last thing that it does. */
+/* For the guest itself, when it was told to end, as the last thing that it does. */
 void bid_guest_end(const struct bid_guest *guest);
 
 /* Waits for so many milliseconds, or until told to end, and returns whether it was told. For the guest itself. */
 int bid_guest_wait(struct bid_guest *guest, unsigned milliseconds);
 
-/* Tells the guest to end. For other threads of its process. */
+/* Tells a guest that has begun to end. For other threads of its process, once. */
 void bid_guest_stop(struct bid_guest *guest);
 
 #endif
