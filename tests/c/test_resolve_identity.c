@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -202,19 +203,26 @@ static void by_the_change(const char *path)
     system_says.change = system_says.now = system_says.no_handles = 0;
 }
 
-/* What is believed: the file is not read again for as long as all of it is the same. Else the tests above show nothing. */
+/* What is believed: the file is not read again, nor opened, for as long as all of it is the same. Else the tests above show
+ * nothing. */
 static void inherited(const char *path)
 {
+    char event[4096];
     system_says.change = 1000, system_says.now = 2000;
     make_elf(path, 1, 20);
     uint64_t code = map_code(path, NULL);
     refresh();
     rewrite(path, 7); /* with a change that is not to be seen */
+    int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    CHECK(inotify_add_watch(watch, path, IN_ALL_EVENTS) >= 0);
     CHECK_STATUS(bid_maps_refresh(maps), BID_EXISTS);
+    CHECK(read(watch, event, sizeof event) == -1 && errno == EAGAIN);
     check_code(code, 1, 20);
     system_says.change++;
     CHECK_STATUS(bid_maps_refresh(maps), BID_OK);
     check_code(code, 7, 20);
+    CHECK(read(watch, event, sizeof event) > 0); /* which is seen */
+    CHECK(close(watch) == 0);
     system_says.change = system_says.now = 0;
     unmap_code(code);
     refresh();
