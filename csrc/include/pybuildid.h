@@ -459,8 +459,8 @@ void bid_maps_destroy(struct bid_maps *maps);
  * or that may have changed since.
  * Context: thread. Progress: lock-free but for system calls. Memory: may allocate, and free. May change errno.
  * Returns: BID_OK if a new snapshot was published, BID_EXISTS if nothing had changed; BID_E_NULL, BID_E_NO_MEMORY,
- * BID_E_UNSUPPORTED (/proc/self/maps cannot be read, or other threads go on taking its descriptor away), BID_E_TOO_MANY (over BID_MAPS_MAX_RANGES), BID_E_RETIRED (a stalled
- * reader keeps BID_MAPS_RETIRED_MAX snapshots), or as bid_insert(). */
+ * BID_E_UNSUPPORTED (/proc/self/maps cannot be read, or other threads go on taking its descriptor away), BID_E_TOO_MANY
+ * (over BID_MAPS_MAX_RANGES), BID_E_RETIRED (a stalled reader keeps BID_MAPS_RETIRED_MAX snapshots), or as bid_insert(). */
 int bid_maps_refresh(struct bid_maps *maps);
 
 /* Starts a thread that refreshes every so many milliseconds; 0 ends it. Not noticed: what is mapped and unmapped between two
