@@ -89,6 +89,16 @@ def generation(descriptor: int) -> int | None:
     return number[0]
 
 
+State = tuple[int, int, int, int]  #: of a file: device and number of its inode, size, and time of the last change
+
+
+def state(status: os.stat_result) -> State:
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
+
+
+OVERLAYFS = b"overlay"
+
+
 class _Query:
     """The request with its buffers."""
 
@@ -237,6 +247,13 @@ class Process:
                 return area.name, False
         return area.name[: -len(DELETED)], True
 
+    def state_of(self, area: Area, path: str) -> State | None:
+        """The state of the file behind an area, or of what its path leads to; None if both are out of reach."""
+        for place in (f"map_files/{area.start:x}-{area.end:x}", "root" + path):
+            with suppress(OSError):
+                return state(os.stat(place, dir_fd=self._directory))
+        return None
+
     def open_mapped(self, area: Area, path: str) -> int:
         """Opens the regular file behind an area: by map_files, or by its path if that still is the same file."""
         try:
@@ -276,6 +293,27 @@ def same_file(descriptor: int, area: Area) -> bool:
     except (OSError, ValueError):  # an empty file
         return False
     return here is not None and (here.device, here.inode) == (area.device, area.inode)
+
+
+def is_ambiguous(descriptor: int, area: Area) -> bool:
+    """Whether an open file that passes for the one behind an area may be another one all the same.
+
+    On btrfs a file and its copy in a snapshot show the same device and number in maps. On overlayfs a path leads to the
+    copy of a file that was written to, while what is mapped stays the original.
+    """
+    return os.fstat(descriptor).st_dev != area.device or _file_system(descriptor) == OVERLAYFS
+
+
+def _file_system(descriptor: int) -> bytes:
+    """The type of the file system of an open file, b"" if it cannot be had."""
+    with suppress(OSError):
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as info:
+            mount = re.search(rb"^mnt_id:\s*(\d+)$", info.read(), re.MULTILINE)
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            for line in mounts:
+                if mount and line.split(None, 1)[0] == mount[1]:
+                    return line.partition(b" - ")[2].split()[0]
+    return b""
 
 
 def _own_area(address: int) -> Area | None:

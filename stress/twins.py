@@ -190,11 +190,11 @@ def ended(process: subprocess.CompletedProcess[str]) -> str:
     return (said or [f"exit status {process.returncode}"])[-1] if process.returncode else ""
 
 
-def run_command(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+def run_command(command: list[str], seconds: float, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """As a session of its own, which is killed with all its children at the end of its time: TimeoutExpired then."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+        command, cwd=folder, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
     ) as process:
         try:
             output, errors = process.communicate(timeout=seconds)
@@ -221,7 +221,7 @@ class SkippedError(Exception):
 
 def run_program(check: Program, build: Build) -> str:
     try:
-        result = run_command([str(build.program(check.name))], PROGRAM_SECONDS)
+        result = run_command([str(build.program(check.name))], PROGRAM_SECONDS, build.folder)
     except subprocess.TimeoutExpired:
         return f"did not end within {PROGRAM_SECONDS:.0f} s"
     if result.returncode == SKIPPED:

@@ -3,8 +3,9 @@
 #define _GNU_SOURCE
 #include "scan.h"
 
+#include "descriptor.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,37 +72,39 @@ int bid_elf_read_part(struct bid_elf *elf, int mode, int fd, uint64_t offset, ui
 
 int bid_elf_read_memory(struct bid_elf *elf, uint64_t base)
 {
-    int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    struct bid_descriptor memory;
+    if (!bid_descriptor_open(&memory, "/proc/self/mem"))
         return BID_ELF_E_IO;
-    int status = read_elf(elf, BID_ELF_IMAGE, &(struct source){fd, 1, base, UINT64_MAX});
-    close(fd);
-    return status;
+    int status = read_elf(elf, BID_ELF_IMAGE, &(struct source){memory.number, 1, base, UINT64_MAX});
+    if (bid_descriptor_close(&memory))
+        return status;
+    errno = EBADF;
+    return BID_ELF_E_IO;
 }
 
 /* Opens a regular file. Others are left alone: opening a device can do things, opening a pipe can wait. */
-static int open_regular(const char *path)
+static int open_regular(struct bid_descriptor *file, const char *path)
 {
     struct stat st;
     if (stat(path, &st))
-        return -1;
+        return 0;
     if (!S_ISREG(st.st_mode)) {
         errno = S_ISDIR(st.st_mode) ? EISDIR : ENOTSUP;
-        return -1;
+        return 0;
     }
-    return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    return bid_descriptor_open(file, path);
 }
 
 static void read_file(struct bid_elf_answer *answer, int mode, const char *path)
 {
     struct bid_elf elf;
+    struct bid_descriptor file;
     *answer = (struct bid_elf_answer){.status = BID_ELF_E_IO};
-    int fd = open_regular(path);
-    if (fd < 0) {
+    if (!open_regular(&file, path)) {
         answer->errnum = errno;
         return;
     }
-    answer->status = bid_elf_read_fd(&elf, mode, fd);
+    answer->status = bid_elf_read_fd(&elf, mode, file.number);
     answer->errnum = answer->status == BID_ELF_E_IO ? errno : 0;
     if (answer->status == BID_ELF_OK) {
         answer->length = elf.id_length;
@@ -109,7 +112,8 @@ static void read_file(struct bid_elf_answer *answer, int mode, const char *path)
     } else if (answer->status < 0) {
         answer->offset = elf.error_offset;
     }
-    close(fd);
+    if (!bid_descriptor_close(&file))
+        *answer = (struct bid_elf_answer){.status = BID_ELF_E_IO, .errnum = EBADF};
 }
 
 void bid_elf_read_files(struct bid_elf_answer *answers, int mode, const char *paths, size_t n)

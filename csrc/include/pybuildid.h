@@ -385,7 +385,14 @@ int bid_inode_lookup(const struct bid_table *table, const struct bid_inode *inod
  * - What the process maps after a refresh is "no mapping" until the next one. Where code was unmapped and other code
  *   mapped in its place, the lookup answers for the old code until the next refresh: an address does not say when it was
  *   mapped. Refresh after dlopen() and dlclose(), or follow, and know that following looks from time to time only.
- * - A file that is rewritten in place while it is mapped keeps the build ID it had when it was first seen.
+ * - Between two refreshes a file that is replaced or rewritten keeps the build ID it had. A refresh compares what
+ *   stat() says of the file (device, inode, size, ctime) and its file handle, which has the inode's generation, before it
+ *   takes over an ID. On overlayfs and btrfs, where two files may show the same device and number, the ID in memory comes
+ *   first; of a file there whose beginning is not mapped, it may be that of the copy (docs/addresses.md).
+ * - Refreshing opens files: for some microseconds descriptors are taken. They are read by pread() only, and closed only if
+ *   they still are of the file that was opened, so that a thread which closes or dup2()s over numbers that it did not open
+ *   loses nothing; the time between that question and close() is some hundred nanoseconds. The thread of
+ *   bid_maps_follow() has a table of descriptors of its own, where none of that can happen.
  * - fork(): the child has its own copy and may look up and refresh at once; the thread of bid_maps_follow() is not
  *   there, follow again.
  */
@@ -448,31 +455,35 @@ int bid_maps_create(struct bid_maps **maps, struct bid_table *table);
 void bid_maps_destroy(struct bid_maps *maps);
 
 /* Reads what is mapped now. On return the published snapshot was read after this call began, by whichever thread; after
- * an error it is the one that was there before. Build IDs are read from files that it has not seen mapped at that address.
+ * an error it is the one that was there before. Build IDs are read from files that it has not seen mapped at that address,
+ * or that may have changed since.
  * Context: thread. Progress: lock-free but for system calls. Memory: may allocate, and free. May change errno.
  * Returns: BID_OK if a new snapshot was published, BID_EXISTS if nothing had changed; BID_E_NULL, BID_E_NO_MEMORY,
- * BID_E_UNSUPPORTED (/proc/self/maps cannot be read), BID_E_TOO_MANY (over BID_MAPS_MAX_RANGES), BID_E_RETIRED (a stalled
- * reader keeps BID_MAPS_RETIRED_MAX snapshots), or as bid_insert(). */
+ * BID_E_UNSUPPORTED (/proc/self/maps cannot be read, or other threads go on taking its descriptor away), BID_E_TOO_MANY
+ * (over BID_MAPS_MAX_RANGES), BID_E_RETIRED (a stalled reader keeps BID_MAPS_RETIRED_MAX snapshots), or as bid_insert(). */
 int bid_maps_refresh(struct bid_maps *maps);
 
-/* Starts a thread that refreshes whenever /proc/self/maps differs, looking every so many milliseconds; 0 ends it. Not
- * noticed: what is mapped and unmapped between two looks; and see the caveats. All signals are blocked in that thread.
+/* Starts a thread that refreshes every so many milliseconds; 0 ends it. Not noticed: what is mapped and unmapped between two
+ * looks; and see the caveats. The thread has no descriptor in the program's table and runs no handler of the program's. In
+ * setuid() and the like it does as the program's threads do, with no capability that none of them has, but for the
+ * moments after they gave one up. What a process may do only while it has one thread (unshare(CLONE_NEWUSER)) fails.
  * Context: thread, one at a time. Progress: blocking. Memory: may allocate. May change errno.
- * Returns: BID_OK, BID_E_NULL, BID_E_NO_MEMORY (no thread to be had). */
+ * Returns: BID_OK, BID_E_NULL, BID_E_NO_MEMORY (no thread to be had), BID_E_UNSUPPORTED (no table of descriptors of its own
+ * is to be had: close_range() and unshare() are both refused, as by a seccomp filter). */
 int bid_maps_follow(struct bid_maps *maps, unsigned milliseconds);
 
 /* One executable range. */
 struct bid_mapping {
-    uint64_t start, end;           /* addresses, end excluded */
-    uint64_t offset;               /* of the file, at start */
-    uint64_t device;               /* as /proc/self/maps shows it: major << 32 | minor; 0 without a file */
-    uint64_t inode;                /* 0 without a file */
-    uint64_t header;               /* where offset 0 of the file is mapped; 0: nowhere */
-    uint64_t id_offset;            /* of the build ID in the file; 0 if there is none */
-    uint32_t generation;           /* of the inode (FS_IOC_GETVERSION), 0 if the file system does not tell */
-    int32_t status;                /* BID_OK, BID_NO_BUILD_ID, or BID_ABSENT: it could not be read, or is no file */
-    int32_t fresh;                 /* 1 if the snapshot before this one did not have it */
-    const char *path;              /* as in /proc/self/maps, "" without a name */
+    uint64_t start, end; /* addresses, end excluded */
+    uint64_t offset;     /* of the file, at start */
+    uint64_t device;     /* as /proc/self/maps shows it: major << 32 | minor; 0 without a file */
+    uint64_t inode;      /* 0 without a file */
+    uint64_t header;     /* where offset 0 of the file is mapped; 0: nowhere */
+    uint64_t id_offset;  /* of the build ID in the file; 0 if there is none */
+    uint32_t generation; /* of the inode (FS_IOC_GETVERSION), 0 if the file system does not tell */
+    int32_t status;      /* BID_OK, BID_NO_BUILD_ID, or BID_ABSENT: it could not be read, or is no file */
+    int32_t fresh;       /* 1 if the snapshot before this one did not have it, or had another state of the file */
+    const char *path;    /* as in /proc/self/maps, "" without a name */
     const struct bid_build_id *id; /* with BID_OK */
 };
 
