@@ -14,7 +14,14 @@ from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "engine"
-MODULES = ("csrc/table", "csrc/note", "csrc/rivals", "stress/engine")
+ENGINE = ("stress/engine", "stress/quiet")
+MODULES = ("csrc/table", "csrc/note", "csrc/rivals", *ENGINE)
+
+
+def engine_sources() -> list[Path]:
+    """The harness's side."""
+    return [source for module in ENGINE for source in sorted((ROOT / module).glob("*.c"))]
+
 
 ffibuilder = FFI()
 ffibuilder.cdef(
@@ -38,6 +45,20 @@ ffibuilder.cdef(
 #define STORM_DONE ...
 #define STORM_FAILED ...
 
+#define STORM_OPERATIONS ...
+#define BID_FIXED_SEED ...
+#define BID_MLOCK ...
+#define BID_FENCED_PINS ...
+#define BID_HASH_MIX ...
+#define BID_HASH_MIDDLE_BITS ...
+#define BID_HASH_XOR_FOLD ...
+
+struct bid_options {
+    uint64_t expected_entries, byte_limit, retired_limit, seed;
+    uint32_t hash, hash_shift, id_size, flags;
+    ...;
+};
+
 struct storm_config {
     const char *design;
     const uint64_t *keys;
@@ -46,13 +67,14 @@ struct storm_config {
     uint64_t n, seed;
     double seconds;
     uint32_t lookers, churners, sources;
+    struct bid_options options;
     ...;
 };
 
 struct storm_complaint {
     uint64_t key, lowest, highest, answered;
     int32_t status;
-    uint32_t level, place;
+    uint32_t level, place, operation;
     ...;
 };
 
@@ -60,6 +82,7 @@ struct storm_tally {
     uint64_t begun, ended;
     uint64_t interruptions[...];
     uint64_t landed_in_update, landed_in_resize, landed_in_lookup, updates, refused, wrong, errno_changed;
+    uint64_t operations[...];
     uint32_t max_slots, max_records;
     ...;
 };
@@ -67,6 +90,13 @@ struct storm_tally {
 struct storm_worker {
     int32_t tid;
     struct storm_tally tally[...];
+    ...;
+};
+
+struct quiet_found {
+    uint64_t calls;
+    int64_t first;
+    uint64_t threads;
     ...;
 };
 
@@ -79,6 +109,7 @@ struct storm_shared {
     uint64_t errors;
     int32_t first_error;
     uint64_t resizes, entries, count, wrong_at_end, complaints;
+    struct quiet_found quiet;
     struct storm_complaint complaint[...];
     struct storm_worker worker[...];
     ...;
@@ -95,6 +126,7 @@ struct oracle_key {
     uint64_t key;
     uint8_t length;
     uint8_t id[...];
+    uint8_t longest, batch;
     ...;
 };
 
@@ -104,10 +136,14 @@ int oracle_judge(const struct oracle_key *key, uint64_t lowest, uint64_t highest
 int oracle_judge_generation(const struct oracle_key *key, uint64_t lowest, uint64_t highest, uint32_t generation,
                             int status, const struct bid_build_id *id, uint64_t *version);
 
+int oracle_judge_row(const struct oracle_key *key, uint64_t lowest, uint64_t highest, const uint8_t *row,
+                     size_t id_size, unsigned length, uint64_t *version);
+
 int storm_start(const struct storm_config *config, struct storm_shared **shared);
 void storm_free(struct storm_shared *shared);
 const char *storm_design_name(uint32_t i);
 const char *storm_design_summary(uint32_t i);
+const char *storm_operation_name(uint32_t operation);
 const char *bid_status_name(int status);
 """
 )

@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stress import programs, step
+from stress.build_engine import ENGINE
 from stress.programs import ROOT, Toolchain
 
 SANITIZERS = ("thread", "address", "undefined")
@@ -79,7 +80,7 @@ def toolchain(sanitizer: str) -> Toolchain:
 
 
 def storm_sources() -> list[Path]:
-    places = ("stress/sanitized", "stress/engine", "csrc/rivals", "csrc/note")
+    places = ("stress/sanitized", *ENGINE, "csrc/rivals", "csrc/note")
     return [source for place in places for source in sorted((ROOT / place).glob("*.c"))]
 
 
