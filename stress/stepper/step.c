@@ -64,6 +64,8 @@ static void print(const struct scenario *scenario)
         {"max_records", judged->max_records},
         {"max_instructions", judged->max_instructions},
         {"longest", judged->longest},
+        {"quiet_threads", judged->quiet.threads},
+        {"quiet_calls", judged->quiet.calls},
     };
     printf("{\"name\": \"%s\", \"first_wrong\": \"%s\"", scenario->name, judged->first_wrong);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
