@@ -129,7 +129,6 @@ LOOKUPS = [
             Program("test_nothing_needed"),
             Storm(),
             Step(("lookup-hit",)),
-            Freeze("lookup-resizing"),
         ),
     ),
     Twin(
@@ -200,7 +199,7 @@ LOOKUPS = [
                 "        (void)table, found = bid_probe(head, key, NULL);",
             ),
         ),
-        (Storm(), Histories(), Step(("lookup-many-resizing",), ("collides",))),
+        (Storm(), Histories()),
     ),
     Twin(
         "lookup-in-one-array",
@@ -418,7 +417,21 @@ UPDATES = [
                 "    return bid_store_entry(table, BID_INSERT, 1, key",
             ),
         ),
-        (Storm(), Step(("insert-nmi-no-room",)), Freeze("insert-nmi-full"), Program("test_nmi_forms")),
+        (Storm(), Step(("insert-nmi-no-room",))),
+    ),
+    Twin(
+        "nmi-form-yields",
+        "G2",
+        "a remove for NMI context yields the processor, by a bare system call",
+        (
+            Edit(
+                "table/update.c",
+                "    return bid_remove_entry(table, (struct bid_operation){.key = key});",
+                '    uint64_t result = 24; /* sched_yield() */\n    __asm__ volatile("syscall" : "+a"(result) : :'
+                ' "rcx", "r11", "memory");\n    return bid_remove_entry(table, (struct bid_operation){.key = key});',
+            ),
+        ),
+        (Storm(), Step(("remove-nmi",)), Freeze("remove-nmi-resizing")),
     ),
     Twin(
         "nmi-form-populates",

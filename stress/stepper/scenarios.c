@@ -6,6 +6,8 @@
 
 #define FULL_PATH(number) path_key(100 + (number))
 
+#define FILL_MOST 100000 /* more than any array here has room for */
+
 static uint64_t filler;
 
 static void give(uint64_t key, uint64_t version)
@@ -47,6 +49,7 @@ void prepare_no_room(void)
         uint64_t key = inode_key(2000 + filler++);
         make_id(key, 1, id, sizeof id);
         status = bid_insert_nmi(stepped, key, 1, id, sizeof id);
+        CHECK(filler < FILL_MOST); /* or it makes room, which is not for it to do */
     }
     CHECK_STATUS(status, BID_E_WOULD_ALLOCATE);
     CHECK(!bid_resizing(stepped));
@@ -325,6 +328,7 @@ const struct scenario plain_scenarios[] = {
      BID_OK},
     {"grow", "reserve: a whole resize", PLAIN, &few, prepare_key, reserve, 1, 1, BID_OK},
     {"shrink", "shrink: a whole resize", PLAIN, &tall, prepare_key, shrink, 1, 1, BID_OK},
+    {"shrink-filled", "shrink, while others fill the table", FILLED, &few, prepare_key, shrink, 1, 1, BID_OK},
     {"drop-tombstones", "updates until tombstones are dropped", PLAIN, &small, prepare_key, drop_tombstones, 1, 1,
      BID_OK},
     {"reseed", "insert of another key into a full path", PLAIN, &few, prepare_key_and_full_path,
