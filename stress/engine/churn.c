@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Each function of the table that updates is called here, in forms that the same state allows. churn_contest() is run by
- * handlers: nothing there allocates, locks or uses TLS.
+ * Each function of the table that updates is called here, in forms that the same state allows. Handlers run
+ * churn_contest(): nothing there allocates, locks or uses TLS.
  */
 #define _GNU_SOURCE
 #include "churn.h"
@@ -80,13 +80,25 @@ static enum storm_operation draw_contest(const struct storm *storm, int level, u
     return level ? all[sizeof all - 1 - random % 2] : all[random % n];
 }
 
+static int removes(enum storm_operation operation)
+{
+    return operation == STORM_remove || operation == STORM_remove_nmi || operation == STORM_remove_generation;
+}
+
 /* What an update that was done did to the number of entries of its key. */
 static int change_of(enum storm_operation operation, int status)
 {
-    int removes = operation == STORM_remove || operation == STORM_remove_nmi || operation == STORM_remove_generation;
     if (status != BID_OK || operation == STORM_replace)
         return 0;
-    return removes ? -1 : 1;
+    return removes(operation) ? -1 : 1;
+}
+
+/* A limit on bytes refuses no remove. */
+static int is_refusal(const struct storm_thread *thread, enum storm_operation operation, int status)
+{
+    if (operation == STORM_insert_nmi || operation == STORM_remove_nmi)
+        return status == BID_E_WOULD_ALLOCATE;
+    return status == BID_E_RETIRED || (!removes(operation) && is_over_limit(thread, status));
 }
 
 /* The statuses of an update that was not refused, whatever others have made of its key. */
@@ -105,14 +117,13 @@ void churn_contest(struct storm_thread *thread, int level, uint64_t number)
     if (level && !storm->design->insert_nmi)
         return;
     enum storm_operation operation = draw_contest(storm, level, oracle_random(&thread->random[level]) >> 32);
-    int nmi = operation == STORM_insert_nmi || operation == STORM_remove_nmi;
     uint64_t version =
         operation == STORM_remove_generation ? oracle_highest(&contested->key) : oracle_version(contested);
     oracle_state(&contested->key, version, &id);
     int status = do_update(thread, level, (struct update){operation, contested->key.key, &id});
     count_update(tally);
     atomic_fetch_add_explicit(&contested->balance, change_of(operation, status), memory_order_relaxed);
-    if (status == (nmi ? BID_E_WOULD_ALLOCATE : BID_E_RETIRED) || (!nmi && is_over_limit(thread, status)))
+    if (is_refusal(thread, operation, status))
         tally->refused++;
     else if (!is_an_answer(operation, status))
         churn_failed(thread, status);
@@ -123,10 +134,10 @@ void churn_contest(struct storm_thread *thread, int level, uint64_t number)
 /* A way to bring about the next state of a key, where only its owner updates it. */
 static enum storm_operation draw_own(struct storm_thread *thread, int was, int becomes)
 {
-    static const uint8_t removes[] = {STORM_remove, STORM_remove, STORM_remove_generation, STORM_remove_nmi};
+    static const uint8_t ends[] = {STORM_remove, STORM_remove, STORM_remove_generation, STORM_remove_nmi};
     static const uint8_t inserts[] = {STORM_insert, STORM_insert, STORM_upsert, STORM_insert_nmi};
     static const uint8_t replaces[] = {STORM_replace, STORM_replace, STORM_replace, STORM_upsert};
-    const uint8_t *ways = becomes == BID_ABSENT ? removes : was == BID_ABSENT ? inserts : replaces;
+    const uint8_t *ways = becomes == BID_ABSENT ? ends : was == BID_ABSENT ? inserts : replaces;
     return ways[thread->storm->forms ? oracle_random(&thread->random[0]) % 4 : 0];
 }
 
@@ -144,11 +155,12 @@ static void remove_stale(struct storm_thread *thread, uint64_t key, const struct
 {
     struct bid_build_id other = {.generation = now->generation + 1};
     int status = do_update(thread, 0, (struct update){STORM_remove_generation, key, &other});
-    if (status != BID_STALE && status != BID_E_RETIRED && !is_over_limit(thread, status))
+    if (status != BID_STALE && status != BID_E_RETIRED)
         churn_failed(thread, status);
 }
 
-/* Until it is done or has failed: what waits for readers is soon freed, and a form for NMI context has another beside it. */
+/* Until it is done or has failed: what waits for readers is soon freed, and a form for NMI context has another beside
+ * it. */
 static int update_until_done(struct storm_thread *thread, struct update update, int was)
 {
     for (;;) {

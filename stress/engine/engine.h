@@ -20,7 +20,7 @@ enum storm_place { STORM_ELSEWHERE, STORM_IN_UPDATE, STORM_IN_LOOKUP };
 #define STORM_LEVELS (1 + STORM_SOURCES) /* a thread, and nested in it a handler of each signal */
 #define STORM_COMPLAINTS 8
 
-/* The functions of the table that a storm calls, but for those by which it makes and destroys it; each call is counted. */
+/* The functions of the table that a storm calls and counts: all but those by which it makes and destroys the table. */
 #define STORM_EACH_OPERATION(X)                                                                                        \
     X(lookup)                                                                                                          \
     X(lookup_generation)                                                                                               \

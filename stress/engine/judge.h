@@ -11,7 +11,7 @@
 /* Says where this level is, to the handlers that interrupt it. */
 void judge_mark(struct storm_thread *thread, int level, enum storm_place place);
 
-/* A call of the table, between judge_enter() and judge_leave(): counted, marked and, where that is required of it, quiet. */
+/* A call of the table, between judge_enter() and judge_leave(): counted, marked, and quiet where that is required. */
 struct judge_call {
     int quiet;
     char before;

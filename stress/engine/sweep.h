@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Operations that see the whole table: visits of all entries, lists of all keys, counts and statistics. An entry that is
- * there throughout must be seen once; one that comes, goes or changes meanwhile at most once, as it is or was meanwhile.
+ * Operations that see the whole table: visits of all entries, lists of all keys, counts and statistics. An entry that
+ * is there throughout must be seen once; one that comes, goes or changes meanwhile at most once, as it was meanwhile.
  */
 #ifndef SWEEP_H
 #define SWEEP_H

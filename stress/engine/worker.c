@@ -66,8 +66,8 @@ static void look_around(struct storm_thread *thread, int level)
     judge_lookup_contested(thread, level, contested);
 }
 
-/* Each of STORM_SOURCES signals blocks itself, so the level stays below STORM_LEVELS; but where a system call is refused
- * (SIGSYS), Linux also delivers a SIGTRAP that waits because it is blocked. */
+/* Each of STORM_SOURCES signals blocks itself, so the level stays below STORM_LEVELS. But where a system call is
+ * refused (SIGSYS), Linux also delivers a SIGTRAP that waits because it is blocked. */
 static void handle(enum storm_source source, siginfo_t *info)
 {
     struct storm_thread *thread = source_cookie(source, info);

@@ -113,8 +113,8 @@ struct arguments {
     struct bid_build_id found; /* for a lookup's answer */
 };
 
-/* As bid_insert(), but as the last of a batch, whose others are new keys of the background: so what is told of all of them
- * tells of this one. */
+/* As bid_insert(), but as the last of a batch, whose others are new keys of the background: so what is told of all of
+ * them tells of this one. */
 static int insert_many(struct bid_table *table, const struct arguments *with)
 {
     static const uint8_t background[BID_ID_NARROW] = "one of a batch";

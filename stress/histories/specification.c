@@ -29,8 +29,8 @@ static int lookup(const struct history_op *op, uint64_t state)
 }
 
 /* An update that says it could not be done changed nothing. Which errors there are: BID_E_RETIRED for a reader that
- * stands still, BID_E_BYTE_LIMIT for what adds something, and in a handler that it would have to allocate. All others are
- * wrong here. */
+ * stands still, BID_E_BYTE_LIMIT for what adds something, and in a handler that it would have to allocate. All others
+ * are wrong here. */
 static int refused(const struct history_op *op)
 {
     int removes = op->kind == HISTORY_REMOVE || op->kind == HISTORY_REMOVE_GENERATION;

@@ -20,8 +20,8 @@
 
 static struct quiet_found *found_here;
 
-/* The kernel has not made the call, and left its number where the result goes. Not blocked while it runs: a handler that
- * comes in between may do the same. */
+/* The kernel has not made the call, and left its number where the result goes. Not blocked while it runs: a handler
+ * that comes in between may do the same. */
 static void on_call(int signal, siginfo_t *info, void *context)
 {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;

@@ -80,7 +80,7 @@ static void see_cost(const struct bid_probe_cost *cost)
         judge_wrong("a lookup read more than its bound", cost->slots, cost->records);
 }
 
-/* The handler's own calls of the table, by which it looks and updates for NMI context; in the thread that made the table. */
+/* Of the thread that made the table: for its handler's lookups and updates for NMI context. */
 static struct quiet quiet;
 
 /* By turns the short form, and the one that measures. */
