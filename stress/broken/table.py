@@ -107,7 +107,7 @@ LOOKUPS = [
         "G2",
         "a lookup allocates",
         in_lookup("free(bid_twin = malloc(1 << 20));", "#include <stdlib.h>\nstatic void *volatile bid_twin;"),
-        (Reading("undefined symbols"), Program("test_nothing_needed")),
+        (Reading("undefined symbols"), Program("test_nothing_needed"), Step(("lookup-hit",))),
     ),
     Twin(
         "errno-touched",
@@ -124,7 +124,12 @@ LOOKUPS = [
             'uint64_t result = 24; /* sched_yield() */\n    __asm__ volatile("syscall" : "+a"(result) : : "rcx", "r11",'
             ' "memory");'
         ),
-        (Reading("system calls"), Program("test_nothing_needed")),
+        (
+            Reading("system calls"),
+            Program("test_nothing_needed"),
+            Storm(),
+            Step(("lookup-hit",)),
+        ),
     ),
     Twin(
         "callback-in-lookup",
@@ -167,6 +172,34 @@ LOOKUPS = [
             ),
         ),
         (Program("test_nothing_needed"),),
+    ),
+    Twin(
+        "many-unpinned",
+        "G7",
+        "a lookup of many keys gives its pin up before it reads",
+        (
+            Edit(
+                "table/lookup.c",
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n"
+                "        bid_unpin(table->pins, pin);\n",
+                "        bid_unpin(table->pins, pin);\n"
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n",
+            ),
+        ),
+        (Storm(),),
+    ),
+    Twin(
+        "many-in-one-array",
+        "G3",
+        "a lookup of many keys asks the head alone",
+        (
+            Edit(
+                "table/lookup.c",
+                "        found = bid_find(table, key, NULL);",
+                "        (void)table, found = bid_probe(head, key, NULL);",
+            ),
+        ),
+        (Storm(), Histories()),
     ),
     Twin(
         "lookup-in-one-array",
@@ -359,6 +392,60 @@ UPDATES = [
             ),
         ),
         (Program("test_iterate"), Storm()),
+    ),
+    Twin(
+        "live-limit-not-kept",
+        "G4",
+        "inserts fill an array beyond what the array that is being built to replace it has room for",
+        (
+            Edit(
+                "table/update.c",
+                "    if (!left && before < bid_load(&array->live_limit, BID_RELAXED))",
+                "    if (!left && before + 1)",
+            ),
+        ),
+        (Step(("shrink-filled",), ("collides",)),),
+    ),
+    Twin(
+        "nmi-form-maps-memory",
+        "G2",
+        "an insert for NMI context makes the table grow, as one in thread context does",
+        (
+            Edit(
+                "table/update.c",
+                "    return bid_store_entry(table, BID_INSERT, 0, key",
+                "    return bid_store_entry(table, BID_INSERT, 1, key",
+            ),
+        ),
+        (Storm(), Step(("insert-nmi-no-room",))),
+    ),
+    Twin(
+        "nmi-form-yields",
+        "G2",
+        "a remove for NMI context yields the processor, by a bare system call",
+        (
+            Edit(
+                "table/update.c",
+                "    return bid_remove_entry(table, (struct bid_operation){.key = key});",
+                '    uint64_t result = 24; /* sched_yield() */\n    __asm__ volatile("syscall" : "+a"(result) : :'
+                ' "rcx", "r11", "memory");\n    return bid_remove_entry(table, (struct bid_operation){.key = key});',
+            ),
+        ),
+        (Storm(), Step(("remove-nmi",)), Freeze("remove-nmi-resizing")),
+    ),
+    Twin(
+        "nmi-form-populates",
+        "G2",
+        "an update for NMI context makes records present when those that are have been taken",
+        (
+            Edit(
+                "table/record.c",
+                "    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))\n"
+                "        return BID_E_WOULD_ALLOCATE;\n    int status",
+                "    int status",
+            ),
+        ),
+        (Storm(), Program("test_nmi_forms")),
     ),
     Twin(
         "late-insert-admitted",
