@@ -85,11 +85,13 @@ void bid_platform_unmap(void *address, size_t bytes)
     madvise(address, bytes, MADV_DONTNEED);
 }
 
-/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. */
+/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. `nothing` is
+ * volatile because a compiler that knew its value might make a mere load of it all. */
 static void bid_touch(char *address, size_t bytes)
 {
+    volatile char nothing = 0;
     for (size_t offset = 0; offset < bytes; offset += bid_platform_page())
-        __atomic_fetch_or(address + offset, 0, __ATOMIC_RELAXED);
+        __atomic_fetch_or(address + offset, nothing, __ATOMIC_RELAXED);
 }
 
 int bid_platform_populate(void *address, size_t bytes, int lock)

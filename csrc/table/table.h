@@ -25,6 +25,9 @@
 #define BID_WEAK_SLOTS (BID_BUCKET_SLOTS / 2)
 #endif
 
+/* Sizes of arrays are uint64_t here, and size_t where memory is mapped; and one slot word is one access. */
+_Static_assert(sizeof(size_t) == sizeof(uint64_t), "pybuildid needs a 64-bit system");
+
 #define BID_LINE _Alignas(64)
 
 #ifndef BID_CHUNK_BUCKETS
