@@ -20,12 +20,6 @@ int madvise(void *address, size_t bytes, int advice)
     return (int)syscall(SYS_madvise, address, bytes, advice);
 }
 
-void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
-{
-    CHECK(!in_nmi);
-    return (void *)syscall(SYS_mmap, address, bytes, protection, flags, fd, offset);
-}
-
 int munmap(void *address, size_t bytes)
 {
     CHECK(!in_nmi);

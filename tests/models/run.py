@@ -186,7 +186,7 @@ FAULTS = [
     weakened("BID_E_RELEASE", "retire, reclaim, look up"),
     weakened("BID_E_ACQUIRE", "retire, reclaim with membarrier, plain pin"),
     weakened("BID_U_RELEASE", "retire, reclaim, look up"),
-    weakened("BID_U_ACQUIRE", "retire, reclaim, look up"),
+    weakened("BID_U_ACQUIRE", "retire, reclaim with membarrier, plain pin"),
     weakened("BID_U_RELEASE", "a temporary slot handed over"),
     weakened("BID_U_ACQUIRE", "a temporary slot handed over"),
     weakened("BID_H_ACQUIRE", "begin to grow and grow, look up many"),

@@ -46,6 +46,7 @@ REASONS = {
     "table/move.c bid_carry BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_resize_complete BID_F_ACQUIRE 1": LIKE_AN_UPDATE,
     "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
+    "table/reclaim.c bid_oldest_pin BID_U_ACQUIRE 2": "the reclaimer's own pin, taken next, is fenced in that model",
     "table/resize.c bid_rebuild_once BID_H_ACQUIRE 1": LIKE_AN_UPDATE,
     "table/resize.c bid_rebuild_once BID_H_ACQUIRE 2": LIKE_AN_UPDATE,
 }
@@ -81,7 +82,12 @@ LIKELY = {
         "begin to grow and grow, look up many",
     ),
     "E": ("retire, reclaim, look up", "retire, reclaim with membarrier, plain pin"),
-    "U": ("retire, reclaim, look up", "retire, reclaim, temporary pin", "retire, reclaim, crowded pins"),
+    "U": (
+        "retire, reclaim, look up",
+        "retire, reclaim with membarrier, plain pin",
+        "retire, reclaim, temporary pin",
+        "retire, reclaim, crowded pins",
+    ),
     "S": ("retire, reclaim, look up",),
     "L": (
         "a descriptor freed and taken again",
