@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""A profiled program is the same as alone: its output, its status, and the files that it writes, byte for byte.
+
+The programs in C, and the scripts, are in tests/programs. PYBUILDID_DIFFERENTIAL=control compares each with itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from differential import CONTROL, PROGRAMS, both_ways, build, differences, require
+
+
+@dataclass(frozen=True)
+class Case:
+    """name: of the test. command: words for sh, with {programs} and {python}. status: alone, as a shell has it.
+    tools: that it needs. sampled: the profiler gets samples of it. root: only root may do this.
+    uses: programs of tests/programs that the words do not name. may_fail: what it needs of the system beyond that; alone it may fail. options: of the profiler."""
+
+    name: str
+    command: str
+    status: int = 0
+    tools: tuple[str, ...] = ()
+    sampled: bool = False
+    root: bool = False
+    may_fail: str = ""
+    options: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+
+
+def script(shell: str, name: str, *tools: str, sampled: bool = True) -> Case:
+    return Case(f"{shell} {name}", f"{shell} {{programs}}/{name}", tools=(shell, *tools), sampled=sampled)
+
+
+SHELLS_AND_TOOLS = [
+    script("sh", "redirections.sh"),
+    script("bash", "redirections.sh"),
+    script("bash", "redirections.bash"),
+    script("sh", "make.sh", "make"),
+    script("sh", "git.sh", "git"),
+    script("sh", "archive.sh", "tar", "gzip", "xz"),
+    Case("sort", "sh -c 'seq 200000 | sort -rn | tail -2; seq 100000 | sort -R --random-source=/dev/zero | cksum'"),
+    Case("timeout", "sh -c 'timeout 0.2 sleep 20; echo $?; timeout -s TRAP 0.2 sleep 20; echo $?'"),
+    Case("stdbuf", "sh -c 'stdbuf -o0 seq 3 | cat; env LD_PRELOAD= seq 3; env -i /bin/sh -c set | grep -c .'"),
+    Case("python processes", "{python} -IS {programs}/work.py", sampled=True),
+    Case("python signals", "{python} -ISu {programs}/signals.py", status=133, sampled=True),
+    Case("perl", "perl {programs}/work.pl", status=133, tools=("perl",), sampled=True),
+    Case("node", "node {programs}/work.js", status=5, tools=("node",), sampled=True),
+]
+
+HOW_IT_WAS_BUILT = [
+    Case("go", "sh -c 'work-go; echo $?'", tools=("go",)),
+    Case("static", "sh -c 'plain-static; echo $?'"),
+    Case("musl", "sh -c 'plain-musl; echo $?'"),
+    Case("32 bits", "sh -c 'plain-32; echo $?'"),
+    Case("set-user-ID", "sh -c 'cp $(command -v plain) p && chown 65534 p && chmod 4755 p && ./p'", status=13, root=True),
+]
+
+USERS_AND_ROOTS = [
+    Case("setpriv", "setpriv --reuid=65534 --clear-groups id", tools=("setpriv",), root=True),
+    Case("setpriv runs", "setpriv --reuid=65534 --regid=65534 --clear-groups plain", 13, tools=("setpriv",), root=True),
+    Case("keeps a capability", "privileges keep", root=True, sampled=True),
+    Case("drops privileges", "privileges drop", root=True, sampled=True),
+    Case(
+        "unshare -U",
+        "unshare -U sh -c 'id -u; grep Cap /proc/self/status; plain'",
+        status=13,
+        tools=("unshare",),
+        may_fail="user namespaces: sysctl kernel.unprivileged_userns_clone=1",
+    ),
+    Case(
+        "unshare -pf",
+        "unshare -pf --mount-proc sh -c 'echo $$; plain; ls /proc | grep -c ^[0-9]'",
+        tools=("unshare",),
+        root=True,
+        may_fail="PID namespaces",
+    ),
+    Case("chroot", "sh {programs}/chroot.sh", tools=("chroot", "ldd"), root=True, uses=("plain",)),
+    Case("daemon", "daemon", sampled=True),
+]
+
+DESCRIPTORS = [
+    *[Case(f"descriptors {part}", f"descriptors {part}", sampled=True) for part in ("close", "range", "dup", "loop")],
+    Case("descriptors few", "sh -c 'ulimit -n 8; exec descriptors few'"),
+    Case("record locks", "locks", sampled=True),
+]
+
+STATE_AND_CHILDREN = [
+    Case("state", "state", sampled=True),
+    Case("state, by timer", "state timer", sampled=True, options=("--timer",)),
+    Case("state, no signals may queue", "bash -c 'ulimit -i 0; exec state'"),
+    Case("state, no signals may queue, by timer", "bash -c 'ulimit -i 0; exec state timer'", options=("--timer",)),
+    Case("children by all ways", "children ways", sampled=True),
+    Case("many children", "children many", sampled=True),
+    Case("exec in a loop", "children exec 40", status=6, sampled=True),
+    Case("many threads", "threads many", sampled=True),
+    Case("first thread ended", "threads leaderless", sampled=True),
+    *[
+        Case(f"memory for {kib} KiB", f"sh -c 'ulimit -v {kib}; exec plain 3'", status=13)
+        for kib in (8000, 12000, 16000, 24000, 48000)
+    ],
+]
+
+SIGNALS = [
+    *[
+        Case(f"signals {part}", f"signals {part}", sampled=True)
+        for part in ("wait", "handlers", "other-ways", "own-profiler", "ignore-exec", "handle-exec", "block-exec")
+    ],
+    Case("signals pending-exec", "signals pending-exec"),
+    *[Case(f"dies of {number}", f"signals die {number}", 128 + number, sampled=True) for number in (5, 9, 11, 27)],
+    Case("dies of a breakpoint", "signals breakpoint", status=133, sampled=True),
+    Case("dies of its timer", "signals alarm-clock", status=155, sampled=True),
+    Case("signals handlers, by timer", "signals handlers", sampled=True, options=("--timer",)),
+    Case("signals wait, by timer", "signals wait", sampled=True, options=("--timer",)),
+    Case("signals own-profiler, by timer", "signals own-profiler", sampled=True, options=("--timer",)),
+    Case("interrupted calls", "eintr", sampled=True),
+    Case("interrupted calls, by timer", "eintr", sampled=True, options=("--timer",)),
+]
+
+STACKS_AND_SANDBOXES = [
+    *[Case(f"stacks {part}", f"stacks {part}") for part in ("tiny", "tight", "busy")],
+    Case("stacks overflow", "stacks overflow", status=3, sampled=True),
+    *[Case(f"stacks {part}", f"stacks {part}", sampled=True) for part in ("threads", "coroutine")],
+    *[
+        Case(f"sandbox {part}", f"sandbox {part}", may_fail="seccomp", sampled=part != "no-handlers")
+        for part in ("strict", "filter", "no-handlers")
+    ],
+    Case("tracer", "tracer", sampled=True),
+    Case(
+        "gdb",
+        "sh -c 'gdb -batch -nx -ex \"break burn\" -ex run -ex bt -ex delete -ex continue $(command -v plain) 2>&1 "
+        "| grep -v -i -e process -e warning -e thread'",
+        tools=("gdb",),
+        may_fail="ptrace",
+    ),
+    Case("strace", "sh -c 'strace -qq -o log -e trace=none -e signal=none plain; echo $?'", tools=("strace",)),
+]
+
+CASES = [
+    *SHELLS_AND_TOOLS,
+    *HOW_IT_WAS_BUILT,
+    *USERS_AND_ROOTS,
+    *DESCRIPTORS,
+    *STATE_AND_CHILDREN,
+    *SIGNALS,
+    *STACKS_AND_SANDBOXES,
+]
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Iterator[Path]:
+    """A folder for compiled programs that other users can reach."""
+    with TemporaryDirectory(prefix="differential-bin-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_same_as_alone(case: Case, binaries: Path) -> None:
+    if case.root and os.geteuid() != 0:
+        pytest.skip("root only: run the tests as root")
+    require(case.tools)
+    command = [word.format(programs=PROGRAMS, python=sys.executable) for word in shlex.split(case.command)]
+    build([*command, *case.uses], binaries)
+    alone, profiled = both_ways(command, binaries, case.options)
+    if alone.status != case.status and case.may_fail:
+        pytest.skip(f"alone it fails here: {alone.files['stderr'].decode(errors='replace')}; it needs {case.may_fail}")
+    assert (alone.status, alone.killed) == (case.status, []), alone
+    found = differences(alone, profiled)
+    if found:
+        pytest.fail(found, pytrace=False)
+    if case.sampled and not CONTROL:
+        assert profiled.samples > 0, profiled.report
