@@ -32,7 +32,7 @@ from stress.edits import Edit, copy_edited
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "twins"
-CORE = ("table", "inode", "rivals")  #: folders of csrc/ that go into a twin's library
+CORE = ("table", "inode", "handle", "note", "resolve", "profile", "rivals")  #: folders of csrc/ in a twin's library
 FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
 STORM_SECONDS = 6.0  #: at most: a storm over a twin ends with the first fault
 SEED = 7
@@ -155,7 +155,20 @@ class Build:
         binary = self.folder / name
         source = ROOT / "tests" / "c" / f"{name}.c"
         includes = [f"-I{self.csrc / folder}" for folder in ("include", "table")]
-        execute([*compiler(), *FLAGS, *includes, str(source), str(self.library), "-o", str(binary), "-pthread"])
+        execute(
+            [
+                *compiler(),
+                *FLAGS,
+                *includes,
+                str(source),
+                str(self.library),
+                "-o",
+                str(binary),
+                "-pthread",
+                "-ldl",
+                "-lrt",
+            ]
+        )
         return binary
 
     def engine(self) -> Path:

@@ -1,103 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The broken twins: builds of the table, the pins and the protocol with one fault each, and the checks that catch it.
-
-A twin that no check catches shows a hole in the checks. Every check of a twin has to catch it by itself. The letters in
-brackets are the ordering edges of csrc/README.md.
-"""
+"""Twins of csrc/table: lookups, updates and resizes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Union
-
+from stress.broken.checks import NARROW, STRONG, Fault, Freeze, Histories, Model, Program, Reading, Step, Storm, Twin
 from stress.edits import Edit
 
-
-@dataclass(frozen=True)
-class Storm:
-    """A short signal storm over an engine with the edited sources."""
-
-    name = "storm"
-
-
-@dataclass(frozen=True)
-class Program:
-    """A program of tests/c, linked with the edited sources."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """Scenarios of `python -m stress step`, with the edited sources. Lookups from the handler are always among it."""
-
-    scenarios: tuple[str, ...]
-    modes: tuple[str, ...] = ()  #: of stress.step.MODES; without: such twins are wrong whatever else the handler does
-
-    @property
-    def name(self) -> str:
-        return " ".join(self.scenarios)
-
-
-@dataclass(frozen=True)
-class Histories:
-    """Histories of concurrent operations, checked for linearizability, with the edited sources."""
-
-    name = "histories"
-
-
-@dataclass(frozen=True)
-class Freeze:
-    """An operation of `python -m stress freeze`, with the edited sources: its thread is stopped for good."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Fault:
-    """The quick form of a scenario of `python -m stress faults`, with the edited sources."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One of stress.object_file.READINGS, of the edited lookup.c."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Model:
-    """A scenario of tests/models under the C11 model checker."""
-
-    name: str
-
-
-Check = Union[Storm, Program, Step, Histories, Freeze, Fault, Reading, Model]
-
-
-@dataclass(frozen=True)
-class Twin:
-    name: str
-    guarantee: str  #: which of README.md it breaks
-    fault: str
-    edits: tuple[Edit, ...]
-    checks: tuple[Check, ...]
-    only_modelled: str = ""  #: why no test on this processor can be relied upon to see it
-
-    def __post_init__(self) -> None:
-        modelled = all(isinstance(check, Model) for check in self.checks)
-        if not self.checks or modelled != bool(self.only_modelled):
-            raise ValueError(f"{self.name}: either a test catches it, or it says why only the model checker does")
-
-
-RECLAIM = Model("retire, reclaim, look up")
 TWO_HELPERS = Model("two helpers of one resize, look up")
 LATE_COPY = Model("grow against remove: the late copy")
 
-STRONG = "x86 keeps the order of stores, and of loads, by itself"
-NARROW = "the window is some instructions wide, on two processors at once"
 
 LOOKUP = """\
 int bid_lookup(const struct bid_table *table, uint64_t key, struct bid_build_id *id)
@@ -134,7 +45,6 @@ FILL = "    bid_record_fill(array, op);\n    op->record_array = array;\n"
 PUBLISHED = "            op->status = op->kind == BID_UPSERT && place.own"
 COUNTED = "            bid_operation_count(table, array, op, &place);\n"
 NEW_RECORD = "    status = bid_operation_record(table, array, op);\n"
-GRACE = "life >> BID_LIFE_BITS >= oldest"
 
 LOOKUPS = [
     Twin(
@@ -493,134 +403,3 @@ UPDATES = [
         (Program("test_paths"),),
     ),
 ]
-
-RECLAMATION = [
-    Twin(
-        "no-grace-period",
-        "G7",
-        "what was retired is freed at once",
-        (Edit("table/reclaim.c", GRACE, "0"),),
-        (Program("test_iterate"), RECLAIM),
-    ),
-    Twin(
-        "half-a-grace-period",
-        "G7",
-        "a pin of the epoch in which an array was retired does not keep it",
-        (Edit("table/reclaim.c", GRACE, "life >> BID_LIFE_BITS > oldest"),),
-        (Program("test_iterate"), RECLAIM),
-    ),
-    Twin(
-        "no-barrier",
-        "G7",
-        "the reclaimer scans the pins without a barrier: it may miss one that is still in a store buffer (S)",
-        (Edit("table/reclaim.c", "    bid_platform_barrier(table->pins);", "   "),),
-        (RECLAIM,),
-        NARROW,
-    ),
-    Twin(
-        "unpinned-lookup",
-        "G7",
-        "a lookup with the general pin gives it up before it reads",
-        (
-            Edit(
-                "table/lookup.c",
-                "    int status = bid_answer(bid_find(table, key, cost), generation, id);\n"
-                "    bid_unpin(table->pins, pin);\n",
-                "    bid_unpin(table->pins, pin);\n"
-                "    int status = bid_answer(bid_find(table, key, cost), generation, id);\n",
-            ),
-        ),
-        (RECLAIM,),
-        NARROW,
-    ),
-    Twin(
-        "no-limit-on-retired",
-        "G7",
-        "memory that waits for a stalled reader grows without a limit",
-        (Edit("table/resize.c", "return !retired || retired + bytes <= limit ?", "return 1 || limit ?"),),
-        (Program("test_limits"), Fault("stalled-reader")),
-    ),
-    Twin(
-        "array-kept-unpublished",
-        "G7",
-        "an array that could not be made whole is never freed",
-        (
-            Edit(
-                "table/array.c",
-                "    if (status != BID_OK)\n        bid_platform_unmap(array->mapping, array->mapping_bytes);\n",
-                "",
-            ),
-        ),
-        (Fault("allocation"),),
-    ),
-    Twin(
-        "records-not-charged",
-        "G7",
-        "what records take does not count against the limit on bytes",
-        (Edit("table/record.c", "if (!copying && bill)", "if (0)"),),
-        (Fault("byte-limit"),),
-    ),
-    Twin(
-        "pins-not-reentrant",
-        "G9",
-        "a handler's lookup takes away the pin of what it interrupted",
-        (Edit("table/pin.h", "bid_store(&pin.slot->word, pin.before,", "bid_store(&pin.slot->word, 0,"),),
-        (Program("test_iterate"),),
-    ),
-    Twin(
-        "crowd-not-counted",
-        "G6",
-        "readers for whom the pin table had no room do not keep what they read",
-        (
-            Edit(
-                "table/reclaim.c", "return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest;", "return oldest;"
-            ),
-        ),
-        (Program("test_threads"), Model("retire, reclaim, crowded pins")),
-    ),
-    Twin(
-        "pins-written-through-a-fork",
-        "G9",
-        "the pins lie in ordinary memory, which a fork write-protects and hands on to the child",
-        (Edit("table/platform_user.c", "status == BID_OK && madvise(", "0 && madvise("),),
-        (Program("test_nothing_needed"), Program("test_fork")),
-    ),
-    Twin(
-        "child-loses-its-pins",
-        "G9",
-        "the child of a fork does not get back the pins of what it goes on with",
-        (Edit("table/platform_user.c", "        if (!bid_fork_each(area, kind, bid_fork_restore))\n", ""),),
-        (Program("test_fork"),),
-    ),
-]
-
-PROTOCOL = [
-    Twin(
-        "generation-not-compared",
-        "G3",
-        "a lookup that names a generation gets the build ID of another file that had the same inode",
-        (
-            Edit(
-                "table/lookup.c",
-                "if (generation != BID_ANY_GENERATION && found.record->generation != generation)",
-                "if (0)",
-            ),
-        ),
-        (Program("test_inode"), Storm(), Histories()),
-    ),
-    Twin(
-        "evict-forgets-the-flag",
-        "G3",
-        "evict does not mark the inode as dying, so an associate that comes later leaves an entry behind",
-        (
-            Edit(
-                "inode/inode.c",
-                "bid_or(bid_inode_flags(inode), BID_INODE_DYING, BID_I_ACQUIRE);",
-                "bid_load(bid_inode_flags(inode), BID_RELAXED);",
-            ),
-        ),
-        (Program("test_inode"),),
-    ),
-]
-
-TWINS = LOOKUPS + UPDATES + RECLAMATION + PROTOCOL
