@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
-TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/fuzz/*.[ch]))
+TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch]))
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
 
 .DELETE_ON_ERROR:

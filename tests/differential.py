@@ -22,7 +22,7 @@ import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
 LIMIT = 50.0  #: seconds for a program that needs two at most: more is a hang, also on a busy machine
-#: Compares each program with itself, without the profiler: a test that fails so has a program that is not the same twice.
+#: Compares each program with itself, without the profiler: a program that differs then is no use here.
 CONTROL = os.environ.get("PYBUILDID_DIFFERENTIAL") == "control"
 
 #: How the programs that a case names are built, if not by cc from their source: source, compiler, package with that.
@@ -174,10 +174,10 @@ def differences(alone: Run, profiled: Run) -> str:
 def _difference(name: str, before: bytes | None, after: bytes | None) -> list[str]:
     if before is None or after is None:
         return [f"{name}: is there only {'profiled' if before is None else 'alone'}"]
-    texts = [[line[:200] for line in _text(data).splitlines()] for data in (before, after)]
-    return [f"{name} differs:", *list(unified_diff(*texts, "alone", "profiled", lineterm="", n=1))[:60]]
+    changes = unified_diff(_lines(before), _lines(after), "alone", "profiled", lineterm="", n=1)
+    return [f"{name} differs:", *list(changes)[:60]]
 
 
-def _text(data: bytes) -> str:
-    """Its beginning: a program that runs wild writes much."""
-    return data[:50000].decode(errors="backslashreplace")
+def _lines(data: bytes) -> list[str]:
+    """Of its beginning: a program that runs wild writes much."""
+    return [line[:200] for line in data[:50000].decode(errors="backslashreplace").splitlines()]

@@ -20,9 +20,12 @@ from differential import CONTROL, PROGRAMS, both_ways, build, differences, requi
 
 @dataclass(frozen=True)
 class Case:
-    """name: of the test. command: words for sh, with {programs} and {python}. status: alone, as a shell has it.
-    tools: that it needs. sampled: the profiler gets samples of it. root: only root may do this.
-    uses: programs of tests/programs that the words do not name. may_fail: what it needs of the system beyond that; alone it may fail. options: of the profiler."""
+    """A program and what is right about it alone.
+
+    command: as in sh, with {programs} and {python}. uses: programs of tests/programs that no word of it names.
+    status: alone, as a shell has it. may_fail: what it needs of the system, without which it may fail alone.
+    tools: that must be installed. root: for root only. options: of the profiler. sampled: there have to be samples.
+    """
 
     name: str
     command: str
@@ -60,7 +63,9 @@ HOW_IT_WAS_BUILT = [
     Case("static", "sh -c 'plain-static; echo $?'"),
     Case("musl", "sh -c 'plain-musl; echo $?'"),
     Case("32 bits", "sh -c 'plain-32; echo $?'"),
-    Case("set-user-ID", "sh -c 'cp $(command -v plain) p && chown 65534 p && chmod 4755 p && ./p'", status=13, root=True),
+    Case(
+        "set-user-ID", "sh -c 'cp $(command -v plain) p && chown 65534 p && chmod 4755 p && ./p'", status=13, root=True
+    ),
 ]
 
 USERS_AND_ROOTS = [
@@ -135,7 +140,7 @@ STACKS_AND_SANDBOXES = [
     Case("tracer", "tracer", sampled=True),
     Case(
         "gdb",
-        "sh -c 'gdb -batch -nx -ex \"break burn\" -ex run -ex bt -ex delete -ex continue $(command -v plain) 2>&1 "
+        'sh -c \'gdb -batch -nx -ex "break burn" -ex run -ex bt -ex delete -ex continue $(command -v plain) 2>&1 '
         "| grep -v -i -e process -e warning -e thread'",
         tools=("gdb",),
         may_fail="ptrace",

@@ -3,7 +3,7 @@
 mkdir -p root/bin
 for program in /bin/sh "$(command -v plain)"; do
     cp -L "$program" root/bin
-    for library in $(ldd "$program" | grep -o '/[^ ]*'); do
+    for library in $(env -u LD_PRELOAD ldd "$program" | grep -o '/[^ ]*'); do
         cp -L --parents "$library" root
     done
 done

@@ -65,6 +65,12 @@ __attribute__((unused)) static void say_end(const char *who, pid_t child)
         say("%s: status %d\n", who, WEXITSTATUS(status));
 }
 
+/* Without SA_RESTORER, which is between libc and the kernel: whether libc tells it is its own affair. */
+__attribute__((unused)) static unsigned flags_of(const struct sigaction *action)
+{
+    return (unsigned)action->sa_flags & ~0x04000000u;
+}
+
 /* A program of several parts: the first argument names one. */
 struct part {
     const char *name;

@@ -95,7 +95,7 @@ static void say_action(const char *what, int signal)
         : action.sa_handler == SIG_DFL                              ? "default"
         : action.sa_handler == SIG_IGN                              ? "ignored"
                                                                     : "something else",
-        (unsigned)action.sa_flags, sigismember(&action.sa_mask, SIGUSR2));
+        flags_of(&action), sigismember(&action.sa_mask, SIGUSR2));
 }
 
 static void use_sigaction(int signal)

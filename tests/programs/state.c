@@ -29,18 +29,21 @@ static int with_timers;
 /* A number in a link names an inode of a pipe or socket. */
 static void say_descriptors(void)
 {
-    for (int fd = 0; fd < 65536; fd++) {
-        char path[64], target[4096];
-        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        ssize_t length = readlink(path, target, sizeof target - 1);
-        if (length < 0)
+    DIR *entries = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (entries && (entry = readdir(entries))) {
+        char target[4096];
+        ssize_t length = readlinkat(dirfd(entries), entry->d_name, target, sizeof target - 1);
+        if (length < 0 || atoi(entry->d_name) == dirfd(entries))
             continue;
         target[length] = 0;
         char *number = strstr(target, ":[");
         if (number)
             *number = 0;
-        say("descriptor %d: %s, flags %d\n", fd, target, fcntl(fd, F_GETFD));
+        say("descriptor %s: %s, flags %d\n", entry->d_name, target, fcntl(atoi(entry->d_name), F_GETFD));
     }
+    if (entries)
+        closedir(entries);
 }
 
 static int count(const char *folder)
@@ -111,8 +114,8 @@ static void say_signals(void)
         const char *handler = action.sa_handler == SIG_DFL   ? "default"
                               : action.sa_handler == SIG_IGN ? "ignored"
                                                              : "handled";
-        if (action.sa_handler != SIG_DFL || action.sa_flags)
-            say("signal %d: %s, flags %x\n", signal, handler, (unsigned)action.sa_flags);
+        if (action.sa_handler != SIG_DFL || flags_of(&action))
+            say("signal %d: %s, flags %x\n", signal, handler, flags_of(&action));
     }
     if (pthread_sigmask(SIG_SETMASK, NULL, &set) == 0)
         say_set("blocked", &set);

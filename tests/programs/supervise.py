@@ -8,6 +8,7 @@ The command's own standard output and standard error are appended to the file OU
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -52,10 +53,8 @@ def kill_all() -> list[str]:
     until = time.monotonic() + 10
     while time.monotonic() < until:
         for process in descendants():
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

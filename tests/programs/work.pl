@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use POSIX ();
+use Time::HiRes ();
 $| = 1;
 
 sub burn { my $until = (times)[0] + $_[0]; my $n = 0; while ((times)[0] < $until) { $n++ for 1 .. 1000 } }
@@ -26,8 +27,8 @@ my %count;
 $SIG{$_} = do { my $name = $_; sub { $count{$name}++ } } for qw(TRAP PROF ALRM);
 burn(0.1);
 kill($_, $$) for qw(TRAP PROF);
-alarm 1;
-my $left = POSIX::pause();
+Time::HiRes::ualarm(50000);
+POSIX::pause();
 print join(' ', map { "$_ $count{$_}" } sort keys %count), "\n";
 print `echo from a shell`;
 open(my $pipe, '-|', 'sh', '-c', 'seq 1 5; exit 4') or die;
