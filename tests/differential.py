@@ -11,7 +11,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
@@ -143,11 +144,18 @@ def count_samples(output: Path) -> int:
     return int(found[1])
 
 
-def both_ways(command: Sequence[str], binaries: Path, options: Sequence[str] = ()) -> tuple[Run, Run]:
-    """Alone, and under the profiler: in a folder of the same name, which other users can reach."""
+@contextmanager
+def place_for_runs() -> Iterator[Path]:
+    """A folder that other users can reach; what runs there runs in a folder of the same name."""
     with TemporaryDirectory(prefix="differential-") as name:
-        place, output = Path(name), Path(name) / "profile.pb.gz"
-        place.chmod(0o755)
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def both_ways(command: Sequence[str], binaries: Path, options: Sequence[str] = ()) -> tuple[Run, Run]:
+    """Alone, and under the profiler."""
+    with place_for_runs() as place:
+        output = place / "profile.pb.gz"
         alone = supervised(redirected(command), place, binaries)
         under = [] if CONTROL else profiler(output, options)
         profiled = supervised([*under, *redirected(command)], place, binaries)

@@ -15,7 +15,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from differential import CONTROL, PROGRAMS, both_ways, build, differences, require
+from differential import (
+    CONTROL,
+    PROGRAMS,
+    both_ways,
+    build,
+    differences,
+    place_for_runs,
+    redirected,
+    require,
+    supervised,
+)
 
 
 @dataclass(frozen=True)
@@ -183,3 +193,16 @@ def test_the_same_as_alone(case: Case, binaries: Path) -> None:
         pytest.fail(found, pytrace=False)
     if case.sampled and not CONTROL:
         assert profiled.samples > 0, profiled.report
+
+
+@pytest.mark.parametrize("part", ["closerange", "dup2", "children", "signals", "another-user", "few-descriptors"])
+def test_a_part_of_a_python_program(part: str, binaries: Path) -> None:
+    """Under Profile(), which works in the process itself."""
+    command = [sys.executable, "-I", str(PROGRAMS / "inside.py"), part]
+    with place_for_runs() as place:
+        alone = supervised(redirected([*command, "alone"]), place, binaries)
+        profiled = supervised(redirected([*command, "alone" if CONTROL else "profiled"]), place, binaries)
+    assert (alone.status, alone.killed) == (0, []), alone.files["stderr"].decode()
+    found = differences(alone, profiled)
+    if found:
+        pytest.fail(found, pytrace=False)
