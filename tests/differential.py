@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
-LIMIT = 50.0  #: seconds for a program that needs two at most: more is a hang, also on a busy machine
+LIMIT = 20.0  #: seconds for a program that needs two at most: more is a hang, also on a busy machine
 #: Compares each program with itself, without the profiler: a program that differs then is no use here.
 CONTROL = os.environ.get("PYBUILDID_DIFFERENTIAL") == "control"
 
@@ -30,6 +30,8 @@ CONTROL = os.environ.get("PYBUILDID_DIFFERENTIAL") == "control"
 BUILDS: dict[str, tuple[str, list[str], str]] = {
     "plain-static": ("plain.c", ["cc", "-static"], "libc6-dev"),
     "plain-32": ("plain.c", ["cc", "-m32", "-isystem/usr/include/x86_64-linux-gnu"], "libc6-dev-i386 lib32gcc-12-dev"),
+    "plain-asan": ("plain.c", ["gcc", "-fsanitize=address"], "gcc"),
+    "plain-tsan": ("plain.c", ["gcc", "-fsanitize=thread"], "gcc"),
     "plain-musl": ("plain.c", ["musl-gcc"], "musl-tools"),
     "work-go": ("work.go", ["go", "build"], "golang-go"),
 }
@@ -126,6 +128,11 @@ def supervised(command: Sequence[str], place: Path, binaries: Path) -> Run:
         shutil.rmtree(folder)
 
 
+def inside(shell: str, command: Sequence[str]) -> list[str]:
+    """After a line for bash, in the process that becomes the command."""
+    return ["bash", "-c", f'{shell}; exec "$@"', "bash", *command]
+
+
 def redirected(command: Sequence[str]) -> list[str]:
     """Its streams into files of the folder: the profiler's report does not come between."""
     return ["sh", "-c", 'exec "$@" >stdout 2>stderr', "sh", *command]
@@ -152,13 +159,15 @@ def place_for_runs() -> Iterator[Path]:
         yield Path(name)
 
 
-def both_ways(command: Sequence[str], binaries: Path, options: Sequence[str] = ()) -> tuple[Run, Run]:
-    """Alone, and under the profiler."""
+def both_ways(
+    command: Sequence[str], binaries: Path, options: Sequence[str] = (), before: str = ":"
+) -> tuple[Run, Run]:
+    """Alone, and under the profiler; `before` is a line for bash that comes before either."""
     with place_for_runs() as place:
         output = place / "profile.pb.gz"
-        alone = supervised(redirected(command), place, binaries)
         under = [] if CONTROL else profiler(output, options)
-        profiled = supervised([*under, *redirected(command)], place, binaries)
+        alone = supervised(inside(before, redirected(command)), place, binaries)
+        profiled = supervised(inside(before, [*under, *redirected(command)]), place, binaries)
         profiled.samples = count_samples(output)
         return alone, profiled
 

@@ -35,6 +35,7 @@ class Case:
     command: as in sh, with {programs} and {python}. uses: programs of tests/programs that no word of it names.
     status: alone, as a shell has it. may_fail: what it needs of the system, without which it may fail alone.
     tools: that must be installed. root: for root only. options: of the profiler. sampled: there have to be samples.
+    before: for bash, what the program inherits also by way of the profiler.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Case:
     root: bool = False
     may_fail: str = ""
     options: tuple[str, ...] = ()
+    before: str = ":"
     uses: tuple[str, ...] = ()
 
 
@@ -118,17 +120,23 @@ STATE_AND_CHILDREN = [
     Case("many threads", "threads many", sampled=True),
     Case("first thread ended", "threads leaderless", sampled=True),
     *[
-        Case(f"memory for {kib} KiB", f"sh -c 'ulimit -v {kib}; exec plain 3'", status=13)
-        for kib in (8000, 12000, 16000, 24000, 48000)
+        Case(f"{mib} MiB of {kib} KiB", f"sh -c 'ulimit -v {kib}; exec memory limited {mib}'")
+        for mib, kib in ((3, 8000), (3, 12000), (3, 16000), (14, 24000), (36, 48000))
     ],
+    Case(
+        "locked memory",
+        "setpriv --reuid=65534 --clear-groups --bounding-set=-all sh -c 'ulimit -l 6000; exec memory locked'",
+        tools=("setpriv",),
+        root=True,
+    ),
 ]
 
 SIGNALS = [
     *[
         Case(f"signals {part}", f"signals {part}", sampled=True)
-        for part in ("wait", "handlers", "other-ways", "own-profiler", "ignore-exec", "handle-exec", "block-exec")
+        for part in ("wait", "handlers", "other-ways", "own-profiler", "handle-exec")
     ],
-    Case("signals pending-exec", "signals pending-exec"),
+    *[Case(f"signals {part}", f"signals {part}") for part in ("ignore-exec", "block-exec", "pending-exec")],
     *[Case(f"dies of {number}", f"signals die {number}", 128 + number, sampled=True) for number in (5, 9, 11, 27)],
     Case("dies of a breakpoint", "signals breakpoint", status=133, sampled=True),
     Case("dies of its timer", "signals alarm-clock", status=155, sampled=True),
@@ -140,7 +148,7 @@ SIGNALS = [
 ]
 
 STACKS_AND_SANDBOXES = [
-    *[Case(f"stacks {part}", f"stacks {part}") for part in ("tiny", "tight", "busy")],
+    *[Case(f"stacks {part}", f"stacks {part}") for part in ("tiny", "tight", "busy", "roomy")],
     Case("stacks overflow", "stacks overflow", status=3, sampled=True),
     *[Case(f"stacks {part}", f"stacks {part}", sampled=True) for part in ("threads", "coroutine")],
     *[
@@ -155,7 +163,18 @@ STACKS_AND_SANDBOXES = [
         tools=("gdb",),
         may_fail="ptrace",
     ),
+    Case("valgrind", "sh -c 'valgrind -q plain; echo $?'", tools=("valgrind",)),
     Case("strace", "sh -c 'strace -qq -o log -e trace=none -e signal=none plain; echo $?'", tools=("strace",)),
+]
+
+INHERITED = [
+    Case("inherited descriptors", "sh -c 'cat <&3; cat <&9; echo five >&5'", before="exec 3<<<abc 5>five 9<<<def"),
+    Case(
+        "inherited limits", "state again", before="ulimit -Sn 99; ulimit -Sc 0; ulimit -s 4096; umask 027"
+    ),
+    Case("inherited priority", "state again", before="renice -n 5 $$ >/dev/null; chrt -b -p 0 $$"),
+    Case("inherited signals ignored", "state again", before="trap '' INT QUIT HUP TERM USR1 TRAP PROF CHLD"),
+    Case("inherited SIGPIPE ignored", "sh -c 'grep SigIgn /proc/self/status'", before="trap '' PIPE"),
 ]
 
 CASES = [
@@ -166,6 +185,7 @@ CASES = [
     *STATE_AND_CHILDREN,
     *SIGNALS,
     *STACKS_AND_SANDBOXES,
+    *INHERITED,
 ]
 
 
@@ -184,7 +204,7 @@ def test_the_same_as_alone(case: Case, binaries: Path) -> None:
     require(case.tools)
     command = [word.format(programs=PROGRAMS, python=sys.executable) for word in shlex.split(case.command)]
     build([*command, *case.uses], binaries)
-    alone, profiled = both_ways(command, binaries, case.options)
+    alone, profiled = both_ways(command, binaries, case.options, case.before)
     if alone.status != case.status and case.may_fail:
         pytest.skip(f"alone it fails here: {alone.files['stderr'].decode(errors='replace')}; it needs {case.may_fail}")
     assert (alone.status, alone.killed) == (case.status, []), alone

@@ -7,6 +7,6 @@ for program in /bin/sh "$(command -v plain)"; do
         cp -L --parents "$library" root
     done
 done
-chroot root /bin/sh -c '/bin/plain; echo $?; exec /bin/plain 2'
+chroot root /bin/sh -c '/bin/plain; echo $?; exec /bin/plain'
 echo $?
 rm -r root

@@ -146,8 +146,29 @@ static int part_handlers(char **arguments)
     return 0;
 }
 
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* siginterrupt(), sigset() */
+static void use_sigset(int number)
+{
+    say("%d: sigset(): %d\n", number, sigset(number, SIG_DFL) == count_one);
+    burn(10);
+    say("%d: sigset() again: %d\n", number, sigset(number, count_one) == SIG_DFL);
+    burn(10);
+    say_action("sigset()", number);
+    raise(number);
+    say("%d: sighold(): %d\n", number, sighold(number));
+    burn(10);
+    raise(number);
+    say_seen("held", number);
+    say("%d: sigset() after sighold(): %d\n", number, sigset(number, count_one) == SIG_HOLD);
+    say_seen("let go", number);
+    say("%d: sigignore(): %d\n", number, sigignore(number));
+    burn(10);
+    raise(number);
+    say_action("sigignore()", number);
+    signal(number, SIG_DFL);
+}
+
 /* The ways to set an action that are not sigaction() and signal(). */
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* siginterrupt() */
 static int part_other_ways(char **arguments)
 {
     (void)arguments;
@@ -165,7 +186,7 @@ static int part_other_ways(char **arguments)
         burn(20);
         raise(number);
         say_seen("siginterrupt()", number);
-        signal(number, SIG_DFL);
+        use_sigset(number);
     }
     return 0;
 }

@@ -97,16 +97,28 @@ static void handle_long(int signal)
 }
 
 /* The same, with a handler that works for long: what interrupts it finds no room. */
-static int part_busy(char **arguments)
+static int run_busy(size_t size)
 {
     struct sigaction action = {.sa_handler = handle_long, .sa_flags = SA_ONSTACK};
-    (void)arguments;
-    char *stack = alternate(frame_bytes() + 1024);
+    char *stack = alternate(size);
     sigaction(SIGUSR1, &action, NULL);
     raise(SIGUSR1);
     say("%d signals\n", handled);
     say_marks(stack);
     return 0;
+}
+
+static int part_busy(char **arguments)
+{
+    (void)arguments;
+    return run_busy(frame_bytes() + 1024);
+}
+
+/* Two frames and a little. */
+static int part_roomy(char **arguments)
+{
+    (void)arguments;
+    return run_busy(2 * frame_bytes() + 1024);
 }
 
 /* SIGSEGV for a stack that is full, taken on the other one. */
@@ -192,13 +204,9 @@ static int part_coroutine(char **arguments)
 
 int main(int n, char **arguments)
 {
-    static const struct part parts[] = {{"tiny", part_tiny},
-                                        {"tight", part_tight},
-                                        {"busy", part_busy},
-                                        {"overflow", part_overflow},
-                                        {"threads", part_threads},
-                                        {"coroutine", part_coroutine},
-                                        {0}};
+    static const struct part parts[] = {
+        {"tiny", part_tiny},         {"tight", part_tight},     {"busy", part_busy},           {"roomy", part_roomy},
+        {"overflow", part_overflow}, {"threads", part_threads}, {"coroutine", part_coroutine}, {0}};
     (void)n;
     return run_part(parts, arguments);
 }
