@@ -150,7 +150,7 @@ int main(void)
     printf("%d descriptors, %d threads\n", count("/proc/self/fd"), count("/proc/self/task"));
     FILE *status = fopen("/proc/self/status", "r");
     while (fgets(line, sizeof line, status))
-        if (!strncmp(line, "Sig", 3) && strncmp(line, "SigCgt", 6) && strncmp(line, "SigQ", 4) || !strncmp(line, "Cap", 3))
+        if (!strncmp(line, "SigBlk", 6) || !strncmp(line, "SigIgn", 6) || !strncmp(line, "Cap", 3))
             fputs(line, stdout);
     return 0;
 }
