@@ -6,7 +6,6 @@ from glob import glob
 from setuptools import Extension, setup
 
 AGENT = ("agent", "sample", "timer", "program", "signals")  # of csrc/profile
-PRELOAD = ("interpose", "preload")
 SERVER = ("server", "process", "events", "views", "modules")
 
 
@@ -29,7 +28,7 @@ def profiler(name: str, parts: tuple[str, ...], more: list[str], flags: list[str
 
 
 #: For LD_PRELOAD: the profiler's part in a process that is profiled.
-preload = profiler("_preload", AGENT + PRELOAD, sources("note"), [])
+preload = profiler("_preload", AGENT, sources("preload", "note"), [])
 #: Its part outside of it, and what a process needs to profile itself.
 server = profiler(
     "_profiler",

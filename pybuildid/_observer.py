@@ -145,8 +145,10 @@ class Observer:
             seen = self._seen[pid] = _Seen(stat.start, 0 if not watched else stat.ticks)
         more, seen.ticks = stat.ticks - seen.ticks, stat.ticks
         if more and not watched:
+            reason, program = _judge(pid)
+            if reason != UNKNOWN or not seen.reason:  # nothing is to be learned of one that has ended
+                seen.reason, seen.program = reason, program
             seen.unwatched += more
-            seen.reason, seen.program = _judge(pid)
 
 
 def _judge(pid: int) -> tuple[str, str]:

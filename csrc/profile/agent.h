@@ -3,7 +3,7 @@
  * The profiler's part in a process that is profiled. It is a guest there: memory, a signal handler, and nothing else.
  * No thread, no descriptor that stays open, no signal but the one that takes samples, no system call in the handler.
  *
- * Processes get it by LD_PRELOAD (preload.c, interpose.c), or start it themselves.
+ * Processes get it by LD_PRELOAD (csrc/preload), or start it themselves.
  */
 #ifndef BID_AGENT_H
 #define BID_AGENT_H

@@ -6,7 +6,7 @@
  * The same library is for glibc and musl: what only one of them has is referred to weakly.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../profile/agent.h"
 
 #include <errno.h>
 #include <stdlib.h>

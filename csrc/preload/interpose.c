@@ -9,7 +9,7 @@
  * A program that makes the system calls itself passes by them; Go programs do, which is why they are not profiled.
  */
 #define _GNU_SOURCE
-#include "agent.h"
+#include "../profile/agent.h"
 
 #include <dlfcn.h>
 #include <errno.h>
