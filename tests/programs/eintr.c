@@ -28,20 +28,21 @@ static void *work(void *nothing)
     return nothing;
 }
 
-/* One alarm for each call; so each call is interrupted once. */
+/* An alarm that comes before the call is followed by another. Each call is interrupted once. */
 static void interrupted_reads(void)
 {
     struct sigaction action = {.sa_handler = on_alarm};
-    struct itimerval once = {.it_value.tv_usec = 5000};
+    struct itimerval alarms = {.it_interval.tv_usec = 5000, .it_value.tv_usec = 5000}, none = {0};
     int interrupted = 0, other = 0;
     char byte;
     sigaction(SIGALRM, &action, NULL);
     for (int i = 0; i < ROUNDS; i++) {
-        setitimer(ITIMER_REAL, &once, NULL);
+        setitimer(ITIMER_REAL, &alarms, NULL);
         if (read(ends[0], &byte, 1) < 0 && errno == EINTR)
             interrupted++;
         else
             other++;
+        setitimer(ITIMER_REAL, &none, NULL);
     }
     say("read(): interrupted %d times of %d, %d ended otherwise\n", interrupted, ROUNDS, other);
 }

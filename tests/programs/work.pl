@@ -27,8 +27,10 @@ my %count;
 $SIG{$_} = do { my $name = $_; sub { $count{$name}++ } } for qw(TRAP PROF ALRM);
 burn(0.1);
 kill($_, $$) for qw(TRAP PROF);
-Time::HiRes::ualarm(50000);
+Time::HiRes::ualarm(50000, 50000); # one that comes before pause() is followed by another
 POSIX::pause();
+Time::HiRes::ualarm(0);
+$count{ALRM} = 'some' if $count{ALRM};
 print join(' ', map { "$_ $count{$_}" } sort keys %count), "\n";
 print `echo from a shell`;
 open(my $pipe, '-|', 'sh', '-c', 'seq 1 5; exit 4') or die;
