@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from _pytest.mark import ParameterSet
 from differential import (
     CONTROL,
     PROGRAMS,
@@ -189,6 +190,35 @@ CASES = [
     *INHERITED,
 ]
 
+#: The cases that are not the same yet, and why. One that is the same now fails, and leaves this list.
+DIFFERS = {
+    "32 bits": "the loader of such programs complains that the library is for 64 bits",
+    "chroot": "the loader complains that the library is not there",
+    "AddressSanitizer": "its run time ends the program if another library was loaded first",
+    "valgrind": "the samples of the program meet valgrind itself",
+    "tracer": "each sample stops a process that is traced",
+    "3 MiB of 12000 KiB": "the recording is in the memory of the process, and counts",
+    "14 MiB of 24000 KiB": "the same",
+    "36 MiB of 48000 KiB": "the same",
+    "locked memory": "the same",
+    "signals wait": "signalfd() shows no SIGTRAP, whoever sent it",
+    "signals wait, by timer": "signalfd() shows no SIGPROF, whoever sent it",
+    "signals handlers": "an action that SA_RESETHAND has reset has lost its flags",
+    "signals handlers, by timer": "the same",
+    "signals other-ways": "siginterrupt(), sigset() and sigignore() change the kernel's action",
+    "stacks busy": "a sample in a handler on a small alternate stack finds no room",
+    "sandbox no-handlers": "a filter that forbids rt_sigreturn ends the program at the first sample",
+    "inherited descriptors": "the profiler does not pass them on",
+    "inherited SIGCHLD ignored": "the profiler cannot wait for the command",
+    "inherited SIGPIPE ignored": "Python takes SIGPIPE when it starts, and subprocess gives its default back",
+}
+
+
+def marked(case: Case) -> ParameterSet:
+    known = case.name in DIFFERS and not CONTROL
+    marks = [pytest.mark.xfail(reason=DIFFERS[case.name], strict=True)] if known else []
+    return pytest.param(case, id=case.name, marks=marks)
+
 
 @pytest.fixture(scope="session")
 def binaries() -> Iterator[Path]:
@@ -198,7 +228,7 @@ def binaries() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [marked(case) for case in CASES])
 def test_the_same_as_alone(case: Case, binaries: Path) -> None:
     if case.root and os.geteuid() != 0:
         pytest.skip("root only: run the tests as root")
