@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from differential import (
     build,
     differences,
     place_for_runs,
+    profiler,
     redirected,
     require,
     supervised,
@@ -276,3 +278,21 @@ def _read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:  # ended meanwhile
         return ""
+
+
+def test_the_profiler_is_killed(binaries: Path) -> None:
+    """What it profiled goes on, and so do the programs that are started afterwards."""
+    build(["children", "descriptors"], binaries)
+    kill = "if grep -zqx profile /proc/$PPID/cmdline; then kill -9 $PPID; fi"
+    tidy = '${PYBUILDID_PROFILE:+rm -f "$PYBUILDID_PROFILE"}'  # nobody else is left who would
+    work = f"sh {PROGRAMS}/make.sh; children ways; children many; descriptors close; echo $?"
+    command = ["sh", "-c", f"{kill}; {work}; {tidy}"]
+    with place_for_runs() as place:
+        alone = supervised(redirected(command), place, binaries)
+        under = [] if CONTROL else profiler(place / "profile.pb.gz")
+        profiled = supervised([*under, *redirected(command)], place, binaries)
+    assert (alone.status, profiled.status) == (0, 0 if CONTROL else 128 + signal.SIGKILL)
+    profiled.status = alone.status
+    found = differences(alone, profiled)
+    if found:
+        pytest.fail(found, pytrace=False)
