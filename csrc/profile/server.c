@@ -31,16 +31,21 @@ enum { STARTING, READY, ENDING };
 
 /* ------------------------------------------------------------------------------------------- one process -- */
 
-static void release(struct bid_server *server, unsigned i)
+static void forget(struct bid_server *server, unsigned i)
 {
     struct bid_target *target = server->targets[i];
-    struct bid_slot *slot = &server->recording->slots[i];
     if (target) {
         bid_events_close(target);
         bid_view_release(server, target);
         free(target);
         server->targets[i] = NULL;
     }
+}
+
+static void release(struct bid_server *server, unsigned i)
+{
+    struct bid_slot *slot = &server->recording->slots[i];
+    forget(server, i);
     slot->pid = 0;
     bid_store(&slot->state, BID_SLOT_FREE, memory_order_release); /* pairs with claim_slot() */
 }
@@ -86,7 +91,8 @@ static int make_target(struct bid_server *server, unsigned i)
     return -1;
 }
 
-/* The view comes first: the threads of a process that profiles itself are running. */
+/* The view comes first: the threads of a process that profiles itself are running. A slot that was refused stays its agent's,
+ * who gives it back; so one that is killed before it reads the answer keeps it. */
 static void answer(struct bid_server *server, unsigned i)
 {
     struct bid_slot *slot = &server->recording->slots[i];
@@ -95,8 +101,10 @@ static void answer(struct bid_server *server, unsigned i)
     if (refusal < 0) {
         bid_view_refresh(server, server->targets[i]);
         state = open_source(server, server->targets[i]);
-    } else
+    } else {
+        forget(server, i);
         bid_add(&server->recording->refused[refusal], 1, BID_RELAXED);
+    }
     if (!bid_cas(&slot->state, &waiting, state, memory_order_release)) /* (A) pairs with wait_for_answer() */
         release(server, i);
     else

@@ -92,9 +92,10 @@ static int reuse_old(struct bid_server *server, struct bid_target *target)
 static int publish(struct bid_server *server, struct bid_target *target, const struct bid_view *made)
 {
     size_t bytes = sizeof *made + made->count * sizeof made->ranges[0];
+    int room = reuse_old(server, target); /* also if nothing has changed, so that there mostly is room when it has */
     if (target->view && memcmp(view_at(server, target->view), made, bytes) == 0)
         return 0;
-    if (!reuse_old(server, target))
+    if (!room)
         return EBUSY;
     uint64_t offset = view_new(server, class_of(made->count));
     if (!offset) {
