@@ -206,6 +206,24 @@ def test_a_pid_namespace(compiled: Compile, tmp_path: Path) -> None:
     assert result.samples > 100, result.unwatched
 
 
+def test_another_root(tmp_path: Path) -> None:
+    """The library is not to be found there, and the loader does not say so on the program's standard error."""
+    need_root()
+    need("ldd", "libc-bin")
+    for name in ("bin", "lib", "lib64"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+    found = subprocess.run(["ldd", shutil.which("ls") or "ls"], capture_output=True, text=True).stdout
+    for word in found.split():
+        if word.startswith("/"):
+            target = tmp_path / "root" / word[1:]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(word, target)
+    shutil.copy(shutil.which("ls") or "ls", tmp_path / "root" / "bin" / "ls")
+    run = same_as_alone("chroot", tmp_path / "root", "/bin/ls", "/", cwd=tmp_path)
+    assert run.stdout.split() == sorted(os.listdir(tmp_path / "root"))
+    assert "ld.so" not in run.stderr
+
+
 def test_another_user(compiled: Compile, tmp_path: Path) -> None:
     """The recording is not his: that is what the report says."""
     need_root()
@@ -324,7 +342,8 @@ int main(void)
         return 1;
     static volatile unsigned n;
     while (clock() < CLOCKS_PER_SEC / 4)
-        n++;
+        for (int i = 0; i < 100000; i++)
+            n++;
     return 0;
 }
 """

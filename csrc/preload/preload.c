@@ -8,8 +8,11 @@
 #define _GNU_SOURCE
 #include "../profile/agent.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *)
     __attribute__((weak));                                                                       /* glibc's */
@@ -37,4 +40,33 @@ __attribute__((constructor)) static void start_preloaded(void)
             bid_agent_start(recording);
     }
     errno = before;
+}
+
+/* In another root the library may be out of sight, and the loader of each program that is started there would say so on
+ * its standard error. Then it is taken out of LD_PRELOAD, where it comes first. */
+static void forget_library(void)
+{
+    const char *list = getenv("LD_PRELOAD");
+    size_t length = list ? strcspn(list, " :") : 0;
+    char path[4096];
+    if (!length || length >= sizeof path)
+        return;
+    memcpy(path, list, length);
+    path[length] = 0;
+    if (access(path, R_OK) == 0)
+        return;
+    if (list[length])
+        setenv("LD_PRELOAD", list + length + 1, 1);
+    else
+        unsetenv("LD_PRELOAD");
+}
+
+__attribute__((visibility("default"))) int chroot(const char *path)
+{
+    int (*function)(const char *);
+    *(void **)&function = dlsym(RTLD_NEXT, "chroot");
+    int result = function(path);
+    if (result == 0 && getenv("PYBUILDID_PROFILE"))
+        forget_library();
+    return result;
 }

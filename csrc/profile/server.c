@@ -130,6 +130,10 @@ static void follow_all(struct bid_server *server)
         if (!target)
             continue;
         int error = bid_view_refresh(server, target);
+        if (target->event_count && bid_process_is_traced(target->pid)) {
+            bid_events_close(target); /* a debugger that has come meanwhile would get the signals */
+            bid_add(&server->recording->refused[BID_REFUSED_TRACED], 1, BID_RELAXED);
+        }
         if ((error == ESRCH || error == ENOENT) && target->pid != server->process)
             release(server, i);
         else if (server->recording->flags & BID_PROFILE_EVICT)

@@ -9,7 +9,8 @@
  *
  * The handler runs on the alternate stack if the thread has one (SA_ONSTACK), since programs that run code on small
  * stacks of their own, as coroutines, give their threads one for this. But an alternate stack that is smaller than the
- * kernel's frame and the handler ends the program: then the handler stays on the stack that was interrupted.
+ * kernel's frame and the handler ends the program: then the handler stays on the stack that was interrupted. And as most
+ * have no room for a second frame, the program's own handlers that run there have the profiler's signal blocked.
  * All signals are blocked while the handler runs, so that nothing leaves it by siglongjmp() or cancellation.
  */
 #define _GNU_SOURCE
@@ -23,9 +24,10 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define KERNEL_SET 8       /* bytes of the kernel's sigset_t */
-#define HANDLER_STACK 1024 /* bytes that the handler needs besides the kernel's frame; tests/test_profile_agent.py */
-#define FRAME 51           /* AT_MINSIGSTKSZ: what the kernel's frame needs, from Linux 5.14 on */
+#define KERNEL_SET 8        /* bytes of the kernel's sigset_t */
+#define HANDLER_STACK 1024  /* bytes that the handler needs besides the kernel's frame; tests/test_profile_agent.py */
+#define RESTORER 0x04000000 /* SA_RESTORER of the kernel */
+#define FRAME 51            /* AT_MINSIGSTKSZ: what the kernel's frame needs, from Linux 5.14 on */
 
 typedef int (*sigaction_function)(int signal, const struct sigaction *action, struct sigaction *before);
 
@@ -201,11 +203,48 @@ void bid_signals_give_back(int signal, int pending)
 
 /* --------------------------------------------------------------------------------- what the program calls -- */
 
+/* Another signal than the profiler's: the program is told the mask that it gave. */
+static int other_action(int signal, const struct sigaction *action, struct sigaction *before)
+{
+    static bid_word widened; /* signals of which the kernel has a wider mask */
+    uint64_t bit = signal > 0 && signal <= 64 ? 1ull << (signal - 1) : 0, was = bid_load(&widened, BID_RELAXED) & bit;
+    int ours = bid_signals_taken(), result;
+    struct sigaction wider;
+    if (!action || !ours || !(action->sa_flags & SA_ONSTACK) || is_handler(action, SIG_DFL) ||
+        is_handler(action, SIG_IGN) || sigismember(&action->sa_mask, ours)) {
+        result = real_sigaction(signal, action, before);
+        if (result == 0 && action)
+            atomic_fetch_and_explicit(&widened, ~bit, BID_RELAXED);
+    } else {
+        wider = *action;
+        sigaddset(&wider.sa_mask, ours);
+        bid_or(&widened, bit, BID_RELAXED);
+        result = real_sigaction(signal, &wider, before);
+    }
+    if (result == 0 && before && was)
+        sigdelset(&before->sa_mask, ours);
+    return result;
+}
+
+/* What the kernel would tell of the action: libc adds a flag and the return from the handler, the kernel takes out of the
+ * mask what cannot be blocked. */
+static void as_told(int signal, const struct sigaction *asked)
+{
+    struct sigaction real, told = *asked;
+    if (real_sigaction(signal, NULL, &real) != 0)
+        return;
+    told.sa_flags |= real.sa_flags & RESTORER;
+    told.sa_restorer = real.sa_restorer;
+    sigdelset(&told.sa_mask, SIGKILL);
+    sigdelset(&told.sa_mask, SIGSTOP);
+    set_action(find(signal), &told);
+}
+
 int bid_signals_action(int signal, const struct sigaction *action, struct sigaction *before)
 {
     struct taken *taken = find(signal);
     if (!taken || !taken->taken)
-        return real_sigaction(signal, action, before);
+        return other_action(signal, action, before);
     struct sigaction old = taken->action;
     int error = 0;
     if (action) {
@@ -214,6 +253,7 @@ int bid_signals_action(int signal, const struct sigaction *action, struct sigact
             bid_agent_ignored();
         set_action(taken, action);
         error = !ignores ? install(signal) : real_sigaction(signal, action, NULL) == 0 ? 0 : errno;
+        as_told(signal, action);
     }
     if (before)
         *before = old;

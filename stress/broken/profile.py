@@ -163,6 +163,14 @@ _SIGNALS = [
         SIGNALS,
     ),
     _twin(
+        "samples-on-handlers-stacks",
+        "samples are taken in handlers that run on an alternate stack, which may have no room for a second frame",
+        "profile/signals.c",
+        "        sigaddset(&wider.sa_mask, ours);\n",
+        "",
+        SIGNALS,
+    ),
+    _twin(
         "restart",
         "system calls of a program that asked for EINTR go on",
         "profile/signals.c",

@@ -92,7 +92,11 @@ static void mask_and_flags(void)
     CHECK(got == 2 && mask_of_program == 0);
     struct sigaction action = {.sa_sigaction = on_own_info, .sa_flags = SA_SIGINFO}, before;
     CHECK(bid_signals_action(SIGTRAP, &action, &before) == 0);
-    CHECK(before.sa_handler == on_own && before.sa_flags == SA_NODEFER);
+    CHECK(before.sa_handler == on_own && before.sa_flags & SA_NODEFER);
+    CHECK(bid_signals_action(SIGTRAP, NULL, &before) == 0 && sigaction(SIGUSR2, &action, NULL) == 0);
+    struct sigaction plain;
+    CHECK(sigaction(SIGUSR2, NULL, &plain) == 0 && plain.sa_flags == before.sa_flags);
+    CHECK(plain.sa_restorer == before.sa_restorer && memcmp(&plain.sa_mask, &before.sa_mask, 8) == 0);
     send_sample(12345, 0);
     CHECK(got == 3 && got_info.si_code == PERF_CODE);
     CHECK(bid_signals_action(SIGTRAP, NULL, &before) == 0 && before.sa_sigaction == on_own_info);
@@ -192,6 +196,31 @@ static void stacks(void)
     CHECK(samples == 1);
 }
 
+static void on_alarm(int signal)
+{
+    (void)signal;
+    mask_of_program = kernel_mask();
+}
+
+/* On an alternate stack there may be no room for a second frame. What the program is told is what it asked for. */
+static void handlers_on_stacks(void)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK}, before;
+    CHECK(bid_signals_take(SIGTRAP, on_sample) == 0);
+    CHECK(bid_signals_action(SIGALRM, &action, NULL) == 0);
+    raise(SIGALRM);
+    CHECK(mask_of_program == (bit(SIGALRM) | bit(SIGTRAP)));
+    action.sa_flags = 0;
+    CHECK(bid_signals_action(SIGALRM, &action, &before) == 0);
+    CHECK(before.sa_flags & SA_ONSTACK && !sigismember(&before.sa_mask, SIGTRAP));
+    raise(SIGALRM);
+    CHECK(mask_of_program == bit(SIGALRM));
+    action.sa_flags = SA_ONSTACK;
+    sigaddset(&action.sa_mask, SIGTRAP);
+    CHECK(bid_signals_action(SIGALRM, &action, NULL) == 0 && bid_signals_action(SIGALRM, NULL, &before) == 0);
+    CHECK(sigismember(&before.sa_mask, SIGTRAP)); /* its own */
+}
+
 static struct bid_recording *recording;
 
 static void count_sample(uint64_t ip, uint64_t ticks, int is_late)
@@ -237,6 +266,7 @@ int main(void)
     CHECK(in_child(given_back) == 0);
     CHECK(in_child(restarts) == 0);
     CHECK(in_child(stacks) == 0);
+    CHECK(in_child(handlers_on_stacks) == 0);
     CHECK(in_child(need) == 0);
     printf("ok\n");
     return 0;
