@@ -90,6 +90,7 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
         "pybuildid/py.typed",
         "pybuildid/_core.abi3.so",
         "pybuildid/_measure.abi3.so",
+        "pybuildid/_preload.abi3.so",
         "pybuildid/_profiler.abi3.so",
         "pybuildid/report/page.html.jinja",
     }
