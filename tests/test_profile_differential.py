@@ -195,7 +195,6 @@ CASES = [
 #: The cases that are not the same yet, and why. One that is the same now fails, and leaves this list.
 DIFFERS = {
     "32 bits": "the loader of such programs complains that the library is for 64 bits",
-    "chroot": "the loader complains that the library is not there",
     "AddressSanitizer": "its run time ends the program if another library was loaded first",
     "valgrind": "the samples of the program meet valgrind itself",
     "tracer": "each sample stops a process that is traced",
@@ -207,7 +206,6 @@ DIFFERS = {
     "signals handlers": "an action that SA_RESETHAND has reset has lost its flags",
     "signals handlers, by timer": "the same",
     "signals other-ways": "siginterrupt(), sigset() and sigignore() change the kernel's action",
-    "stacks busy": "a sample in a handler on a small alternate stack finds no room",
     "sandbox no-handlers": "a filter that forbids rt_sigreturn ends the program at the first sample",
     "inherited descriptors": "the profiler does not pass them on",
     "inherited SIGCHLD ignored": "the profiler cannot wait for the command",
