@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STUDY_C := $(sort $(shell find study -name '*.[ch]' -o -name '*.cpp'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]'))
-TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/fuzz/*.[ch]))
+TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch]))
 BUILD_PY := $(wildcard csrc/*.py)
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Icsrc/handle -Istudy/rivals
 

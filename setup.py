@@ -11,22 +11,40 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # a build in isolation
 
 from csrc.build import BuildChanged
 
-PROFILER = ("table", "inode", "note", "resolve", "profile")  # of csrc
+AGENT = ("agent", "sample", "timer", "program", "signals")  # of csrc/profile
+SERVER = ("server", "process", "events", "views", "modules")
 
-#: A library of its own, for LD_PRELOAD: it needs no Python. It is never unmapped: its handlers may be called until the
-#: process ends.
-profiler = Extension(
-    "pybuildid._profiler",
-    sources=["csrc/handle/scan.c", *sorted(source for module in PROFILER for source in glob(f"csrc/{module}/*.c"))],
-    depends=sorted(glob("csrc/*/*.h")),
-    include_dirs=["csrc/include"],
-    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
-    extra_link_args=["-pthread", "-ldl", "-Wl,-z,defs", "-Wl,-z,nodelete"],
-    py_limited_api=True,
+
+def sources(*folders: str) -> list[str]:
+    return sorted(source for folder in folders for source in glob(f"csrc/{folder}/*.c"))
+
+
+def profiler(name: str, parts: tuple[str, ...], more: list[str], flags: list[str]) -> Extension:
+    """A library of its own, which needs no Python. It is never unmapped: its handler may be called until the process
+    ends. Without the checked forms of libc's functions, which musl does not have."""
+    return Extension(
+        f"pybuildid.{name}",
+        sources=[*(f"csrc/profile/{part}.c" for part in parts), *more],
+        depends=sorted(glob("csrc/*/*.h")),
+        include_dirs=["csrc/include"],
+        extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", "-U_FORTIFY_SOURCE", *flags],
+        extra_link_args=["-pthread", "-ldl", "-Wl,-z,nodelete", "-Wl,-Bsymbolic"],
+        py_limited_api=True,
+    )
+
+
+#: For LD_PRELOAD: the profiler's part in a process that is profiled.
+preload = profiler("_preload", AGENT, sources("preload", "note"), [])
+#: Its part outside of it, and what a process needs to profile itself.
+server = profiler(
+    "_profiler",
+    AGENT + SERVER,
+    ["csrc/handle/scan.c", *sources("table", "inode", "note", "resolve")],
+    ['-DBID_EXPORTED=__attribute__((visibility("default")))'],
 )
 
 setup(
-    ext_modules=[profiler],
+    ext_modules=[preload, server],
     cffi_modules=["csrc/build_core.py:ffibuilder"],
     cmdclass={"build_ext": BuildChanged},
     options={"bdist_wheel": {"py_limited_api": "cp39"}},

@@ -2,60 +2,52 @@
 """A sampling profiler whose signal handler turns addresses into (build ID, file offset): Profile and profile_command().
 
 The handler is in C (csrc/profile). It takes the interrupted instruction pointer, and resolves and counts it there and
-then, without a lock, an allocation or a look at a file. It takes no call stacks.
+then, without a lock, an allocation, a system call or a look at a file. It takes no call stacks. All the rest is done
+outside of the profiled process, by a thread of the profiler.
 """
 
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import re
-import struct
+import resource
 import subprocess
 import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from cffi import FFI
-
-from pybuildid.places import Place, Places, undeleted, unstrip_line
+from pybuildid._observer import TRACED, UNKNOWN, Observer, Unwatched
+from pybuildid._program import GO, find_program, why_not_profiled
+from pybuildid._recording import (
+    EVICT,
+    MOST,
+    PARSE,
+    REASONS,
+    TIMER,
+    ProfileError,
+    Recording,
+    check_options,
+    library,
+)
+from pybuildid.places import main_module, unstrip_line
 from pybuildid.pprof import PprofWriter
 
-__all__ = ["REASONS", "Module", "Profile", "ProfileError", "ProfileResult", "Sample", "profile_command"]
-
-#: What came of a sample, as enum bid_resolve_reason of the C header has it. All but the first are fallbacks.
-REASONS = (
-    "resolved",
-    "no mapping",
-    "no file",
-    "unknown file",
-    "stale",
-    "no build ID",
-    "long build ID",
-)
-
-#: Samples a second of CPU time. Each takes some 20 microseconds of it: a program whose samples take all of their period
-#: would not get any further.
-MOST = 10_000
-
-_ENTRIES = 1 << 16
-_MODULE_BYTES = 4 << 20
-_HEADER = struct.Struct("<8sQQIIII5Q7Q5Q2Q")
-_ENTRY = struct.Struct("<QQQiIQ64s")
-_MODULE = struct.Struct("<IIQQQQQI64s")  # the path comes after it
-_PARSE, _EVICT, _TIMER = 1, 2, 4
-_SOURCES = {1: "perf events", 2: "a CPU timer of the process"}
-
-
-class ProfileError(OSError):
-    """The profiler could not start, or one is running already."""
+__all__ = [
+    "MOST",
+    "REASONS",
+    "Module",
+    "Profile",
+    "ProfileError",
+    "ProfileResult",
+    "Sample",
+    "Unwatched",
+    "profile_command",
+]
 
 
 @dataclass(frozen=True)
@@ -63,25 +55,24 @@ class Sample:
     """An address that was interrupted.
 
     build_id: of the file it is in; None if it was not resolved, and then reason, one of REASONS, says why.
-    address: with a build ID the offset in that file, else the instruction pointer.
-    count: how often.
-    process: whose instruction pointer it is, if there is no build ID; 0 if that is not known.
+    address: in a file the offset there, also if the file has no build ID; else the instruction pointer.
+    count: how often. module: the file's number in ProfileResult.modules, or None.
     """
 
     build_id: bytes | None
     address: int
     reason: str
     count: int
-    process: int = 0
+    module: int | None = None
 
 
 @dataclass(frozen=True)
 class Module:
-    """An executable mapping of a profiled process.
+    """An executable part of a file, as it was mapped in the first profiled process that had it.
 
     process: its PID. start, end, offset: addresses, and the offset in the file of the first one.
     header: where offset 0 of the file is mapped, 0 if nowhere. id_offset: of the build ID in the file.
-    path: without " (deleted)". main: whether it is marked as the program that the process runs.
+    path: without " (deleted)". main: whether it is of the program that the process ran.
     """
 
     process: int
@@ -109,10 +100,14 @@ class ProfileResult:
         counted by reason but are not in counts, for want of room.
     late: signals that were due while the program had blocked them. They are not samples, for they came later; each may
         stand for several, since there is one for all of the time that a thread has SIGTRAP blocked.
-    refused: programs that were started and not profiled, since they are written in Go.
     parsed, not_in_memory, not_parsed: with parse=True, what looking into the file's first page on the spot came to.
-    processes: how many counted. source: what interrupted them. frequency: samples a second of CPU time.
-    counts: the addresses. modules: the mappings, oldest first; modules_lost: for want of room.
+    processes: how many counted. unwatched: those that did not. source: what interrupted them.
+    perf_error, timer_error, evict_error: an errno: why a process got no perf events, not even a timer, or why
+        evict=True did nothing; or 0.
+    frequency: samples a second of CPU time. cpu_seconds: what the command, and the processes that it waited for, used
+        in user mode; None for this process.
+    counts: the addresses. modules: the files, oldest first; modules_lost: for want of room. views_lost: likewise, how
+        often the mappings of a process were not taken note of.
     began: seconds since 1970. seconds: how long it ran.
     """
 
@@ -121,16 +116,21 @@ class ProfileResult:
     by_reason: dict[str, int]
     lost: int
     late: int
-    refused: int
     parsed: int
     not_in_memory: int
     not_parsed: int
     processes: int
+    unwatched: list[Unwatched]
     source: str
+    perf_error: int
+    timer_error: int
+    evict_error: int
     frequency: int
+    cpu_seconds: float | None
     counts: list[Sample]
     modules: list[Module]
     modules_lost: int
+    views_lost: int
     began: float
     seconds: float
 
@@ -143,19 +143,9 @@ class ProfileResult:
         """The samples in code that was mapped from a file: all but those in no mapping or in memory without a file."""
         return self.samples - self.by_reason["no mapping"] - self.by_reason["no file"]
 
-    def place_of(self, sample: Sample) -> Place | None:
-        """In which mapping the sample is, in the first process that had it so, and at which offset of the file. Also of
-        a file without a build ID, where the modules leave no doubt."""
-        return self._places.of(sample)
-
     def module_of(self, sample: Sample) -> Module | None:
-        """The mapping alone."""
-        place = self.place_of(sample)
-        return place.module if place else None
-
-    @cached_property
-    def _places(self) -> Places:
-        return Places(self.modules)
+        """Where the sample's code is mapped, in the first process that had it so."""
+        return None if sample.module is None else self.modules[sample.module]
 
     def write_pprof(self, path: str | os.PathLike[str]) -> None:
         """Writes profile.proto as gzip, which `go tool pprof` and others read. Addresses are those of the first process
@@ -166,18 +156,17 @@ class ProfileResult:
             int(self.seconds * 1e9),
             (f"{self.resolved} of {self.samples} samples resolved in the signal handler, by {self.source}",),
         )
-        places = [(sample, self.place_of(sample)) for sample in self.counts]
+        found = [(sample, self.module_of(sample)) for sample in self.counts]
         numbers: dict[Module, int] = {}
-        for place in (self._places.main(), *(place for _, place in places)):
-            if place and place.module not in numbers:
-                module = place.module
+        for module in (main_module(self.modules), *(module for _, module in found)):
+            if module and module not in numbers:
                 numbers[module] = writer.mapping(
                     module.start, module.end, module.offset, module.path, module.build_id or b""
                 )
-        for sample, place in places:
+        for sample, module in found:
+            address = module.start - module.offset + sample.address if module else sample.address
             labels = [] if sample.reason == REASONS[0] else [("fallback", sample.reason)]
-            address, number = (place.address, numbers[place.module]) if place else (sample.address, 0)
-            writer.sample(address, sample.count, number, labels)
+            writer.sample(address, sample.count, numbers[module] if module else 0, labels)
         writer.write(path)
 
     def unstrip_lines(self) -> Iterator[str]:
@@ -195,91 +184,68 @@ class ProfileResult:
 
 # ------------------------------------------------------------------------------------------------ the counts
 
-
-def _check_options(frequency: int, follow: float) -> None:
-    if not isinstance(frequency, int):
-        raise TypeError(f"frequency is {frequency!r}: an integer")
-    if not 1 <= frequency <= MOST:
-        raise ValueError(f"frequency is {frequency}: from 1 to {MOST:,} samples a second")
-    if not 0.001 <= follow <= 3600:
-        raise ValueError(f"follow is {follow}: from 0.001 to 3600 seconds")
-
-
-class _Recording:
-    """The file that profiled processes map and count in: memory of this process, which they reach by its descriptor."""
-
-    def __init__(self, frequency: int, follow: float, parse: bool, evict: bool, timer: bool) -> None:
-        _check_options(frequency, follow)
-        flags = _PARSE * parse | _EVICT * evict | _TIMER * timer
-        head = (b"BIDPROF1", _ENTRIES, _MODULE_BYTES, frequency, round(follow * 1000), flags, 0, *[0] * 19)
-        self.fd = os.memfd_create("pybuildid-profile", os.MFD_CLOEXEC)
-        os.truncate(self.fd, _HEADER.size + _ENTRIES * _ENTRY.size + _MODULE_BYTES)
-        os.pwrite(self.fd, _HEADER.pack(*head), 0)
-        self.began = time.time()
-
-    def path(self, process: int | str = "self") -> str:
-        return f"/proc/{process}/fd/{self.fd}"
-
-    def result(self) -> ProfileResult:
-        seconds = time.time() - self.began
-        with mmap.mmap(self.fd, 0, prot=mmap.PROT_READ) as data:
-            head = _HEADER.unpack_from(data)
-            processes, sources, samples, ticks, lost = head[7:12]
-            parsed, not_in_memory, not_parsed, used, modules_lost, late, refused = head[19:26]
-            entries = data[_HEADER.size : _HEADER.size + _ENTRIES * _ENTRY.size]
-            modules = data[_HEADER.size + _ENTRIES * _ENTRY.size :][: min(used, _MODULE_BYTES)]
-        os.close(self.fd)
-        return ProfileResult(
-            samples=samples,
-            ticks=ticks,
-            by_reason=dict(zip(REASONS, head[12:19])),
-            lost=lost + sum(_unnamed(entries)),
-            late=late,
-            refused=refused,
-            parsed=parsed,
-            not_in_memory=not_in_memory,
-            not_parsed=not_parsed,
-            processes=processes,
-            source=" and ".join(name for bit, name in _SOURCES.items() if sources & bit),
-            frequency=head[3],
-            counts=list(_samples(entries)),
-            modules=list(_modules(modules)),
-            modules_lost=modules_lost,
-            began=self.began,
-            seconds=seconds,
-        )
+#: Refusals that the recording counts, in words; with what would help.
+_REFUSED = {
+    "no slot": "started while 1,024 others were being profiled",
+    "go": GO,
+    "silent": "not served in time, for the profiler had too little of a processor",
+    "unseen": "not to be looked into: by another user's process, or by kernel.yama.ptrace_scope",
+    "traced": TRACED,
+    "no event": "given neither perf events nor a timer",
+    "ignored": "ignoring the signal that takes samples",
+}
 
 
-def _samples(data: bytes) -> Iterator[Sample]:
-    for key, count, filled, reason, length, address, id in _ENTRY.iter_unpack(data):
-        if key and filled:
-            yield Sample(id[:length] if length else None, address, REASONS[reason], count)
+def _result(recording: Recording, cpu_seconds: float | None, unwatched: list[Unwatched]) -> ProfileResult:
+    seconds, head = time.time() - recording.began, recording.head()
+    modules, reasons = [], []
+    for reason, *module in recording.modules():
+        modules.append(Module(*module))
+        reasons.append(reason)
+    counts = []
+    for number, address, reason, count in recording.counts():
+        if number is None:
+            counts.append(Sample(None, address, reason, count))
+        else:
+            counts.append(Sample(modules[number].build_id, address, reasons[number], count, number))
+    return ProfileResult(
+        samples=head.samples,
+        ticks=head.ticks,
+        by_reason=head.by_reason,
+        lost=head.lost,
+        late=head.late,
+        parsed=head.parsed,
+        not_in_memory=head.not_in_memory,
+        not_parsed=head.not_parsed,
+        processes=head.processes,
+        unwatched=_together(head.refused, unwatched),
+        source=head.source,
+        perf_error=head.perf_error,
+        timer_error=head.error,
+        evict_error=head.evict_error,
+        frequency=head.frequency,
+        cpu_seconds=cpu_seconds,
+        counts=counts,
+        modules=modules,
+        modules_lost=head.modules_lost,
+        views_lost=head.views_lost,
+        began=recording.began,
+        seconds=seconds,
+    )
 
 
-def _unnamed(data: bytes) -> Iterator[int]:
-    """Counts of entries whose process was ended after it took one and before it wrote down what of."""
-    return (count for key, count, filled, *_ in _ENTRY.iter_unpack(data) if key and not filled)
-
-
-def _modules(data: bytes) -> Iterator[Module]:
-    position = 0
-    while position + _MODULE.size <= len(data):
-        size, process, start, end, offset, header, id_offset, length, id = _MODULE.unpack_from(data, position)
-        if not size:
-            return  # a process was ended while it wrote this one
-        path = undeleted(os.fsdecode(data[position + _MODULE.size : position + size].split(b"\0", 1)[0]))
-        yield Module(process, start, end, offset, header, id_offset, id[:length] if length else None, path)
-        position += size
+def _together(refused: dict[str, int], observed: list[Unwatched]) -> list[Unwatched]:
+    """What the recording counted, and what was seen from outside, which may be the same processes: those that nothing
+    is known of are those that were counted, if some were."""
+    found = {each.reason: each for each in observed}
+    counted = {_REFUSED[reason]: count for reason, count in refused.items() if count}
+    for text, count in counted.items():
+        seen = found.get(text) or found.pop(UNKNOWN, None) or Unwatched(text, 0, 0.0, "")
+        found[text] = replace(seen, reason=text, processes=max(count, seen.processes))
+    return sorted(found.values(), key=lambda each: -each.seconds)
 
 
 # ------------------------------------------------------------------------------------------------ profiling
-
-
-def library() -> str:
-    """The path of the shared library with the profiler, for LD_PRELOAD."""
-    for path in sorted(Path(__file__).parent.glob("_profiler*.so")):
-        return str(path)
-    raise ProfileError(errno.ENOENT, "the profiler's library is not there: install pybuildid again")
 
 
 @contextmanager
@@ -291,16 +257,13 @@ def _preload() -> Iterator[str]:
         return
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield f"/proc/{os.getpid()}/fd/{fd}"  # as the recording is reached
+        yield f"/proc/{os.getpid()}/fd/{fd}"
     finally:
         os.close(fd)
 
 
-@cache
-def _agent() -> Any:
-    ffi = FFI()
-    ffi.cdef("int bid_profile_start(const char *path); void bid_profile_stop(void);")
-    return ffi.dlopen(library())
+def _flags(parse: bool, evict: bool, timer: bool) -> int:
+    return PARSE * parse | EVICT * evict | TIMER * timer
 
 
 class Profile:
@@ -319,11 +282,14 @@ class Profile:
         the kernel's tick, often 250 a second.
     result: after the block.
 
+    A thread, which is no thread of Python's, looks after it. It has descriptors of its own, so that the block may
+    close, duplicate and count descriptors as it likes. The children of forks are not profiled.
+
     Raises ProfileError if it cannot start; one at a time can run in a process. Without the end of the block it runs
     until the object is gone, or the process ends.
     """
 
-    _running: tuple[_Recording, weakref.finalize[..., Any]] | None = None
+    _running: tuple[Recording, weakref.finalize[..., Any]] | None = None
     _result: ProfileResult | None = None
 
     def __init__(
@@ -335,8 +301,8 @@ class Profile:
         evict: bool = False,
         timer: bool = False,
     ) -> None:
-        _check_options(frequency, follow)
-        self._options = (frequency, follow, parse, evict, timer)
+        check_options(frequency, follow)
+        self._options = (frequency, follow, _flags(parse, evict, timer))
 
     @property
     def result(self) -> ProfileResult:
@@ -346,13 +312,13 @@ class Profile:
         return self._result
 
     def __enter__(self) -> Profile:
-        recording = _Recording(*self._options)
-        error = _agent().bid_profile_start(recording.path().encode())
-        if error:
-            os.close(recording.fd)
-            what = "a profiler is running already" if error == errno.EBUSY else os.strerror(error)
-            raise ProfileError(error, f"the profiler could not start: {what}")
-        self._running = recording, weakref.finalize(self, _give_up, recording.fd)
+        recording = Recording(*self._options, shared=False)
+        try:
+            recording.start_here()
+        except BaseException:
+            recording.close()
+            raise
+        self._running = recording, weakref.finalize(self, _give_up, recording)
         return self
 
     def __exit__(
@@ -363,14 +329,17 @@ class Profile:
         recording, finalizer = self._running
         self._running = None
         finalizer.detach()
-        _agent().bid_profile_stop()
-        self._result = recording.result()
+        recording.stop()
+        recording.stop_here()
+        self._result = _result(recording, None, [])
+        recording.close()
 
 
-def _give_up(fd: int) -> None:
+def _give_up(recording: Recording) -> None:
     """For a profile that is gone before the end of its block, or with the process."""
-    _agent().bid_profile_stop()
-    os.close(fd)
+    recording.stop()
+    recording.stop_here()
+    recording.close()
 
 
 def profile_command(
@@ -384,28 +353,57 @@ def profile_command(
 ) -> tuple[ProfileResult, int]:
     """Runs a command under the profiler, with the programs that it starts; the options are those of Profile.
 
-    What it found, and the command's return code, as subprocess has it. The library is preloaded (LD_PRELOAD), so a
-    command that is linked statically, or set-user-ID, or that clears its environment is not profiled: processes is 0.
+    What it found, and the command's return code, as subprocess has it.
+
+    A library is preloaded (LD_PRELOAD). A command that would not load it is not started: ProfileError says why. Of the
+    programs that the command starts, those are in ProfileResult.unwatched. Besides the library's memory, its signal
+    handler and these two variables of the environment (PYBUILDID_PROFILE is the other), nothing in the programs is
+    different from what it is without a profiler.
     """
     if not command:
         raise ValueError("there is no command to run")
-    recording = _Recording(frequency, follow, parse, evict, timer)
+    program = find_program(command[0], os.environ)
+    why = why_not_profiled(program) if program else None
+    if why:
+        raise ProfileError(
+            errno.ENOEXEC, f"cannot be profiled, and was not started: it is {why}", os.fspath(command[0])
+        )
+    recording = Recording(frequency, follow, _flags(parse, evict, timer), shared=True)
     try:
         with _preload() as name:
             preload = " ".join(filter(None, [name, os.environ.get("LD_PRELOAD")]))
-            environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": recording.path(os.getpid())}
-            with subprocess.Popen(command, env=environment) as process:
-                code = _wait(process)
-    except BaseException:
-        os.close(recording.fd)
-        raise
-    return recording.result(), code
+            environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": str(recording.path)}
+            with subprocess.Popen(command, env=environment) as process, _descriptors():
+                observer = Observer(process.pid, recording.watched)
+                try:
+                    cpu_seconds = _wait(process)
+                finally:
+                    unwatched = observer.stop()
+        recording.stop()
+        return _result(recording, cpu_seconds, unwatched), process.returncode
+    finally:
+        recording.close()
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Ctrl-C is for the command, which gets it as well; what was counted until then is still of interest."""
+@contextmanager
+def _descriptors() -> Iterator[None]:
+    """As many descriptors as may be: each thread that a profiled process has at its start takes one of ours. Not for
+    the command, which has been started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _wait(process: subprocess.Popen[bytes]) -> float:
+    """Until the command ends. Its CPU time in user mode, with that of the processes that it waited for. Ctrl-C is for
+    the command, which gets it as well; what was counted until then is still of interest."""
     while True:
         try:
-            return process.wait()
+            _, status, usage = os.wait4(process.pid, 0)
         except KeyboardInterrupt:
             continue
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return usage.ru_utime

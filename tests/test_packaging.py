@@ -90,6 +90,7 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
     others = {
         "pybuildid/py.typed",
         "pybuildid/_core.abi3.so",
+        "pybuildid/_preload.abi3.so",
         "pybuildid/_profiler.abi3.so",
     }
     assert {name for name in names if name.startswith("pybuildid/")} == modules | others

@@ -15,11 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 from pybuildid import read_build_id
+from pybuildid._recording import Recording
 from pybuildid.cli import main
-from pybuildid.places import Place, Places, escaped, undeleted
-from pybuildid.profile import REASONS, Module, ProfileResult, Sample, _Recording, profile_command
+from pybuildid.places import escaped, main_module, undeleted
+from pybuildid.profile import REASONS, Module, ProfileResult, Sample, _result, profile_command
 
-RESOLVED, NO_MAPPING, NO_FILE, UNKNOWN, STALE, NO_ID, LONG_ID = REASONS
+RESOLVED, *_, NO_ID, _ = REASONS
 ID, LONG = bytes(range(20)), bytes(range(32))
 
 
@@ -30,75 +31,18 @@ def module(
     return Module(process, start, start + 0x2000, 0x1000, start - 0x1000, 0x200, build_id, path, main)
 
 
-def lost(address: int, reason: str = NO_ID, process: int = 0) -> Sample:
-    return Sample(None, address, reason, 1, process)
-
-
-# -------------------------------------------------------------------------------------------- samples to modules
-
-
-def test_by_build_id_and_offset() -> None:
-    a, b = module(0x10000, build_id=ID), module(0x20000, "/b", LONG)
-    places = Places([a, b])
-    assert places.of(Sample(ID, 0x1010, RESOLVED, 1)) == Place(a, 0x1010)
-    assert places.of(Sample(LONG, 0x2FFF, RESOLVED, 1)) == Place(b, 0x2FFF)
-    assert places.of(Sample(LONG, 0x3000, RESOLVED, 1)) is None
-    assert places.of(Sample(bytes(20), 0x1010, RESOLVED, 1)) is None
-    found = places.of(Sample(ID, 0x1010, RESOLVED, 1))
-    assert found
-    assert found.address == 0x10010
-
-
-@pytest.mark.parametrize(("build_id", "reason"), [(None, NO_ID), (LONG, LONG_ID), (None, UNKNOWN), (ID, STALE)])
-def test_by_address(build_id: bytes | None, reason: str) -> None:
-    here, far = module(0x10000, build_id=build_id), module(0x900000, "/far", build_id and build_id[::-1])
-    places = Places([far, here])
-    assert places.of(lost(0x10000, reason)) == Place(here, 0x1000)
-    assert places.of(lost(0x11FFF, reason, process=1)) == Place(here, 0x2FFF)
-    for outside in (0xFFFF, 0x12000, 0):
-        assert places.of(lost(outside, reason)) is None
-    assert places.of(lost(0x10000, reason, process=2)) is None
-
-
-def test_what_would_have_been_counted_otherwise_is_not_it() -> None:
-    """At an address there was first a file with a build ID, and later one without."""
-    with_id, without, with_long = module(0x10000, build_id=ID), module(0x10000, "/b"), module(0x10000, "/c", LONG)
-    places = Places([with_id, without, with_long])
-    assert places.of(lost(0x10010, NO_ID)) == Place(without, 0x1010)
-    assert places.of(lost(0x10010, LONG_ID)) == Place(with_long, 0x1010)
-    assert places.of(lost(0x10010, NO_MAPPING)) is None
-    assert places.of(lost(0x10010, NO_FILE)) is None
-
-
-def test_doubt_is_no_answer() -> None:
-    """Two processes with two files at one address, which tells nothing unless the process is known."""
-    one, two = module(0x10000, "/one"), module(0x10000, "/two", process=2)
-    places = Places([one, two])
-    assert places.of(lost(0x10010)) is None
-    assert places.of(lost(0x10010, process=2)) == Place(two, 0x1010)
-    again = module(0x10000, "/one", process=3)  # the same file: the first process that had it
-    assert Places([one, again]).of(lost(0x10010)) == Place(one, 0x1010)
-    assert Places([one, again]).of(lost(0x10010, process=3)) == Place(one, 0x1010)
-    moved = module(0x50000, "/one", process=4)
-    assert Places([one, moved]).of(lost(0x50010)) == Place(one, 0x1010)
-
-
-def test_long_mappings_hide_no_short_ones() -> None:
-    long = Module(2, 0, 0x100000, 0, 0, 0, ID, "/long")
-    short = [module(0x1000 * i, f"/{i}") for i in range(2, 40, 2)]
-    places = Places([long, *short])
-    for i, found in zip(range(2, 40, 2), short):
-        assert places.of(lost(0x1000 * i + 8)) == Place(found, 0x1008)
+def lost(address: int, module: int | None = None) -> Sample:
+    return Sample(None, address, NO_ID, 1, module)
 
 
 def test_the_main_program() -> None:
     library, program, tool = module(0x10000, "/lib/a.so.6"), module(0x20000, "/bin/p"), module(0x30000, "/bin/tool")
     vdso, child = module(0x5000, "[vdso]", ID), module(0x1000, "/bin/child", process=2)
-    assert Places([]).main() is None
-    assert Places([library]).main() is None
-    assert Places([vdso, library, program, child]).main() == Place(program, 0x1000)
+    assert main_module([]) is None
+    assert main_module([library]) is None
+    assert main_module([vdso, library, program, child]) == program
     marked = [replace(library, main=True), program, replace(tool, main=True), replace(child, main=True)]
-    assert Places(marked).main() == Place(marked[2], 0x1000)  # what the process became by exec()
+    assert main_module(marked) == marked[2]  # what the process became by exec()
 
 
 # ---------------------------------------------------------------------------------------------------------- names
@@ -133,7 +77,8 @@ def test_removed_files(tmp_path: Path) -> None:
 
 
 def result_of(*modules: Module, counts: list[Sample]) -> ProfileResult:
-    result = _Recording(997, 0.1, False, False, False).result()
+    recording = Recording(997, 0.1, 0, shared=False)
+    result = _result(recording, None, [])
     return replace(result, samples=len(counts), processes=1, counts=counts, modules=list(modules))
 
 
@@ -142,7 +87,12 @@ def test_lines_of_eu_unstrip() -> None:
         module(0x10000, "/bin/with space", ID),
         module(0x20000, "/bin/none"),
         module(0x30000, "/bin/long", LONG),
-        counts=[Sample(ID, 0x1010, RESOLVED, 3), lost(0x20010), lost(0x20020), lost(0x30010, LONG_ID)],
+        counts=[
+            Sample(ID, 0x1010, RESOLVED, 3, 0),
+            lost(0x1010, 1),
+            lost(0x1020, 1),
+            Sample(LONG, 0x1010, RESOLVED, 1, 2),
+        ],
     )
     assert list(result.unstrip_lines()) == [
         rf"0xf000+0x3000 {ID.hex()}@0xf200 /bin/with\040space - with\040space",
@@ -152,7 +102,7 @@ def test_lines_of_eu_unstrip() -> None:
 
 
 def test_the_report_names_files_without_a_build_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    result = result_of(module(0x20000, "/bin/none"), counts=[lost(0x20010), lost(0x20020), lost(1)])
+    result = result_of(module(0x20000, "/bin/none"), counts=[lost(0x1010, 0), lost(0x1020, 0), lost(1)])
     monkeypatch.setattr("pybuildid.cli.profile.profile_command", lambda *_, **__: (result, 0))
     monkeypatch.chdir(tmp_path)
     assert re.search(
@@ -204,8 +154,7 @@ def share_of(result: ProfileResult, path: Path) -> float:
     """Of the samples that are in this file."""
     inside = 0
     for sample in result.counts:
-        place = result.place_of(sample)
-        inside += sample.count if place and place.module.path == str(path) else 0
+        inside += sample.count if in_file(result, sample, path) else 0
     return inside / result.samples
 
 
@@ -236,8 +185,8 @@ def test_the_main_program_is_the_first_mapping(tmp_path: Path) -> None:
 
 
 def in_file(result: ProfileResult, sample: Sample, path: Path) -> bool:
-    place = result.place_of(sample)
-    return bool(place and place.module.path == str(path))
+    module = result.module_of(sample)
+    return bool(module and module.path == str(path))
 
 
 def test_a_removed_program(tmp_path: Path) -> None:

@@ -1,231 +1,255 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The profiler in the process that it profiles: start, stop, and a thread that keeps the mappings current and writes
- * down their names. The handler itself is sample.c.
+ * Registering a process: claim a slot, say so, and wait for the answer.
  *
- * The mappings are never destroyed, for a handler may be using them at any time; the next start goes on with them.
+ * While it waits no code of the program runs, for it is in a constructor or a fork handler. The wait has a limit: if the
+ * profiler has been killed, the first process that finds out says so in the recording, and no other waits again.
  */
 #define _GNU_SOURCE
-#include "profile.h"
+#include "agent.h"
 
-#include "../resolve/stop.h"
+#include "futex.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-#define EXPORTED __attribute__((visibility("default")))
 
 static struct {
-    _Atomic(struct bid_profile *) profile; /* NULL: handlers count nothing */
-    bid_word handlers;                     /* that are running */
-    struct bid_maps *maps;
-    size_t bytes; /* of the file */
-    pthread_t thread;
-    int stop; /* stop.h; -1: nothing is running */
-    int error;
-    sem_t started;
-} agent = {.stop = -1};
+    _Atomic(struct bid_recording *) recording; /* NULL: handlers count nothing */
+    _Atomic(struct bid_slot *) slot;           /* NULL: the process is not registered */
+    bid_word handlers;                         /* that are running */
+    uint64_t claim;                            /* slot->claim, for the server to see that this is the process */
+    int signal;                                /* that is taken; 0: none */
+    pid_t process;                             /* whose slot it is: not that of a child that a fork made since */
+} agent;
 
 static void on_sample(uint64_t ip, uint64_t ticks, int late)
 {
-    bid_add(&agent.handlers, 1, memory_order_seq_cst); /* with bid_profile_stop(): it sees this, or this sees NULL */
-    struct bid_profile *profile = bid_load(&agent.profile, memory_order_seq_cst);
-    if (profile && late)
-        bid_add(&profile->late, 1, BID_RELAXED);
-    else if (profile)
-        bid_profile_sample(profile, agent.maps, ip, ticks);
-    bid_sub(&agent.handlers, 1, memory_order_release);
+    bid_add(&agent.handlers, 1, memory_order_seq_cst); /* with let_go(): it sees this, or this sees NULL */
+    struct bid_recording *recording = bid_load(&agent.recording, memory_order_seq_cst);
+    struct bid_slot *slot = bid_load(&agent.slot, BID_RELAXED);
+    if (recording && !bid_load(&recording->serving, BID_RELAXED)) {
+        if (agent.signal == SIGPROF)
+            bid_timer_stop(); /* the profile has ended, and the process goes on */
+    } else if (recording && late)
+        bid_add(&recording->late, 1, BID_RELAXED);
+    else if (recording && slot)
+        bid_agent_sample(recording, slot, ip, ticks);
+    bid_sub(&agent.handlers, 1, memory_order_release); /* pairs with let_go() */
 }
 
-/* ---------------------------------------------------------------------------------------------- the thread -- */
-
-static void follow(struct bid_profile *profile)
+void bid_agent_refuse(struct bid_recording *recording, enum bid_refusal why)
 {
-    if (bid_maps_refresh(agent.maps) == BID_OK)
-        bid_profile_modules(profile, agent.maps, 0);
-    if (profile->flags & BID_PROFILE_EVICT)
-        bid_profile_evict(agent.maps);
+    bid_add(&recording->refused[why], 1, BID_RELAXED);
 }
 
-static void *run(void *argument)
+void bid_agent_ignored(void)
 {
-    struct bid_profile *profile = argument;
-    agent.error = bid_profile_arm(profile, on_sample);
-    sem_post(&agent.started);
-    while (!agent.error && !bid_stop_wait(agent.stop, (int)profile->follow_ms))
-        follow(profile);
+    struct bid_recording *recording = bid_load(&agent.recording, BID_RELAXED);
+    if (recording)
+        bid_agent_refuse(recording, BID_REFUSED_IGNORED);
+}
+
+/* ------------------------------------------------------------------------------------------------- the slot -- */
+
+static struct bid_slot *claim_slot(struct bid_recording *recording)
+{
+    agent.claim = bid_add(&recording->claims, 1, BID_RELAXED) + 1;
+    for (unsigned i = 0; i < BID_SLOTS; i++) {
+        struct bid_slot *slot = &recording->slots[(agent.claim + i) % BID_SLOTS];
+        uint32_t state = BID_SLOT_FREE;
+        /* acquire: what the server wrote when it freed the slot comes before what is written now */
+        if (bid_load(&slot->state, BID_RELAXED) == state &&
+            bid_cas(&slot->state, &state, BID_SLOT_CLAIMED, memory_order_acquire))
+            return slot;
+    }
+    bid_agent_refuse(recording, BID_REFUSED_NO_SLOT);
     return NULL;
 }
 
-/* With all signals blocked, so that none of the program's is delivered there. */
-static int start_thread(struct bid_profile *profile)
+static void ring(struct bid_recording *recording)
 {
-    sigset_t all, before;
-    sem_init(&agent.started, 0, 0);
-    agent.stop = bid_stop_make();
-    if (agent.stop < 0)
-        return errno;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&agent.thread, NULL, run, profile);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!error) {
-        while (sem_wait(&agent.started) != 0)
-            ;
-        error = agent.error;
-        if (error)
-            pthread_join(agent.thread, NULL);
+    bid_add(&recording->bell, 1, memory_order_release); /* pairs with the server's load before it looks at the slots */
+    bid_futex_wake(&recording->bell);
+}
+
+/* The server's answer, or BID_SLOT_WAITING if there is none in time. */
+static uint32_t wait_for_answer(struct bid_recording *recording, struct bid_slot *slot)
+{
+    uint64_t now = bid_now_ms(), end = now + BID_AGENT_PATIENCE_MS;
+    uint32_t state;
+    while ((state = bid_load(&slot->state, memory_order_acquire)) == BID_SLOT_WAITING && now < end) { /* (A) */
+        bid_futex_wait(&slot->state, BID_SLOT_WAITING, end - now);
+        now = bid_now_ms();
     }
-    if (error) {
-        close(agent.stop);
-        agent.stop = -1;
-    }
+    if (state != BID_SLOT_WAITING)
+        return state;
+    bid_store(&recording->serving, 0, BID_RELAXED); /* the server, if there still is one, sets it again */
+    bid_agent_refuse(recording, BID_REFUSED_SILENT);
+    return state;
+}
+
+static uint32_t enlist(struct bid_recording *recording, struct bid_slot *slot, int ignores_trap)
+{
+    slot->process = (uint32_t)getpid();
+    slot->claim = agent.claim;
+    slot->proof = (uintptr_t)&agent.claim;
+    slot->ignores_trap = (uint32_t)ignores_trap;
+    slot->pid = 0;
+    bid_store(&slot->view, 0, BID_RELAXED);
+    bid_store(&slot->inside, 0, BID_RELAXED);
+    bid_store(&slot->state, BID_SLOT_WAITING, memory_order_release); /* (R) pairs with the server's scan */
+    ring(recording);
+    return wait_for_answer(recording, slot);
+}
+
+/* ---------------------------------------------------------------------------------------- the two sources -- */
+
+static int take(int signal)
+{
+    int error = bid_signals_take(signal, on_sample);
+    agent.signal = error ? 0 : signal;
     return error;
 }
 
-static void stop_thread(void)
+static void give_back(int pending)
 {
-    bid_stop_tell(agent.stop);
-    pthread_join(agent.thread, NULL);
-    close(agent.stop);
-    agent.stop = -1;
+    if (agent.signal)
+        bid_signals_give_back(agent.signal, pending);
+    agent.signal = 0;
 }
 
-/* ------------------------------------------------------------------------------------------ start and stop -- */
-
-static int is_profile(const struct bid_profile *profile, uint64_t bytes)
+/* No handler uses the slot any more. They end soon, unless their thread is stopped: then nothing of it is given back.
+ * Returns whether that is so. */
+static int let_go(struct bid_slot *slot)
 {
-    return bytes >= sizeof *profile && memcmp(profile->magic, BID_PROFILE_MAGIC, sizeof profile->magic) == 0 &&
-           profile->frequency && profile->frequency <= 100000 && profile->follow_ms && profile->follow_ms <= INT_MAX &&
-           profile->entries && !(profile->entries & (profile->entries - 1)) &&
-           bytes == sizeof *profile + profile->entries * sizeof profile->table[0] + profile->module_bytes;
-}
-
-/* Mapped and present, so that a handler takes no page fault for it. `pybuildid profile` gives a memfd: of a file on disk each
- * page is write-protected again whenever it is written back, and the next count in it would fault. */
-static int open_profile(const char *path, struct bid_profile **profile)
-{
-    struct stat status;
-    int fd = open(path, O_RDWR | O_CLOEXEC), error = fd < 0 ? errno : 0;
-    if (!error && fstat(fd, &status) != 0)
-        error = errno;
-    if (!error) {
-        agent.bytes = (size_t)status.st_size;
-        *profile = mmap(NULL, agent.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-        error = *profile == MAP_FAILED ? errno : 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (!error && !is_profile(*profile, agent.bytes)) {
-        munmap(*profile, agent.bytes);
-        error = EINVAL;
-    }
-    return error;
-}
-
-static int errno_of(int status)
-{
-    return status >= 0 ? 0 : status == BID_E_NO_MEMORY ? ENOMEM : ENOTSUP;
-}
-
-static int ready_maps(struct bid_profile *profile)
-{
-    int status = agent.maps ? BID_OK : bid_maps_create(&agent.maps, NULL);
-    if (status == BID_OK)
-        status = bid_maps_refresh(agent.maps);
-    if (status >= 0)
-        bid_profile_modules(profile, agent.maps, 1);
-    return errno_of(status);
-}
-
-EXPORTED int bid_profile_start(const char *path)
-{
-    struct bid_profile *profile = NULL;
-    if (agent.stop >= 0)
-        return EBUSY;
-    int error = open_profile(path, &profile);
-    if (error)
-        return error;
-    error = ready_maps(profile);
-    bid_store(&agent.profile, error ? NULL : profile, memory_order_seq_cst);
-    if (!error)
-        error = start_thread(profile);
-    if (!error) {
-        bid_add(&profile->processes, 1, BID_RELAXED);
+    bid_store(&agent.recording, NULL, memory_order_seq_cst); /* pairs with on_sample() */
+    for (int i = 0; i < 1000 && bid_load(&agent.handlers, memory_order_seq_cst); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    if (bid_load(&agent.handlers, memory_order_seq_cst))
         return 0;
-    }
-    bid_store(&agent.profile, NULL, memory_order_seq_cst);
-    munmap(profile, agent.bytes);
-    return error;
+    bid_store(&agent.slot, NULL, BID_RELAXED);
+    bid_store(&slot->state, BID_SLOT_LEFT, memory_order_release); /* pairs with the server's scan */
+    return 1;
 }
 
-/* Handlers that are running end soon, unless their thread is stopped, or is one that a fork left behind: then the file
- * stays mapped. */
-static int handlers_done(void)
+static int use_timer(struct bid_recording *recording, struct bid_slot *slot)
 {
-    struct timespec pause = {.tv_nsec = 1000000};
-    for (int i = 0; i < 1000; i++) {
-        if (!bid_load(&agent.handlers, memory_order_seq_cst)) /* pairs with on_sample() */
-            return 1;
-        nanosleep(&pause, NULL);
+    give_back(0);
+    int error = take(SIGPROF);
+    if (!error)
+        error = bid_timer_start(recording->frequency);
+    if (error) {
+        give_back(0);
+        recording->error = error;
+        bid_agent_refuse(recording, error == EALREADY ? BID_REFUSED_IGNORED : BID_REFUSED_NO_EVENT);
+        return error;
     }
+    bid_or(&recording->sources, BID_PROFILE_BY_TIMER, BID_RELAXED);
+    bid_store(&slot->state, BID_SLOT_RUNNING, memory_order_release);
     return 0;
 }
 
-EXPORTED void bid_profile_stop(void)
+/* The handler is there before the events are, for the first may come at once. */
+static int enroll(struct bid_recording *recording)
 {
-    struct bid_profile *profile = bid_load(&agent.profile, memory_order_relaxed);
-    if (agent.stop < 0)
-        return;
-    stop_thread();
-    bid_profile_disarm();
-    bid_store(&agent.profile, NULL, memory_order_seq_cst);
-    if (handlers_done())
-        munmap(profile, agent.bytes);
+    if (!bid_load(&recording->serving, memory_order_acquire)) /* pairs with the server's start */
+        return ECONNREFUSED;
+    struct bid_slot *slot = claim_slot(recording);
+    if (!slot)
+        return EAGAIN;
+    bid_store(&agent.slot, slot, BID_RELAXED);
+    bid_store(&agent.recording, recording, memory_order_seq_cst);
+    int error = recording->flags & BID_PROFILE_TIMER ? 0 : take(SIGTRAP);
+    uint32_t state = enlist(recording, slot, error != 0);
+    if (state == BID_SLOT_PERF)
+        return 0;
+    error = state == BID_SLOT_TIMER ? use_timer(recording, slot) : state == BID_SLOT_WAITING ? ETIMEDOUT : EPERM;
+    if (!error)
+        return 0;
+    give_back(state == BID_SLOT_WAITING); /* the server may have opened the events after all */
+    if (let_go(slot))
+        ring(recording);
+    return error;
 }
 
-/* ---------------------------------------------------------------------------------------- in LD_PRELOAD -- */
-
-/* The child of a fork has the file and the mappings, but no thread, and no events of its own. */
-static void in_child(void)
+/* The child of a fork has its parent's mapping and handler, but no events, no timer, no slot, and no handler that runs. */
+static void forget(void)
 {
-    struct bid_profile *profile = bid_load(&agent.profile, memory_order_relaxed);
-    if (!profile)
-        return;
-    bid_profile_disarm();
-    close(agent.stop);
-    agent.stop = -1;
-    if (start_thread(profile) == 0)
-        bid_add(&profile->processes, 1, BID_RELAXED);
-    else
-        bid_store(&agent.profile, NULL, BID_RELAXED);
+    bid_timer_forget();
+    bid_store(&agent.handlers, 0, BID_RELAXED);
+    bid_store(&agent.recording, NULL, BID_RELAXED);
+    bid_store(&agent.slot, NULL, BID_RELAXED);
 }
 
-static void refuse(const char *path)
+int bid_agent_start(struct bid_recording *recording)
 {
-    struct bid_profile *profile;
-    if (open_profile(path, &profile) != 0)
-        return;
-    bid_add(&profile->refused, 1, BID_RELAXED);
-    munmap(profile, agent.bytes);
+    if (bid_load(&agent.slot, BID_RELAXED))
+        return EBUSY;
+    int error = enroll(recording);
+    agent.process = getpid();
+    if (!error)
+        bid_add(&recording->processes, 1, BID_RELAXED);
+    return error;
 }
 
-/* A failure says nothing here: it is another's program. Whoever made the file sees that nobody counted. */
-__attribute__((constructor)) static void start_preloaded(void)
+int bid_agent_stop(void)
 {
-    const char *path = getenv("PYBUILDID_PROFILE");
-    pthread_atfork(NULL, NULL, in_child);
-    if (path && bid_profile_is_go())
-        refuse(path);
-    else if (path)
-        bid_profile_start(path);
+    struct bid_slot *slot = bid_load(&agent.slot, BID_RELAXED);
+    if (!slot)
+        return 1;
+    if (agent.process == getpid()) {
+        bid_timer_stop();
+        give_back(1);
+        return let_go(slot);
+    }
+    give_back(0);
+    forget();
+    return 0;
+}
+
+void bid_agent_forked(void)
+{
+    int before = errno;
+    struct bid_recording *recording = bid_load(&agent.recording, BID_RELAXED);
+    if (recording) {
+        give_back(0);
+        forget();
+        bid_agent_start(recording);
+    }
+    errno = before;
+}
+
+/* ------------------------------------------------------------------------------------------- the recording -- */
+
+static int is_recording(const struct bid_recording *recording)
+{
+    return memcmp(recording->magic, BID_RECORDING_MAGIC, sizeof recording->magic) == 0 &&
+           recording->bytes == sizeof *recording && recording->shared == offsetof(struct bid_recording, modules) &&
+           recording->frequency && recording->frequency <= 100000 && recording->follow_ms;
+}
+
+/* Mapped and closed at once: nothing of it is open when the program begins. */
+int bid_agent_map(const char *path, struct bid_recording **recording)
+{
+    size_t shared = offsetof(struct bid_recording, modules);
+    struct stat status;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), error = 0;
+    if (fd < 0)
+        return errno;
+    if (fstat(fd, &status) != 0 || status.st_size != (off_t)sizeof **recording)
+        error = EINVAL;
+    void *memory = error ? MAP_FAILED : mmap(NULL, shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (!error && memory == MAP_FAILED)
+        error = errno;
+    close(fd);
+    if (error)
+        return error;
+    *recording = memory;
+    if (is_recording(memory))
+        return 0;
+    munmap(memory, shared);
+    return EINVAL;
 }

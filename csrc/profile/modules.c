@@ -1,83 +1,93 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The names of what is counted: paths are not for handlers, so they are written down when a mapping is first seen. */
+/*
+ * The names of what is counted. Each executable part of a file is written down once, by the first process that has it:
+ * however many processes there are, there is room for as many files as any system runs.
+ */
 #define _GNU_SOURCE
-#include "profile.h"
+#include "server.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#ifndef MADV_PAGEOUT
-#define MADV_PAGEOUT 21 /* Linux 5.4 */
-#endif
-
-#define HEADER 4096
-
-struct notes {
-    struct bid_profile *profile;
-    int all;
-};
-
-static struct bid_profile_module *reserve(struct bid_profile *profile, uint64_t bytes)
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
 {
-    uint64_t used = bid_add(&profile->module_used, bytes, BID_RELAXED);
-    if (used + bytes <= profile->module_bytes)
-        return (struct bid_profile_module *)((char *)&profile->table[profile->entries] + used);
-    bid_add(&profile->modules_lost, 1, BID_RELAXED);
-    return NULL;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3ull; /* FNV-1a */
+    return hash;
 }
 
-static int write_down(void *argument, const struct bid_mapping *mapping)
+static uint32_t hash_range(const struct bid_range *range)
 {
-    const struct notes *notes = argument;
-    if (!notes->all && !mapping->fresh)
+    uint64_t hash = hash_bytes(0xcbf29ce484222325ull, range->path, strlen(range->path));
+    hash = hash_bytes(hash, range->file->id.bytes, range->file->id.length);
+    hash = hash_bytes(hash, &range->offset, sizeof range->offset);
+    return (uint32_t)(hash >> 32);
+}
+
+static struct bid_module *module_at(const struct bid_server *server, uint32_t number)
+{
+    return (struct bid_module *)(server->recording->modules + server->module_offsets[number]);
+}
+
+static int is_same(const struct bid_module *module, const struct bid_range *range, uint32_t reason)
+{
+    return module->reason == reason && module->offset == range->offset &&
+           module->end - module->start == range->end - range->start && module->id_length == range->file->id.length &&
+           memcmp(module->id, range->file->id.bytes, module->id_length) == 0 && strcmp(module->path, range->path) == 0;
+}
+
+/* The reader of the recording takes what is below module_used. */
+static uint32_t write_down(struct bid_server *server, pid_t pid, const struct bid_range *range, uint32_t reason)
+{
+    struct bid_recording *recording = server->recording;
+    uint64_t used = bid_load(&recording->module_used, BID_RELAXED);
+    size_t path = strlen(range->path) + 1, bytes = (sizeof(struct bid_module) + path + 7) / 8 * 8;
+    uint32_t number = BID_MODULE_FIRST + server->module_count;
+    if (used + bytes > BID_MODULE_BYTES || number > BID_MODULE_LAST)
         return 0;
-    size_t path = strlen(mapping->path) + 1, bytes = (sizeof(struct bid_profile_module) + path + 7) / 8 * 8;
-    struct bid_profile_module *module = reserve(notes->profile, bytes);
-    if (!module)
-        return 0;
-    module->bytes = (uint32_t)bytes;
-    module->process = (uint32_t)getpid();
-    module->start = mapping->start;
-    module->end = mapping->end;
-    module->offset = mapping->offset;
-    module->header = mapping->header;
-    module->id_offset = mapping->id_offset;
-    memcpy(module->path, mapping->path, path);
-    if (mapping->status != BID_OK)
-        return 0;
-    module->id_length = mapping->id->length;
-    memcpy(module->id, mapping->id->bytes, mapping->id->length);
-    return 0;
+    server->module_offsets[number] = (uint32_t)used;
+    server->module_count++;
+    struct bid_module *module = module_at(server, number);
+    *module = (struct bid_module){.bytes = (uint32_t)bytes,
+                                  .process = (uint32_t)pid,
+                                  .start = range->start,
+                                  .end = range->end,
+                                  .offset = range->offset,
+                                  .header = range->file->header,
+                                  .id_offset = range->file->id_offset,
+                                  .reason = reason,
+                                  .id_length = range->file->id.length,
+                                  .main = bid_process_is_program(pid, range->file->header)};
+    memcpy(module->id, range->file->id.bytes, module->id_length);
+    memcpy(module->path, range->path, path);
+    bid_store(&recording->module_used, used + bytes, memory_order_release); /* for whoever reads the recording */
+    return number;
 }
 
-void bid_profile_modules(struct bid_profile *profile, const struct bid_maps *maps, int all)
+/* An entry of the hash table is a number, or stands for a file that there was no room for, so that it is lost only once. */
+#define LOST 0x80000000u
+
+uint32_t bid_module_number(struct bid_server *server, pid_t pid, const struct bid_range *range, uint32_t reason)
 {
-    bid_maps_iterate(maps, write_down, &(struct notes){profile, all}, NULL);
+    uint32_t hash = hash_range(range);
+    for (uint32_t i = 0; i <= BID_MODULE_LAST; i++) {
+        uint32_t *entry = &server->modules[(hash + i) & BID_MODULE_LAST];
+        if (*entry == (hash | LOST))
+            return BID_SAMPLE_NO_ROOM;
+        if (*entry && !(*entry & LOST) && is_same(module_at(server, *entry), range, reason))
+            return *entry;
+        if (*entry)
+            continue;
+        *entry = write_down(server, pid, range, reason);
+        if (*entry)
+            return *entry;
+        *entry = hash | LOST;
+        break;
+    }
+    bid_add(&server->recording->modules_lost, 1, BID_RELAXED);
+    return BID_SAMPLE_NO_ROOM;
 }
 
-/* A page of a file that was just written, such as a program that was just compiled, is not dropped before it is on disk. */
-static void write_back(const char *path)
+const char *bid_module_path(const struct bid_server *server, uint32_t number)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    sync_file_range(fd, 0, HEADER, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-    close(fd);
-}
-
-/* The kernel does so if no other process has the page mapped. */
-static int evict(void *argument, const struct bid_mapping *mapping)
-{
-    if (!mapping->header || !mapping->inode)
-        return argument != NULL;
-    write_back(mapping->path);
-    madvise((void *)(uintptr_t)mapping->header, HEADER, MADV_PAGEOUT);
-    return argument != NULL;
-}
-
-void bid_profile_evict(const struct bid_maps *maps)
-{
-    bid_maps_iterate(maps, evict, NULL, NULL);
+    return number < BID_MODULE_FIRST ? "" : module_at(server, number)->path;
 }

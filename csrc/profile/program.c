@@ -5,7 +5,7 @@
  * not expect (runtime/sigtab_linux_generic.go).
  */
 #define _GNU_SOURCE
-#include "profile.h"
+#include "agent.h"
 
 #include <link.h>
 #include <string.h>
@@ -41,7 +41,7 @@ static int look(struct dl_phdr_info *object, size_t size, void *go)
     return 1;
 }
 
-int bid_profile_is_go(void)
+int bid_agent_is_go(void)
 {
     int go = 0;
     dl_iterate_phdr(look, &go);

@@ -1,83 +1,75 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the signal handler does. It may interrupt itself, and the same in another thread or process, anywhere: an entry
- * is claimed by one compare-and-swap of its key, and counts are added to. Progress: wait-free; see PROBES.
+ * What the signal handler does. It may interrupt the same in another thread or process anywhere: a count is claimed by
+ * one compare-and-swap of its key, and added to. Progress: wait-free: the search halves the view, and see PROBES.
  */
 #define _GNU_SOURCE
-#include "profile.h"
-
-#include "../resolve/resolve.h"
-#include "../table/hash.h"
+#include "agent.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
-#define PROBES 64 /* entries that are looked at for one sample */
+#define PROBES 64 /* counts that are looked at for one sample */
 #define HEADER 4096
 
-/* 64 bits that stand for (reason, address, build ID). Two of 50,000 have the same by a chance of 10^-10; they would be
- * counted as one. */
-static uint64_t key_of(int reason, uint64_t address, const struct bid_build_id *id)
+static const struct bid_view_range *find(const struct bid_view *view, uint64_t ip)
 {
-    uint64_t word, key = bid_mix(address, (uint64_t)reason + 1);
-    for (unsigned i = 0; i < id->length; i += sizeof word) {
-        word = 0;
-        memcpy(&word, id->bytes + i, id->length - i < sizeof word ? id->length - i : sizeof word);
-        key = bid_mix(key, word);
+    const struct bid_view_range *first = view->ranges;
+    uint64_t n = view->count; /* if there is a range for ip, it is one of n from first on */
+    while (n > 1) {
+        uint64_t half = n / 2;
+        first = first[half].start <= ip ? first + half : first;
+        n -= half;
     }
-    return key ? key : 1;
+    return n && first->start <= ip && ip < first->end ? first : NULL;
 }
 
-static void count(struct bid_profile *profile, int reason, uint64_t address, const struct bid_build_id *id)
+static void count(struct bid_recording *recording, uint64_t key)
 {
-    uint64_t key = key_of(reason, address, id);
+    uint64_t hash = key * 0x9e3779b97f4a7c15ull; /* the top bits depend on every bit of the key */
     for (unsigned i = 0; i < PROBES; i++) {
-        struct bid_profile_entry *entry = &profile->table[(key + i) & (profile->entries - 1)];
-        uint64_t found = bid_load(&entry->key, BID_RELAXED);
-        if (!found && bid_cas(&entry->key, &found, key, BID_RELAXED)) {
-            entry->reason = reason;
-            entry->address = address;
-            entry->id_length = id->length;
-            memcpy(entry->id, id->bytes, id->length);
-            bid_store(&entry->filled, 1, memory_order_release); /* for whoever reads the file */
-            found = key;
-        }
-        if (found == key) {
-            bid_add(&entry->count, 1, BID_RELAXED);
+        struct bid_count *count = &recording->counts[((hash >> 32) + i) % BID_COUNTS];
+        uint64_t found = bid_load(&count->key, BID_RELAXED);
+        if (found == key || (!found && (bid_cas(&count->key, &found, key, BID_RELAXED) || found == key))) {
+            bid_add(&count->count, 1, BID_RELAXED);
             return;
         }
     }
-    bid_add(&profile->lost, 1, BID_RELAXED);
+    bid_add(&recording->lost, 1, BID_RELAXED);
 }
 
 /* What a profiler has to do that knows nothing beforehand: look into the first page of the file, if it is in memory.
  * mincore() stands for the kernel's look into its page cache. */
-static void parse(struct bid_profile *profile, const struct bid_maps *maps, uint64_t ip)
+static void parse(struct bid_recording *recording, uint64_t header)
 {
     struct bid_elf elf;
     unsigned char there = 0;
-    uint64_t header = bid_resolve_header(maps, ip);
+    int before = errno;
     if (header && mincore((void *)(uintptr_t)header, HEADER, &there) == 0 && !(there & 1)) {
-        bid_add(&profile->not_in_memory, 1, BID_RELAXED);
-        return;
+        bid_add(&recording->not_in_memory, 1, BID_RELAXED);
+    } else {
+        int found =
+            there & 1 && bid_elf_parse(&elf, BID_ELF_IMAGE, (const void *)(uintptr_t)header, HEADER) == BID_ELF_OK;
+        bid_add(found ? &recording->parsed : &recording->not_parsed, 1, BID_RELAXED);
     }
-    int found = there & 1 && bid_elf_parse(&elf, BID_ELF_IMAGE, (const void *)(uintptr_t)header, HEADER) == BID_ELF_OK;
-    bid_add(found ? &profile->parsed : &profile->not_parsed, 1, BID_RELAXED);
+    errno = before;
 }
 
-void bid_profile_sample(struct bid_profile *profile, const struct bid_maps *maps, uint64_t ip, uint64_t ticks)
+void bid_agent_sample(struct bid_recording *recording, struct bid_slot *slot, uint64_t ip, uint64_t ticks)
 {
-    struct bid_stack_build_id record;
-    struct bid_build_id id = {0};
-    int before = errno, reason = bid_resolve(maps, ip, &record, &id);
-    if (reason != BID_RESOLVED)
-        id.length = 0;
-    bid_add(&profile->samples, 1, BID_RELAXED);
-    bid_add(&profile->ticks, ticks, BID_RELAXED);
-    bid_add(&profile->reasons[reason], 1, BID_RELAXED);
-    count(profile, reason, reason == BID_RESOLVED ? record.offset : ip, &id);
-    if (profile->flags & BID_PROFILE_PARSE)
-        parse(profile, maps, ip);
-    errno = before;
+    bid_add(&slot->inside, 1, memory_order_seq_cst);               /* (N) pairs with the server's load of it */
+    uint64_t offset = bid_load(&slot->view, memory_order_seq_cst); /* (V) (N) pairs with the server's publication */
+    const struct bid_view *view = (const void *)((char *)recording + offset);
+    const struct bid_view_range *range = offset ? find(view, ip) : NULL;
+    uint64_t header = range ? range->header : 0;
+    uint32_t reason = range ? range->reason : BID_SAMPLE_NO_MAPPING;
+    uint64_t number = range ? range->module : BID_SAMPLE_NO_MAPPING;
+    uint64_t address = number < BID_MODULE_FIRST ? ip : ip - range->start + range->offset;
+    bid_sub(&slot->inside, 1, memory_order_release); /* (N) the view is not read any more */
+    bid_add(&recording->samples, 1, BID_RELAXED);
+    bid_add(&recording->ticks, ticks, BID_RELAXED);
+    bid_add(&recording->reasons[reason], 1, BID_RELAXED);
+    count(recording, number << BID_ADDRESS_BITS | (address & ((1ull << BID_ADDRESS_BITS) - 1)));
+    if (recording->flags & BID_PROFILE_PARSE)
+        parse(recording, header);
 }

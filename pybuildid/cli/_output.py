@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from threading import Event, Thread
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.cells import cell_len
@@ -56,17 +56,17 @@ class _Console(Console):
         raise
 
 
-def console(*, stderr: bool = False, wide: bool = False) -> Console:
-    """For tables and styled text on standard output or error, without colours unless that is a terminal.
+def console(*, stderr: bool = False, wide: bool = False, file: TextIO | None = None) -> Console:
+    """For tables and styled text on standard output or error, or a file, without colours unless that is a terminal.
 
     Strings are shown as they are, with no markup in them: names of files and hosts are what others chose. Use Text for
     style.
 
     wide: each row is one line, which a terminal wraps where it is too narrow.
     """
-    stream = sys.stderr if stderr else sys.stdout
+    stream = file or (sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() and not wide else WIDE
-    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    return _Console(file=stream, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def print_table(out: Console, table: Table) -> None:
@@ -126,6 +126,6 @@ def plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, file: TextIO | None = None) -> None:
     """Names that are no valid UTF-8 come out as lone surrogates (\\udcXX), as Python reads them back."""
-    click.echo(json.dumps(value, default=plain, indent=2))
+    click.echo(json.dumps(value, default=plain, indent=2), file=file)

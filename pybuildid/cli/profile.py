@@ -7,10 +7,12 @@ import errno
 import os
 import sys
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TextIO
 
 import click
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,14 +21,7 @@ from pybuildid.cli._output import console, print_json
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, Module, ProfileResult, profile_command
 
-NOBODY_COUNTED = (
-    "the command was not profiled: is it linked statically, or set-user-ID, or did it clear LD_PRELOAD? Those do not "
-    "load the profiler's library"
-)
-GO = (
-    "the command was not profiled: it is written in Go, whose run time keeps all signals to itself; its own package "
-    "runtime/pprof can profile it"
-)
+FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -39,11 +34,15 @@ GO = (
     help="Write the profile here, for pprof.",
 )
 @click.option(
-    "--text",
-    is_flag=True,
-    help="Print the sampled files in the format of `eu-unstrip -n`, no report. Spaces in names are \\040.",
+    "--text", is_flag=True, help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a report.")
+@click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
+@click.option(
+    "--report",
+    "report_to",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write the report here instead of to standard error.",
+)
 @click.option(
     "--frequency", default=997, show_default=True, type=click.IntRange(1, MOST), help="Samples a second of CPU time."
 )
@@ -63,6 +62,7 @@ def profile(
     output: str,
     text: bool,
     as_json: bool,
+    report_to: str | None,
     frequency: int,
     follow: float,
     timer: bool,
@@ -78,17 +78,22 @@ def profile(
     ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
     reason. Instruction pointers only: no call stacks.
 
+    Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
+    sampled is in it, with the reason.
+
     --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
 
     \b
     Examples:
       pybuildid profile -- python3 -c 'sum(range(10**8))'
       go tool pprof -top profile.pb.gz
-      pybuildid profile --text -- make
+      pybuildid profile --report files.txt --text -- make
 
-    Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 1 if it was not profiled.
+    Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 1 if it cannot be profiled, and
+    was not started.
     """
-    _check_output(output)
+    for path in filter(None, (output, report_to)):
+        _check_output(path)
     try:
         result, code = profile_command(
             command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer
@@ -97,21 +102,33 @@ def profile(
         raise click.ClickException(
             f"{command[0]}: not a program that may be run: `chmod +x` makes a file one"
         ) from None
-    if not result.processes:
-        raise click.ClickException(GO if result.refused else NOBODY_COUNTED)
+    written = _write(result, output)
+    with _report_file(report_to) as stream:
+        if as_json:
+            print_json(_document(result, command, code), file=stream)
+        elif text:
+            for line in result.unstrip_lines():
+                click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
+            _losses(result, console(stderr=True))
+        else:
+            _report(result, written, console(file=stream), console(file=stream, wide=True))
+    raise click.exceptions.Exit(code if code >= 0 else 128 - code)
+
+
+def _report_file(path: str | None) -> AbstractContextManager[TextIO]:
+    return open(path, "w", encoding="utf-8", errors="surrogateescape") if path else nullcontext(sys.stderr)
+
+
+def _write(result: ProfileResult, output: str) -> str:
+    """What is to be said about it. A profile of nothing does not take the place of the last one."""
+    if not result.samples:
+        return f"Not written: {printable(output)}, for there are no samples."
     try:
         result.write_pprof(output)
     except OSError as error:
         error.filename = error.filename or output
         raise
-    if as_json:
-        print_json(_document(result, command, code))
-    elif text:
-        for line in result.unstrip_lines():
-            click.echo(printable(line) if sys.stdout.isatty() else line, color=True)  # names are not to be stripped
-    else:
-        _report(result, output)
-    raise click.exceptions.Exit(code if code >= 0 else 128 - code)
+    return f"Written: {printable(output)}"
 
 
 def _check_output(path: str) -> None:
@@ -127,8 +144,7 @@ def _document(result: ProfileResult, command: tuple[str, ...], code: int) -> dic
     return {"command": list(command), "exit_code": code, "in_elf_code": result.in_elf_code, **asdict(result)}
 
 
-def _report(result: ProfileResult, output: str) -> None:
-    out = console()
+def _report(result: ProfileResult, written: str, out: Console, wide: Console) -> None:
     table = Table("samples", "share", "of which", box=None)
     for reason in REASONS:
         if result.by_reason[reason]:
@@ -140,18 +156,62 @@ def _report(result: ProfileResult, output: str) -> None:
         table.add_row(*_share(result.not_in_memory, result.samples), "not found so: that page was not in memory")
         table.add_row(*_share(result.not_parsed, result.samples), "not found so: it is not mapped, or has no note")
     if result.samples:
-        console(wide=True).print(table, _files(result))
+        wide.print(table, _files(result))
+    by = f", by {result.source}" if result.source else ""
     out.print(
-        f"{result.samples:,} samples in {result.seconds:.1f} s, at {result.frequency} a second of CPU time, by "
-        f"{result.source}, of {result.processes} process{'es' * (result.processes > 1)}; {result.lost} lost. "
-        f"Written: {printable(output)}"
+        f"{result.samples:,} samples in {result.seconds:.1f} s, at {result.frequency} a second of CPU time{by}, of "
+        f"{result.processes} process{'es' * (result.processes != 1)}. {written}"
     )
+    _losses(result, out)
+
+
+def _losses(result: ProfileResult, out: Console) -> None:
+    """A line for each thing that is not in the profile: what, why, and what would help."""
     if not result.samples:
-        out.print("No samples: the command used too little CPU time for this frequency.")
+        out.print(_why_none(result))
+    for each in result.unwatched:
+        who = f"{each.processes:,} process{'es' * (each.processes != 1)}"
+        how_long = f", {each.seconds:.1f} s of CPU time" if each.seconds else ""
+        example = f" ({printable(each.example)})" if each.example else ""
+        out.print(f"Not sampled: {who}{how_long}{example}: {each.reason}.")
+    for error, text in (
+        (result.perf_error, "No perf events ({}), so a timer was used: {}."),
+        (result.timer_error, "No timer ({}): {}."),
+        (result.evict_error, "--evict does nothing ({}): {}."),
+    ):
+        if error:
+            out.print(text.format(errno.errorcode.get(error, error), HELP.get(error, os.strerror(error))))
     if result.late:
         out.print(f"{result.late:,} times a thread had SIGTRAP blocked when a sample was due: none is taken there.")
-    if result.refused:
-        out.print(f"Not profiled, since they are written in Go: {result.refused:,} of the programs that were started.")
+    for lost, what in (
+        (result.lost, "samples are in no row: there is room for 65,536 addresses. A lower --frequency helps"),
+        (result.modules_lost, "files have no name in the profile: there is room for 4 MiB of names"),
+        (result.views_lost, "times there was no room for the mappings of a process: run fewer processes at a time"),
+    ):
+        if lost:
+            out.print(f"Lost: {lost:,} {what}.")
+
+
+#: What an errno of perf_event_open(), timer_create() or process_madvise() means here, and what helps.
+HELP = {
+    errno.EACCES: "sysctl kernel.perf_event_paranoid=2 allows them",
+    errno.EPERM: "the kernel does not let this user: root may, or kernel.yama.ptrace_scope and "
+    "kernel.perf_event_paranoid are too high, or a sandbox forbids it",
+    errno.EAGAIN: "no signal may be queued for it: raise `ulimit -i`",
+    errno.EMFILE: "no descriptors are left: raise `ulimit -n`",
+    errno.ENOTSUP: "they interrupt a thread by a signal from Linux 5.19 on",
+    errno.EINVAL: "they interrupt a thread by a signal from Linux 5.19 on",
+    errno.ENOSYS: "a sandbox forbids the system call",
+    errno.EALREADY: "the program ignores the signal",
+}
+
+
+def _why_none(result: ProfileResult) -> str:
+    """Too little CPU time is only said if it was little."""
+    cpu = result.cpu_seconds or 0.0
+    if cpu * result.frequency < FEW and not any(each.seconds for each in result.unwatched):
+        return f"No samples: the command used {cpu * 1000:.0f} ms of CPU time, too little for this frequency."
+    return f"No samples, in {cpu:.1f} s of CPU time."
 
 
 def _files(result: ProfileResult) -> Table:

@@ -1,8 +1,242 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Twins of csrc/profile: the profiler and what it leaves alone."""
+"""Twins of csrc/profile: the profiler, what it counts, and what it leaves alone."""
 
 from __future__ import annotations
 
-from stress.broken.checks import Twin
+from stress.broken.checks import Program, Twin
+from stress.edits import Edit
 
-PROFILE: list[Twin] = []
+SAMPLE, SIGNALS = Program("test_profile_sample"), Program("test_profile_signals")
+VIEWS, SERVER = Program("test_profile_views"), Program("test_profile_server")
+
+
+def _twin(name: str, fault: str, file: str, old: str, new: str, *checks: Program) -> Twin:
+    """With one edit; all of them break what G12 promises, or what is counted."""
+    return Twin(f"profile-{name}", "G12", fault, (Edit(file, old, new),), checks)
+
+
+_COUNTS = [
+    _twin(
+        "end-is-inside",
+        "an address right behind a range is counted as of its file",
+        "profile/sample.c",
+        "first->start <= ip && ip < first->end ?",
+        "first->start <= ip && ip <= first->end ?",
+        SAMPLE,
+    ),
+    _twin(
+        "offset-of-the-range",
+        "a sample has the offset in the range instead of that in the file",
+        "profile/sample.c",
+        "ip - range->start + range->offset",
+        "ip - range->start",
+        SAMPLE,
+    ),
+    _twin(
+        "lost-in-silence",
+        "a sample for which no count is free is not counted as lost",
+        "profile/sample.c",
+        "    bid_add(&recording->lost, 1, BID_RELAXED);\n",
+        "",
+        SAMPLE,
+    ),
+    _twin(
+        "system-call-in-the-handler",
+        "each sample makes a system call, which ends a program in a sandbox",
+        "profile/sample.c",
+        "    bid_add(&recording->samples, 1, BID_RELAXED);\n",
+        "    bid_add(&recording->samples, 1, BID_RELAXED);\n    mincore((void *)recording, 0, NULL);\n",
+        SAMPLE,
+    ),
+]
+
+_VIEWS = [
+    _twin(
+        "handler-stays-inside",
+        "a handler does not say that it has left the view (N)",
+        "profile/sample.c",
+        "    bid_sub(&slot->inside, 1, memory_order_release); /* (N) the view is not read any more */\n",
+        "",
+        SAMPLE,
+    ),
+    _twin(
+        "view-used-again-under-a-reader",
+        "the old view is written over while a handler may be reading it (N)",
+        "profile/views.c",
+        "if (!bid_load(&target->slot->inside, memory_order_seq_cst)) {",
+        "if (1) {",
+        VIEWS,
+    ),
+    _twin(
+        "views-leak",
+        "old views are not used again",
+        "profile/views.c",
+        "            view_free(server, target->old);\n",
+        "",
+        VIEWS,
+    ),
+    _twin(
+        "number-used-again",
+        "a process that got the PID of one that has ended is taken for it",
+        "profile/views.c",
+        "bid_process_start_time(target->pid) != target->start_time || ",
+        "",
+        VIEWS,
+    ),
+    _twin(
+        "another-program",
+        "a process that runs another program by now keeps its slot and its view",
+        "profile/views.c",
+        "    if (!server->inode)\n        return 1;\n",
+        "    return 1;\n",
+        VIEWS,
+        SERVER,
+    ),
+    Twin(
+        "profile-id-by-path",
+        "G12",
+        "the build ID is that of the file that has the path, not of the one that is mapped",
+        (
+            Edit("profile/process.c", "if (file->header && take(", "if (0 && take("),
+            Edit("profile/process.c", "open_of(pid, name, O_RDONLY | O_NOCTTY | O_NONBLOCK);\n    if", "-1;\n    if"),
+            Edit("profile/process.c", "status.st_ino == inode->number &&", "inode->number &&"),
+        ),
+        (VIEWS,),
+    ),
+    _twin(
+        "names-again-and-again",
+        "each process writes down the names of its files, until there is no room",
+        "profile/modules.c",
+        "return module->reason == reason && ",
+        "return module->reason == reason + 1 && ",
+        VIEWS,
+    ),
+]
+
+_SIGNALS = [
+    _twin(
+        "any-perf-event",
+        "a perf event of the program's own is taken for a sample",
+        "profile/signals.c",
+        "info->si_code == TRAP_PERF_CODE && data == (uintptr_t)BID_PROFILE_COOKIE",
+        "info->si_code == TRAP_PERF_CODE",
+        SIGNALS,
+    ),
+    _twin(
+        "late-is-a-sample",
+        "a signal that was blocked when it was due is counted at the address where it came",
+        "profile/signals.c",
+        "return info->si_signo == SIGTRAP && flags & PERF_FLAG_LATE;",
+        "return 0 && flags;",
+        SIGNALS,
+    ),
+    _twin(
+        "handler-may-be-left",
+        "other signals may interrupt the handler, and leave it by siglongjmp()",
+        "profile/signals.c",
+        "memset(&action.sa_mask, 0xff, sizeof action.sa_mask);",
+        "memset(&action.sa_mask, 0, sizeof action.sa_mask);",
+        SIGNALS,
+    ),
+    _twin(
+        "ignored-is-not-inherited",
+        "a signal that the program ignores has a handler, so that the next program does not ignore it",
+        "profile/signals.c",
+        "error = !ignores ? install(signal)",
+        "error = ignores || !ignores ? install(signal)",
+        SIGNALS,
+    ),
+    _twin(
+        "mask-of-the-profiler",
+        "the program's handler runs with all signals blocked",
+        "profile/signals.c",
+        "    as_asked_for(signal, &action, context);\n",
+        "    (void)as_asked_for;\n",
+        SIGNALS,
+    ),
+    _twin(
+        "small-stacks",
+        "samples are taken on alternate stacks that have no room for them",
+        "profile/signals.c",
+        "if (!bid_load(&small_stack, BID_RELAXED))",
+        "if (1)",
+        SIGNALS,
+    ),
+    _twin(
+        "samples-on-handlers-stacks",
+        "samples are taken in handlers that run on an alternate stack, which may have no room for a second frame",
+        "profile/signals.c",
+        "        sigaddset(&wider.sa_mask, ours);\n",
+        "",
+        SIGNALS,
+    ),
+    _twin(
+        "restart",
+        "system calls of a program that asked for EINTR go on",
+        "profile/signals.c",
+        "if (own->sa_flags & SA_RESTART || is_handler(own, SIG_DFL))",
+        "if (own)",
+        SIGNALS,
+    ),
+]
+
+_PROCESSES = [
+    _twin(
+        "descriptors-of-the-program",
+        "the server's thread shares the program's table of descriptors",
+        "profile/server.c",
+        "server->error = own_descriptors();",
+        "server->error = 0;\n    (void)own_descriptors;",
+        SERVER,
+    ),
+    _twin(
+        "false-names",
+        "a process is taken for the one of a slot by its number alone",
+        "profile/process.c",
+        "return n == sizeof claim && claim == slot->claim;",
+        "return n == sizeof claim;",
+        SERVER,
+    ),
+    _twin(
+        "child-gives-back-its-parents-slot",
+        "the child of a fork ends the profile of its parent",
+        "profile/agent.c",
+        "if (agent.process == getpid()) {",
+        "if (agent.process) {",
+        SERVER,
+    ),
+    _twin(
+        "events-of-children",
+        "the child of a fork inherits the events, whose signals end it",
+        "profile/events.c",
+        "flags |= ATTR_INHERIT_THREAD | ",
+        "flags |= ",
+        SERVER,
+    ),
+    _twin(
+        "waits-again-and-again",
+        "after the profiler was killed every process waits for an answer",
+        "profile/agent.c",
+        "    bid_store(&recording->serving, 0, BID_RELAXED); /* the server, if there still is one, sets it again */\n",
+        "",
+        SERVER,
+    ),
+    _twin(
+        "timer-goes-on",
+        "the timer of a process that outlives the profile goes on",
+        "profile/agent.c",
+        "            bid_timer_stop(); /* the profile has ended, and the process goes on */\n",
+        "            (void)0;\n",
+        SERVER,
+    ),
+    _twin(
+        "slots-leak",
+        "the slot of a process that has ended is not given back",
+        "profile/server.c",
+        "if ((error == ESRCH || error == ENOENT) && target->pid != server->process)",
+        "if (0)",
+        SERVER,
+    ),
+]
+
+PROFILE = [*_COUNTS, *_VIEWS, *_SIGNALS, *_PROCESSES]

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Functions of libc that come from here where the library is preloaded: all that could meet the profiler's signal.
+ *
+ * - actions: once the program had another one for the signal, samples would be lost to it, or end it;
+ * - alternate stacks: one that is too small for a sample;
+ * - waiting for signals: where a thread has SIGTRAP blocked, a perf event leaves one pending, which is not to be seen.
+ *
+ * A program that makes the system calls itself passes by them; Go programs do, which is why they are not profiled.
+ */
+#define _GNU_SOURCE
+#include "../profile/agent.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+/* libc's function of that name, looked up once: not the loader's lock at each call. */
+static void *next(_Atomic(void *) *known, const char *name)
+{
+    void *function = bid_load(known, BID_RELAXED);
+    if (!function) {
+        function = dlsym(RTLD_NEXT, name);
+        bid_store(known, function, BID_RELAXED);
+    }
+    return function;
+}
+
+/* --------------------------------------------------------------------------------------------- actions -- */
+
+EXPORTED int sigaction(int signal, const struct sigaction *restrict action, struct sigaction *restrict before)
+{
+    return bid_signals_action(signal, action, before);
+}
+
+typedef void (*signal_handler)(int);
+
+static signal_handler set_handler(int signal, signal_handler function, int flags)
+{
+    struct sigaction before, action = {.sa_handler = function, .sa_flags = flags};
+    if (function == SIG_ERR) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    sigemptyset(&action.sa_mask);
+    if (!(flags & SA_NODEFER))
+        sigaddset(&action.sa_mask, signal);
+    return bid_signals_action(signal, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+EXPORTED signal_handler signal(int signal, signal_handler function)
+{
+    return set_handler(signal, function, SA_RESTART);
+}
+
+EXPORTED signal_handler bsd_signal(int signal, signal_handler function)
+{
+    return set_handler(signal, function, SA_RESTART);
+}
+
+EXPORTED signal_handler ssignal(int signal, signal_handler function)
+{
+    return set_handler(signal, function, SA_RESTART);
+}
+
+/* System V's: once, and not blocked meanwhile. What signal() is with _XOPEN_SOURCE alone. */
+EXPORTED signal_handler sysv_signal(int signal, signal_handler function)
+{
+    return set_handler(signal, function, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+EXPORTED signal_handler __sysv_signal(int signal, signal_handler function)
+{
+    return set_handler(signal, function, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+/* ------------------------------------------------------------------------------------- alternate stacks -- */
+
+EXPORTED int sigaltstack(const stack_t *restrict stack, stack_t *restrict before)
+{
+    static _Atomic(void *) known;
+    int (*function)(const stack_t *, stack_t *);
+    *(void **)&function = next(&known, "sigaltstack");
+    if (stack && !(stack->ss_flags & SS_DISABLE))
+        bid_signals_stack(stack->ss_size); /* first: a sample may come as soon as the stack is there */
+    return function(stack, before);
+}
+
+/* ------------------------------------------------------------------------------------ waiting for signals -- */
+
+typedef int (*wait_function)(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
+
+static wait_function real_wait(void)
+{
+    static _Atomic(void *) known;
+    wait_function function;
+    *(void **)&function = next(&known, "sigtimedwait");
+    return function;
+}
+
+static uint64_t nanoseconds(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * 1000000000 + (uint64_t)time->tv_nsec;
+}
+
+/* sigtimedwait() that goes on after a signal of the profiler's. */
+static int wait_for(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+    struct timespec now, rest = timeout ? *timeout : (struct timespec){0};
+    siginfo_t own;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t end = nanoseconds(&now) + nanoseconds(&rest);
+    for (;;) {
+        int signal = real_wait()(set, &own, timeout ? &rest : NULL);
+        if (signal < 0 || !bid_signals_is_ours(&own)) {
+            if (signal >= 0 && info)
+                *info = own;
+            return signal;
+        }
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        uint64_t left = nanoseconds(&now) < end ? end - nanoseconds(&now) : 0;
+        rest = (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+    }
+}
+
+EXPORTED int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info,
+                          const struct timespec *restrict timeout)
+{
+    return wait_for(set, info, timeout);
+}
+
+EXPORTED int sigwaitinfo(const sigset_t *restrict set, siginfo_t *restrict info)
+{
+    return wait_for(set, info, NULL);
+}
+
+EXPORTED int sigwait(const sigset_t *restrict set, int *restrict signal)
+{
+    int before = errno, got;
+    while ((got = wait_for(set, NULL, NULL)) < 0 && errno == EINTR)
+        ;
+    int error = got < 0 ? errno : 0;
+    errno = before;
+    if (!error)
+        *signal = got;
+    return error;
+}
+
+/* What the profiler has left pending for this thread is taken away; what others sent is put back as it was. */
+static void drain(int signal)
+{
+    static const struct timespec now = {0};
+    siginfo_t info;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    if (real_wait()(&set, &info, &now) == signal && !bid_signals_is_ours(&info))
+        syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), signal, &info);
+}
+
+EXPORTED int sigpending(sigset_t *set)
+{
+    static _Atomic(void *) known;
+    int (*function)(sigset_t *), before = errno;
+    *(void **)&function = next(&known, "sigpending");
+    if (bid_signals_taken())
+        drain(bid_signals_taken());
+    errno = before;
+    return function(set);
+}
+
+/* A descriptor cannot tell the profiler's signals from others: it shows none of that number. */
+EXPORTED int signalfd(int fd, const sigset_t *mask, int flags)
+{
+    static _Atomic(void *) known;
+    int (*function)(int, const sigset_t *, int);
+    *(void **)&function = next(&known, "signalfd");
+    sigset_t others = *mask;
+    if (bid_signals_taken())
+        sigdelset(&others, bid_signals_taken());
+    return function(fd, &others, flags);
+}
