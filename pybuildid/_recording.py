@@ -19,11 +19,22 @@ from typing import Any
 
 from cffi import FFI
 
+from pybuildid._observer import TRACED
+from pybuildid._program import GO
+
 #: What came of a sample, as enum bid_sample_reason has it. All but the first are fallbacks.
 REASONS = ("resolved", "no mapping", "no file", "unknown file", "no build ID", "no room")
 
-#: Why a process is not sampled, as enum bid_refusal has it.
-REFUSALS = ("no slot", "go", "silent", "unseen", "traced", "no event", "ignored")
+#: Why a process is not sampled, in the order of enum bid_refusal.
+REFUSALS = (
+    "started while 1,024 others were being profiled",
+    GO,
+    "not served in time, for the profiler had too little of a processor",
+    "not to be looked into: by another user's process, or by kernel.yama.ptrace_scope",
+    TRACED,
+    "given neither perf events nor a timer",
+    "ignoring the signal that takes samples",
+)
 
 #: Samples a second of CPU time. Each takes some 20 microseconds of it: a program whose samples take all of their period
 #: would not get any further.
@@ -135,9 +146,13 @@ class Recording:
     def start_here(self) -> None:
         """Profiles this process. Raises ProfileError."""
         error = self._lib.bid_agent_start(self._memory)
-        if error:
-            head = self.head()
-            raise self._error(head.error or head.perf_error or error)
+        if not error:
+            return
+        head = self.head()
+        why = next((text for text, count in head.refused.items() if count and text != REFUSALS[5]), None)
+        if why:
+            raise ProfileError(error, f"the profiler could not start: this process is {why}")
+        raise self._error(head.error or head.perf_error or error)
 
     def stop(self) -> None:
         """The counts do not change any more, but for those of this process until stop_here()."""

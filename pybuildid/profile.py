@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from pybuildid._observer import TRACED, UNKNOWN, Observer, Unwatched
-from pybuildid._program import GO, find_program, why_not_profiled
+from pybuildid._observer import UNKNOWN, Observer, Unwatched
+from pybuildid._program import find_program, why_not_profiled
 from pybuildid._recording import (
     EVICT,
     MOST,
@@ -181,17 +181,6 @@ class ProfileResult:
 
 # ------------------------------------------------------------------------------------------------ the counts
 
-#: Refusals that the recording counts, in words; with what would help.
-_REFUSED = {
-    "no slot": "started while 1,024 others were being profiled",
-    "go": GO,
-    "silent": "not served in time, for the profiler had too little of a processor",
-    "unseen": "not to be looked into: by another user's process, or by kernel.yama.ptrace_scope",
-    "traced": TRACED,
-    "no event": "given neither perf events nor a timer",
-    "ignored": "ignoring the signal that takes samples",
-}
-
 
 def _result(recording: Recording, cpu_seconds: float | None, unwatched: list[Unwatched]) -> ProfileResult:
     seconds, head = time.time() - recording.began, recording.head()
@@ -235,8 +224,9 @@ def _together(refused: dict[str, int], observed: list[Unwatched]) -> list[Unwatc
     """What the recording counted, and what was seen from outside, which may be the same processes: those that nothing
     is known of are those that were counted, if some were."""
     found = {each.reason: each for each in observed}
-    counted = {_REFUSED[reason]: count for reason, count in refused.items() if count}
-    for text, count in counted.items():
+    for text, count in refused.items():
+        if not count:
+            continue
         seen = found.get(text) or found.pop(UNKNOWN, None) or Unwatched(text, 0, 0.0, "")
         found[text] = replace(seen, reason=text, processes=max(count, seen.processes))
     return sorted(found.values(), key=lambda each: -each.seconds)

@@ -586,6 +586,13 @@ def test_a_block_that_runs_another_program(tmp_path: Path) -> None:
     assert shown[1:] == alone[1:]
 
 
+def test_a_block_under_a_tracer(tmp_path: Path) -> None:
+    need("strace", "strace")
+    command = [sys.executable, "-c", "from pybuildid import Profile\nwith Profile(): pass"]
+    run = subprocess.run(["strace", "-f", "-o", tmp_path / "trace", *command], capture_output=True, text=True)
+    assert "traced by another program" in run.stderr
+
+
 def test_no_descriptor_is_used_in_this_process() -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     with Profile():
