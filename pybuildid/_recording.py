@@ -27,13 +27,15 @@ REASONS = ("resolved", "no mapping", "no file", "unknown file", "no build ID", "
 
 #: Why a process is not sampled, in the order of enum bid_refusal.
 REFUSALS = (
-    "started while 1,024 others were being profiled",
+    "started while 512 others were being profiled",
     GO,
     "not served in time, for the profiler had too little of a processor",
     "not to be looked into: by another user's process, or by kernel.yama.ptrace_scope",
     TRACED,
     "given neither perf events nor a timer",
     "ignoring the signal that takes samples",
+    "run by an emulator, such as valgrind or QEMU, which would get the samples' signals",
+    "limited in its address space (`ulimit -v`), of which the recording would take 3 MiB",
 )
 
 #: Samples a second of CPU time. Each takes some 20 microseconds of it: a program whose samples take all of their period
@@ -43,13 +45,13 @@ MOST = 10_000
 PARSE, EVICT, TIMER = 1, 2, 4
 _SOURCES = {1: "perf events", 2: "a CPU timer of the process"}
 
-_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q7Q")
+_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q9Q")
 _COUNT = struct.Struct("<QQ")
-_SLOT = struct.Struct("<IIQQII96x")
+_SLOT = struct.Struct("<IIQQQII88x")
 _MODULE = struct.Struct("<IIQQQQQII64s")  # the path comes after it
 _COUNTS_AT, _COUNTS = 4096, 65536
-_SLOTS_AT, _SLOTS = _COUNTS_AT + _COUNTS * _COUNT.size, 1024
-_MODULES_AT = _SLOTS_AT + _SLOTS * _SLOT.size + (8 << 20)
+_SLOTS_AT, _SLOTS = _COUNTS_AT + _COUNTS * _COUNT.size, 512
+_MODULES_AT = _SLOTS_AT + _SLOTS * _SLOT.size + (2 << 20)
 _BYTES = _MODULES_AT + (4 << 20)
 _ADDRESS_BITS, _FIRST_MODULE = 48, 16
 _WATCHED = (3, 4, 5)  #: states of a slot whose process is sampled
@@ -219,7 +221,7 @@ class Recording:
     def watched(self) -> set[int]:
         """The PIDs of the processes that are sampled at this moment."""
         slots = _SLOT.iter_unpack(self._view[_SLOTS_AT : _SLOTS_AT + _SLOTS * _SLOT.size])
-        return {pid for state, _, _, _, _, pid in slots if state in _WATCHED}
+        return {pid for state, *_, pid in slots if state in _WATCHED}
 
 
 # ------------------------------------------------------------------------------------------------ its file

@@ -12,11 +12,13 @@ import errno
 import os
 import re
 import resource
+import signal
 import subprocess
+import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -344,8 +346,8 @@ def profile_command(
 
     A library is preloaded (LD_PRELOAD). A command that would not load it is not started: ProfileError says why. Of the
     programs that the command starts, those are in ProfileResult.unwatched. Besides the library's memory, its signal
-    handler and these two variables of the environment (PYBUILDID_PROFILE is the other), nothing in the programs is
-    different from what it is without a profiler.
+    handler and three variables of the environment (PYBUILDID_PROFILE and ASAN_OPTIONS are the others), nothing in the
+    programs is different from what it is without a profiler.
     """
     if not command:
         raise ValueError("there is no command to run")
@@ -359,8 +361,16 @@ def profile_command(
     try:
         with _preload() as name:
             preload = " ".join(filter(None, [name, os.environ.get("LD_PRELOAD")]))
-            environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": str(recording.path)}
-            with subprocess.Popen(command, env=environment) as process, _descriptors():
+            environment = {
+                **os.environ,
+                "LD_PRELOAD": preload,
+                "PYBUILDID_PROFILE": str(recording.path),
+                # programs built with AddressSanitizer end if another library than theirs comes first
+                "ASAN_OPTIONS": ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"])),
+            }
+            with _children_are_waited_for() as again:
+                process = subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)
+            with process, _descriptors():
                 observer = Observer(process.pid, recording.watched)
                 try:
                     cpu_seconds = _wait(process)
@@ -370,6 +380,31 @@ def profile_command(
         return _result(recording, cpu_seconds, unwatched), process.returncode
     finally:
         recording.close()
+
+
+def _inherited() -> tuple[int, ...]:
+    """The descriptors that a program gets which this process runs.
+    Not close_fds=False: then subprocess uses posix_spawn(), after which glibc leaves two signals ignored."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of listdir() itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return tuple(found)
+
+
+def _ignore_children() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+@contextmanager
+def _children_are_waited_for() -> Iterator[Callable[[], None] | None]:
+    """Who ignores SIGCHLD does not learn how a child ended. Gives what the child is to do to ignore it as well."""
+    if signal.getsignal(signal.SIGCHLD) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield None
+        return
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    yield _ignore_children
 
 
 @contextmanager

@@ -18,6 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef SIG_HOLD
+#define SIG_HOLD ((void (*)(int))2)
+#endif
 #define EXPORTED __attribute__((visibility("default")))
 
 /* libc's function of that name, looked up once: not the loader's lock at each call. */
@@ -77,6 +80,36 @@ EXPORTED signal_handler sysv_signal(int signal, signal_handler function)
 EXPORTED signal_handler __sysv_signal(int signal, signal_handler function)
 {
     return set_handler(signal, function, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+EXPORTED int siginterrupt(int signal, int flag)
+{
+    struct sigaction action;
+    if (bid_signals_action(signal, NULL, &action) != 0)
+        return -1;
+    action.sa_flags = flag ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
+    return bid_signals_action(signal, &action, NULL);
+}
+
+EXPORTED int sigignore(int signal)
+{
+    return set_handler(signal, SIG_IGN, 0) == SIG_ERR ? -1 : 0;
+}
+
+/* System V's as well: blocks the signal, or sets its action and unblocks it. */
+EXPORTED signal_handler sigset(int signal, signal_handler function)
+{
+    struct sigaction before, action = {.sa_handler = function};
+    sigset_t set, blocked;
+    sigemptyset(&set);
+    sigemptyset(&action.sa_mask);
+    if (sigaddset(&set, signal) != 0)
+        return SIG_ERR;
+    if (bid_signals_action(signal, function == SIG_HOLD ? NULL : &action, &before) != 0)
+        return SIG_ERR;
+    if (sigprocmask(function == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &set, &blocked) != 0)
+        return SIG_ERR;
+    return sigismember(&blocked, signal) ? SIG_HOLD : before.sa_handler;
 }
 
 /* ------------------------------------------------------------------------------------- alternate stacks -- */

@@ -66,6 +66,8 @@ struct bid_target {
 pid_t bid_process_find(const struct bid_slot *slot);
 /* When the process started, in ticks since boot; 0: there is none. */
 uint64_t bid_process_start_time(pid_t pid);
+/* AT_RANDOM of the process, as the kernel gave it; 0: not known. */
+uint64_t bid_process_random(pid_t pid);
 /* Whether another process traces it. */
 int bid_process_is_traced(pid_t pid);
 /* /proc/PID/maps, whole. 0 or an errno. */
