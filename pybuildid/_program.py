@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 _HEADER = struct.Struct("<HHIQQQIHHHHHH")  # of a 64-bit ELF file, after its identification of 16 bytes
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _PT_INTERP, _PT_NOTE = 3, 4
+_LOADER = re.compile(r"ld(-|64|\.so)")  #: a loader, as a command: it loads what LD_PRELOAD says as well
 _SCRIPTS = 5  #: how many interpreters the kernel follows, one being the script of the next
 
 STATIC = "linked statically: no loader puts the profiler's library into it"
@@ -46,7 +48,7 @@ def why_not_profiled(path: str) -> str | None:
                 start = file.read(4096)
                 interpreter = _interpreter(start)
                 if interpreter is None:
-                    return _why_not_elf(start, file.fileno())
+                    return _why_not_elf(os.path.realpath(path), start, file.fileno())
         except OSError:
             return None
         path = interpreter
@@ -85,7 +87,7 @@ def _machine() -> bytes:
     return start[4:6] + start[18:20]
 
 
-def _why_not_elf(start: bytes, fd: int) -> str | None:
+def _why_not_elf(path: str, start: bytes, fd: int) -> str | None:
     if not start.startswith(b"\x7fELF") or len(start) < 64:
         return None  # the kernel will say so
     if start[4:6] + start[18:20] != _machine():
@@ -100,7 +102,7 @@ def _why_not_elf(start: bytes, fd: int) -> str | None:
         kinds.add(kind)
         if kind == _PT_NOTE and _has_go_note(os.pread(fd, min(length, 1 << 16), offset), order, 8 if align == 8 else 4):
             return GO
-    return None if _PT_INTERP in kinds else STATIC
+    return None if _PT_INTERP in kinds or _LOADER.match(os.path.basename(path)) else STATIC
 
 
 def _has_go_note(notes: bytes, order: str, align: int) -> bool:

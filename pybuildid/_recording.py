@@ -19,13 +19,25 @@ from typing import Any
 
 from cffi import FFI
 
+from pybuildid._observer import TRACED
+from pybuildid._program import GO
 from pybuildid.places import undeleted
 
 #: What came of a sample, as enum bid_sample_reason has it. All but the first are fallbacks.
 REASONS = ("resolved", "no mapping", "no file", "unknown file", "no build ID", "no room")
 
-#: Why a process is not sampled, as enum bid_refusal has it.
-REFUSALS = ("no slot", "go", "silent", "unseen", "traced", "no event", "ignored")
+#: Why a process is not sampled, in the order of enum bid_refusal.
+REFUSALS = (
+    "started while 512 others were being profiled",
+    GO,
+    "not served in time, for the profiler had too little of a processor",
+    "not to be looked into: by another user's process, or by kernel.yama.ptrace_scope",
+    TRACED,
+    "given neither perf events nor a timer",
+    "ignoring the signal that takes samples",
+    "run by an emulator, such as valgrind or QEMU, which would get the samples' signals",
+    "limited in its address space (`ulimit -v`), of which the recording would take 3 MiB",
+)
 
 #: Samples a second of CPU time. Each takes some 20 microseconds of it: a program whose samples take all of their period
 #: would not get any further.
@@ -34,13 +46,13 @@ MOST = 10_000
 PARSE, EVICT, TIMER = 1, 2, 4
 _SOURCES = {1: "perf events", 2: "a CPU timer of the process"}
 
-_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q7Q")
+_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q9Q")
 _COUNT = struct.Struct("<QQ")
-_SLOT = struct.Struct("<IIQQII96x")
+_SLOT = struct.Struct("<IIQQQII88x")
 _MODULE = struct.Struct("<IIQQQQQIHH64s")  # the path comes after it
 _COUNTS_AT, _COUNTS = 4096, 65536
-_SLOTS_AT, _SLOTS = _COUNTS_AT + _COUNTS * _COUNT.size, 1024
-_MODULES_AT = _SLOTS_AT + _SLOTS * _SLOT.size + (8 << 20)
+_SLOTS_AT, _SLOTS = _COUNTS_AT + _COUNTS * _COUNT.size, 512
+_MODULES_AT = _SLOTS_AT + _SLOTS * _SLOT.size + (2 << 20)
 _BYTES = _MODULES_AT + (4 << 20)
 _ADDRESS_BITS, _FIRST_MODULE = 48, 16
 _WATCHED = (3, 4, 5)  #: states of a slot whose process is sampled
@@ -137,9 +149,13 @@ class Recording:
     def start_here(self) -> None:
         """Profiles this process. Raises ProfileError."""
         error = self._lib.bid_agent_start(self._memory)
-        if error:
-            head = self.head()
-            raise self._error(head.error or head.perf_error or error)
+        if not error:
+            return
+        head = self.head()
+        why = next((text for text, count in head.refused.items() if count and text != REFUSALS[5]), None)
+        if why:
+            raise ProfileError(error, f"the profiler could not start: this process is {why}")
+        raise self._error(head.error or head.perf_error or error)
 
     def stop(self) -> None:
         """The counts do not change any more, but for those of this process until stop_here()."""
@@ -207,7 +223,7 @@ class Recording:
     def watched(self) -> set[int]:
         """The PIDs of the processes that are sampled at this moment."""
         slots = _SLOT.iter_unpack(self._view[_SLOTS_AT : _SLOTS_AT + _SLOTS * _SLOT.size])
-        return {pid for state, _, _, _, _, pid in slots if state in _WATCHED}
+        return {pid for state, *_, pid in slots if state in _WATCHED}
 
 
 # ------------------------------------------------------------------------------------------------ its file

@@ -12,17 +12,19 @@ import errno
 import os
 import re
 import resource
+import signal
 import subprocess
+import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from pybuildid._observer import TRACED, UNKNOWN, Observer, Unwatched
-from pybuildid._program import GO, find_program, why_not_profiled
+from pybuildid._observer import UNKNOWN, Observer, Unwatched
+from pybuildid._program import find_program, why_not_profiled
 from pybuildid._recording import (
     EVICT,
     MOST,
@@ -184,17 +186,6 @@ class ProfileResult:
 
 # ------------------------------------------------------------------------------------------------ the counts
 
-#: Refusals that the recording counts, in words; with what would help.
-_REFUSED = {
-    "no slot": "started while 1,024 others were being profiled",
-    "go": GO,
-    "silent": "not served in time, for the profiler had too little of a processor",
-    "unseen": "not to be looked into: by another user's process, or by kernel.yama.ptrace_scope",
-    "traced": TRACED,
-    "no event": "given neither perf events nor a timer",
-    "ignored": "ignoring the signal that takes samples",
-}
-
 
 def _result(recording: Recording, cpu_seconds: float | None, unwatched: list[Unwatched]) -> ProfileResult:
     seconds, head = time.time() - recording.began, recording.head()
@@ -238,8 +229,9 @@ def _together(refused: dict[str, int], observed: list[Unwatched]) -> list[Unwatc
     """What the recording counted, and what was seen from outside, which may be the same processes: those that nothing
     is known of are those that were counted, if some were."""
     found = {each.reason: each for each in observed}
-    counted = {_REFUSED[reason]: count for reason, count in refused.items() if count}
-    for text, count in counted.items():
+    for text, count in refused.items():
+        if not count:
+            continue
         seen = found.get(text) or found.pop(UNKNOWN, None) or Unwatched(text, 0, 0.0, "")
         found[text] = replace(seen, reason=text, processes=max(count, seen.processes))
     return sorted(found.values(), key=lambda each: -each.seconds)
@@ -357,8 +349,8 @@ def profile_command(
 
     A library is preloaded (LD_PRELOAD). A command that would not load it is not started: ProfileError says why. Of the
     programs that the command starts, those are in ProfileResult.unwatched. Besides the library's memory, its signal
-    handler and these two variables of the environment (PYBUILDID_PROFILE is the other), nothing in the programs is
-    different from what it is without a profiler.
+    handler and two variables of the environment (PYBUILDID_PROFILE is the other), nothing in the programs is different
+    from what it is without a profiler.
     """
     if not command:
         raise ValueError("there is no command to run")
@@ -372,8 +364,14 @@ def profile_command(
     try:
         with _preload() as name:
             preload = " ".join(filter(None, [name, os.environ.get("LD_PRELOAD")]))
-            environment = {**os.environ, "LD_PRELOAD": preload, "PYBUILDID_PROFILE": str(recording.path)}
-            with subprocess.Popen(command, env=environment) as process, _descriptors():
+            environment = {
+                **os.environ,
+                "LD_PRELOAD": preload,
+                "PYBUILDID_PROFILE": str(recording.path),
+            }
+            with _children_are_waited_for() as again:
+                process = subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)
+            with process, _descriptors():
                 observer = Observer(process.pid, recording.watched)
                 try:
                     cpu_seconds = _wait(process)
@@ -383,6 +381,31 @@ def profile_command(
         return _result(recording, cpu_seconds, unwatched), process.returncode
     finally:
         recording.close()
+
+
+def _inherited() -> tuple[int, ...]:
+    """The descriptors that a program gets which this process runs.
+    Not close_fds=False: then subprocess uses posix_spawn(), after which glibc leaves two signals ignored."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of listdir() itself
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return tuple(found)
+
+
+def _ignore_children() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+@contextmanager
+def _children_are_waited_for() -> Iterator[Callable[[], None] | None]:
+    """Who ignores SIGCHLD does not learn how a child ended. Gives what the child is to do to ignore it as well."""
+    if signal.getsignal(signal.SIGCHLD) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield None
+        return
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    yield _ignore_children
 
 
 @contextmanager

@@ -163,6 +163,18 @@ def test_nothing_is_open_and_no_thread_is_there(compiled: Compile, tmp_path: Pat
     same_as_alone("sh", "-c", f"({program}); {program}", cwd=tmp_path)
 
 
+def test_descriptors_and_ignored_signals_are_inherited(tmp_path: Path) -> None:
+    """Also SIGCHLD, with which a profiler that inherits it as well could not learn how the command ended."""
+    (tmp_path / "file").write_text("from 5\n")
+    script = f"trap '' CHLD USR1; exec 5<file; {{}} {sys.executable} -c '{{}}'; echo $?"
+    show = "import os, signal; print(os.read(5, 99), signal.getsignal(signal.SIGCHLD)); raise SystemExit(3)"
+    for shown in ("", f"{sys.executable} -m pybuildid profile --"):
+        command = ["bash", "-c", script.format(shown, show.replace("'", '"'))]
+        need("bash", "bash")
+        run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=LIMIT)
+        assert run.stdout == "b'from 5\\n' 1\n3\n", run.stderr
+
+
 # --------------------------------------------------------------------------------- users, namespaces, roots
 
 KEEP = r"""
@@ -277,6 +289,71 @@ def test_a_program_that_is_traced(compiled: Compile, tmp_path: Path) -> None:
     assert code == 0
     assert TRACED in reasons(result)
     assert "si_signo=SIGTRAP" not in (tmp_path / "trace").read_text()
+
+
+def test_an_emulator(compiled: Compile, tmp_path: Path) -> None:
+    need("valgrind", "valgrind")
+    program = compiled(LOOP % 10)
+    result, code = profile_command(["valgrind", "-q", program])
+    assert code == 0
+    assert any("emulator" in reason for reason in reasons(result))
+
+
+def test_a_limited_address_space(compiled: Compile, tmp_path: Path) -> None:
+    program = compiled(LOOP % 5)
+    result, code = profile_command(["sh", "-c", f"ulimit -v 20000; exec {program}"])
+    assert code == 0
+    assert any("ulimit -v" in reason for reason in reasons(result))
+
+
+def test_address_sanitizer(compiled: Compile, tmp_path: Path) -> None:
+    check = subprocess.run(["cc", "-fsanitize=address", "-xc", "-", "-o", tmp_path / "no"], input=b"int main(){}")
+    if check.returncode:
+        pytest.skip("no AddressSanitizer: apt-get install gcc")
+    program = compiled(LOOP % 5, "-fsanitize=address")
+    result, code = profile_command([program])
+    assert code == 0
+    assert result.samples > 50
+
+
+SYSTEM_V = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+static int got;
+static void on_signal(int signal) { got++; }
+static void show(const char *what)
+{
+    struct sigaction now;
+    sigaction(SIGTRAP, 0, &now);
+    const char *name = now.sa_handler == SIG_DFL ? "default" : now.sa_handler == SIG_IGN ? "ignored" : "own";
+    printf("%s: %s %x, %d\n", what, name, now.sa_flags, got);
+}
+int main(void)
+{
+    static volatile unsigned n;
+    sigset(SIGTRAP, on_signal);
+    for (int i = 0; i < 100000000; i++)
+        n++;
+    raise(SIGTRAP);
+    show("sigset");
+    siginterrupt(SIGTRAP, 1);
+    show("siginterrupt");
+    printf("hold: %d", sigset(SIGTRAP, SIG_HOLD) == on_signal);
+    printf(" %d\n", sigset(SIGTRAP, on_signal) == SIG_HOLD);
+    sysv_signal(SIGTRAP, on_signal);
+    raise(SIGTRAP);
+    show("once");
+    sigignore(SIGTRAP);
+    raise(SIGTRAP);
+    show("sigignore");
+    return 0;
+}
+"""
+
+
+def test_other_ways_to_set_an_action(compiled: Compile, tmp_path: Path) -> None:
+    same_as_alone(compiled(SYSTEM_V), cwd=tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["static", "32 bits", "set-user-ID", "script"])
@@ -584,6 +661,13 @@ def test_a_block_that_runs_another_program(tmp_path: Path) -> None:
     shown = in_python(source, tmp_path).splitlines()
     alone = in_python(source.replace("with Profile() as profile:", "if True:"), tmp_path).splitlines()
     assert shown[1:] == alone[1:]
+
+
+def test_a_block_under_a_tracer(tmp_path: Path) -> None:
+    need("strace", "strace")
+    command = [sys.executable, "-c", "from pybuildid import Profile\nwith Profile(): pass"]
+    run = subprocess.run(["strace", "-f", "-o", tmp_path / "trace", *command], capture_output=True, text=True)
+    assert "traced by another program" in run.stderr
 
 
 def test_no_descriptor_is_used_in_this_process() -> None:

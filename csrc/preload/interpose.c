@@ -18,6 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef SIG_HOLD
+#define SIG_HOLD ((void (*)(int))2)
+#endif
 #define EXPORTED __attribute__((visibility("default")))
 
 /* libc's function of that name, looked up once: not the loader's lock at each call. */
@@ -29,6 +32,12 @@ static void *next(_Atomic(void *) *known, const char *name)
         bid_store(known, function, BID_RELAXED);
     }
     return function;
+}
+
+/* The run time of AddressSanitizer, which asks here, ends a program in which another library comes before it. */
+EXPORTED const char *__asan_default_options(void)
+{
+    return "verify_asan_link_order=0";
 }
 
 /* --------------------------------------------------------------------------------------------- actions -- */
@@ -77,6 +86,36 @@ EXPORTED signal_handler sysv_signal(int signal, signal_handler function)
 EXPORTED signal_handler __sysv_signal(int signal, signal_handler function)
 {
     return set_handler(signal, function, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+EXPORTED int siginterrupt(int signal, int flag)
+{
+    struct sigaction action;
+    if (bid_signals_action(signal, NULL, &action) != 0)
+        return -1;
+    action.sa_flags = flag ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
+    return bid_signals_action(signal, &action, NULL);
+}
+
+EXPORTED int sigignore(int signal)
+{
+    return set_handler(signal, SIG_IGN, 0) == SIG_ERR ? -1 : 0;
+}
+
+/* System V's as well: blocks the signal, or sets its action and unblocks it. */
+EXPORTED signal_handler sigset(int signal, signal_handler function)
+{
+    struct sigaction before, action = {.sa_handler = function};
+    sigset_t set, blocked;
+    sigemptyset(&set);
+    sigemptyset(&action.sa_mask);
+    if (sigaddset(&set, signal) != 0)
+        return SIG_ERR;
+    if (bid_signals_action(signal, function == SIG_HOLD ? NULL : &action, &before) != 0)
+        return SIG_ERR;
+    if (sigprocmask(function == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &set, &blocked) != 0)
+        return SIG_ERR;
+    return sigismember(&blocked, signal) ? SIG_HOLD : before.sa_handler;
 }
 
 /* ------------------------------------------------------------------------------------- alternate stacks -- */

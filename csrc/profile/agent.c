@@ -13,7 +13,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static struct {
@@ -96,6 +98,7 @@ static uint32_t enlist(struct bid_recording *recording, struct bid_slot *slot, i
     slot->process = (uint32_t)getpid();
     slot->claim = agent.claim;
     slot->proof = (uintptr_t)&agent.claim;
+    slot->random = getauxval(AT_RANDOM);
     slot->ignores_trap = (uint32_t)ignores_trap;
     slot->pid = 0;
     bid_store(&slot->view, 0, BID_RELAXED);
@@ -231,6 +234,13 @@ static int is_recording(const struct bid_recording *recording)
            recording->frequency && recording->frequency <= 100000 && recording->follow_ms;
 }
 
+/* Maps the head alone, to say that the rest would take what is limited: such a program ends when it has less than alone. */
+static int is_limited(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 /* Mapped and closed at once: nothing of it is open when the program begins. */
 int bid_agent_map(const char *path, struct bid_recording **recording)
 {
@@ -241,15 +251,21 @@ int bid_agent_map(const char *path, struct bid_recording **recording)
         return errno;
     if (fstat(fd, &status) != 0 || status.st_size != (off_t)sizeof **recording)
         error = EINVAL;
-    void *memory = error ? MAP_FAILED : mmap(NULL, shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    size_t bytes = is_limited() ? offsetof(struct bid_recording, counts) : shared;
+    void *memory = error ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (!error && memory == MAP_FAILED)
         error = errno;
     close(fd);
     if (error)
         return error;
     *recording = memory;
-    if (is_recording(memory))
-        return 0;
-    munmap(memory, shared);
-    return EINVAL;
+    if (!is_recording(memory))
+        error = EINVAL;
+    else if (bytes < shared) {
+        bid_agent_refuse(memory, BID_REFUSED_LIMITED);
+        error = ENOMEM;
+    }
+    if (error)
+        munmap(memory, bytes);
+    return error;
 }

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -75,6 +76,33 @@ static long status_number(pid_t pid, const char *name)
 int bid_process_is_traced(pid_t pid)
 {
     return status_number(pid, "\nTracerPid:") > 0;
+}
+
+/* What the kernel told the program at its start; 0: that it did not say, or cannot be read. */
+static uint64_t auxiliary_value(pid_t pid, uint64_t type)
+{
+    uint64_t pairs[64][2] = {{0}};
+    int fd = open_of(pid, "auxv", O_RDONLY);
+    if (fd < 0)
+        return 0;
+    ssize_t n = read(fd, pairs, sizeof pairs);
+    close(fd);
+    for (ssize_t i = 0; i < n / (ssize_t)sizeof pairs[0]; i++)
+        if (pairs[i][0] == type)
+            return pairs[i][1];
+    return 0;
+}
+
+uint64_t bid_process_random(pid_t pid)
+{
+    return auxiliary_value(pid, AT_RANDOM);
+}
+
+/* Program headers come right after the ELF header. */
+int bid_process_is_program(pid_t pid, uint64_t header)
+{
+    uint64_t phdr = auxiliary_value(pid, AT_PHDR);
+    return header && phdr > header && phdr - header < WINDOW;
 }
 
 static int is_process_of(const struct bid_slot *slot, pid_t pid)

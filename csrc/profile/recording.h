@@ -36,8 +36,8 @@
 
 #define BID_RECORDING_MAGIC "BIDPROF2"
 #define BID_COUNTS 65536u /* a power of two */
-#define BID_SLOTS 1024u
-#define BID_VIEW_BYTES (8u << 20)
+#define BID_SLOTS 512u
+#define BID_VIEW_BYTES (2u << 20)
 #define BID_MODULE_BYTES (4u << 20)
 
 enum bid_recording_flags {
@@ -68,6 +68,8 @@ enum bid_refusal {
     BID_REFUSED_TRACED,   /* a debugger or tracer would get the signals */
     BID_REFUSED_NO_EVENT, /* neither perf events nor a timer: bid_recording.error says what the kernel said */
     BID_REFUSED_IGNORED,  /* it ignores the signal */
+    BID_REFUSED_EMULATED, /* an emulator runs the program (valgrind, QEMU), and would get the signals */
+    BID_REFUSED_LIMITED,  /* its address space is limited, and the recording would take a part */
     BID_REFUSALS,
 };
 
@@ -109,6 +111,7 @@ struct bid_slot {
     uint32_t process;                      /* its PID as it knows it, which is another one in a PID namespace */
     uint64_t claim;                        /* a number that no other claim of a slot has */
     uint64_t proof;                        /* where the process has this number in its memory */
+    uint64_t random;                       /* AT_RANDOM, as the agent is told: an address that no two have */
     uint32_t ignores_trap;                 /* SIGTRAP is ignored, and stays so: no perf events */
     uint32_t pid;                          /* as the server knows it; 0: not found yet */
     bid_word view;                         /* (V) offset of a struct bid_view from the head */

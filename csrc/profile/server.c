@@ -86,6 +86,8 @@ static int make_target(struct bid_server *server, unsigned i)
         return BID_REFUSED_UNSEEN;
     if (bid_process_is_traced(target->pid))
         return BID_REFUSED_TRACED;
+    if (bid_process_random(target->pid) != slot->random)
+        return BID_REFUSED_EMULATED;
     release_older(server, i, target->pid);
     slot->pid = (uint32_t)target->pid;
     return -1;

@@ -66,6 +66,10 @@ struct bid_target {
 pid_t bid_process_find(const struct bid_slot *slot);
 /* When the process started, in ticks since boot; 0: there is none. */
 uint64_t bid_process_start_time(pid_t pid);
+/* AT_RANDOM of the process, as the kernel gave it; 0: not known. */
+uint64_t bid_process_random(pid_t pid);
+/* Whether the file whose first byte is mapped at `header` is the program that the process runs. */
+int bid_process_is_program(pid_t pid, uint64_t header);
 /* Whether another process traces it. */
 int bid_process_is_traced(pid_t pid);
 /* /proc/PID/maps, whole. 0 or an errno. */

@@ -128,19 +128,23 @@ static void as_asked_for(int signal, const struct sigaction *action, const void 
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
     static const struct sigaction defaults = {.sa_handler = SIG_DFL};
+    struct sigaction reset;
     struct taken *taken = find(signal);
     struct sigaction action = taken->action;
     uint64_t call = bid_load(&taken->call, BID_RELAXED);
     uintptr_t function = (uintptr_t)(call >> 1);
-    if (function == (uintptr_t)SIG_IGN && !(call & 1))
+    if (function == (uintptr_t)SIG_IGN)
         return;
     if (function == (uintptr_t)SIG_DFL) {
         real_sigaction(signal, &defaults, NULL);
         raise(signal); /* blocked until the handler returns */
         return;
     }
-    if (action.sa_flags & (int)SA_RESETHAND)
-        set_action(taken, &defaults);
+    if (action.sa_flags & (int)SA_RESETHAND) { /* the flags stay, as in the kernel */
+        reset = action;
+        reset.sa_handler = SIG_DFL;
+        set_action(taken, &reset);
+    }
     as_asked_for(signal, &action, context);
     if (call & 1)
         ((void (*)(int, siginfo_t *, void *))function)(signal, info, context);
@@ -158,9 +162,10 @@ static void on_signal(int signal, siginfo_t *info, void *context)
 
 /* ------------------------------------------------------------------------------------ taken and given back -- */
 
+/* SIG_DFL and SIG_IGN are that with SA_SIGINFO as well. */
 static int is_handler(const struct sigaction *action, void (*function)(int))
 {
-    return !(action->sa_flags & SA_SIGINFO) && action->sa_handler == function;
+    return action->sa_handler == function;
 }
 
 /* System calls go on after a signal as the program asked for, and as they would if it had no handler. */

@@ -109,6 +109,9 @@ static void only_once(void)
     set_own(on_own, (int)SA_RESETHAND, 0);
     raise(SIGTRAP);
     CHECK(got == 1);
+    struct sigaction now;
+    CHECK(bid_signals_action(SIGTRAP, NULL, &now) == 0);
+    CHECK(now.sa_handler == SIG_DFL && now.sa_flags & (int)SA_RESETHAND);
     send_ours(0);
     CHECK(samples == 1);
     raise(SIGTRAP); /* ends the process */
