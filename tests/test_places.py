@@ -20,7 +20,7 @@ from pybuildid.cli import main
 from pybuildid.places import escaped, main_module, undeleted
 from pybuildid.profile import REASONS, Module, ProfileResult, Sample, _result, profile_command
 
-RESOLVED, *_, NO_ID, _ = REASONS
+RESOLVED, NO_ID = REASONS[0], REASONS[4]
 ID, LONG = bytes(range(20)), bytes(range(32))
 
 
