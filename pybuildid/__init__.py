@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """A build-ID table that may be read from NMI context, and what belongs to it.
 
-Table: the table. InodeCache: build IDs of inodes. read_build_id(), scan(): build IDs of ELF files.
+Table: the table. InodeCache: build IDs of inodes. read_build_id(), read_note(), scan(): build IDs of ELF files.
+core_modules(): those of the modules of a core dump.
 census(): counts of this system's files and build IDs.
 mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset).
 Profile, profile_command(): a sampling profiler whose signal handler does the same.
 """
 
 from pybuildid import errors
-from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
+from pybuildid.census import Census, census
+from pybuildid.core import CoreModule, core_modules
+from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
 from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
-from pybuildid.host import Census, census
 from pybuildid.inode import Inode, InodeCache
 from pybuildid.process import (
     Location,
@@ -26,14 +28,17 @@ from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
 
 __all__ = [
     "NO_BUILD_ID",
+    "BuildIdNote",
     "BuildIdTableError",
     "Census",
     "ClosedError",
+    "CoreModule",
     "ElfError",
     "EvictedError",
     "Inode",
     "InodeCache",
     "Location",
+    "LongBuildIdError",
     "Mapping",
     "NotElfError",
     "ProcessAccessError",
@@ -47,10 +52,12 @@ __all__ = [
     "Table",
     "TableStats",
     "census",
+    "core_modules",
     "errors",
     "mappings",
     "normalize",
     "profile_command",
     "read_build_id",
+    "read_note",
     "scan",
 ]

@@ -89,6 +89,16 @@ def generation(descriptor: int) -> int | None:
     return number[0]
 
 
+State = tuple[int, int, int, int]  #: of a file: device and number of its inode, size, and time of the last change
+
+
+def state(status: os.stat_result) -> State:
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
+
+
+OVERLAYFS = b"overlay"
+
+
 class _Query:
     """The request with its buffers."""
 
@@ -131,6 +141,13 @@ def parse_line(line: str) -> Area:
     start, end, offset, major, minor = (int(match[i], 16) for i in (1, 2, 4, 5, 6))
     name = match[8].replace("\\012", "\n")
     return Area(start, end, match[3], offset, os.makedev(major, minor), int(match[7]), name, None)
+
+
+def read_areas(maps: str | os.PathLike[str] | int) -> list[Area]:
+    """All areas in a file like /proc/PID/maps, by its path or an open descriptor, which is closed."""
+    with open(maps, "rb") as file:
+        text = file.read()
+    return [parse_line(os.fsdecode(line)) for line in text.split(b"\n")[:-1]]  # names have other ends of lines
 
 
 # ------------------------------------------------------------------------------------------- the process
@@ -212,9 +229,7 @@ class Process:
         if self._maps is None:
             return iter(())
         os.lseek(self._maps, 0, os.SEEK_SET)
-        with open(os.dup(self._maps), "rb") as file:
-            text = file.read()
-        return (parse_line(os.fsdecode(line)) for line in text.split(b"\n")[:-1])
+        return iter(read_areas(os.dup(self._maps)))
 
     def memory(self, start: int, end: int) -> bytes:
         descriptor = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
@@ -231,6 +246,13 @@ class Process:
             if os.stat("root" + area.name, dir_fd=self._directory).st_ino == area.inode:
                 return area.name, False
         return area.name[: -len(DELETED)], True
+
+    def state_of(self, area: Area, path: str) -> State | None:
+        """The state of the file behind an area, or of what its path leads to; None if both are out of reach."""
+        for place in (f"map_files/{area.start:x}-{area.end:x}", "root" + path):
+            with suppress(OSError):
+                return state(os.stat(place, dir_fd=self._directory))
+        return None
 
     def open_mapped(self, area: Area, path: str) -> int:
         """Opens the regular file behind an area: by map_files, or by its path if that still is the same file."""
@@ -271,6 +293,27 @@ def same_file(descriptor: int, area: Area) -> bool:
     except (OSError, ValueError):  # an empty file
         return False
     return here is not None and (here.device, here.inode) == (area.device, area.inode)
+
+
+def is_ambiguous(descriptor: int, area: Area) -> bool:
+    """Whether an open file that passes for the one behind an area may be another one all the same.
+
+    On btrfs a file and its copy in a snapshot show the same device and number in maps. On overlayfs a path leads to the
+    copy of a file that was written to, while what is mapped stays the original.
+    """
+    return os.fstat(descriptor).st_dev != area.device or _file_system(descriptor) == OVERLAYFS
+
+
+def _file_system(descriptor: int) -> bytes:
+    """The type of the file system of an open file, b"" if it cannot be had."""
+    with suppress(OSError):
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as info:
+            mount = re.search(rb"^mnt_id:\s*(\d+)$", info.read(), re.MULTILINE)
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            for line in mounts:
+                if mount and line.split(None, 1)[0] == mount[1]:
+                    return line.partition(b" - ")[2].split()[0]
+    return b""
 
 
 def _own_area(address: int) -> Area | None:

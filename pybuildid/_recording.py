@@ -21,6 +21,7 @@ from cffi import FFI
 
 from pybuildid._observer import TRACED
 from pybuildid._program import GO
+from pybuildid.places import undeleted
 
 #: What came of a sample, as enum bid_sample_reason has it. All but the first are fallbacks.
 REASONS = ("resolved", "no mapping", "no file", "unknown file", "no build ID", "no room")
@@ -212,7 +213,9 @@ class Recording:
         position, end = _MODULES_AT, _MODULES_AT + _HEAD.unpack_from(self._view)[21]
         while position < end:
             size, *places, reason, length, id = _MODULE.unpack_from(self._view, position)
-            path = os.fsdecode(bytes(self._view[position + _MODULE.size : position + size]).split(b"\0", 1)[0])
+            path = undeleted(
+                os.fsdecode(bytes(self._view[position + _MODULE.size : position + size]).split(b"\0", 1)[0])
+            )
             process, start, stop, offset, header, id_offset = places
             known = id[:length] if length else None
             yield REASONS[reason], process, start, stop, offset, header, id_offset, known, path

@@ -7,6 +7,7 @@ import errno
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pybuildid import _procfs
@@ -23,6 +24,9 @@ __all__ = [
     "mappings",
     "normalize",
 ]
+
+IMAGE_BYTES = 1 << 16  # of an image in memory: the notes are near its beginning
+TRIES = 4  # to read a file that changes meanwhile
 
 
 @dataclass(frozen=True)
@@ -91,13 +95,14 @@ def mappings(pid: int | None = None, *, source: str = "auto") -> list[Mapping]:
         parses /proc/PID/maps and reads the files; "auto" takes the first that the kernel has.
 
     Files are opened by /proc/PID/map_files, which needs CAP_CHECKPOINT_RESTORE, else by their path, and then believed
-    only if the file, mapped here, shows the same device and inode as there. The list is no snapshot: a process that
+    only if the file, mapped here, shows the same device and inode as there. On btrfs and overlayfs, where two files may
+    show the same, an ID in the process's memory comes first. The list is no snapshot: a process that
     runs may map and unmap meanwhile. A kernel thread has no mappings.
 
     Raises ProcessGoneError, ProcessAccessError (see ptrace(2), "Ptrace access mode checking"), other OSError.
     """
     with _procfs.open_process(os.getpid() if pid is None else pid) as process:
-        files: dict[tuple[int, int, str], _File] = {}
+        files = _Files(process)
         return [_mapping(process, area, files) for area in _areas(process, source)]
 
 
@@ -131,11 +136,35 @@ def _areas(process: Process, source: str) -> Iterator[Area]:
     return process.text_areas()
 
 
-def _mapping(process: Process, area: Area, files: dict[tuple[int, int, str], _File]) -> Mapping:
+class _Files:
+    """The files of a process, each read once: for all mappings that follow one of its beginning.
+
+    Device, inode number and path do not name a file for good. While the list is made a file may go, and another one may
+    get its number and its path; and on btrfs and overlayfs two files may have the same. So what was read is taken for
+    another mapping only if the kernel's answer is the same for both, if the mappings have one beginning, and if the
+    file is in the state in which it was read.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._beginnings: dict[tuple[int, int, str], int] = {}
+        self._read: dict[tuple[int, int, str, int | None, bytes | None], tuple[_procfs.State | None, _File]] = {}
+
+    def of(self, area: Area) -> _File:
+        name = area.device, area.inode, area.name
+        if area.offset == 0:
+            self._beginnings[name] = area.start
+        key = (*name, self._beginnings.get(name), area.build_id)
+        path, deleted = self._process.path_of(area)
+        state = self._process.state_of(area, path)
+        if key not in self._read or self._read[key][0] != state:
+            self._read[key] = state, _file(self._process, area, _File(None, path, deleted, area.build_id, None))
+        return self._read[key][1]
+
+
+def _mapping(process: Process, area: Area, files: _Files) -> Mapping:
     if area.inode:
-        # The kernel's answer is the same for all mappings of a file; the path tells files apart that share the rest.
-        key = area.device, area.inode, area.name
-        file = files[key] if key in files else files.setdefault(key, _file(process, area))
+        file = files.of(area)
     elif area.name == "[vdso]":
         file = _vdso(process, area)
     else:
@@ -163,23 +192,36 @@ def _vdso(process: Process, area: Area) -> _File:
         return _File(None, area.name, False, None, _phrase(error))
 
 
-def _file(process: Process, area: Area) -> _File:
-    path, deleted = process.path_of(area)
-    known = _File(None, path, deleted, area.build_id, None)
+def _file(process: Process, area: Area, known: _File) -> _File:
     try:
-        descriptor = process.open_mapped(area, path)
+        descriptor = process.open_mapped(area, known.path)
     except OSError as error:
         return known if known.build_id else replace(known, problem=_phrase(error))
     try:
         known = replace(known, generation=_procfs.generation(descriptor))
         # The kernel finds IDs of at most 20 bytes, and no Go build IDs.
-        return known if known.build_id else replace(known, build_id=read_build_id(descriptor))
+        return known if known.build_id else replace(known, build_id=_build_id(process, area, descriptor))
     except NotElfError:
         return known
     except (OSError, ElfError) as error:
         return replace(known, problem=_phrase(error))
     finally:
         os.close(descriptor)
+
+
+def _build_id(process: Process, area: Area, descriptor: int) -> bytes | None:
+    """From memory where the file that was opened need not be the one that is mapped: see _procfs.is_ambiguous()."""
+    if area.offset == 0 and _procfs.is_ambiguous(descriptor, area):
+        with suppress(OSError, ElfError):
+            image = process.memory(area.start, min(area.end, area.start + IMAGE_BYTES))
+            if (build_id := read_build_id(image, image=True)) is not None:
+                return build_id
+    for _ in range(TRIES):
+        before = _procfs.state(os.fstat(descriptor))
+        build_id = read_build_id(descriptor, unpack=False)
+        if _procfs.state(os.fstat(descriptor)) == before:
+            return build_id
+    raise OSError(errno.EAGAIN, "the file changes while it is read")
 
 
 def _phrase(error: OSError | ElfError) -> str:

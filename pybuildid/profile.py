@@ -36,6 +36,7 @@ from pybuildid._recording import (
     check_options,
     library,
 )
+from pybuildid.places import Place, main_program, unstrip_line
 from pybuildid.pprof import PprofWriter
 
 __all__ = [
@@ -57,7 +58,8 @@ class Sample:
 
     build_id: of the file it is in; None if it was not resolved, and then reason, one of REASONS, says why.
     address: in a file the offset there, also if the file has no build ID; else the instruction pointer.
-    count: how often. module: the file's number in ProfileResult.modules, or None.
+    count: how often.
+    module: the file's number in ProfileResult.modules, or None.
     """
 
     build_id: bytes | None
@@ -73,6 +75,7 @@ class Module:
 
     process: its PID. start, end, offset: addresses, and the offset in the file of the first one.
     header: where offset 0 of the file is mapped, 0 if nowhere. id_offset: of the build ID in the file.
+    path: without " (deleted)".
     """
 
     process: int
@@ -83,6 +86,11 @@ class Module:
     id_offset: int
     build_id: bytes | None
     path: str
+
+    @property
+    def file(self) -> bytes | str:
+        """What files are told apart by: the build ID, or the path where there is none."""
+        return self.build_id or self.path
 
 
 @dataclass(frozen=True)
@@ -137,48 +145,48 @@ class ProfileResult:
         """The samples in code that was mapped from a file: all but those in no mapping or in memory without a file."""
         return self.samples - self.by_reason["no mapping"] - self.by_reason["no file"]
 
+    def place_of(self, sample: Sample) -> Place | None:
+        """In which mapping the sample is, in the first process that had it so, and at which offset of the file."""
+        return None if sample.module is None else Place(self.modules[sample.module], sample.address)
+
     def module_of(self, sample: Sample) -> Module | None:
-        """Where the sample's code is mapped, in the first process that had it so."""
+        """The mapping alone."""
         return None if sample.module is None else self.modules[sample.module]
 
     def write_pprof(self, path: str | os.PathLike[str]) -> None:
         """Writes profile.proto as gzip, which `go tool pprof` and others read. Addresses are those of the first process
-        that had the file mapped; Mapping.build_id tells for which build."""
+        that had the file mapped; Mapping.build_id tells for which build. The main program is the first mapping."""
         writer = PprofWriter(
             1_000_000_000 * max(self.ticks, 1) // (self.frequency * max(self.samples, 1)),
             int(self.began * 1e9),
             int(self.seconds * 1e9),
             (f"{self.resolved} of {self.samples} samples resolved in the signal handler, by {self.source}",),
         )
-        numbers: dict[Module | None, int] = {}
-        for sample in self.counts:
-            module = self.module_of(sample)
-            if module and module not in numbers:
+        places = [(sample, self.place_of(sample)) for sample in self.counts]
+        numbers: dict[Module, int] = {}
+        for place in (main_program(self.modules), *(place for _, place in places)):
+            if place and place.module not in numbers:
+                module = place.module
                 numbers[module] = writer.mapping(
                     module.start, module.end, module.offset, module.path, module.build_id or b""
                 )
-            address = module.start - module.offset + sample.address if module else sample.address
+        for sample, place in places:
             labels = [] if sample.reason == REASONS[0] else [("fallback", sample.reason)]
-            writer.sample(address, sample.count, numbers.get(module, 0), labels)
+            address, number = (place.address, numbers[place.module]) if place else (sample.address, 0)
+            writer.sample(address, sample.count, number, labels)
         writer.write(path)
 
     def unstrip_lines(self) -> Iterator[str]:
         """The files in which samples were, one line each in the format of `eu-unstrip -n`: START+SIZE BUILDID@ADDRESS
-        FILE DEBUGFILE MODULE, with START where the file's first byte would be, and "-" for what is not known. A newline
-        in a name is \\012, as in /proc/PID/maps."""
+        FILE DEBUGFILE MODULE, with START where the file's first byte would be, and "-" for what is not known. A line
+        has five words: white space and backslashes in names are octal numbers, as in /proc/mounts: \\040 for a space,
+        which `printf %b` turns back."""
         seen = set()
         for sample in sorted(self.counts, key=lambda sample: -sample.count):
             module = self.module_of(sample)
-            if not module or not module.build_id or module.build_id in seen:
-                continue
-            seen.add(module.build_id)
-            start = module.header or module.start - module.offset
-            path = module.path.replace("\n", "\\012") or "-"
-            name = os.path.basename(path) or "-"
-            yield (
-                f"{start:#x}+{module.end - start:#x} {module.build_id.hex()}@{start + module.id_offset:#x} "
-                f"{path} - {name}"
-            )
+            if module and module.file not in seen:
+                seen.add(module.file)
+                yield unstrip_line(module)
 
 
 # ------------------------------------------------------------------------------------------------ the counts
@@ -195,7 +203,7 @@ def _result(recording: Recording, cpu_seconds: float | None, unwatched: list[Unw
         if number is None:
             counts.append(Sample(None, address, reason, count))
         else:
-            counts.append(Sample(modules[number].build_id, address, reasons[number], count, number))
+            counts.append(Sample(modules[number].build_id, address, reasons[number], count, module=number))
     return ProfileResult(
         samples=head.samples,
         ticks=head.ticks,

@@ -98,7 +98,7 @@ def collect(directories: Iterable[Path], progress: Callable[[int], None] = lambd
     collection = Collection()
     mapped = by_inode(sorted(mapped_files(collection)), collection)
     inodes = {**by_inode(files_under(directories, collection), collection), **mapped}
-    for (inode, path), (_, answer) in zip(inodes.items(), scan(inodes.values())):
+    for (inode, path), (_, answer) in zip(inodes.items(), scan(inodes.values(), unpack=False)):
         if isinstance(answer, NotElfError):
             collection.not_elf += 1
         elif isinstance(answer, ElfError):

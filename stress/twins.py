@@ -32,7 +32,7 @@ from stress.edits import Edit, copy_edited
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "twins"
-CORE = ("table", "inode", "handle", "note", "resolve", "profile", "rivals")  #: folders of csrc/ in a twin's library
+CORE = ("table", "inode", "handle", "note", "resolve", "profile")  #: folders of csrc/ in a twin's library
 FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
 STORM_SECONDS = 6.0  #: at most: a storm over a twin ends with the first fault
 SEED = 7
@@ -142,7 +142,8 @@ class Build:
 
     @cached_property
     def library(self) -> Path:
-        sources = [source for folder in CORE for source in sorted((self.csrc / folder).glob("*.c"))]
+        folders = [*(self.csrc / folder for folder in CORE), programs.RIVALS]
+        sources = [source for folder in folders for source in sorted(folder.glob("*.c"))]
         try:
             objects = programs.objects(sources, self.toolchain)
         except programs.CompilerError as error:
@@ -189,11 +190,11 @@ def ended(process: subprocess.CompletedProcess[str]) -> str:
     return (said or [f"exit status {process.returncode}"])[-1] if process.returncode else ""
 
 
-def run_command(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+def run_command(command: list[str], seconds: float, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """As a session of its own, which is killed with all its children at the end of its time: TimeoutExpired then."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+        command, cwd=folder, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
     ) as process:
         try:
             output, errors = process.communicate(timeout=seconds)
@@ -220,7 +221,7 @@ class SkippedError(Exception):
 
 def run_program(check: Program, build: Build) -> str:
     try:
-        result = run_command([str(build.program(check.name))], PROGRAM_SECONDS)
+        result = run_command([str(build.program(check.name))], PROGRAM_SECONDS, build.folder)
     except subprocess.TimeoutExpired:
         return f"did not end within {PROGRAM_SECONDS:.0f} s"
     if result.returncode == SKIPPED:

@@ -61,11 +61,13 @@ class Part:
     size: int | None = None
     vaddr: int | None = None  # if not the address of the file's first byte + offset
     flags: int = 0
+    layout: int | None = None  # for which alignment notes are laid out, if not as the header says
 
     def encode(self, order: str) -> bytes:
         if isinstance(self.content, bytes):
             return self.content
-        return b"".join(note.encode(order, 8 if self.align == 8 else 4) for note in self.content)
+        layout = self.layout or (8 if self.align == 8 else 4)
+        return b"".join(note.encode(order, layout) for note in self.content)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Elf:
         vaddr = self.address + offset if part.vaddr is None else part.vaddr
         words = [offset, vaddr, vaddr, size, size]
         body = b"".join(self.number(n, word) for n in words)
-        kind, flags, align = self.number(part.type, 4), self.number(4, 4), self.number(part.align, word)
+        kind, flags, align = self.number(part.type, 4), self.number(part.flags or 4, 4), self.number(part.align, word)
         return kind + flags + body + align if word == 8 else kind + body + flags + align
 
     def shdr(self, part: Part, offset: int, size: int, info: int = 0) -> bytes:

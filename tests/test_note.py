@@ -41,7 +41,7 @@ from hypothesis import strategies as st
 from procmap import MapQuery
 
 from pybuildid._core import ffi, lib
-from pybuildid.elf import ElfError, NotElfError, read_build_id, scan
+from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
 
 ID = bytes(range(1, 21))
 OTHER = bytes(range(101, 121))
@@ -96,6 +96,15 @@ def test_alignment(bits: int, order: str, align: int) -> None:
     assert read_build_id(Elf([], [section(*notes, align=align)], bits=bits, order=order).build()) == ID
 
 
+@pytest.mark.parametrize(("bits", "order"), FORMS)
+def test_notes_of_four_in_a_part_that_says_eight(bits: int, order: str) -> None:
+    """As the kernel reads them. What the part says comes first, if both lead to a build ID."""
+    notes = [Note(b"Linux note\0", 9, b"12345"), ABI_TAG, gnu(ID)]
+    assert read_build_id(Elf([segment(*notes, align=8, layout=4)], bits=bits, order=order).build()) == ID
+    assert read_build_id(Elf([], [section(*notes, align=8, layout=4)], bits=bits, order=order).build()) == ID
+    assert read_build_id(Elf([segment(*notes[:2], align=8, layout=4), segment(gnu(ID))]).build()) == ID
+
+
 def test_many_segments_and_notes() -> None:
     segments = [segment(ABI_TAG), segment(PROPERTY, align=8), Part(b"code", PT_LOAD), segment(CORE, ABI_TAG, gnu(ID))]
     assert read_build_id(Elf([*segments, segment(gnu(OTHER))]).build()) == ID
@@ -111,6 +120,22 @@ def test_gnu_before_go() -> None:
     assert read_build_id(Elf([segment(go(ID), go(OTHER))]).build()) == ID
     assert read_build_id(Elf([segment(go(bytes(83)), go(ID))]).build()) == ID
     assert read_build_id(Elf([segment(go(bytes(83)))]).build()) is None
+
+
+def test_a_note_says_whose_it_is_and_where() -> None:
+    """Also one that is too long, which is no damage."""
+    start = NOTES_AT + 16
+    assert read_note(Elf([segment(gnu(ID))]).build()) == BuildIdNote(ID, "GNU", 20, start)
+    assert read_note(Elf([segment(go(ID))]).build()) == BuildIdNote(ID, "Go", 20, start)
+    assert read_note(Elf([segment(go(bytes(83)))]).build()) == BuildIdNote(None, "Go", 83, start)
+    assert read_note(Elf([segment(gnu(bytes(65)))]).build()) == BuildIdNote(None, "GNU", 65, start)
+    assert read_note(Elf([segment(ABI_TAG)]).build()) is None
+    long = Elf([segment(go(bytes(83)), gnu(bytes(65)))]).build()
+    assert read_note(long) == BuildIdNote(None, "GNU", 65, start + 83 + 1 + 16)
+    assert read_note(long, kernel_compatible=True) is None
+    with pytest.raises(LongBuildIdError, match="65 bytes"):
+        read_build_id(long)
+    assert read_build_id(Elf([segment(gnu(bytes(65)), gnu(ID))]).build()) == ID
 
 
 @pytest.mark.parametrize("note", [CORE, Note(b"GNU", 3, ID), Note(b"GNU\0", 4, ID), Note(b"Go\0\0", 3, ID)])
@@ -213,6 +238,20 @@ def test_sources(tmp_path: Path) -> None:
         assert file.tell() == 7
 
 
+def test_buffers_of_other_elements() -> None:
+    """Such as arrays of numbers of the other byte order."""
+    data = Elf([segment(gnu(ID))]).build().ljust(1024, b"\0")
+    for numbers in (ctypes.c_uint32.__ctype_be__ * 256, ctypes.c_uint16 * 16 * 32):
+        array = numbers.from_buffer_copy(data)
+        assert read_build_id(array) == ID
+        shifted = numbers.from_buffer_copy(bytes(8) + data[:-8])
+        assert read_build_id(shifted, offset=8) == ID
+        with pytest.raises(NotElfError):
+            read_build_id(array, offset=1024)
+        with pytest.raises(NotElfError):
+            read_build_id(array, offset=10**9)
+
+
 def test_a_huge_file_is_read_by_its_headers(tmp_path: Path) -> None:
     path = tmp_path / "huge"
     far = 2**40
@@ -291,8 +330,8 @@ MALFORMED = [
     ("p_offset wraps", Elf([segment(gnu(ID), offset=2**64 - 4, size=2**63)]), 2**64 - 4, "past the end"),
     ("note", Elf([segment(gnu(ID), size=35)]), NOTES_AT, "longer than its segment"),
     ("second note", Elf([segment(ABI_TAG, gnu(ID), size=67)]), NOTES_AT + 32, "longer than its segment"),
-    ("empty ID", Elf([segment(gnu(b""))]), NOTES_AT + 4, "empty or longer"),
-    ("long ID", Elf([segment(gnu(bytes(65)))]), NOTES_AT + 4, "empty or longer"),
+    ("empty ID", Elf([segment(gnu(b""))]), NOTES_AT + 4, "empty"),
+    ("long ID", Elf([segment(gnu(bytes(65)))]), NOTES_AT + 16, "the build ID has 65 bytes, and at most 64 are read"),
 ]
 
 
@@ -358,6 +397,7 @@ def test_unknown_mode() -> None:
 
 NATIVE, FOREIGN = ("little", "big") if sys.byteorder == "little" else ("big", "little")
 LOADS = [Part(b"", PT_LOAD)] * 255
+LINUX = Note(b"Linux note\0", 9, b"123")
 KERNEL = {
     "plain": (Elf([segment(gnu(ID))], order=NATIVE), ID),
     "32 bits": (Elf([segment(gnu(ID))], order=NATIVE, bits=32, type=ET_EXEC), ID),
@@ -373,7 +413,8 @@ KERNEL = {
     "no padding": (Elf([segment(gnu(b"12345"), size=21)], order=NATIVE), None),
     "bad segment first": (Elf([segment(offset=2**63, size=99), segment(gnu(ID))], order=NATIVE), ID),
     "size modulo 2^32": (Elf([segment(gnu(ID), size=2**32 + 36)], order=NATIVE), ID),
-    "align 8": (Elf([segment(Note(b"Linux note\0", 9, b"123"), gnu(ID), align=8)], order=NATIVE), None),
+    "align 8, notes of 4": (Elf([segment(LINUX, gnu(ID), align=8, layout=4)], order=NATIVE), ID),
+    "align 8": (Elf([segment(LINUX, gnu(ID), align=8)], order=NATIVE), None),
 }
 
 

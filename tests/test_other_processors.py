@@ -20,7 +20,8 @@ SOURCES = sorted((ROOT / "csrc" / "table").glob("*.c"))
 #: Debian's names for a processor: in the compiler's name and QEMU's, and in those of the packages.
 PROCESSORS = {"aarch64": ("aarch64-linux-gnu", "arm64"), "s390x": ("s390x-linux-gnu", "s390x")}
 #: Those that neither count page faults, which QEMU has of its own, nor take minutes there.
-PROGRAMS = ("test_iterate", "test_nmi_forms")
+PROGRAMS = ("test_iterate", "test_nmi_forms", "test_note")
+NOTE = sorted((ROOT / "csrc" / "note").glob("*.c"))
 
 
 def skip_without_tools(processor: str) -> None:
@@ -54,7 +55,8 @@ def compile_c(processor: str, arguments: list[str], folder: Path) -> None:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name: str, processor: str, core: list[Path], tmp_path: Path) -> None:
     source = ROOT / "tests" / "c" / f"{name}.c"
-    compile_c(processor, ["-std=gnu11", "-static", str(source), *map(str, core), "-o", name, "-pthread"], tmp_path)
+    files = map(str, (source, *core, *NOTE))
+    compile_c(processor, ["-std=gnu11", "-static", *files, "-o", name, "-pthread"], tmp_path)
     run = subprocess.run(
         [f"qemu-{processor}", tmp_path / name], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )

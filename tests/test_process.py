@@ -231,6 +231,64 @@ def test_overlay(elf: Path, tmp_path: Path) -> None:
     assert result.stdout.split() == [ID.hex()] * 2
 
 
+COPIED_UP = """
+import mmap, os, sys
+from pybuildid import mappings
+base, old, new = sys.argv[1:]
+for name in ("lower", "upper", "work", "merged"):
+    os.mkdir(f"{base}/{name}")
+os.rename(f"{base}/an elf", f"{base}/lower/an elf")
+layers = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
+if os.system(f"mount -t overlay overlay -o {layers} {base}/merged"):
+    sys.exit(77)
+path = f"{base}/merged/an elf"
+def view():
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)
+original = view()
+with open(path, "r+b") as file:
+    changed = file.read().replace(bytes.fromhex(old), bytes.fromhex(new))
+    file.seek(0)
+    file.write(changed)
+copy = view()
+for source in ("text", "auto"):
+    print(*sorted(m.build_id.hex() for m in mappings(source=source) if m.path == path))
+"""
+
+
+def test_a_file_that_was_copied_up(elf: Path, tmp_path: Path) -> None:
+    """What is mapped stays the original, with the device, the number and the path that its copy has."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("mounting an overlay needs root, and unshare (apt-get install util-linux)")
+    other = bytes(range(100, 120))
+    command = ["unshare", "--mount", sys.executable, "-c", COPIED_UP, str(tmp_path), ID.hex(), other.hex()]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if result.returncode == 77:
+        pytest.skip(f"no overlay can be mounted here: {result.stderr}")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == sorted((ID.hex(), other.hex())) * 2
+
+
+def test_another_file_of_the_same_number(elf: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the list is made a file goes, and another one gets its number, its path and a mapping."""
+    other = bytes(reversed(ID))
+    real = _procfs.Process.text_areas if source == "text" else _procfs.Process.query_areas
+
+    def change_in_between(process: _procfs.Process) -> Iterator[_procfs.Area]:
+        for build_id in (ID, other):
+            elf.unlink(missing_ok=True)
+            elf.write_bytes(elf_with_id(build_id))
+            with mapped(elf) as address:
+                yield next(area for area in real(process) if area.start == address)
+
+    for name in ("text_areas", "query_areas"):
+        monkeypatch.setattr(_procfs.Process, name, change_in_between)
+    found = mappings(source=source)
+    if found[0].inode != found[1].inode:
+        pytest.skip("this file system does not give an inode's number again at once")
+    assert [mapping.build_id for mapping in found] == [ID, other]
+
+
 BTRFS = """
 import mmap, os, shutil, sys
 from pybuildid import mappings

@@ -40,7 +40,7 @@ def elf_files() -> list[str]:
     paths = (os.path.join(top, name) for top, _, names in os.walk("/usr") for name in names)
     files = sorted(path for path in paths if os.path.isfile(path) and not os.path.islink(path))
     random.Random(1).shuffle(files)
-    found = (path for path, result in scan(files) if not isinstance(result, (NotElfError, OSError)))
+    found = (path for path, result in scan(files, unpack=False) if not isinstance(result, (NotElfError, OSError)))
     return list(found if ALL_FILES else itertools.islice(found, SAMPLE))
 
 
@@ -103,7 +103,7 @@ KNOWN: dict[str, Callable[[str, str | None], bool]] = {
 
 
 def disagreements(files: list[str], theirs: Answers) -> Iterator[str]:
-    for path, result in scan(files):
+    for path, result in scan(files, unpack=False):
         ours = result.hex() if isinstance(result, bytes) else None
         other = theirs.get(path)
         if ours != other and not any(holds(path, other) for holds in KNOWN.values()):

@@ -16,6 +16,7 @@ import pytest
 
 from stress import object_file, programs, twins
 from stress.broken import TWINS, Fault, Model, Program, Reading, Storm, Twin
+from stress.broken.note import READER
 from stress.edits import CSRC, Edit, EditError, copy_edited, edited_files
 from stress.twins import SOUND, Finding, Verdict
 
@@ -78,7 +79,7 @@ def test_the_list_is_complete() -> None:
     names = [twin.name for twin in TWINS]
     assert len(names) == len(set(names))
     assert set(names) >= CLASSICS
-    assert {twin.guarantee for twin in TWINS} >= {f"G{number}" for number in range(1, 10)}
+    assert {twin.guarantee for twin in TWINS} - {READER} >= {f"G{number}" for number in range(1, 10)}
 
 
 def test_checks_exist_and_every_reading_has_a_twin() -> None:

@@ -385,7 +385,14 @@ int bid_inode_lookup(const struct bid_table *table, const struct bid_inode *inod
  * - What the process maps after a refresh is "no mapping" until the next one. Where code was unmapped and other code
  *   mapped in its place, the lookup answers for the old code until the next refresh: an address does not say when it was
  *   mapped. Refresh after dlopen() and dlclose(), or follow, and know that following looks from time to time only.
- * - A file that is rewritten in place while it is mapped keeps the build ID it had when it was first seen.
+ * - Between two refreshes a file that is replaced or rewritten keeps the build ID it had. A refresh compares what
+ *   stat() says of the file (device, inode, size, ctime) and its file handle, which has the inode's generation, before it
+ *   takes over an ID. On overlayfs and btrfs, where two files may show the same device and number, the ID in memory comes
+ *   first; of a file there whose beginning is not mapped, it may be that of the copy (docs/addresses.md).
+ * - Refreshing opens files: for some microseconds descriptors are taken. They are read by pread() only, and closed only if
+ *   they still are of the file that was opened, so that a thread which closes or dup2()s over numbers that it did not open
+ *   loses nothing; the time between that question and close() is some hundred nanoseconds. The thread of
+ *   bid_maps_follow() has a table of descriptors of its own, where none of that can happen.
  * - fork(): the child has its own copy and may look up and refresh at once; the thread of bid_maps_follow() is not
  *   there, follow again.
  */
@@ -448,31 +455,35 @@ int bid_maps_create(struct bid_maps **maps, struct bid_table *table);
 void bid_maps_destroy(struct bid_maps *maps);
 
 /* Reads what is mapped now. On return the published snapshot was read after this call began, by whichever thread; after
- * an error it is the one that was there before. Build IDs are read from files that it has not seen mapped at that address.
+ * an error it is the one that was there before. Build IDs are read from files that it has not seen mapped at that address,
+ * or that may have changed since.
  * Context: thread. Progress: lock-free but for system calls. Memory: may allocate, and free. May change errno.
  * Returns: BID_OK if a new snapshot was published, BID_EXISTS if nothing had changed; BID_E_NULL, BID_E_NO_MEMORY,
- * BID_E_UNSUPPORTED (/proc/self/maps cannot be read), BID_E_TOO_MANY (over BID_MAPS_MAX_RANGES), BID_E_RETIRED (a stalled
- * reader keeps BID_MAPS_RETIRED_MAX snapshots), or as bid_insert(). */
+ * BID_E_UNSUPPORTED (/proc/self/maps cannot be read, or other threads go on taking its descriptor away), BID_E_TOO_MANY
+ * (over BID_MAPS_MAX_RANGES), BID_E_RETIRED (a stalled reader keeps BID_MAPS_RETIRED_MAX snapshots), or as bid_insert(). */
 int bid_maps_refresh(struct bid_maps *maps);
 
-/* Starts a thread that refreshes whenever /proc/self/maps differs, looking every so many milliseconds; 0 ends it. Not
- * noticed: what is mapped and unmapped between two looks; and see the caveats. All signals are blocked in that thread.
+/* Starts a thread that refreshes every so many milliseconds; 0 ends it. Not noticed: what is mapped and unmapped between two
+ * looks; and see the caveats. The thread has no descriptor in the program's table and runs no handler of the program's. In
+ * setuid() and the like it does as the program's threads do, with no capability that none of them has, but for the
+ * moments after they gave one up. What a process may do only while it has one thread (unshare(CLONE_NEWUSER)) fails.
  * Context: thread, one at a time. Progress: blocking. Memory: may allocate. May change errno.
- * Returns: BID_OK, BID_E_NULL, BID_E_NO_MEMORY (no thread to be had). */
+ * Returns: BID_OK, BID_E_NULL, BID_E_NO_MEMORY (no thread to be had), BID_E_UNSUPPORTED (no table of descriptors of its own
+ * is to be had: close_range() and unshare() are both refused, as by a seccomp filter). */
 int bid_maps_follow(struct bid_maps *maps, unsigned milliseconds);
 
 /* One executable range. */
 struct bid_mapping {
-    uint64_t start, end;           /* addresses, end excluded */
-    uint64_t offset;               /* of the file, at start */
-    uint64_t device;               /* as /proc/self/maps shows it: major << 32 | minor; 0 without a file */
-    uint64_t inode;                /* 0 without a file */
-    uint64_t header;               /* where offset 0 of the file is mapped; 0: nowhere */
-    uint64_t id_offset;            /* of the build ID in the file; 0 if there is none */
-    uint32_t generation;           /* of the inode (FS_IOC_GETVERSION), 0 if the file system does not tell */
-    int32_t status;                /* BID_OK, BID_NO_BUILD_ID, or BID_ABSENT: it could not be read, or is no file */
-    int32_t fresh;                 /* 1 if the snapshot before this one did not have it */
-    const char *path;              /* as in /proc/self/maps, "" without a name */
+    uint64_t start, end; /* addresses, end excluded */
+    uint64_t offset;     /* of the file, at start */
+    uint64_t device;     /* as /proc/self/maps shows it: major << 32 | minor; 0 without a file */
+    uint64_t inode;      /* 0 without a file */
+    uint64_t header;     /* where offset 0 of the file is mapped; 0: nowhere */
+    uint64_t id_offset;  /* of the build ID in the file; 0 if there is none */
+    uint32_t generation; /* of the inode (FS_IOC_GETVERSION), 0 if the file system does not tell */
+    int32_t status;      /* BID_OK, BID_NO_BUILD_ID, or BID_ABSENT: it could not be read, or is no file */
+    int32_t fresh;       /* 1 if the snapshot before this one did not have it, or had another state of the file */
+    const char *path;    /* as in /proc/self/maps, "" without a name */
     const struct bid_build_id *id; /* with BID_OK */
 };
 
@@ -500,9 +511,11 @@ uint64_t bid_maps_waiting(const struct bid_maps *maps);
  *
  * It reads ELF files of 32 and 64 bits in both byte orders and of every type. Notes are looked for in the PT_NOTE
  * segments first, then in the SHT_NOTE sections; the first GNU build ID wins, and without one the first Go build ID.
- * Alignment 8 of a segment or section is followed, any other means 4. A GNU build ID wins over damage elsewhere in
- * the file: a malformed part is passed over, and reported only if the rest has no build ID. A Go build ID that is
- * longer than BID_ID_MAX (as the Go linker writes them by default) is passed over as well.
+ * Alignment 8 of a segment or section is followed, any other means 4. A part of alignment 8 without a GNU build ID is
+ * read once more with alignment 4: some linkers lay notes out so, and Linux reads all notes so. A build ID wins over
+ * damage elsewhere in the file: a malformed part is passed over, and reported only if the rest has no build ID. A build
+ * ID that is longer than BID_ID_MAX (the Go linker writes one of 83 bytes) is passed over as well, and reported as
+ * BID_ELF_LONG_ID if there is no other.
  */
 
 /* Bounds that hold for any input: the parser examines at most BID_ELF_MAX_STEPS program headers, section headers and
@@ -527,6 +540,8 @@ enum bid_elf_status {
     BID_ELF_MORE = 1,        /* feed the bytes at .want_offset next, at least .want_length of them */
     BID_ELF_NO_BUILD_ID = 2, /* well-formed as far as it was read, and without a build ID */
     BID_ELF_NOT_ELF = 3,     /* neither ELF nor notes */
+    BID_ELF_LONG_ID = 4,     /* well-formed, but the build ID has .long_length bytes, more than BID_ID_MAX */
+    BID_ELF_COMPRESSED = 5,  /* begins as gzip, xz and zstd do: to be decompressed first. BID_ELF_FILE only */
 
     /* Malformed: .error_offset is the offset of what is wrong. */
     BID_ELF_E_TRUNCATED = -1, /* a header, note or build ID lies past the end of the file */
@@ -536,7 +551,7 @@ enum bid_elf_status {
     BID_ELF_E_PHENTSIZE = -5, /* e_phentsize is not the size of a program header */
     BID_ELF_E_SHENTSIZE = -6, /* e_shentsize is not the size of a section header */
     BID_ELF_E_NOTE = -7,      /* a note is longer than its segment or section */
-    BID_ELF_E_ID_LENGTH = -8, /* a GNU build ID is empty or longer than BID_ID_MAX */
+    BID_ELF_E_ID_LENGTH = -8, /* a GNU build ID is empty */
     BID_ELF_E_TOO_MANY = -9,  /* BID_ELF_MAX_STEPS reached */
 
     BID_ELF_E_MODE = -10, /* the mode is none of enum bid_elf_mode */
@@ -554,20 +569,21 @@ struct bid_elf {
     uint32_t want_length;  /* with BID_ELF_MORE: 1 to BID_ELF_MAX_WANT */
     int32_t error;         /* the first thing found malformed, also with BID_ELF_OK; else 0 */
     uint64_t error_offset; /* where */
-    uint64_t id_offset;    /* with BID_ELF_OK: where the build ID stands */
-    uint8_t id_length;     /* with BID_ELF_OK: 1 to BID_ID_MAX */
-    uint8_t id_owner;      /* with BID_ELF_OK: enum bid_elf_owner */
+    uint64_t id_offset;    /* with BID_ELF_OK and BID_ELF_LONG_ID: where the build ID stands */
+    uint32_t long_length;  /* with BID_ELF_LONG_ID: its bytes */
+    uint8_t id_length;     /* with BID_ELF_OK: 1 to BID_ID_MAX; else 0 */
+    uint8_t id_owner;      /* with BID_ELF_OK and BID_ELF_LONG_ID: enum bid_elf_owner */
     uint8_t id[BID_ID_MAX];
 
     /* Private to csrc/note from here on. */
-    uint8_t mode, phase, is64, big_endian, in_sections;
+    uint8_t mode, phase, is64, big_endian, in_sections, again;
     uint16_t shentsize;
     uint32_t steps;
     uint32_t align;
     uint64_t phoff, phnum, shoff, shnum; /* the header tables */
     uint64_t next;                       /* the next program or section header, or the type of the last one */
     uint64_t base;                       /* BID_ELF_IMAGE: the address of the first byte */
-    uint64_t note, notes_end;            /* what is left of the segment or section at hand */
+    uint64_t notes, note, notes_end;     /* the segment or section at hand; from note on it is still to be read */
 };
 
 /* Begins to parse. mode is one of enum bid_elf_mode.
@@ -607,6 +623,12 @@ struct bid_elf_answer {
  * Context: thread. Progress: blocking (system calls). Memory: none. May change errno.
  * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
 int bid_elf_read_fd(struct bid_elf *elf, int mode, int fd);
+
+/* Parses what begins at `offset` of an open file and has at most `size` bytes, such as a library in an archive. All
+ * offsets in *elf count from there. size may be larger than what the file has from there on.
+ * Context: thread. Progress: blocking (system calls). Memory: none. May change errno.
+ * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
+int bid_elf_read_part(struct bid_elf *elf, int mode, int fd, uint64_t offset, uint64_t size);
 
 /* Parses regular files; anything else (directories, devices, pipes) is not opened, but answered with EISDIR or
  * ENOTSUP. paths is n strings, each ended by a NUL, one after the other; answers has n elements.

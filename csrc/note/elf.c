@@ -44,6 +44,15 @@ static uint64_t load_word(const struct bid_elf *elf, const uint8_t *field)
     return bid_number(elf, field, bid_elf_layout(elf)->word);
 }
 
+/* The first four bytes of gzip (deflate, its only method; and the flags, of which three are not in use), of xz, and of
+ * zstd. None is the length of a name that begins a file of notes. */
+static bool is_compressed(const uint8_t *b)
+{
+    return (b[0] == 0x1f && b[1] == 0x8b && b[2] == 8 && b[3] < 0x20) ||
+           (b[0] == 0xfd && b[1] == '7' && b[2] == 'z' && b[3] == 'X') ||
+           (b[0] == 0x28 && b[1] == 0xb5 && b[2] == 0x2f && b[3] == 0xfd);
+}
+
 static int step_start(struct bid_elf *elf, const struct bid_window *window)
 {
     const uint8_t *bytes;
@@ -54,7 +63,9 @@ static int step_start(struct bid_elf *elf, const struct bid_window *window)
         return BID_ELF_NOT_ELF;
     if (bid_is_magic(bytes))
         return bid_goto(elf, BID_PHASE_HEADER);
-    return elf->mode == BID_ELF_FILE ? bid_goto(elf, BID_PHASE_RAW_NOTES) : BID_ELF_NOT_ELF;
+    if (elf->mode != BID_ELF_FILE)
+        return BID_ELF_NOT_ELF;
+    return is_compressed(bytes) ? BID_ELF_COMPRESSED : bid_goto(elf, BID_PHASE_RAW_NOTES);
 }
 
 /* The identification: sets the class and the byte order. Returns BID_STEP, or BID_ELF_OK if all is well. */
@@ -175,9 +186,10 @@ static int step_base(struct bid_elf *elf, const struct bid_window *window)
 /* notes_end may wrap: what counts is its distance from note, and nothing past INT64_MAX can be fetched. */
 static int enter_notes(struct bid_elf *elf, uint64_t offset, uint64_t size, uint64_t align)
 {
-    elf->note = offset;
+    elf->notes = elf->note = offset;
     elf->notes_end = offset + size;
     elf->align = align == 8 ? 8 : 4;
+    elf->again = false;
     return bid_goto(elf, BID_PHASE_NOTE);
 }
 
@@ -225,6 +237,8 @@ static int step_finish(const struct bid_elf *elf)
 {
     if (elf->id_length)
         return BID_ELF_OK;
+    if (elf->long_length)
+        return BID_ELF_LONG_ID;
     return elf->error ? elf->error : BID_ELF_NO_BUILD_ID;
 }
 

@@ -56,18 +56,47 @@ int bid_step_raw_notes(struct bid_elf *elf, const struct bid_window *window)
     return bid_goto(elf, BID_PHASE_NOTE);
 }
 
-/* Where the parser goes on after the last note of a segment, a section or a file of notes. */
+/* Where the parser goes on after the last note of a segment, a section or a file of notes. Those of alignment 8 that
+ * have no GNU build ID are read again with alignment 4: the kernel reads all notes so, and never looks at p_align. */
 static int leave_notes(struct bid_elf *elf)
 {
+    if (elf->align == 8) {
+        elf->align = 4;
+        elf->again = true;
+        elf->note = elf->notes;
+        return BID_STEP;
+    }
     if (elf->mode == BID_ELF_NOTES)
         return bid_goto(elf, BID_PHASE_FINISH);
     return bid_goto(elf, elf->in_sections ? BID_PHASE_SECTION : BID_PHASE_SEGMENT);
 }
 
+/* Notes are malformed if they are so by the alignment that their segment or section says. */
+static void remember_note(struct bid_elf *elf, int error, uint64_t offset)
+{
+    if (!elf->again)
+        bid_remember(elf, error, offset);
+}
+
 static int leave_malformed(struct bid_elf *elf, int error, uint64_t offset)
 {
-    bid_remember(elf, error, offset);
+    remember_note(elf, error, offset);
     return leave_notes(elf);
+}
+
+/* A GNU build ID without a byte is malformed. One that no table takes is remembered, a GNU one rather than one of Go. */
+static void pass_over(struct bid_elf *elf, enum bid_elf_owner owner, uint32_t length)
+{
+    if (length == 0) {
+        if (owner == BID_ELF_OWNER_GNU)
+            remember_note(elf, BID_ELF_E_ID_LENGTH, elf->note + 4);
+        return;
+    }
+    if (elf->id_length || (elf->long_length && owner >= elf->id_owner))
+        return;
+    elf->long_length = length;
+    elf->id_owner = (uint8_t)owner;
+    elf->id_offset = elf->note + ID_OFFSET;
 }
 
 /* Takes the build ID of a note that has one. Returns BID_ELF_OK when the note is dealt with, BID_STEP when the notes
@@ -81,8 +110,7 @@ static int take_note(struct bid_elf *elf, const struct bid_window *window, uint3
         if (owner == BID_ELF_OWNER_NONE || (owner == BID_ELF_OWNER_GO && elf->id_length))
             return BID_ELF_OK;
         if (length == 0 || length > BID_ID_MAX) {
-            if (owner == BID_ELF_OWNER_GNU)
-                bid_remember(elf, BID_ELF_E_ID_LENGTH, elf->note + 4);
+            pass_over(elf, owner, length);
             return BID_ELF_OK;
         }
         fetched = bid_fetch(elf, window, elf->note, ID_OFFSET + length, &bytes);

@@ -3,7 +3,7 @@
  * A snapshot in the making: from the text of /proc/self/maps to ranges, files and paths, in private.
  *
  * Two passes over the text: one measures, one fills. A file whose mapping at this address the last snapshot had as well
- * takes over what that knew of it; only the others are read.
+ * takes over what that knew of it, if it still is the same file and unchanged; the others are read.
  */
 #include "snapshot.h"
 
@@ -68,10 +68,20 @@ static const char *keep_path(struct bid_fill *fill, const struct bid_maps_line *
     return path;
 }
 
+static uint64_t header_of(const struct bid_fill *fill, const struct bid_maps_line *line)
+{
+    if (is_vdso(line))
+        return line->start;
+    return fill->header.text && same_file(line, &fill->header) ? fill->header.start : 0;
+}
+
+/* A file that is mapped from its beginning twice is taken for two: what looks the same may be different files (file.c). */
 static void add_file(struct bid_fill *fill, struct bid_range *range, const struct bid_maps_line *line)
 {
     struct bid_snapshot *snapshot = fill->snapshot;
-    if (snapshot->file_count && line->inode && fill->last.inode && same_file(line, &fill->last)) {
+    uint64_t header = header_of(fill, line);
+    if (snapshot->file_count && line->inode && fill->last.inode && same_file(line, &fill->last) &&
+        snapshot->files[snapshot->file_count - 1].header == header) {
         range->file = &snapshot->files[snapshot->file_count - 1];
         range->path = range->file->path;
         return;
@@ -80,10 +90,7 @@ static void add_file(struct bid_fill *fill, struct bid_range *range, const struc
     range->path = range->file->path = keep_path(fill, line);
     bid_inode_init(&range->file->inode, line->device, line->inode, 0);
     range->file->status = BID_ABSENT;
-    if (is_vdso(line))
-        range->file->header = line->start;
-    else if (fill->header.text && same_file(line, &fill->header))
-        range->file->header = fill->header.start;
+    range->file->header = header;
 }
 
 static void add_range(struct bid_fill *fill, const struct bid_maps_line *line)
@@ -157,7 +164,16 @@ static int is_same_mapping(const struct bid_range *a, const struct bid_range *b)
            (a->file->inode.device == b->file->inode.device && a->file->inode.number == b->file->inode.number);
 }
 
-int bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapshot *old)
+static void copy_knowledge(struct bid_mapped_file *file, const struct bid_mapped_file *known)
+{
+    file->inode.generation = known->inode.generation;
+    file->status = known->status;
+    file->id = known->id;
+    file->id_offset = known->id_offset;
+    file->identity = known->identity;
+}
+
+void bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapshot *old)
 {
     uint64_t kept = 0;
     for (uint64_t i = 0; i < snapshot->count; i++) {
@@ -166,23 +182,46 @@ int bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapsho
         if (!before || !is_same_mapping(range, before))
             continue;
         range->fresh = 0;
-        kept++;
-        if (!range->file || range->file->status != BID_ABSENT)
-            continue;
-        range->file->inode.generation = before->file->inode.generation;
-        range->file->status = before->file->status;
-        range->file->id = before->file->id;
-        range->file->id_offset = before->file->id_offset;
+        kept += !range->file || range->file->header == before->file->header;
+        if (range->file && range->file->status == BID_ABSENT)
+            copy_knowledge(range->file, before->file);
     }
-    return kept == snapshot->count && kept == old->count;
+    snapshot->same = kept == snapshot->count && kept == old->count;
 }
 
+/* Of a file that looks the same in every way: whether what was read of it is. */
+static int same_knowledge(const struct bid_mapped_file *a, const struct bid_mapped_file *b)
+{
+    return a->inode.generation == b->inode.generation && a->status == b->status && a->id_offset == b->id_offset &&
+           a->id.length == b->id.length && memcmp(a->id.bytes, b->id.bytes, a->id.length) == 0 &&
+           (bid_identity_equal(&a->identity, &b->identity) || (!a->identity.known && !b->identity.known));
+}
+
+/* Returns whether what is known of the file has changed. That its mapping looks the same does not mean that it is the same
+ * file: when a file has gone another one may get its inode's number, its path and its address. */
+static int update(struct bid_mapped_file *file, const struct bid_range *range)
+{
+    if (file->status != BID_ABSENT && bid_mapped_file_unchanged(file, range))
+        return 0;
+    struct bid_mapped_file known = *file;
+    bid_mapped_file_read(file, range);
+    return !same_knowledge(file, &known);
+}
+
+/* The ranges of a file follow one another. */
 void bid_snapshot_read_files(struct bid_snapshot *snapshot)
 {
+    const struct bid_mapped_file *last = NULL;
+    uint64_t changed = 0;
     for (uint64_t i = 0; i < snapshot->count; i++) {
         struct bid_range *range = &snapshot->ranges[i];
-        if (range->file && range->file->status == BID_ABSENT)
-            bid_mapped_file_read(range->file, range);
+        if (range->file && range->file != last)
+            changed = (uint64_t)update(range->file, range);
+        if (range->file && changed) {
+            range->fresh = 1;
+            snapshot->same = 0;
+        }
+        last = range->file;
     }
 }
 

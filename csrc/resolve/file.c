@@ -2,28 +2,71 @@
 /*
  * The build ID of a mapped file.
  *
- * From the file itself, if its path still leads to it: same inode number, and same device. The device of stat() need
- * not be the one of /proc/self/maps (btrfs, overlayfs), so where they differ the file is mapped once more, to see what
- * maps says of it. A file that was deleted, replaced or is out of sight is read from the image in memory, through
+ * From the file itself: by /proc/self/map_files, which leads to the file behind a mapping and to no other but needs a
+ * capability, else by its path, if that still leads to it: same inode number, and same device. The device of stat()
+ * need not be the one of /proc/self/maps (btrfs, overlayfs), so where they differ the file is mapped once more, to see
+ * what maps says of it. A file that was deleted, replaced or is out of sight is read from the image in memory, through
  * /proc/self/mem, where what is not there gives an error and no signal. The vDSO has no file: an image as well.
+ *
+ * Where number and device do not name one file, the image in memory comes first: on btrfs files of two subvolumes look
+ * the same in maps, and on overlayfs the path of a file that was copied up leads to the copy, while what is mapped stays
+ * the original.
+ *
+ * A file that changes while it is read is read again, and not believed if it never rests.
  */
 #define _GNU_SOURCE
 #include "resolve.h"
 
+#include "../handle/descriptor.h"
 #include "../handle/scan.h"
 
-#include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
+#include <sys/vfs.h>
 
 #define VIEW 4096
+#define TRIES 4 /* to read a file that changes meanwhile */
 
-/* --------------------------------------------------------------------------------------------- identity -- */
+/* ------------------------------------------------------------------------------------------------ places -- */
+
+#define LINK_SIZE 64
+
+static void link_of(char link[LINK_SIZE], const struct bid_range *range)
+{
+    snprintf(link, LINK_SIZE, "/proc/self/map_files/%llx-%llx", (unsigned long long)range->start,
+             (unsigned long long)range->end);
+}
+
+int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct bid_range *range)
+{
+    char link[LINK_SIZE];
+    struct bid_identity now;
+    if (!file->inode.number) /* the vDSO */
+        return 1;
+    if (!file->identity.known || !file->identity.settled)
+        return 0;
+    link_of(link, range);
+    bid_identity_of_path(&now, link);
+    if (!now.known)
+        bid_identity_of_path(&now, file->path);
+    return bid_identity_equal(&now, &file->identity);
+}
+
+/* To open a device or a pipe may have effects, so its type is asked first. */
+static int open_regular(struct bid_descriptor *descriptor, const char *path)
+{
+    struct stat status;
+    if (path[0] != '/' || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+        return 0;
+    return bid_descriptor_open(descriptor, path);
+}
+
+/* --------------------------------------------------------------------------------------------- same file -- */
 
 /* Whether maps shows the memory at `address` as this file. */
 static int shown_as(uint64_t address, const struct bid_inode *inode)
@@ -40,14 +83,19 @@ static int shown_as(uint64_t address, const struct bid_inode *inode)
     return same;
 }
 
-static int is_file(int fd, const struct stat *status, const struct bid_inode *inode)
+static int same_device(const struct bid_descriptor *descriptor, const struct bid_inode *inode)
 {
-    uint64_t device = (uint64_t)major(status->st_dev) << 32 | minor(status->st_dev);
-    if (status->st_ino != inode->number)
+    dev_t device = descriptor->file.st_dev;
+    return ((uint64_t)major(device) << 32 | minor(device)) == inode->device;
+}
+
+static int is_file(const struct bid_descriptor *descriptor, const struct bid_inode *inode)
+{
+    if (!S_ISREG(descriptor->file.st_mode) || descriptor->file.st_ino != inode->number)
         return 0;
-    if (device == inode->device)
+    if (same_device(descriptor, inode))
         return 1;
-    void *view = mmap(NULL, VIEW, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *view = mmap(NULL, VIEW, PROT_READ, MAP_PRIVATE, descriptor->number, 0);
     if (view == MAP_FAILED)
         return 0;
     int same = shown_as((uintptr_t)view, inode);
@@ -55,19 +103,12 @@ static int is_file(int fd, const struct stat *status, const struct bid_inode *in
     return same;
 }
 
-/* A descriptor, or -1. To open a device or a pipe may have effects, so its type is asked first. */
-static int open_file(const struct bid_mapped_file *file)
+/* Whether another file than the mapped one may pass is_file(). */
+static int is_ambiguous(const struct bid_descriptor *descriptor, const struct bid_inode *inode)
 {
-    struct stat status;
-    if (file->path[0] != '/' || stat(file->path, &status) != 0 || !S_ISREG(status.st_mode))
-        return -1;
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && is_file(fd, &status, &file->inode))
-        return fd;
-    close(fd);
-    return -1;
+    struct statfs system;
+    return !same_device(descriptor, inode) || fstatfs(descriptor->number, &system) != 0 ||
+           system.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 /* --------------------------------------------------------------------------------------------- build ID -- */
@@ -80,7 +121,7 @@ static uint32_t generation_of(int fd)
 
 static void take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
 {
-    if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF)
+    if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF || status == BID_ELF_LONG_ID)
         file->status = BID_NO_BUILD_ID;
     if (status != BID_ELF_OK)
         return;
@@ -90,20 +131,75 @@ static void take(struct bid_mapped_file *file, const struct bid_elf *elf, int st
     memcpy(file->id.bytes, elf->id, elf->id_length);
 }
 
-void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range)
+static void forget(struct bid_mapped_file *file)
+{
+    file->status = BID_ABSENT;
+    file->inode.generation = 0;
+    file->id_offset = 0;
+    memset(&file->id, 0, sizeof file->id);
+    memset(&file->identity, 0, sizeof file->identity);
+}
+
+/* What an open file says. The descriptor is asked for nothing that could do harm to another file in its place. */
+static void read_open(struct bid_mapped_file *file, const struct bid_descriptor *descriptor)
 {
     struct bid_elf elf;
-    file->status = BID_ABSENT;
-    if (!file->inode.number) { /* the vDSO */
-        take(file, &elf, bid_elf_read_memory(&elf, range->start));
-        return;
+    int status = BID_ELF_E_IO;
+    bid_identity_of_descriptor(&file->identity, descriptor->number);
+    file->inode.generation = generation_of(descriptor->number);
+    if (file->header && is_ambiguous(descriptor, &file->inode))
+        status = bid_elf_read_memory(&elf, file->header);
+    if (status != BID_ELF_OK)
+        status = bid_elf_read_fd(&elf, BID_ELF_FILE, descriptor->number);
+    take(file, &elf, status);
+}
+
+enum { READ, ELSEWHERE, CHANGED };
+
+/* READ: what the file says is believed. ELSEWHERE: the path does not lead to it. */
+static int read_path(struct bid_mapped_file *file, const char *path)
+{
+    struct bid_descriptor descriptor;
+    struct bid_identity after;
+    int result = CHANGED;
+    forget(file);
+    if (!open_regular(&descriptor, path))
+        return ELSEWHERE;
+    if (is_file(&descriptor, &file->inode)) {
+        read_open(file, &descriptor);
+        bid_identity_of_descriptor(&after, descriptor.number);
+        result = bid_identity_equal(&after, &file->identity) ? READ : CHANGED;
+    } else if (bid_descriptor_is_ours(&descriptor)) {
+        result = ELSEWHERE;
     }
-    int fd = open_file(file);
-    if (fd >= 0) {
-        file->inode.generation = generation_of(fd);
-        take(file, &elf, bid_elf_read_fd(&elf, BID_ELF_FILE, fd));
-        close(fd);
-    } else if (file->header) {
-        take(file, &elf, bid_elf_read_memory(&elf, file->header));
+    if (!bid_descriptor_close(&descriptor))
+        result = CHANGED;
+    if (result != READ)
+        forget(file);
+    return result;
+}
+
+/* Until it rests. */
+static int read_at_rest(struct bid_mapped_file *file, const char *path)
+{
+    int result = CHANGED;
+    for (int tries = 0; tries < TRIES && result == CHANGED; tries++)
+        result = read_path(file, path);
+    return result;
+}
+
+void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range)
+{
+    char link[LINK_SIZE];
+    struct bid_elf elf;
+    int result = ELSEWHERE;
+    uint64_t image = file->inode.number ? file->header : range->start; /* the vDSO */
+    if (file->inode.number) {
+        link_of(link, range);
+        result = read_at_rest(file, link);
+        if (result == ELSEWHERE)
+            result = read_at_rest(file, file->path);
     }
+    if (result == ELSEWHERE && image)
+        take(file, &elf, bid_elf_read_memory(&elf, image));
 }

@@ -4,28 +4,42 @@
  * executable ranges have changed: that finds dlopen(), dlclose(), and code mapped by any other means. The counters
  * of dl_iterate_phdr() would find the first two only, under a lock.
  * An error of a refresh (no memory, say) leaves the last snapshot in place, and the next round tries again.
+ *
+ * It leaves the program as it is (guest.c): its descriptors are in a table of its own, it runs no handler of the
+ * program's, and has no ids or capabilities that the program does not have.
  */
 #define _GNU_SOURCE
+#include "guest.h"
 #include "snapshot.h"
-#include "stop.h"
+#include "wiped.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
-#include <stdlib.h>
 
+#define DAY 86400000u
+
+/* In memory that a fork wipes: in a child there is no such thread. */
 struct bid_follower {
     struct bid_maps *maps;
     pthread_t thread;
-    pid_t process; /* a child of a fork does not have the thread */
-    int stop;      /* stop.h */
-    int milliseconds;
+    struct bid_guest guest;
+    unsigned milliseconds;
+    int running;
+    int status; /* of the start */
+    sem_t started;
 };
 
 static void *run(void *argument)
 {
     struct bid_follower *follower = argument;
-    while (!bid_stop_wait(follower->stop, follower->milliseconds))
+    follower->status = bid_guest_begin(&follower->guest) ? BID_OK : BID_E_UNSUPPORTED;
+    sem_post(&follower->started); /* pairs with start() */
+    if (follower->status != BID_OK)
+        return NULL;
+    while (!bid_guest_wait(&follower->guest, follower->milliseconds))
         bid_maps_refresh(follower->maps);
+    bid_guest_end(&follower->guest);
     return NULL;
 }
 
@@ -35,22 +49,29 @@ void bid_follower_stop(struct bid_maps *maps)
     if (!follower)
         return;
     maps->follower = NULL;
-    if (follower->process == getpid()) {
-        bid_stop_tell(follower->stop);
+    if (follower->running) {
+        bid_guest_stop(&follower->guest);
         pthread_join(follower->thread, NULL);
     }
-    close(follower->stop);
-    free(follower);
+    bid_platform_unmap(follower, sizeof *follower);
 }
 
 static int start(struct bid_follower *follower)
 {
     sigset_t all, before;
+    sem_init(&follower->started, 0, 0);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&follower->thread, NULL, run, follower);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? BID_E_NO_MEMORY : BID_OK;
+    if (error)
+        return BID_E_NO_MEMORY;
+    while (sem_wait(&follower->started) != 0) /* pairs with run() */
+        ;
+    if (follower->status != BID_OK)
+        pthread_join(follower->thread, NULL);
+    follower->running = follower->status == BID_OK;
+    return follower->status;
 }
 
 int bid_maps_follow(struct bid_maps *maps, unsigned milliseconds)
@@ -60,18 +81,15 @@ int bid_maps_follow(struct bid_maps *maps, unsigned milliseconds)
     bid_follower_stop(maps);
     if (!milliseconds)
         return BID_OK;
-    struct bid_follower *follower = malloc(sizeof *follower);
+    struct bid_follower *follower = bid_wiped_map(sizeof *follower);
     if (!follower)
         return BID_E_NO_MEMORY;
-    *follower = (struct bid_follower){.maps = maps,
-                                      .process = getpid(),
-                                      .stop = bid_stop_make(),
-                                      .milliseconds = milliseconds < 86400000 ? (int)milliseconds : 86400000};
-    if (follower->stop < 0 || start(follower) != BID_OK) {
-        close(follower->stop);
-        free(follower);
-        return BID_E_NO_MEMORY;
-    }
-    maps->follower = follower;
-    return BID_OK;
+    follower->maps = maps;
+    follower->milliseconds = milliseconds < DAY ? milliseconds : DAY;
+    int status = start(follower);
+    if (status == BID_OK)
+        maps->follower = follower;
+    else
+        bid_platform_unmap(follower, sizeof *follower);
+    return status;
 }

@@ -13,6 +13,8 @@
  * A thread that is stopped for good between the move of the pointer and the push to the list of retired snapshots, or
  * while it has taken that list, keeps these snapshots and nothing else.
  */
+#define _GNU_SOURCE
+#include "readings.h"
 #include "snapshot.h"
 
 /* ------------------------------------------------------------------------------------------- reclamation -- */
@@ -63,7 +65,7 @@ static void discard(struct bid_maps *maps, struct bid_snapshot *snapshot)
 
 /* ----------------------------------------------------------------------------------------------- refresh -- */
 
-enum { PUBLISHED, AGAIN, SUBSUMED };
+enum { PUBLISHED, AGAIN, SUBSUMED, UNCHANGED };
 
 /* Under a pin, so that the current snapshot stays for as long as it is compared. */
 static int publish(struct bid_maps *maps, struct bid_snapshot *snapshot, uint64_t called)
@@ -89,17 +91,27 @@ static int publish(struct bid_maps *maps, struct bid_snapshot *snapshot, uint64_
     return result;
 }
 
-/* What the current snapshot knows goes into the new one. Returns whether that need not be published: it is of the same ranges,
- * and nobody is about to publish an older reading instead. Whoever begins to read after the addition of 0 reads what is newer. */
-static int inherit(struct bid_maps *maps, struct bid_snapshot *snapshot)
+/* What the current snapshot knows goes into the new one; its number. */
+static uint64_t inherit(struct bid_maps *maps, struct bid_snapshot *snapshot)
 {
     struct bid_pin pin = bid_pin(maps->pins);
     const struct bid_snapshot *current = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) */
-    int same = bid_snapshot_inherit(snapshot, current);
-    int alone = bid_add(&maps->readings, 0, memory_order_acq_rel) == 1; /* pairs with bid_maps_refresh() */
-    int still = bid_load(&maps->current, BID_RELAXED) == current;
+    uint64_t number = current->number;
+    bid_snapshot_inherit(snapshot, current);
     bid_unpin(maps->pins, pin);
-    return same && alone && still;
+    return number;
+}
+
+/* Whether the snapshot of that number is still the current one, and nobody is about to publish an older reading than the
+ * caller's. Then one that says the same as it need not be published. */
+static int still_current(struct bid_maps *maps, uint64_t number)
+{
+    int alone = bid_readings_alone(maps->readings);
+    struct bid_pin pin = bid_pin(maps->pins);
+    const struct bid_snapshot *current = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) */
+    int still = current->number == number;
+    bid_unpin(maps->pins, pin);
+    return alone && still;
 }
 
 static int read_snapshot(struct bid_maps *maps, struct bid_snapshot **snapshot)
@@ -119,45 +131,45 @@ static int read_snapshot(struct bid_maps *maps, struct bid_snapshot **snapshot)
     return status;
 }
 
-static int read_and_publish(struct bid_maps *maps)
+/* A negative status, or how it went. A snapshot that was not published is gone. */
+static int read_and_publish(struct bid_maps *maps, uint64_t called)
 {
-    uint64_t called = bid_load(&maps->clock, memory_order_acquire);
-    for (;;) {
-        struct bid_snapshot *snapshot;
-        int result, status = read_snapshot(maps, &snapshot);
-        if (status != BID_OK)
-            return status;
-        reclaim(maps);
-        if (inherit(maps, snapshot)) {
-            discard(maps, snapshot);
-            return BID_EXISTS;
-        }
+    struct bid_snapshot *snapshot;
+    int result = UNCHANGED, status = read_snapshot(maps, &snapshot);
+    if (status != BID_OK)
+        return status;
+    reclaim(maps);
+    uint64_t number = inherit(maps, snapshot);
+    bid_snapshot_read_files(snapshot);
+    if (!snapshot->same || !still_current(maps, number)) {
         if (bid_load(&maps->waiting, BID_RELAXED) >= BID_MAPS_RETIRED_MAX)
             status = BID_E_RETIRED;
-        else {
-            bid_snapshot_read_files(snapshot);
+        else
             status = bid_snapshot_associate(snapshot, maps->table);
-        }
-        result = status == BID_OK ? publish(maps, snapshot, called) : AGAIN;
-        if (result != PUBLISHED)
-            discard(maps, snapshot);
-        if (status != BID_OK)
-            return status;
-        if (result != AGAIN) {
-            reclaim(maps);
-            return BID_OK;
-        }
+        result = status == BID_OK ? publish(maps, snapshot, called) : status;
     }
+    if (result != PUBLISHED)
+        discard(maps, snapshot);
+    return result;
 }
 
 int bid_maps_refresh(struct bid_maps *maps)
 {
     if (!maps)
         return BID_E_NULL;
-    bid_add(&maps->readings, 1, memory_order_acq_rel); /* pairs with inherit() */
-    int status = read_and_publish(maps);
-    bid_sub(&maps->readings, 1, memory_order_acq_rel); /* what was published comes before */
-    return status;
+    uint64_t called = bid_load(&maps->clock, memory_order_acquire);
+    uint64_t era = bid_readings_begin(maps->readings, &maps->eras);
+    int result;
+    do
+        result = read_and_publish(maps, called);
+    while (result == AGAIN);
+    bid_readings_end(maps->readings, era);
+    if (result < 0)
+        return result;
+    if (result == UNCHANGED)
+        return BID_EXISTS;
+    reclaim(maps);
+    return BID_OK;
 }
 
 /* ----------------------------------------------------------------------------------- create and destroy -- */
@@ -175,11 +187,15 @@ static int bid_maps_fill(struct bid_maps *maps, struct bid_table *table)
         return status;
     maps->own_table = !table;
     maps->table = table;
-    status = table ? BID_OK : bid_create(&maps->table, &defaults);
-    if (status == BID_OK)
+    maps->readings = bid_wiped_map(sizeof *maps->readings);
+    status = !maps->readings ? BID_E_NO_MEMORY : table ? BID_OK : bid_create(&maps->table, &defaults);
+    if (status == BID_OK) {
         bid_store(&maps->current, empty, BID_M_RELEASE); /* (M) */
-    else
-        bid_platform_unmap(empty, empty->bytes);
+        return BID_OK;
+    }
+    if (maps->readings)
+        bid_platform_unmap(maps->readings, sizeof *maps->readings);
+    bid_platform_unmap(empty, empty->bytes);
     return status;
 }
 
@@ -216,6 +232,7 @@ void bid_maps_destroy(struct bid_maps *maps)
     }
     if (maps->own_table)
         bid_destroy(maps->table);
+    bid_platform_unmap(maps->readings, sizeof *maps->readings);
     bid_platform_unmap(maps, sizeof *maps);
 }
 

@@ -6,19 +6,21 @@
 #define _GNU_SOURCE
 #include "resolve.h"
 
+#include "../handle/descriptor.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #define FIRST_ROOM (128u << 10)
+#define TRIES 8 /* until no other thread has taken our descriptor away */
 
 /* 1: read to its end; 0: there was no room for all of it; -1: error. */
 static int read_whole(int fd, struct bid_maps_text *text)
 {
     text->length = 0;
     while (text->length < text->room) {
-        ssize_t n = read(fd, text->text + text->length, text->room - text->length);
+        ssize_t n = pread(fd, text->text + text->length, text->room - text->length, (off_t)text->length);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -28,22 +30,38 @@ static int read_whole(int fd, struct bid_maps_text *text)
     return 0;
 }
 
+/* As read_whole(), with the memory for it; TAKEN: the descriptor was not ours to the end. */
+enum { TAKEN = -2 };
+
+static int read_once(struct bid_maps_text *text)
+{
+    struct bid_descriptor maps;
+    if (!bid_descriptor_open(&maps, "/proc/self/maps"))
+        return errno == EBADF ? TAKEN : -1;
+    text->text = bid_platform_map(text->room, 0);
+    int done = text->text ? read_whole(maps.number, text) : -1;
+    int error = text->text ? errno : ENOMEM;
+    if (!bid_descriptor_close(&maps))
+        done = TAKEN;
+    if (done <= 0)
+        bid_maps_text_free(text);
+    errno = error;
+    return done;
+}
+
 int bid_maps_text_read(struct bid_maps_text *text)
 {
-    int done = 0;
     *text = (struct bid_maps_text){.room = FIRST_ROOM};
-    for (; !done; text->room *= 2) {
-        int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? BID_E_NO_MEMORY : BID_E_UNSUPPORTED;
-        text->text = bid_platform_map(text->room, 0);
-        done = text->text ? read_whole(fd, text) : -1;
-        close(fd);
+    for (int tries = 0; tries < TRIES;) {
+        int done = read_once(text);
         if (done > 0)
             return BID_OK;
-        bid_maps_text_free(text);
+        if (done == -1)
+            return errno == ENOMEM || errno == EMFILE || errno == ENFILE ? BID_E_NO_MEMORY : BID_E_UNSUPPORTED;
+        tries += done == TAKEN;
+        text->room *= done == 0 ? 2 : 1;
     }
-    return BID_E_NO_MEMORY;
+    return BID_E_UNSUPPORTED;
 }
 
 void bid_maps_text_free(struct bid_maps_text *text)

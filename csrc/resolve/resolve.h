@@ -12,6 +12,8 @@
 
 #include "pybuildid.h"
 
+#include "identity.h"
+
 #include "../table/bid_atomic.h"
 #include "../table/pin.h"
 
@@ -30,13 +32,14 @@ struct bid_mapped_file {
     const char *path;
     int32_t status; /* BID_OK, BID_NO_BUILD_ID, or BID_ABSENT: not known */
     struct bid_build_id id;
+    struct bid_identity identity; /* of the file when this was read; not known: from memory, or not at all */
 };
 
 struct bid_range {
     uint64_t start, end, offset;
     struct bid_mapped_file *file; /* NULL: memory without a file */
     const char *path;
-    uint64_t fresh;
+    uint64_t fresh; /* the snapshot before does not have it */
 };
 
 struct bid_snapshot {
@@ -46,12 +49,14 @@ struct bid_snapshot {
     uint64_t file_count;
     uint64_t begun, ended; /* when /proc/self/maps was read, by maps->clock */
     uint64_t number;
+    uint64_t same; /* says what the one it inherited from says; while it is made */
     uint64_t bytes;
     uint64_t epoch;            /* when it was retired */
     struct bid_snapshot *next; /* in the list of retired ones */
 };
 
 struct bid_follower; /* follow.c */
+struct bid_readings; /* readings.h */
 
 struct bid_maps {
     _Alignas(64) _Atomic(struct bid_snapshot *) current; /* never NULL */
@@ -61,9 +66,10 @@ struct bid_maps {
     _Alignas(64) _Atomic(struct bid_snapshot *) retired; /* a stack: pushed one by one, taken whole */
     bid_word clock;                                      /* orders readings of /proc/self/maps */
     bid_word published;
-    bid_word waiting;  /* retired and not freed */
-    bid_word readings; /* refreshes under way */
+    bid_word waiting; /* retired and not freed */
     int own_table;
+    struct bid_readings *readings; /* refreshes under way */
+    bid_word eras;                 /* readings.h */
     struct bid_follower *follower;
 };
 
@@ -92,8 +98,10 @@ void bid_maps_text_free(struct bid_maps_text *text);
 /* The line at *position, which moves on; 0 at the end. */
 int bid_maps_text_next(const struct bid_maps_text *text, size_t *position, struct bid_maps_line *line);
 
-/* file.c: fills in generation, id, id_offset and status of a file that has its path, inode and header. `range` is one of
- * its mappings. */
+/* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header. `range` is
+ * one of its mappings. */
 void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range);
+/* Whether that would give the same again: the file is the one that was read, and nobody has changed it. */
+int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct bid_range *range);
 
 #endif

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 import click
 
 from pybuildid._rights import as_root
-from pybuildid.elf import ElfError, NotElfError
+from pybuildid.elf import ElfError, LongBuildIdError, NotElfError, PackedElfError
 from pybuildid.errors import BuildIdTableError
 
 OK = 0  #: all that was asked for is there
@@ -64,12 +64,22 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return _explain_os_error(error, error.errno)
     if isinstance(error, NotElfError):
-        return f"{error.source}: not an ELF file: give a program, library, object, module or core dump"
+        return f"{error.source}: not an ELF file: {_instead(error.source)}"
+    if isinstance(error, PackedElfError):
+        return str(error)
+    if isinstance(error, LongBuildIdError):
+        return f"{error.source}: {error.reason}"
     if isinstance(error, ElfError):
         return f"{error}: the file is damaged or not complete; get or build it again"
     if isinstance(error, MemoryError) and not str(error):
         return "out of memory: free some memory"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _instead(path: str) -> str:
+    if path.lower().endswith((".apk", ".aab", ".aar", ".jar", ".zip")) and "!/" not in path:
+        return f"name the library in it, as {path}!/lib/NAME.so"
+    return "give a program, library, object, module or core dump"
 
 
 def _explain_os_error(error: OSError, number: int) -> str:

@@ -80,7 +80,7 @@ FORMS: dict[str, tuple[tuple[str, ...], Show, str]] = {
     "bare": (("-b", "--bare"), show_ids, "Print the build IDs alone."),
     "null": (("-0", "--null"), show_null, "End lines with a NUL, for `xargs -0`: names may have newlines in them."),
     "table": (("--table",), show_table, "Print a table."),
-    "json": (("--json",), show_json, "Print a JSON array of objects with path, build_id and error."),
+    "json": (("--json",), show_json, "Print a JSON array of objects with path, build_id, error and more."),
 }
 
 

@@ -47,3 +47,19 @@ class OutputFile(click.Path):
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             self.fail(f"{str(path)!r} may not be written.", param, ctx)
         return path
+
+
+class Offset(click.IntRange):
+    """An offset in a file, in decimal or, after 0x, hexadecimal figures."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(super().convert(int(value, 0) if isinstance(value, str) else value, param, ctx))
+        except (ValueError, click.BadParameter):
+            number = 2**63
+        if number >= 2**63:
+            self.fail(f"{value!r} is not an offset such as 4096 or 0x1000.", param, ctx)
+        return number

@@ -33,7 +33,11 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
     type=click.Path(dir_okay=False, writable=True),
     help="Write the profile here, for pprof.",
 )
-@click.option("--text", is_flag=True, help="Report the sampled files in the format of `eu-unstrip -n`.")
+@click.option(
+    "--text",
+    is_flag=True,
+    help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
 @click.option(
     "--report",
@@ -214,16 +218,17 @@ def _why_none(result: ProfileResult) -> str:
 
 def _files(result: ProfileResult) -> Table:
     """The files in which most samples are."""
-    counts: Counter[Module] = Counter()
+    counts: Counter[bytes | str] = Counter()
     first: dict[bytes | str, Module] = {}
     for sample in result.counts:
-        module = result.module_of(sample)
-        if module:
-            counts[first.setdefault(module.build_id or module.path, module)] += sample.count
+        if module := result.module_of(sample):
+            counts[module.file] += sample.count
+            first.setdefault(module.file, module)
     table = Table("samples", "share", "build ID", "file", box=None)
-    for module, count in counts.most_common(10):
-        id = module.build_id.hex() if module.build_id else "-"
-        table.add_row(*_share(count, result.samples), id, Text(printable(module.path)))
+    for file, count in counts.most_common(10):
+        build_id = first[file].build_id
+        text = Text(printable(first[file].path))
+        table.add_row(*_share(count, result.samples), build_id.hex() if build_id else "-", text)
     return table
 
 

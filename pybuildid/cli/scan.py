@@ -14,7 +14,7 @@ from pybuildid import elf
 from pybuildid.cli._errors import explain, finish
 from pybuildid.cli._files import Answer, Show, complaining, output_options, show_lines
 from pybuildid.cli._output import console, progress
-from pybuildid.elf import NotElfError
+from pybuildid.elf import NoDecompressorError, NotElfError
 from pybuildid.walk import walk
 
 
@@ -34,8 +34,8 @@ class Scan:
         for path, result in elf.scan(paths, kernel_compatible=kernel_compatible, threads=threads):
             yield from self.unread()
             self.files += 1
-            if isinstance(result, (NotElfError, FileNotFoundError)) and path not in self.named:
-                continue  # or it vanished meanwhile
+            if path not in self.named and may_be_anything(path, result):
+                continue
             if isinstance(result, Exception):
                 yield Answer(path, None, explain(result))
                 continue
@@ -55,6 +55,13 @@ class Scan:
             f"{self.build_ids:,} build IDs in {self.files:,} files; {self.without:,} ELF files without one; "
             f"{len(self.failures):,} that could not be read"
         )
+
+
+def may_be_anything(path: str, result: object) -> bool:
+    """Whether nothing says that a file that was found is an ELF file: it is none, it has vanished, or it is compressed
+    in a way that this Python cannot undo, and not named as kernel modules are."""
+    unknown = isinstance(result, NoDecompressorError) and not path.endswith(".ko.zst")
+    return unknown or isinstance(result, (NotElfError, FileNotFoundError))
 
 
 def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[Answer]:
@@ -89,7 +96,8 @@ def command(
     """The build IDs of all ELF files in and below each PATH.
 
     One line each, as from `perf buildid-list`: the build ID in hexadecimal, and the path. Many files are read at once,
-    a few KiB of each. Symbolic links below a PATH are not followed, and files that are not ELF are passed over.
+    a few KiB of each; kernel modules also if they are compressed. Symbolic links below a PATH are not followed, and
+    files that are not ELF are passed over.
 
     On a terminal the counts follow at the end, on standard error.
 

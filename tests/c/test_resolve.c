@@ -249,8 +249,8 @@ static void followed(void)
     CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
 }
 
-/* poll() refuses a descriptor where none may be opened (RLIMIT_NOFILE). The thread waits all the same, and ends when told. */
-static void followed_without_poll(void)
+/* Where no descriptor may be opened (RLIMIT_NOFILE) nothing is found, but the thread waits, and ends when told. */
+static void followed_without_descriptors(void)
 {
     int status;
     pid_t child = fork();
@@ -322,7 +322,7 @@ int main(void)
     forked();
     covered();
     followed();
-    followed_without_poll();
+    followed_without_descriptors();
     bid_maps_destroy(maps);
     own_table();
     remove_directory();

@@ -34,7 +34,7 @@ int open(const char *path, int flags, ...)
 static int visit(void *argument, const struct bid_mapping *mapping)
 {
     *(uint64_t *)argument = *(uint64_t *)argument * 31 + mapping->start + mapping->end * 3 + mapping->offset * 5 +
-                            mapping->device * 7 + mapping->inode * 11;
+                            mapping->device * 7 + mapping->inode * 11 + mapping->header * 13;
     for (const char *c = mapping->path; *c; c++)
         *(uint64_t *)argument = *(uint64_t *)argument * 31 + (uint8_t)*c;
     return 0;
@@ -225,6 +225,11 @@ int main(void)
         refresh(others[i], BID_OK);
         refresh(others[i], BID_EXISTS);
     }
+    /* The beginning of the file, which need not be code. */
+    refresh("8000-9000 r--p 00000000 00:01 5 /a\n" LINE, BID_OK);
+    refresh("8000-9000 r--p 00000000 00:01 5 /a\n" LINE, BID_EXISTS);
+    refresh("9000-a000 r--p 00000000 00:01 5 /a\n" LINE, BID_OK);
+    refresh(LINE, BID_OK);
     /* FNV-1a of 64 bits is the same for these two, found in no time. */
     refresh("10000-20000 r-xp 00001000 00:01 5 /OZa48lAYJCa2pvY8rbGR\n", BID_OK);
     refresh("10000-20000 r-xp 00001000 00:01 5 /L5cJxSCdJA_qQS983bHW\n", BID_OK);

@@ -85,6 +85,12 @@ static void check_answer(const struct bid_elf *elf, int status, int mode, const 
         CHECK(memcmp(data + elf->id_offset, elf->id, elf->id_length) == 0);
         CHECK(elf->id_owner == BID_ELF_OWNER_GNU || (elf->id_owner == BID_ELF_OWNER_GO && mode != BID_ELF_KERNEL));
     }
+    if (status == BID_ELF_LONG_ID) {
+        CHECK(elf->long_length > BID_ID_MAX && elf->id_offset <= size && mode != BID_ELF_KERNEL);
+        CHECK(elf->id_owner == BID_ELF_OWNER_GNU || elf->id_owner == BID_ELF_OWNER_GO);
+    }
+    if (status == BID_ELF_COMPRESSED)
+        CHECK(mode == BID_ELF_FILE && elf->steps == 0);
     if (mode == BID_ELF_KERNEL)
         CHECK(status == BID_ELF_OK || status == BID_ELF_NO_BUILD_ID || status == BID_ELF_E_TOO_MANY);
     if (status < 0)

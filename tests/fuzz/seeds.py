@@ -9,7 +9,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from elfbuild import ABI_TAG, CORE, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PROPERTY, PT_LOAD, SHT_NOTE, Elf, Part, gnu, go
+from elfbuild import (
+    ABI_TAG,
+    CORE,
+    ET_CORE,
+    ET_DYN,
+    ET_EXEC,
+    ET_REL,
+    PROPERTY,
+    PT_LOAD,
+    SHT_NOTE,
+    Elf,
+    Note,
+    Part,
+    gnu,
+    go,
+)
 
 ID = bytes(range(1, 21))
 
@@ -21,6 +36,8 @@ def forms() -> list[bytes]:
         Elf([Part([gnu(ID)])]),
         Elf([load, Part([ABI_TAG, gnu(ID)])]),
         Elf([Part([PROPERTY, gnu(ID)], align=8), Part([go(ID)])]),
+        Elf([Part([Note(b"Linux note\0", 9, b"123"), gnu(ID)], align=8, layout=4)]),
+        Elf([Part([gnu(bytes(65)), go(bytes(83))])]),
         Elf([Part([CORE, go(bytes(83)), go(ID)])]),
         Elf([Part([gnu(bytes(32)), ABI_TAG]), Part([gnu(ID)])]),
         Elf([], [Part([gnu(ID)], type=SHT_NOTE)]),
@@ -35,7 +52,8 @@ def forms() -> list[bytes]:
         for kind in kinds
     ]
     notes = [b"".join(note.encode(order) for note in (ABI_TAG, gnu(ID))) for order in ("little", "big")]
-    return [elf.build() for elf in elfs] + notes
+    packed = [b"\x1f\x8b\x08\0", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"]
+    return [elf.build() for elf in elfs] + notes + packed
 
 
 def write_seeds(directory: Path) -> None:

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Descriptors in a table that is the program's: another thread of it may close every number, or dup2() over it, at any
+ * time. So nothing is read but by pread(), which takes nothing out of a pipe and leaves every file's position; and
+ * whether the number is still ours, that is, of the file that was opened, is asked before it is closed, and before what
+ * was read is believed. What is left is the time between that question and the close(), some hundred nanoseconds.
+ */
+#ifndef BID_DESCRIPTOR_H
+#define BID_DESCRIPTOR_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct bid_descriptor {
+    int number; /* -1: none */
+    struct stat file;
+};
+
+static inline int bid_descriptor_is_ours(const struct bid_descriptor *descriptor)
+{
+    struct stat now;
+    return fstat(descriptor->number, &now) == 0 && now.st_dev == descriptor->file.st_dev &&
+           now.st_ino == descriptor->file.st_ino;
+}
+
+/* Opens for reading. Returns whether it could; if not, errno says why. */
+static inline int bid_descriptor_open(struct bid_descriptor *descriptor, const char *path)
+{
+    descriptor->number = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (descriptor->number >= 0 && fstat(descriptor->number, &descriptor->file) != 0)
+        descriptor->number = -1; /* closed meanwhile */
+    return descriptor->number >= 0;
+}
+
+/* Returns whether it was ours to the end. Keeps errno. */
+static inline int bid_descriptor_close(struct bid_descriptor *descriptor)
+{
+    int error = errno, ours = bid_descriptor_is_ours(descriptor);
+    if (ours)
+        close(descriptor->number);
+    descriptor->number = -1;
+    errno = error;
+    return ours;
+}
+
+#endif

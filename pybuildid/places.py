@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Where samples of a profile are: in which mapping of which file, and at which offset. Lines as of `eu-unstrip -n`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybuildid.profile import Module
+
+DELETED = " (deleted)"
+LIBRARY = re.compile(r"\.so(\.|$)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """offset: in the file that is mapped by module."""
+
+    module: Module
+    offset: int
+
+    @property
+    def address(self) -> int:
+        """In the process of the module."""
+        return self.module.start - self.module.offset + self.offset
+
+
+def main_program(modules: Sequence[Module]) -> Place | None:
+    """Of the first process: its first module that is not named as a library."""
+    own = [module for module in modules if module.process == modules[0].process]
+    found = [module for module in own if module.path.startswith("/") and not LIBRARY.search(module.path)]
+    return Place(found[0], found[0].offset) if found else None
+
+
+def undeleted(path: str) -> str:
+    """A path as of /proc/PID/maps, without what the kernel appends when the file has been removed."""
+    if path.endswith(DELETED) and not os.path.lexists(path):
+        return path[: -len(DELETED)]
+    return path
+
+
+def escaped(path: str) -> str:
+    """A path as one word: white space, what does not show, and backslashes as the octal numbers of their bytes, as in
+    /proc/mounts. `printf %b` turns it back."""
+
+    def octal(found: re.Match[str]) -> str:
+        return "".join(f"\\{byte:03o}" for byte in os.fsencode(found[0]))
+
+    return re.sub(r"[\s\\\x00-\x1f\x7f]", octal, path)
+
+
+def unstrip_line(module: Module) -> str:
+    """START+SIZE BUILDID@ADDRESS FILE DEBUGFILE MODULE, with START where the file's first byte would be."""
+    start = module.header or module.start - module.offset
+    build_id = f"{module.build_id.hex()}@{start + module.id_offset:#x}" if module.build_id else "-"
+    path = escaped(module.path) or "-"
+    return f"{start:#x}+{module.end - start:#x} {build_id} {path} - {os.path.basename(path) or '-'}"
