@@ -354,8 +354,8 @@ def profile_command(
 
     A library is preloaded (LD_PRELOAD). A command that would not load it is not started: ProfileError says why. Of the
     programs that the command starts, those are in ProfileResult.unwatched. Besides the library's memory, its signal
-    handler and three variables of the environment (PYBUILDID_PROFILE and ASAN_OPTIONS are the others), nothing in the
-    programs is different from what it is without a profiler.
+    handler and two variables of the environment (PYBUILDID_PROFILE is the other), nothing in the programs is different
+    from what it is without a profiler.
     """
     if not command:
         raise ValueError("there is no command to run")
@@ -373,8 +373,6 @@ def profile_command(
                 **os.environ,
                 "LD_PRELOAD": preload,
                 "PYBUILDID_PROFILE": str(recording.path),
-                # programs built with AddressSanitizer end if another library than theirs comes first
-                "ASAN_OPTIONS": ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"])),
             }
             with _children_are_waited_for() as again:
                 process = subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)

@@ -34,6 +34,12 @@ static void *next(_Atomic(void *) *known, const char *name)
     return function;
 }
 
+/* The run time of AddressSanitizer, which asks here, ends a program in which another library comes before it. */
+EXPORTED const char *__asan_default_options(void)
+{
+    return "verify_asan_link_order=0";
+}
+
 /* --------------------------------------------------------------------------------------------- actions -- */
 
 EXPORTED int sigaction(int signal, const struct sigaction *restrict action, struct sigaction *restrict before)
