@@ -125,7 +125,7 @@ lint-python: setup
 	$(BIN)/mypy
 
 # The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
-FREESTANDING := $(filter-out %/platform_user.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 CLEAN_C := $(patsubst %.c,build/lint/%.o,$(filter %.c,$(C_FILES) $(STUDY_C) $(STRESS_C)))
 
 lint-c: build/lint/format.stamp $(CLEAN_C)

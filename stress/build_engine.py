@@ -14,10 +14,23 @@ from csrc.build import build_in_place
 from csrc.cdefs import declarations
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("csrc/table", "csrc/note", "study/rivals", "stress/engine")
+BUILD = ROOT / "build" / "engine"
+ENGINE = ("stress/engine", "stress/quiet")
+MODULES = ("csrc/table", "csrc/note", "study/rivals", *ENGINE)
 INCLUDES = ("csrc/include", "csrc", "stress/engine")
-HEADERS = ("csrc/include/pybuildid.h", "stress/engine/engine.h", "stress/engine/oracle.h")
-FUNCTIONS = ("oracle_state", "oracle_judge", "oracle_judge_generation", "storm_*", "bid_status_name")
+HEADERS = (
+    "csrc/include/pybuildid.h",
+    "stress/quiet/quiet.h",
+    "stress/engine/engine.h",
+    "stress/engine/oracle.h",
+)
+FUNCTIONS = ("oracle_state", "oracle_judge*", "storm_*", "bid_status_name")
+
+
+def engine_sources() -> list[Path]:
+    """The harness's side."""
+    return [source for module in ENGINE for source in sorted((ROOT / module).glob("*.c"))]
+
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations([ROOT / header for header in HEADERS], FUNCTIONS))

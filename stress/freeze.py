@@ -19,10 +19,11 @@ from stress import programs
 from stress.programs import ROOT, Toolchain
 from stress.step import FIXED, NEEDS_TRAP_FLAG, StepError
 
-#: Those in the second line begin with a table that is full, or in the middle of a resize.
+#: Those after the first line begin with a table that is full, or in the middle of a resize.
 OPERATIONS = (
     *("insert", "replace", "remove", "lookup", "grow", "shrink", "reclaim"),
     *("insert-growing", "insert-resizing", "replace-resizing", "remove-resizing", "lookup-resizing"),
+    *("insert-nmi-full", "insert-nmi-resizing", "remove-nmi-resizing"),
 )
 DESIGNS = ("ours", "spinlock")
 RIVAL = "spinlock"  #: must be caught
@@ -45,6 +46,7 @@ class Result:
     max_retired: int  #: bytes
     blocked: int
     wrong: int
+    quiet_calls: int  #: system calls in lookups and updates for NMI context: of the stopped thread, and of the others
 
     def __add__(self, other: Result) -> Result:
         """Of other points of the same operation."""
@@ -53,7 +55,7 @@ class Result:
         return replace(self, whole=self.whole and other.whole, **sums, **most)
 
 
-SUMS = ("points", "in_resize", "operations", "limits", "blocked", "wrong")
+SUMS = ("points", "in_resize", "operations", "limits", "blocked", "wrong", "quiet_calls")
 MOST = ("instructions", "last", "max_retired")
 
 
@@ -82,7 +84,9 @@ class Outcome:
 def program(csrc: Path = ROOT / "csrc") -> Path:
     if platform.machine() != "x86_64":
         raise StepError(NEEDS_TRAP_FLAG)
-    sources = [*sorted((ROOT / "stress" / "freezer").glob("*.c")), ROOT / "stress" / "stepper" / "stepper.c"]
+    folders = (ROOT / "stress" / "freezer", ROOT / "stress" / "quiet")
+    sources = [source for folder in folders for source in sorted(folder.glob("*.c"))]
+    sources.append(ROOT / "stress" / "stepper" / "stepper.c")
     rivals = [programs.RIVALS / f"{name}.c" for name in DESIGNS]
     return programs.build("freeze", [*sources, *rivals], Toolchain(flags=FIXED, csrc=csrc))
 
@@ -125,6 +129,8 @@ def run(
         if result.blocked or result.wrong or not result.whole:
             how = "others were blocked" if result.blocked else "others found a wrong answer"
             outcome.failures.append(f"{result.operation}: {how} by a thread stopped after instruction {result.last:,}")
+        if result.quiet_calls:
+            outcome.failures.append(f"{result.operation}: {result.quiet_calls:,} system calls where there may be none")
     tick(RIVAL)
     rival = freeze(binary, RIVAL, RIVAL_OPERATION)
     outcome.results.append(rival)

@@ -17,14 +17,20 @@ from stress.programs import Toolchain
 KINDS = (
     "lookup",
     "lookup_generation",
+    "lookup_cost",
+    "lookup_many",
+    "iterate",
+    "keys",
     "insert",
     "replace",
     "upsert",
     "remove",
     "remove_generation",
+    "insert_many",
     "insert_nmi",
     "remove_nmi",
 )
+LOOKUPS = KINDS[: KINDS.index("insert")]
 NO_BUILD_ID = 0
 TORN = 2**32 - 1
 BATCH = 1000  #: histories of one process, whose progress shows when it ends
@@ -52,13 +58,15 @@ class Operation:
 
     def describe(self) -> str:
         """As a person would write it down."""
-        given = {"lookup": "", "remove": "", "remove_nmi": ""}.get(KINDS[self.kind], f"generation {self.generation}")
-        if KINDS[self.kind] in ("insert", "replace", "upsert", "insert_nmi"):
-            given += f", {_id_name(self.id)}"
+        kind = KINDS[self.kind]
+        adds = kind.startswith(("insert", "replace", "upsert"))
+        given = f"generation {self.generation}" if adds or kind.endswith("generation") else ""
+        given += f", {_id_name(self.id)}" if adds else ""
         answer = _status_name(self.status)
-        if self.kind < 2 and answer in ("BID_OK", "BID_NO_BUILD_ID"):
-            answer += f": generation {self.found_generation}, {_id_name(self.found_id)}"
-        return f"{KINDS[self.kind]}({given}) -> {answer}"
+        if kind in LOOKUPS and kind != "keys" and answer in ("BID_OK", "BID_NO_BUILD_ID"):
+            generation = "" if kind == "lookup_many" else f"generation {self.found_generation}, "
+            answer += f": {generation}{_id_name(self.found_id)}"
+        return f"{kind}({given}) -> {answer}"
 
 
 def _id_name(number: int) -> str:
@@ -98,6 +106,7 @@ class Outcome:
     illegal: int = 0
     undecided: int = 0
     operations: int = 0
+    kinds: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))  #: of operations
     refused: int = 0  #: updates that said that they could not be done
     from_handlers: int = 0  #: operations
     interrupting: int = 0  #: of them, those that interrupted an operation of the same thread
@@ -194,6 +203,8 @@ def _batch(outcome: Outcome, first: int, n: int, toolchain: Toolchain | None) ->
     figures = {name: int(value) for kind, name, value in (line.split()[:3] for line in lines if line[:7] == "figure ")}
     for name, value in figures.items():
         setattr(outcome, name, value if name == "first_error" else getattr(outcome, name) + value)
+    for kind, number in (map(int, line.split()[1:]) for line in lines if line.startswith("kind ")):
+        outcome.kinds[KINDS[kind]] += number
     outcome.histories += figures.get("legal", 0) + figures.get("illegal", 0) + figures.get("undecided", 0)
     if result.returncode:
         outcome.failures.append(f"{_how_it_ended(result)}, in one of {n} histories from number {first} on")

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import print_table
+from stress import options as axes
 from stress._engine import lib
 from stress.collect import Collection
 from stress.storm import Outcome, Storm
@@ -35,6 +36,7 @@ ROWS = (
     ("wrong entries at the end", "wrong_at_end"),
     ("blocked lookups", "blocked"),
     ("errno changed", "errno_changed"),
+    ("system calls where there may be none", "system_calls"),
     ("worst lookup, slots read", "max_slots_read"),
     ("worst lookup, records read", "max_records_read"),
 )
@@ -122,6 +124,10 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
     print_table(console, table)
     for outcome in outcomes:
         notes = list(outcome.complaints)
+        if outcome.options:
+            notes.insert(0, f"options: {axes.describe(outcome.options)}")
+            if not outcome.quiet_threads:
+                notes.append("nobody watched for system calls: that needs Linux 5.11 on x86-64")
         if outcome.perf_error:
             notes.insert(0, f"no perf events here ({outcome.perf_error}); see /proc/sys/kernel/perf_event_paranoid")
         for note in notes:

@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stress import programs, step
+from stress.build_engine import ENGINE
 from stress.programs import ROOT, Toolchain
 
 SANITIZERS = ("thread", "address", "undefined")
@@ -81,7 +82,7 @@ def toolchain(sanitizer: str) -> Toolchain:
 
 
 def storm_sources() -> list[Path]:
-    places = ROOT / "stress/sanitized", ROOT / "stress/engine", programs.RIVALS, ROOT / "csrc/note"
+    places = ROOT / "stress/sanitized", *(ROOT / module for module in ENGINE), programs.RIVALS, ROOT / "csrc/note"
     return [source for place in places for source in sorted(place.glob("*.c"))]
 
 

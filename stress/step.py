@@ -31,6 +31,10 @@ MODES = ("looks", "updates", "grows", "collides")
 LONGEST = "lookup-longest"  #: the scenario of the longest lookup that there can be
 QUICK = ("nothing", "insert-new", "remove-present", "lookup-hit-resizing", "replace-resizing", "pin-temporary", "evict")
 
+#: How the names of scenarios begin in which nothing may run but the table's own code, and no system call: lookups, and
+#: updates for NMI context.
+QUIET = ("lookup-", "iterate", "keys", "insert-nmi", "remove-nmi", "first-pin", "pin-")
+
 #: An array has records for about that many updates from handlers: for a longer operation they are shared out over
 #: several runs, in each of which others of its instructions have their turn.
 UPDATES_AT_ONCE = 3000
@@ -80,6 +84,9 @@ class Result:
     max_records: int = 0
     max_instructions: int = 0  #: of a lookup of the handler, where it was stepped in turn
     longest: int = 0  #: instructions of one run
+    quiet_threads: int = 0  #: whose handlers' lookups and updates were watched for system calls
+    quiet_calls: int = 0  #: that these made
+    foreign: str = ""  #: what ran, where nothing may run but the table's own code
     first_wrong: str = ""
 
     def add(self, found: dict[str, Any], executed: Executed) -> None:
@@ -113,7 +120,16 @@ class Outcome:
         return max((getattr(result, name) for result in self.results if of in ("", result.name)), default=0)
 
     def report(self) -> dict[str, Any]:
-        counts = ("interrupted", "executed", "system_calls", "skipped", "unverified", "lookups", "in_resize")
+        counts = (
+            "interrupted",
+            "executed",
+            "system_calls",
+            "skipped",
+            "unverified",
+            "lookups",
+            "in_resize",
+            "quiet_calls",
+        )
         return {
             "verdict": self.verdict,
             "failures": self.failures,
@@ -132,7 +148,8 @@ class Outcome:
 def sources(parent: bool = False) -> list[Path]:
     """parent: that step from a parent process; else, on x86-64, by the trap flag."""
     other = "stepper" if parent or platform.machine() != "x86_64" else "parent"
-    return [file for file in sorted((ROOT / "stress" / "stepper").glob("*.c")) if file.stem != other]
+    folders = (ROOT / "stress" / "stepper", ROOT / "stress" / "quiet")
+    return [file for folder in folders for file in sorted(folder.glob("*.c")) if file.stem != other]
 
 
 def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
@@ -175,7 +192,10 @@ class Stepper:
         self.scenarios = scenarios()
         self.folder = folder
         self.trace: Trace = Counter()
+        self.beside: Trace = Counter()  # of no operation
         self.lock = Lock()
+        self.run(Result("nothing", "looks"))
+        self.beside = self.trace.copy()
 
     def run(self, result: Result, every: int = 1, phase: int = 0, count_every: int = 0) -> None:
         """Adds one run to a result."""
@@ -194,6 +214,8 @@ class Stepper:
         found = trace.read(file)
         file.unlink()
         result.add(json.loads(run.stdout), trace.executed(self.disassembly, found))
+        if result.name.startswith(QUIET) and result.mode == "looks":
+            result.foreign = trace.foreign(self.disassembly, found, self.beside)
         with self.lock:
             self.trace.update(found)
 
@@ -256,6 +278,12 @@ def judge(outcome: Outcome) -> None:
             outcome.failures.append(f"{where}: {result.wrong:,} wrong, first: {result.first_wrong}")
         if result.skipped:
             outcome.failures.append(f"{where}: {result.skipped:,} not interrupted, first: {result.first_wrong}")
+        if result.foreign:
+            outcome.failures.append(f"{where}: other code than the table's ran: {result.foreign}")
+        if result.quiet_calls:
+            outcome.failures.append(
+                f"{where}: a handler's lookups and updates made {result.quiet_calls:,} system calls"
+            )
         if result.max_instructions > bound > 0:
             outcome.failures.append(f"{where}: a lookup took {result.max_instructions:,} instructions, over {bound:,}")
         if result.mode != "looks" and not result.updated_at:

@@ -7,17 +7,19 @@ import os
 import signal
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stress import options as axes
 from stress._engine import ffi, lib
 
 SOURCES = {"perf": 1 << lib.STORM_PERF, "timer": 1 << lib.STORM_TIMER, "directed": 1 << lib.STORM_DIRECTED}
 PLACES = ("elsewhere", "an update", "a lookup")
 BLOCKED_CPU_SECONDS = 1.0  #: so much of its own CPU time inside one lookup, and it is blocked
 GRACE_SECONDS = 30.0  #: for the end of a storm, on a busy machine
+LYING = "lying-"  #: how the names of designs begin that are ours but for a lie
 ROW = 64  #: bytes of a build ID in the engine's input
 
 
@@ -59,6 +61,10 @@ class Outcome:
     resizes: int = 0
     max_slots_read: int = 0
     max_records_read: int = 0
+    options: dict[str, str] = field(default_factory=dict)  #: of the table, where it is ours: see stress/options.py
+    operations: dict[str, int] = field(default_factory=dict)  #: calls, by function of the table
+    quiet_threads: int = 0  #: whose lookups and updates for NMI context were watched for system calls
+    system_calls: int = 0  #: that these made
     period_us: int = 0  #: of perf events and timers, at the end
     finished: bool = False  #: with all threads joined and the whole table compared
     complaints: list[str] = field(default_factory=list)
@@ -74,7 +80,7 @@ def designs() -> Iterator[Design]:
     number = 0
     while name := lib.storm_design_name(number):
         text = ffi.string(name).decode()
-        yield Design(text, ffi.string(lib.storm_design_summary(number)).decode(), text.startswith("lying-"))
+        yield Design(text, ffi.string(lib.storm_design_summary(number)).decode(), text.startswith(LYING))
         number += 1
 
 
@@ -92,7 +98,9 @@ class Storm:
         lookers: int,
         churners: int,
         sources: int = sum(SOURCES.values()),
+        options: Mapping[str, str] | None = None,
     ) -> None:
+        """options: values on the axes of stress/options.py; the usual ones for the others."""
         self.outcome = Outcome(design, seed, seconds, lookers + churners, entries_at_start=len(keys))
         self._began = time.monotonic()
         self._inside: dict[tuple[int, int], tuple[int, float]] = {}  # thread, level: lookup, CPU time when first seen
@@ -104,6 +112,9 @@ class Storm:
         config.ids = ffi.from_buffer("uint8_t[]", buffers[1])
         config.lengths = ffi.from_buffer("uint8_t[]", buffers[2])
         config.lookers, config.churners, config.sources = lookers, churners, sources
+        if design == "ours" or design.startswith(LYING):
+            self.outcome.options = {**axes.usual(), **(options or {})}
+            axes.apply(self.outcome.options, config.options, seed, len(keys))
         shared = ffi.new("struct storm_shared **")
         self.pid = lib.storm_start(config, shared)
         if self.pid < 0:
@@ -130,8 +141,9 @@ class Storm:
         return self._sum("updates")
 
     def faults(self) -> int:
-        """Wrong answers, changes of errno and failed updates so far."""
-        return self._sum("wrong") + self._sum("errno_changed") + int(self.shared.errors)
+        """Wrong answers, changes of errno, failed updates and system calls where there may be none, so far."""
+        found = self.shared
+        return self._sum("wrong") + self._sum("errno_changed") + int(found.errors) + int(found.quiet.calls)
 
     def _cpu_seconds(self, thread: int) -> float:
         fields = Path(f"/proc/{self.pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()
@@ -213,6 +225,11 @@ class Storm:
             outcome.rates[name] = round(getattr(outcome, name) / outcome.seconds, 1)
         outcome.max_slots_read = max(tally.max_slots for tally in self._tallies())
         outcome.max_records_read = max(tally.max_records for tally in self._tallies())
+        outcome.operations = {
+            ffi.string(lib.storm_operation_name(i)).decode(): sum(tally.operations[i] for tally in self._tallies())
+            for i in range(lib.STORM_OPERATIONS)
+        }
+        outcome.quiet_threads, outcome.system_calls = shared.quiet.threads, shared.quiet.calls
         outcome.wrong_at_end, outcome.update_errors = shared.wrong_at_end, shared.errors
         outcome.resizes, outcome.entries, outcome.period_us = shared.resizes, shared.entries, shared.period_us
         outcome.complaints = [
@@ -226,7 +243,9 @@ class Storm:
         status = ffi.string(lib.bid_status_name(complaint.status)).decode()
         named = "" if complaint.answered == 2**64 - 1 else f", version {complaint.answered}"
         legal = f"{complaint.lowest} to {complaint.highest}"
-        return f"key {complaint.key:#x}: {where} was told {status}{named}; legal were the versions {legal}"
+        function = ffi.string(lib.storm_operation_name(complaint.operation)).decode()
+        said = f"{where} was told {status}{named} by {function}()"
+        return f"key {complaint.key:#x}: {said}; legal were the versions {legal}"
 
     def _end(self) -> str:
         """How it ended, if not as it should have."""
@@ -249,6 +268,11 @@ class Storm:
             (outcome.wrong_at_end, f"{outcome.wrong_at_end:,} wrong entries at the end"),
             (outcome.blocked, f"{outcome.blocked} blocked lookup{'s' * (outcome.blocked != 1)}"),
             (outcome.errno_changed, f"errno was changed {outcome.errno_changed:,} times"),
+            (
+                outcome.system_calls,
+                f"{outcome.system_calls:,} system calls in lookups and updates for NMI context, the first with number "
+                f"{shared.quiet.first}",
+            ),
             (outcome.update_errors, f"{outcome.update_errors:,} updates failed, the first with {first_error}"),
             (outcome.finished and shared.count != outcome.entries, f"the table counts {shared.count:,} entries"),
             (outcome.max_slots_read > slots, f"a lookup read more than {slots} slots"),

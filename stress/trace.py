@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import subprocess
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,6 +22,9 @@ from stress.programs import MODULES, ROOT
 NEEDS_BINUTILS = "this needs objdump, nm and addr2line (Debian: apt-get install binutils)"
 NOTHING = 0  #: the first address after a break
 OUTSIDE = 0xFFFFFFFF  #: not of the program: the vdso
+#: What compilers make calls of by themselves, in libc under names like __memmove_avx_unaligned_erms.
+COPIES = re.compile(r"_*mem(cpy|move|set|cmp)")
+PLATFORM = "platform_user.c"  #: of the table: where it calls the system
 PADDING = ("nop", "data16", "cs", "xchg")
 PREFIXES = ("lock", "bnd", "notrack", "rep", "repz", "repnz")
 
@@ -65,6 +68,7 @@ class Program:
     code: dict[int, str]  #: address to instruction
     following: dict[int, int]  #: address to that of the next instruction
     functions: dict[str, tuple[int, int]]  #: of the table and the protocol on inodes: first address and size
+    others: list[tuple[int, int, str]]  #: neither of these nor of the harness: first address, size and name, in order
     after_calls: set[int] = field(default_factory=set)
 
     def may_follow(self, one: int, other: int) -> bool | None:
@@ -92,14 +96,20 @@ def _output(*command: object, stdin: str = "") -> str:
     return subprocess.run(words, input=stdin, capture_output=True, text=True, check=True).stdout
 
 
-def _functions(binary: Path) -> dict[str, tuple[int, int]]:
+def _functions(binary: Path) -> tuple[dict[str, tuple[int, int]], list[tuple[int, int, str]]]:
+    """Those of the table, and those that are neither of it nor of the harness; libc has no source lines here."""
     defined = {source.name for module in MODULES for source in (ROOT / "csrc" / module).glob("*.c")}
-    found = {}
+    found, others = {}, []
     for line in _output("nm", "-S", "-l", binary).splitlines():
-        match = re.match(r"([0-9a-f]+) ([0-9a-f]+) [tT] (\S+)\t(\S+):\d+$", line)
-        if match and Path(match[4]).name in defined and Path(match[4]).parent.name in MODULES:
-            found[match[3]] = (int(match[1], 16), int(match[2], 16))
-    return found
+        match = re.match(r"([0-9a-f]+) ([0-9a-f]+) [tTwWi] (\S+)(?:\t(\S+):\d+)?$", line)
+        if not match:
+            continue
+        place, source = (int(match[1], 16), int(match[2], 16)), Path(match[4] or "")
+        if source.name in defined and source.parent.name in MODULES:
+            found[match[3]] = place
+        if source.name == PLATFORM or not match[4]:
+            others.append((*place, match[3]))
+    return found, sorted(others)
 
 
 @cache
@@ -112,7 +122,7 @@ def disassemble(binary: Path) -> Program:
     addresses = sorted(code)
     following = dict(zip(addresses, [*addresses[1:], OUTSIDE]))
     after_calls = {following[address] for address in addresses if re.search(r"\bcall\b", code[address])}
-    return Program(binary, code, following, _functions(binary), after_calls)
+    return Program(binary, code, following, *_functions(binary), after_calls)
 
 
 def read(file: Path) -> Trace:
@@ -137,6 +147,20 @@ def executed(program: Program, trace: Trace) -> Executed:
             skipped += count
             first = first or f"between {one:#x} ({program.code[one]}) and {other:#x}"
     return Executed(sum(trace.values()), system_calls, skipped, unverified, first)
+
+
+def foreign(program: Program, trace: Trace, beside: Trace) -> str:
+    """The first that ran where nothing may run but the table's own code: a function of libc, or one by which the table
+    calls the system, or a system call; "": none. `beside`: what runs where nothing is done."""
+    places = [first for first, _, _ in program.others]
+    for address in sorted({other for _, other in trace} - {other for _, other in beside} - {OUTSIDE}):
+        if program.code.get(address, "").split()[:1] == ["syscall"]:
+            return f"a system call at {address:#x}"
+        number = bisect_right(places, address) - 1
+        first, size, name = program.others[max(number, 0)]
+        if first <= address < first + size and not COPIES.match(name):
+            return f"{name}()"
+    return ""
 
 
 def _source_lines(program: Program, addresses: list[int]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from stress import faults, freeze, histories, object_file, programs, step
 from stress.broken import Check, Fault, Freeze, Histories, Model, Program, Reading, Step, Storm, Twin
-from stress.build_engine import ffibuilder
+from stress.build_engine import engine_sources, ffibuilder
 from stress.edits import Edit, copy_edited
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +121,7 @@ def compile_engine(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.redirect_stdout(io.StringIO()):  # it says that it does
         ffibuilder.emit_c_code(str(folder / "_engine.c"))
-    sources = [folder / "_engine.c", *sorted((ROOT / "stress" / "engine").glob("*.c"))]
+    sources = [folder / "_engine.c", *engine_sources()]
     includes = [sysconfig.get_path("include"), ROOT / "csrc" / "include", ROOT / "stress" / "engine"]
     return compile_objects(sources, folder, *(f"-I{directory}" for directory in includes))
 

@@ -15,6 +15,8 @@ import hypothesis
 import pytest
 from procmap import MapQuery
 
+pytest_plugins = ["limits"]
+
 hypothesis.settings.register_profile("default", deadline=None)  # the machine may be busy: no times are asserted
 hypothesis.settings.load_profile("default")
 

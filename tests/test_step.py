@@ -72,7 +72,8 @@ def test_the_quick_form(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     found = json.loads(report.read_text())
     assert found["verdict"] == "SUCCESS"
-    assert found["wrong"] == found["skipped"] == 0
+    assert found["wrong"] == found["skipped"] == found["quiet_calls"] == 0
+    assert all(scenario["quiet_threads"] for scenario in found["scenarios"])
     assert found["executed"] == found["interrupted"] + found["system_calls"]
     assert 0 < found["system_calls"] < found["executed"] / 50
     assert found["in_resize"] > 5000
@@ -99,6 +100,43 @@ def test_a_planted_fault_is_noticed(tmp_path: Path, fault: str) -> None:
     outcome = step.run([name], ["collides"], step.QUICKLY, csrc=copy_edited(edits, tmp_path / "csrc"))
     assert outcome.verdict == "FAILURE"
     assert said in "; ".join(outcome.failures)
+
+
+#: Edits of a remove for NMI context, and what is said of it. None of them is wrong in what it answers.
+NOISY = {
+    "calls libc": ('(void)getenv("");\n    ', "#include <stdlib.h>\n", "other code than the table's ran: getenv()"),
+    "calls the platform": ("bid_platform_page();\n    ", "", "other code than the table's ran: bid_platform_page()"),
+    "calls the system": (
+        'uint64_t r = 24;\n    __asm__ volatile("syscall" : "+a"(r) : : "rcx", "r11", "memory");\n    ',
+        "",
+        "other code than the table's ran: a system call at 0x",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOISY)
+def test_what_an_update_for_nmi_context_may_not_do_is_noticed(tmp_path: Path, name: str) -> None:
+    statement, include, said = NOISY[name]
+    call = "return bid_remove_entry(table, (struct bid_operation){.key = key});"
+    edits = [
+        Edit("table/update.c", call, statement + call),
+        Edit("table/update.c", '#include "update.h"\n', f'#include "update.h"\n{include}'),
+    ]
+    outcome = step.run(["remove-nmi"], [], step.QUICKLY, csrc=copy_edited(edits, tmp_path / "csrc"))
+    assert outcome.verdict == "FAILURE"
+    assert f"remove-nmi, looks: {said}" in "; ".join(outcome.failures)
+
+
+def test_a_system_call_of_a_handler_is_noticed(tmp_path: Path) -> None:
+    """Where nothing but lookups and updates for NMI context is stepped."""
+    edits = next(twin.edits for twin in TWINS if twin.name == "nmi-form-yields")
+    outcome = step.run(["insert-new"], ["updates"], step.QUICKLY, csrc=copy_edited(edits, tmp_path / "csrc"))
+    assert "insert-new, updates: a handler's lookups and updates made" in "; ".join(outcome.failures)
+
+
+def test_each_kind_of_quiet_scenario_is_there() -> None:
+    names = step.scenarios()
+    assert all(any(name.startswith(kind) for name in names) for kind in step.QUIET)
 
 
 def test_an_instruction_without_handler_is_noticed(tmp_path: Path) -> None:

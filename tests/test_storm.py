@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import resource
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from pybuildid import read_build_id
-from stress import collect
+from stress import collect, options
 from stress._engine import ffi, lib
 from stress.collect import inode_key
 from stress.storm import Storm
@@ -55,7 +57,24 @@ LIES = {
     "lying-twice": "wrong entries at the end",
     "lying-count": "the table counts",
     "lying-death": "the storm died of SIGKILL",
+    "lying-call": "system calls in lookups and updates for NMI context, the first with number",
+    "lying-call-nmi": "system calls in lookups and updates for NMI context, the first with number",
+    "lying-row": "wrong answers",
+    "lying-visit": "wrong answers",
+    "lying-keys": "wrong answers",
+    "lying-statistics": "wrong answers",
+    "lying-batch": "wrong answers",
+    "lying-upsert": "updates failed, the first with BID_EXISTS",
+    "lying-generation": "updates failed, the first with BID_",
 }
+
+#: Between them these have every value of every axis, and limits that are reached.
+COMBINATIONS = (
+    {"pins": "fenced", "id-size": "20", "room": "all", "seed": "random"},
+    {"hash": "middle-bits", "id-size": "33", "bytes": "limited", "memory": "locked"},
+    {"hash": "one-bucket", "retired": "small", "room": "huge-pages"},
+    {"hash": "xor-fold", "bytes": "limited", "retired": "small", "pins": "fenced"},
+)
 
 
 @pytest.fixture
@@ -74,11 +93,11 @@ def elf_files(tmp_path: Path) -> Path:
     return directory
 
 
-def storm(tmp_path: Path, directory: Path, *options: str) -> tuple[int, str, dict[str, Any]]:
+def storm(tmp_path: Path, directory: Path, *words: str) -> tuple[int, str, dict[str, Any]]:
     """Exit status, what was printed, and the JSON report."""
     file = tmp_path / "storm.json"
     common = ("--json", str(file), "--dir", str(directory))
-    command = [sys.executable, "-m", "stress", *options, *common, *(() if "--seed" in options else ("--seed", "7"))]
+    command = [sys.executable, "-m", "stress", *words, *common, *(() if "--seed" in words else ("--seed", "7"))]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     report = json.loads(file.read_text()) if file.exists() else {}
     return result.returncode, result.stdout + result.stderr, report
@@ -98,6 +117,9 @@ def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
     assert report["landed_in_update"] > 0
     assert report["landed_in_lookup"] > 0
     assert report["updates_in_handlers"] > 0
+    assert report["system_calls"] == 0
+    assert report["quiet_threads"] == (4 if platform.machine() == "x86_64" else 0)
+    assert report["options"] == options.choose(7, {})
     assert report["resizes"] > 0
     assert 0 < report["max_slots_read"] <= report["bound_slots"]
     assert 0 < report["max_records_read"] <= report["bound_records"]
@@ -105,6 +127,67 @@ def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
     assert rival["design"] == "spinlock"
     assert rival["verdict"] == "FAILURE"
     assert rival["blocked"] > 0
+
+
+@pytest.mark.parametrize("chosen", COMBINATIONS, ids=lambda chosen: " ".join(chosen.values()))
+def test_options(chosen: dict[str, str]) -> None:
+    """A small table: so a storm of a second brings it to its limits."""
+    if chosen.get("memory") == "locked" and not options.may_lock():
+        pytest.skip("this process may not lock memory: see ulimit -l")
+    keys = [inode_key(1, number) for number in range(200)]
+    ids = [key.to_bytes(20, "big") for key in keys]
+    outcome = Storm("ours", keys, ids, seed=7, seconds=1.0, lookers=2, churners=2, options=chosen).run()
+    assert outcome.verdict == "SUCCESS", (outcome.failures, outcome.complaints)
+    assert outcome.options == {**options.usual(), **chosen}
+    assert outcome.resizes > 0
+
+
+def test_the_combinations_and_the_seeds_take_every_value() -> None:
+    every = {(axis, value) for axis, values in options.AXES.items() for value in values}
+    assert {pair for chosen in (options.usual(), *COMBINATIONS) for pair in chosen.items()} == every
+    by_seed = {pair for seed in range(200) for pair in options.choose(seed, {}).items()}
+    assert every - by_seed <= {("memory", "locked")}
+    assert options.choose(5, {"hash": "xor-fold"})["hash"] == "xor-fold"
+
+
+def test_the_axes_are_all_the_options() -> None:
+    """Each field of struct bid_options, and each flag, is changed on some axis."""
+    header = (ROOT / "csrc/include/pybuildid.h").read_text()
+    fields = re.findall(r"uint\d+_t (\w+);", re.findall(r"struct bid_options \{.*?\n\};", header, re.DOTALL)[0])
+    changed, flags = set(), 0
+    for axis, values in options.AXES.items():
+        for value in values:
+            one = ffi.new("struct bid_options *")
+            options.apply({axis: value}, one, 1, 100)
+            changed |= {name for name in fields if name != "size" and getattr(one, name)}
+            flags |= one.flags
+    assert changed == set(fields) - {"size"}  # which says that the caller knows this version of the struct
+    assert flags == sum(1 << int(bit) for bit in re.findall(r"BID_\w+ = 1u << (\d+)", header))
+
+
+#: Functions of the table that the storm does not count, and why.
+NOT_COUNTED = {
+    "bid_create": "each storm begins with it",
+    "bid_destroy": "each storm ends with it",
+    "bid_status_text": "has no table",
+    "bid_status_name": "has no table",
+    "bid_inode_init": "has no table",
+    "bid_inode_associate": "updates by bid_insert() and bid_remove(): the protocol has tests and models of its own",
+    "bid_inode_evict": "the same",
+    "bid_inode_lookup": "the same",
+}
+
+
+def test_the_storm_uses_every_function_of_the_table() -> None:
+    header = (ROOT / "csrc/include/pybuildid.h").read_text()
+    of_the_table = header[: header.index("(csrc/resolve)")]
+    declared = set(re.findall(r"^[a-z]\w*[\w *]*\b(bid_\w+)\(", of_the_table, re.MULTILINE))
+    keys = [inode_key(1, number) for number in range(100)]
+    outcome = Storm("ours", keys, [b"a" * 20] * 100, seed=7, seconds=1.5, lookers=2, churners=2).run()
+    assert outcome.verdict == "SUCCESS", outcome.failures
+    assert outcome.operations.keys() == declared - NOT_COUNTED.keys()
+    assert NOT_COUNTED.keys() <= declared
+    assert min(outcome.operations.values()) > 0, outcome.operations
 
 
 @pytest.mark.parametrize("engine", ["timer", "directed"])
@@ -163,7 +246,7 @@ def test_a_storm_that_cannot_be_set_up_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("words", "message"),
     [
         (("--seconds", "0"), "--seconds"),
         (("--threads", "1"), "--threads"),
@@ -171,11 +254,13 @@ def test_a_storm_that_cannot_be_set_up_fails() -> None:
         (("--design", "none"), "--design"),
         (("--source", "thunder"), "--source"),
         (("--seed", "-1"), "--seed"),
+        (("--option", "hash=none"), "xor-fold"),
+        (("--option", "colour=red"), "--option"),
         (("thunder",), "thunder"),
     ],
 )
-def test_bad_options_are_named(tmp_path: Path, elf_files: Path, options: tuple[str, ...], message: str) -> None:
-    status, text, report = storm(tmp_path, elf_files, *options)
+def test_bad_options_are_named(tmp_path: Path, elf_files: Path, words: tuple[str, ...], message: str) -> None:
+    status, text, report = storm(tmp_path, elf_files, *words)
     assert status == 2
     assert message in text
     assert not report
@@ -271,6 +356,48 @@ def test_the_oracle_compares_every_byte(key: Any) -> None:
         identifier.length -= 1
         assert judge(key, version, version, status, identifier) is None
     assert lengths == {20, 32, 64}
+
+
+def row_of(key: Any, version: int, size: int) -> tuple[bytes, int]:
+    """What bid_lookup_many() makes of a version: a row, and a length."""
+    status, identifier = answer(key, version)
+    if status != lib.BID_OK:
+        return bytes(size), 255 if status == lib.BID_NO_BUILD_ID else 0
+    return bytes(identifier.bytes)[: identifier.length].ljust(size, b"\0")[:size], identifier.length
+
+
+@pytest.mark.parametrize("size", [5, 20, 64])
+def test_the_oracle_judges_rows(key: Any, size: int) -> None:
+    """Each byte of the row and the length; which of the versions it shows does not matter."""
+    version = ffi.new("uint64_t *")
+    for number in VERSIONS:
+        row, length = row_of(key, number, size)
+        assert lib.oracle_judge_row(key, number - (number > 0), number + 1, row, size, length, version)
+        assert lib.oracle_judge_row(key, number, number, row, size, length, version)
+        assert not lib.oracle_judge_row(key, number, number, row, size, length + 1, version)
+        assert not lib.oracle_judge_row(key, number + 4, number + 4, row, size, length, version) or not length % 255
+        for i in range(size):
+            wrong = bytes(byte ^ (place == i) for place, byte in enumerate(row))
+            assert not lib.oracle_judge_row(key, number, number, wrong, size, length, version)
+
+
+def test_the_oracle_judges_keys_that_come_in_batches(key: Any) -> None:
+    """They have no generation: an answer is taken for the version whose ID it has."""
+    key.batch = 1
+    for version in VERSIONS:
+        status, identifier = answer(key, version)
+        assert (status == lib.BID_ABSENT) == (version % 2 == 1)
+        assert judge(key, max(version - 1, 0), version + 1, status, identifier) is not None
+        if status == lib.BID_OK:
+            assert identifier.generation == 0
+            assert judge(key, version + 1, version + 2, status, identifier) is None
+            assert judge(key, version, version, lib.BID_STALE, identifier, 1) == version
+            assert judge(key, version, version, lib.BID_STALE, identifier, 0) is None
+
+
+def test_the_oracle_cuts_build_ids_off(key: Any) -> None:
+    key.longest = 20
+    assert max(answer(key, version)[1].length for version in range(100)) == 20
 
 
 def test_the_oracle_judges_answers_about_one_generation(key: Any) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from stress.broken.checks import NARROW, STRONG, Fault, Freeze, Histories, Model, Program, Reading, Step, Storm, Twin
 from stress.edits import Edit
 
+MANY = Model("retire, reclaim, look up many")
 TWO_HELPERS = Model("two helpers of one resize, look up")
 LATE_COPY = Model("grow against remove: the late copy")
 
@@ -107,7 +108,7 @@ LOOKUPS = [
         "G2",
         "a lookup allocates",
         in_lookup("free(bid_twin = malloc(1 << 20));", "#include <stdlib.h>\nstatic void *volatile bid_twin;"),
-        (Reading("undefined symbols"), Program("test_nothing_needed")),
+        (Reading("undefined symbols"), Program("test_nothing_needed"), Step(("lookup-hit",))),
     ),
     Twin(
         "errno-touched",
@@ -124,7 +125,12 @@ LOOKUPS = [
             'uint64_t result = 24; /* sched_yield() */\n    __asm__ volatile("syscall" : "+a"(result) : : "rcx", "r11",'
             ' "memory");'
         ),
-        (Reading("system calls"), Program("test_nothing_needed")),
+        (
+            Reading("system calls"),
+            Program("test_nothing_needed"),
+            Storm(),
+            Step(("lookup-hit",)),
+        ),
     ),
     Twin(
         "callback-in-lookup",
@@ -169,6 +175,34 @@ LOOKUPS = [
         (Program("test_nothing_needed"),),
     ),
     Twin(
+        "many-unpinned",
+        "G7",
+        "a lookup of many keys gives its pin up before it reads",
+        (
+            Edit(
+                "table/lookup.c",
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n"
+                "        bid_unpin(table->pins, pin);\n",
+                "        bid_unpin(table->pins, pin);\n"
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n",
+            ),
+        ),
+        (Storm(),),
+    ),
+    Twin(
+        "many-in-one-array",
+        "G3",
+        "a lookup of many keys asks the head alone",
+        (
+            Edit(
+                "table/lookup.c",
+                "        found = bid_find(table, key, NULL);",
+                "        (void)table, found = bid_probe(head, key, NULL);",
+            ),
+        ),
+        (Storm(), Histories()),
+    ),
+    Twin(
         "lookup-in-one-array",
         "G3",
         "a lookup never asks the future array",
@@ -187,6 +221,41 @@ LOOKUPS = [
             Edit("table/lookup.c", "decides = moved | !(found.word & BID_FROZEN);", "decides = 1;"),
         ),
         (Storm(), Model("copy against replace, look up")),
+    ),
+    Twin(
+        "many-unpinned",
+        "G7",
+        "bid_lookup_many() gives up its pin before it reads",
+        (
+            Edit(
+                "table/lookup.c",
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n"
+                "        bid_unpin(table->pins, pin);\n",
+                "        bid_unpin(table->pins, pin);\n"
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n",
+            ),
+        ),
+        (Program("test_pins"), MANY),
+    ),
+    Twin(
+        "many-in-one-array",
+        "G3",
+        "bid_lookup_many() asks the head only",
+        (
+            Edit(
+                "table/lookup.c",
+                "        found = bid_find(table, key, NULL);\n",
+                "        found = bid_probe(head, key, NULL);\n",
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Twin(
+        "tag-without-the-top-bits",
+        "G8",
+        "the top bits of a key reach neither the tag nor the step of its path",
+        (Edit("table/hash.h", "folded = mixed ^ mixed >> 32;", "folded = mixed;"),),
+        (Program("test_hash"),),
     ),
 ]
 
@@ -361,11 +430,115 @@ UPDATES = [
         (Program("test_iterate"), Storm()),
     ),
     Twin(
+        "live-limit-not-kept",
+        "G4",
+        "inserts fill an array beyond what the array that is being built to replace it has room for",
+        (
+            Edit(
+                "table/update.c",
+                "    if (!left && before < bid_load(&array->live_limit, BID_RELAXED))",
+                "    if (!left && before + 1)",
+            ),
+        ),
+        (Step(("shrink-filled",), ("collides",)),),
+    ),
+    Twin(
+        "nmi-form-maps-memory",
+        "G2",
+        "an insert for NMI context makes the table grow, as one in thread context does",
+        (
+            Edit(
+                "table/update.c",
+                "    return bid_store_entry(table, BID_INSERT, 0, key",
+                "    return bid_store_entry(table, BID_INSERT, 1, key",
+            ),
+        ),
+        (Storm(), Step(("insert-nmi-no-room",))),
+    ),
+    Twin(
+        "nmi-form-yields",
+        "G2",
+        "a remove for NMI context yields the processor, by a bare system call",
+        (
+            Edit(
+                "table/update.c",
+                "    return bid_remove_entry(table, (struct bid_operation){.key = key});",
+                '    uint64_t result = 24; /* sched_yield() */\n    __asm__ volatile("syscall" : "+a"(result) : :'
+                ' "rcx", "r11", "memory");\n    return bid_remove_entry(table, (struct bid_operation){.key = key});',
+            ),
+        ),
+        (Storm(), Step(("remove-nmi",)), Freeze("remove-nmi-resizing")),
+    ),
+    Twin(
+        "nmi-form-populates",
+        "G2",
+        "an update for NMI context makes records present when those that are have been taken",
+        (
+            Edit(
+                "table/record.c",
+                "    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))\n"
+                "        return BID_E_WOULD_ALLOCATE;\n    int status",
+                "    int status",
+            ),
+        ),
+        (Storm(), Program("test_nmi_forms")),
+    ),
+    Twin(
         "late-insert-admitted",
         "G4",
         "an insert that comes late fills the array that is left, so that a resize cannot be finished",
         (Edit("table/update.c", "int left = bid_load(&array->future, BID_RELAXED) != NULL;", "int left = 0;"),),
         (Program("test_unlucky_moments"), Model("a late insert when the future array is in use")),
+    ),
+    Twin(
+        "live-limit-not-kept",
+        "G4",
+        "an array takes more entries than the one that is being built in its place has room for",
+        (Edit("table/update.c", "if (!left && before < bid_load(&array->live_limit, BID_RELAXED))", "if (!left)"),),
+        (Program("test_unlucky_moments"), Model("a late insert while a future array is built")),
+    ),
+    Twin(
+        "nmi-form-populates",
+        "G4",
+        "the forms for NMI context make records present themselves, by a system call",
+        (
+            Edit(
+                "table/record.c",
+                "    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))\n"
+                "        return BID_E_WOULD_ALLOCATE;\n    int status",
+                "    int status",
+            ),
+            Edit(
+                "table/record.c",
+                "    if (!may_allocate && *index + units > bid_load(&array->record_ready, BID_RELAXED))\n"
+                "        return BID_E_WOULD_ALLOCATE;\n",
+                "",
+            ),
+        ),
+        (Program("test_nmi_forms"),),
+    ),
+    Twin(
+        "nmi-form-maps",
+        "G4",
+        "the insert for NMI context makes a new array when it needs one",
+        (
+            Edit(
+                "table/update.c",
+                "return bid_store_entry(table, BID_INSERT, 0, key, generation, id, length);",
+                "return bid_store_entry(table, BID_INSERT, 1, key, generation, id, length);",
+            ),
+        ),
+        (Program("test_nmi_forms"),),
+    ),
+    Twin(
+        "reserve-without-an-end",
+        "G4",
+        "bid_reserve() rebuilds until handlers leave it in peace",
+        (
+            Edit("table/resize.c", "    if (rebuild->done == BID_REBUILDS_MAX)\n", "    if (0)\n"),
+            Edit("table/resize.c", "    return rebuild->done ? rebuild->entries +", "    return 0 ? 0 *"),
+        ),
+        (Program("test_unlucky_moments"),),
     ),
     Twin(
         "resize-begun-without-memory",

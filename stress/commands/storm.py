@@ -14,6 +14,7 @@ from rich.console import Console
 
 from pybuildid.cli import _output
 from pybuildid.cli._types import Range
+from stress import options as axes
 from stress import report
 from stress.collect import Collection, collect
 from stress.commands._options import json_option
@@ -23,8 +24,27 @@ SOME_SECONDS = 5.0  #: for the rival that must be caught
 RIVAL = "spinlock"
 
 
+def read_options(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Values by axis."""
+    chosen = {}
+    for text in given:
+        axis, _, value = text.partition("=")
+        if value not in axes.AXES.get(axis, ()):
+            known = "; ".join(f"{name}={'|'.join(values)}" for name, values in axes.AXES.items())
+            raise click.BadParameter(f"{text}: the axes and their values are {known}")
+        chosen[axis] = value
+    return chosen
+
+
 def run(
-    console: Console, design: str, files: Collection, seed: int, seconds: float, threads: int, mask: int
+    console: Console,
+    design: str,
+    files: Collection,
+    seed: int,
+    seconds: float,
+    threads: int,
+    mask: int,
+    options: dict[str, str],
 ) -> Outcome:
     """One storm over one design, with a display while it runs."""
     lookers = max(threads // 2, 1)
@@ -38,6 +58,7 @@ def run(
         lookers=lookers,
         churners=max(threads - lookers, 1),
         sources=mask,
+        options=options,
     )
     display = report.Display(console, design)
     try:
@@ -91,6 +112,17 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
     multiple=True,
     help="What interrupts; may be given again. Default: all that this system allows.",
 )
+@click.option(
+    "--option",
+    "given",
+    multiple=True,
+    metavar="AXIS=VALUE",
+    callback=read_options,
+    help="An option of the table: "
+    + "; ".join(f"{axis}={'|'.join(values)}" for axis, values in axes.AXES.items())
+    + ". "
+    "May be given again. Default: by the seed, the first value of an axis two times in three.",
+)
 @json_option
 def storm(
     seconds: float,
@@ -99,22 +131,25 @@ def storm(
     directories: tuple[Path, ...],
     design: str | None,
     sources: tuple[str, ...],
+    given: dict[str, str],
     json_file: Path | None,
 ) -> None:
     """Runs a signal storm over a table that holds the build IDs of this machine's ELF files.
 
     Threads look up and churn (insert, replace, evict, grow, shrink) while signal handlers written in C interrupt them,
-    and each other, and look up, insert and remove in turn. An oracle judges every answer. The last line says SUCCESS or
-    FAILURE; the exit status is 0 for SUCCESS only.
+    and each other, and look up, insert and remove in turn. An oracle judges every answer. Every function of the table
+    is used, and lookups and updates for NMI context must not make a system call. The last line says SUCCESS or FAILURE;
+    the exit status is 0 for SUCCESS only.
     """
     console = _output.console()
     seed = secrets.randbits(32) if seed is None else seed
     mask = sum(SOURCES[name] for name in set(sources) or SOURCES)
     files = gather(console, directories)
-    outcome = run(console, design or "ours", files, seed, seconds, threads, mask)
+    options = axes.choose(seed, given)
+    outcome = run(console, design or "ours", files, seed, seconds, threads, mask, options)
     failures, others = list(outcome.failures), []
     if design is None:
-        others.append(run(console, RIVAL, files, seed, SOME_SECONDS, threads, mask))
+        others.append(run(console, RIVAL, files, seed, SOME_SECONDS, threads, mask, options))
         if not others[0].blocked:
             failures.append(f"the harness did not notice that {RIVAL} blocks")
     verdict = "FAILURE" if failures else "SUCCESS"

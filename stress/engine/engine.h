@@ -8,8 +8,9 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "pybuildid.h"
+
+#include "../quiet/quiet.h"
 
 enum storm_source { STORM_PERF, STORM_TIMER, STORM_DIRECTED, STORM_SOURCES };
 enum storm_state { STORM_STARTING, STORM_RUNNING, STORM_CHECKING, STORM_DONE, STORM_FAILED };
@@ -18,6 +19,33 @@ enum storm_place { STORM_ELSEWHERE, STORM_IN_UPDATE, STORM_IN_LOOKUP };
 #define STORM_WORKERS 16
 #define STORM_LEVELS (1 + STORM_SOURCES) /* a thread, and nested in it a handler of each signal */
 #define STORM_COMPLAINTS 8
+
+/* The functions of the table that a storm calls and counts: all but those by which it makes and destroys the table. */
+#define STORM_EACH_OPERATION(X)                                                                                        \
+    X(lookup)                                                                                                          \
+    X(lookup_generation)                                                                                               \
+    X(lookup_cost)                                                                                                     \
+    X(lookup_many)                                                                                                     \
+    X(iterate)                                                                                                         \
+    X(keys)                                                                                                            \
+    X(count)                                                                                                           \
+    X(resizing)                                                                                                        \
+    X(resizes)                                                                                                         \
+    X(statistics)                                                                                                      \
+    X(insert)                                                                                                          \
+    X(insert_nmi)                                                                                                      \
+    X(insert_many)                                                                                                     \
+    X(replace)                                                                                                         \
+    X(upsert)                                                                                                          \
+    X(remove)                                                                                                          \
+    X(remove_nmi)                                                                                                      \
+    X(remove_generation)                                                                                               \
+    X(reserve)                                                                                                         \
+    X(shrink)                                                                                                          \
+    X(reclaim)
+
+#define STORM_NUMBER(name) STORM_##name,
+enum storm_operation { STORM_EACH_OPERATION(STORM_NUMBER) STORM_OPERATIONS };
 
 struct storm_config {
     const char *design; /* a name, see storm_design_name() */
@@ -29,6 +57,7 @@ struct storm_config {
     double seconds;
     uint32_t lookers, churners; /* threads; together at most STORM_WORKERS */
     uint32_t sources;           /* bits of enum storm_source that are allowed */
+    struct bid_options options; /* of the table, where it is ours */
 };
 
 /* One answer that no legal order of events explains. */
@@ -39,6 +68,9 @@ struct storm_complaint {
     int32_t status;
     uint32_t level; /* 0: a thread; above: a handler */
     uint32_t place; /* enum storm_place: what the handler interrupted */
+    uint32_t
+        operation; /* enum storm_operation: what answered. A visit of all entries is told BID_EXISTS for one that it
+                           saw twice, and BID_ABSENT for one that it should have seen */
 };
 
 /*
@@ -53,7 +85,9 @@ struct storm_tally {
     uint64_t begun, ended; /* lookups: one that never ends shows here */
     uint64_t interruptions[STORM_SOURCES];
     uint64_t landed_in_update, landed_in_resize, landed_in_lookup;
-    uint64_t updates, refused; /* refused: for BID_E_RETIRED, or in a handler BID_E_WOULD_ALLOCATE */
+    uint64_t updates,
+        refused; /* refused: for BID_E_RETIRED, BID_E_BYTE_LIMIT, or for NMI context BID_E_WOULD_ALLOCATE */
+    uint64_t operations[STORM_OPERATIONS];
     uint64_t wrong, errno_changed;
     uint32_t max_slots, max_records;
 };
@@ -73,6 +107,7 @@ struct storm_shared {
     uint64_t errors;                                /* updates that failed */
     int32_t first_error;                            /* with this status */
     uint64_t resizes, entries, count, wrong_at_end; /* with STORM_DONE: found by looking up, and as the table counts */
+    struct quiet_found quiet;                       /* system calls in lookups and in updates for NMI context */
     uint64_t complaints;
     struct storm_complaint complaint[STORM_COMPLAINTS];
     struct storm_worker worker[STORM_WORKERS];
@@ -85,5 +120,8 @@ void storm_free(struct storm_shared *shared);
 /* Name and summary of design i, NULL past the last; lying designs come last and say so in their name. */
 const char *storm_design_name(uint32_t i);
 const char *storm_design_summary(uint32_t i);
+
+/* Name of an operation's function: "bid_lookup". */
+const char *storm_operation_name(uint32_t operation);
 
 #endif

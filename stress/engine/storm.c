@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "storm.h"
 #include "lies.h"
+#include "sweep.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -38,38 +39,60 @@ static uint64_t extra_key(uint64_t number, uint64_t *random)
     return number == 0 ? 0 : number == 1 ? UINT64_MAX : oracle_random(random) >> 1;
 }
 
-/* The real keys at version 0, present; then the extra ones at version 1, absent. */
+/* The real keys at version 0, present; then the extra ones and the batches at version 1, absent. */
 static void make_oracle(struct storm *storm)
 {
     const struct storm_config *config = &storm->config;
     uint64_t random = config->seed;
+    unsigned longest = storm->forms && config->options.id_size ? config->options.id_size : BID_ID_MAX;
     storm->real = config->n;
-    storm->oracle.n = config->n * (1 + STORM_EXTRA_KEYS) + STORM_WORKERS; /* so every churner has some */
+    storm->single = config->n * (1 + STORM_EXTRA_KEYS) + STORM_WORKERS; /* so every churner has some */
+    storm->oracle.n = storm->single + (storm->forms ? config->churners * STORM_BATCH : 0);
     storm->oracle.keys = calloc(storm->oracle.n, sizeof *storm->oracle.keys);
     if (!storm->oracle.keys)
         fail(storm, "memory for the oracle", strerror(errno));
     for (uint64_t i = 0; i < storm->oracle.n; i++) {
         struct oracle_key *key = &storm->oracle.keys[i];
         uint64_t version = i >= config->n;
+        key->longest = (uint8_t)longest;
+        key->batch = i >= storm->single;
         key->key = version ? extra_key(i - config->n, &random) : config->keys[i];
         if (!version) {
             key->length = config->lengths[i];
+            if (key->length > longest)
+                key->length = (uint8_t)longest;
             memcpy(key->id, config->ids + i * BID_ID_MAX, BID_ID_MAX);
         }
         atomic_init(&key->begun, version);
         atomic_init(&key->done, version);
         atomic_init(&key->seen, version);
     }
-    for (unsigned i = 0; i < ORACLE_CONTESTED; i++)
+    for (unsigned i = 0; i < ORACLE_CONTESTED; i++) {
         storm->oracle.contested[i].key.key = oracle_random(&random) >> 1;
+        storm->oracle.contested[i].key.longest = (uint8_t)longest;
+    }
+    if (oracle_sort(&storm->oracle) != 0)
+        fail(storm, "memory for the oracle", strerror(errno));
 }
 
-/* A design that can grow begins small. */
+/* Ours with the options that were asked for; another design with room for all. */
+static void create_table(struct storm *storm)
+{
+    struct bid_table *table;
+    int status = BID_OK;
+    storm->config.options.size = sizeof storm->config.options;
+    if (storm->forms) {
+        status = bid_create(&table, &storm->config.options);
+        storm->table = table;
+    } else {
+        storm->table = storm->design->create(storm->oracle.n, storm->config.seed);
+    }
+    if (!storm->table)
+        fail(storm, "creating the table", storm->forms ? bid_status_name(status) : storm->design->name);
+}
+
 static void fill_table(struct storm *storm)
 {
-    storm->table = storm->design->create(storm->design->reserve ? 0 : storm->oracle.n, storm->config.seed);
-    if (!storm->table)
-        fail(storm, "creating the table", storm->design->name);
     for (uint64_t i = 0; i < storm->real; i++) {
         const struct oracle_key *key = &storm->oracle.keys[i];
         int status = storm->design->insert(storm->table, key->key, 0, key->id, key->length);
@@ -86,6 +109,8 @@ static void start_threads(struct storm *storm, unsigned threads)
         thread->shared = &storm->shared->worker[i];
         thread->churner = i < storm->config.churners;
         thread->number = i;
+        if (storm->forms && sweep_prepare(thread) != 0)
+            fail(storm, "memory for a thread", strerror(errno));
         uint64_t random = storm->config.seed ^ (uint64_t)(i + 1) << 56;
         for (unsigned level = 0; level < STORM_LEVELS; level++)
             thread->random[level] = oracle_random(&random);
@@ -180,6 +205,25 @@ static void check_contested(struct storm *storm)
     }
 }
 
+/* As thread 0, which has gone: what is wrong counts as an answer of its. */
+static void check_sweeps(struct storm *storm)
+{
+    for (int turn = 0; turn < 8; turn++)
+        sweep_keys(&storm->thread[0], 0);
+    sweep_iterate(&storm->thread[0], 0);
+    sweep_statistics(&storm->thread[0]);
+}
+
+/* What is not retired and what is, together, is what options.byte_limit is about. */
+static void check_bytes(struct storm *storm)
+{
+    struct bid_stats stats = {.size = sizeof stats};
+    uint64_t limit = storm->config.options.byte_limit;
+    if (bid_statistics(storm->table, &stats) != BID_OK || stats.entries != storm->shared->entries ||
+        (limit && stats.bytes_slots + stats.bytes_records + stats.bytes_retired > limit))
+        storm->shared->wrong_at_end++;
+}
+
 static void check_at_end(struct storm *storm)
 {
     const struct bid_design *design = storm->design;
@@ -188,6 +232,10 @@ static void check_at_end(struct storm *storm)
     check_contested(storm);
     shared->count = design->count ? design->count(storm->table) : shared->entries;
     shared->resizes = design->resizes ? design->resizes(storm->table) : 0;
+    if (!storm->forms)
+        return;
+    check_sweeps(storm);
+    check_bytes(storm);
 }
 
 static void run_child(struct storm *storm)
@@ -195,6 +243,7 @@ static void run_child(struct storm *storm)
     unsigned threads = storm->config.lookers + storm->config.churners;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     make_oracle(storm);
+    create_table(storm);
     fill_table(storm);
     if (worker_install_handlers() != 0)
         fail(storm, "installing the handlers", strerror(errno));
@@ -239,6 +288,13 @@ const char *storm_design_summary(uint32_t i)
     return storm_design(i) ? storm_design(i)->summary : NULL;
 }
 
+const char *storm_operation_name(uint32_t operation)
+{
+#define STORM_NAME(name) "bid_" #name,
+    static const char *const names[] = {STORM_EACH_OPERATION(STORM_NAME)};
+    return operation < STORM_OPERATIONS ? names[operation] : NULL;
+}
+
 int storm_start(const struct storm_config *config, struct storm_shared **shared)
 {
     static struct storm storm; /* of the child; the caller's stays empty */
@@ -256,6 +312,7 @@ int storm_start(const struct storm_config *config, struct storm_shared **shared)
     }
     if (pid == 0) {
         storm.design = design;
+        storm.forms = lie_forms(design);
         storm.config = *config;
         storm.shared = *shared;
         run_child(&storm);

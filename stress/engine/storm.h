@@ -5,13 +5,16 @@
 
 #include "../../study/rivals/rivals.h"
 #include "engine.h"
+#include "forms.h"
 #include "oracle.h"
 #include "sources.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define STORM_PERIOD_US 50 /* of perf and the timers, to begin with */
+#define STORM_PERIOD_US 50  /* of perf and the timers, to begin with */
+#define STORM_STEADY_KEYS 8 /* of so many real keys one is never changed */
+#define STORM_BATCH 24      /* keys of each churner that are inserted together */
 
 /* A thread of the storm, and all that its handlers need. */
 struct storm_thread {
@@ -19,12 +22,16 @@ struct storm_thread {
     struct storm_worker *shared;
     pthread_t pthread;
     struct source_set sources;
+    struct quiet quiet;
     atomic_int armed; /* the sources are: signals may be directed at it, and its period be changed */
     _Atomic(uint64_t) current,
         contested;                  /* numbers of the keys that it updated last, or is updating, for its handlers */
     atomic_int level;               /* 0: the thread itself; else how many handlers are nested */
     atomic_int place[STORM_LEVELS]; /* enum storm_place of each level */
     uint64_t random[STORM_LEVELS];
+    uint64_t *sweep_words[STORM_LEVELS]; /* see sweep.c */
+    uint8_t *sweep_bytes[STORM_LEVELS];
+    uint64_t resizes; /* that the thread has seen */
     unsigned number;
     int churner;
     int growing; /* a churner inserts more than it removes, or the other way round */
@@ -32,11 +39,13 @@ struct storm_thread {
 
 struct storm {
     const struct bid_design *design;
+    const struct storm_forms *forms; /* NULL: the design is not ours, and has none of these */
     void *table;
     struct storm_config config;
     struct storm_shared *shared;
     struct oracle oracle;
-    uint64_t real; /* keys of the oracle that are the input's; the others come after them */
+    uint64_t real;   /* keys of the oracle that are the input's; the others come after them */
+    uint64_t single; /* keys that are updated one by one; batches come after them, one for each churner */
     atomic_int stop;
     struct storm_thread thread[STORM_WORKERS];
 };

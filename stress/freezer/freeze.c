@@ -35,12 +35,14 @@ int put(uint64_t key, uint32_t version, int (*how)(void *, uint64_t, uint32_t, c
 
 /* ----------------------------------------------------------------------------------------- where it begins -- */
 
+#define FILL_MOST 100000 /* more than any array here has room for */
+
 static uint64_t filler = FILLERS;
 
 static void until_full(void)
 {
     while (put(inode_key(filler++), 1, design->insert_nmi) == BID_OK)
-        ;
+        CHECK(filler < FILLERS + FILL_MOST); /* or it makes room, which is not for it to do */
     CHECK(!design->resizing(table));
 }
 
@@ -80,10 +82,28 @@ static void in_remove(void)
     design->remove(table, subject);
 }
 
+static struct quiet quiet; /* of this thread, which is in the operation */
+
 static void in_lookup(void)
 {
     struct bid_build_id id;
+    char before = quiet_enter(&quiet);
     design->lookup(table, subject, &id, NULL);
+    quiet_leave(&quiet, before);
+}
+
+static void in_insert_nmi(void)
+{
+    char before = quiet_enter(&quiet);
+    put(subject, 1, design->insert_nmi);
+    quiet_leave(&quiet, before);
+}
+
+static void in_remove_nmi(void)
+{
+    char before = quiet_enter(&quiet);
+    design->remove_nmi(table, subject);
+    quiet_leave(&quiet, before);
 }
 
 static void in_grow(void)
@@ -121,6 +141,9 @@ static const struct operation {
     {"replace-resizing", in_replace, THERE, ROOMY, until_resizing},
     {"remove-resizing", in_remove, THERE, ROOMY, until_resizing},
     {"lookup-resizing", in_lookup, THERE, ROOMY, until_resizing},
+    {"insert-nmi-full", in_insert_nmi, ABSENT, ROOMY, until_full},
+    {"insert-nmi-resizing", in_insert_nmi, ABSENT, ROOMY, until_resizing},
+    {"remove-nmi-resizing", in_remove_nmi, THERE, ROOMY, until_resizing},
     {"grow", in_grow, THERE, ROOMY, NULL},
     {"shrink", in_shrink, THERE, 4 * ENTRIES, NULL},
     {"reclaim", in_reclaim, THERE, ROOMY, retired},
@@ -141,7 +164,7 @@ static void print(const char *operation, int whole)
     } figures[] = {
         {"points", found->points},         {"last", found->last},     {"in_resize", found->in_resize},
         {"operations", found->operations}, {"limits", found->limits}, {"max_retired", found->max_retired},
-        {"blocked", found->blocked},       {"wrong", found->wrong},
+        {"blocked", found->blocked},       {"wrong", found->wrong},   {"quiet_calls", found->quiet.calls},
     };
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         printf(", \"%s\": %lu", figures[i].name, (unsigned long)figures[i].value);
@@ -150,11 +173,8 @@ static void print(const char *operation, int whole)
 
 static const struct operation *operation;
 
-static void on_instruction(uint64_t address)
+static void stop_here(void)
 {
-    (void)address;
-    if (++executed < first || (executed - first) % stride)
-        return;
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
@@ -174,6 +194,16 @@ static void on_instruction(uint64_t address)
     found->wrong = !found->blocked;
     print(operation->name, 0);
     exit(0);
+}
+
+static void on_instruction(uint64_t address)
+{
+    (void)address;
+    if (++executed < first || (executed - first) % stride)
+        return;
+    char before = quiet_pause(&quiet);
+    stop_here();
+    quiet_leave(&quiet, before);
 }
 
 int main(int count, char **arguments)
@@ -198,6 +228,8 @@ int main(int count, char **arguments)
         CHECK_STATUS(put(inode_key(i), 1, design->insert), BID_OK);
     if (operation->prepare)
         operation->prepare();
+    if (design == &bid_design_ours)
+        quiet_watch(&quiet, &found->quiet);
     stepper_install(on_instruction);
     stepper_begin();
     operation->act();

@@ -13,6 +13,7 @@
 #define LIMIT_ROUNDS 200
 
 static uint64_t operations;
+static struct quiet quiet; /* this thread's */
 
 static void check(int status, int expected)
 {
@@ -20,10 +21,18 @@ static void check(int status, int expected)
     operations++;
 }
 
+static int look_up(uint64_t key, struct bid_build_id *id)
+{
+    char before = quiet_enter(&quiet);
+    int status = design->lookup(table, key, id, NULL);
+    quiet_leave(&quiet, before);
+    return status;
+}
+
 static void look(uint64_t key, uint32_t version)
 {
     struct bid_build_id id;
-    check(design->lookup(table, key, &id, NULL), BID_OK);
+    check(look_up(key, &id), BID_OK);
     CHECK(id_is(&id, key, version, 20));
 }
 
@@ -58,7 +67,7 @@ static void update_the_subject(void)
     struct bid_build_id id;
     int status = design->remove(table, subject);
     check(status, status == BID_ABSENT ? BID_ABSENT : BID_OK);
-    check(design->lookup(table, subject, &id, NULL), BID_ABSENT);
+    check(look_up(subject, &id), BID_ABSENT);
     check(put(subject, 9, design->insert), BID_OK);
     check(put(subject, 10, design->replace), BID_OK);
     look(subject, 10);
@@ -69,7 +78,7 @@ static void update_the_subject(void)
 static void resize(void)
 {
     check(bid_reserve(table, MANY), BID_OK);
-    check(bid_shrink(table), BID_OK);
+    check(shrink_table(table), BID_OK);
 }
 
 static int count(void *argument, uint64_t key, int status, const struct bid_build_id *id)
@@ -79,18 +88,49 @@ static int count(void *argument, uint64_t key, int status, const struct bid_buil
     return 0;
 }
 
+static int put_in_nmi(uint64_t key)
+{
+    char before = quiet_enter(&quiet);
+    int status = put(key, 1, design->insert_nmi);
+    quiet_leave(&quiet, before);
+    return status;
+}
+
+static int remove_in_nmi(uint64_t key)
+{
+    char before = quiet_enter(&quiet);
+    int status = design->remove_nmi(table, key);
+    quiet_leave(&quiet, before);
+    return status;
+}
+
+/* Where the operation stands still: there may be no room, and nobody makes some in these. */
+static void update_in_nmi(uint64_t key)
+{
+    int status = put_in_nmi(key);
+    check(status, status == BID_E_WOULD_ALLOCATE ? status : BID_OK);
+    int there = status == BID_OK;
+    status = remove_in_nmi(key);
+    check(status, status == BID_E_WOULD_ALLOCATE ? status : there ? BID_OK : BID_ABSENT);
+    if (status == BID_E_WOULD_ALLOCATE)
+        check(design->remove(table, key), there ? BID_OK : BID_ABSENT);
+}
+
 static void every_other_kind(void)
 {
     uint64_t seen = 0, key = OTHER(OTHERS), keys[2] = {inode_key(1), key};
     uint8_t ids[2][20], lengths[2];
-    check(put(key, 1, design->insert_nmi), BID_OK);
-    check(bid_remove_nmi(table, key), BID_OK);
+    update_in_nmi(key);
     make_id(key, 3, ids[1], sizeof ids[1]);
     check(bid_upsert(table, key, 3, ids[1], sizeof ids[1]), BID_OK);
     check(bid_remove_generation(table, key, 2), BID_STALE);
+    char before = quiet_enter(&quiet);
     check(bid_lookup_many(table, keys, 2, ids[0], sizeof ids[0], lengths) == 2 ? BID_OK : BID_ABSENT, BID_OK);
+    quiet_leave(&quiet, before);
     check(bid_remove_generation(table, key, 3), BID_OK);
+    before = quiet_enter(&quiet);
     check(bid_iterate(table, count, &seen), BID_OK);
+    quiet_leave(&quiet, before);
     CHECK(seen >= ENTRIES && seen <= bid_count(table) + 1);
     bid_reclaim(table);
 }
@@ -112,7 +152,7 @@ static void go_to_the_limit(void)
     for (unsigned round = 0; round < LIMIT_ROUNDS && status == BID_OK; round++) {
         status = bid_reserve(table, MANY);
         if (status == BID_OK)
-            status = bid_shrink(table);
+            status = shrink_table(table);
         see_retired();
     }
     check(status, status == BID_E_RETIRED ? BID_E_RETIRED : BID_OK);
@@ -126,6 +166,10 @@ void *others_work(void *unused)
     (void)unused;
     int ours = design == &bid_design_ours;
     found->in_resize += ours && bid_resizing(table);
+    if (ours) {
+        quiet_watch(&quiet, &found->quiet);
+        update_in_nmi(OTHER(OTHERS));
+    }
     insert_and_replace();
     if (ours)
         resize();

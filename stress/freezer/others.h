@@ -4,6 +4,7 @@
 #define FREEZER_OTHERS_H
 
 #include "../../study/rivals/rivals.h"
+#include "../quiet/quiet.h"
 
 #define ENTRIES 40   /* that are there from the beginning, and stay; but for the subject */
 #define FILLERS 2000 /* keys of these numbers fill the table up, where an operation begins so */
@@ -16,6 +17,7 @@ struct found {
     uint64_t limits;       /* points at which others went on until the limit on retired memory refused them */
     uint64_t max_retired;  /* bytes */
     uint64_t blocked, wrong;
+    struct quiet_found quiet; /* system calls in lookups and in updates for NMI context, of whichever thread */
 };
 
 extern const struct bid_design *design;

@@ -16,15 +16,25 @@
 enum history_kind {
     HISTORY_LOOKUP,
     HISTORY_LOOKUP_GENERATION,
+    HISTORY_LOOKUP_COST,
+    HISTORY_LOOKUP_MANY, /* one row; it has no generation */
+    HISTORY_ITERATE,     /* one visit, or that there was none */
+    HISTORY_KEYS,        /* whether the key is in the list */
     HISTORY_INSERT,
     HISTORY_REPLACE,
     HISTORY_UPSERT,
     HISTORY_REMOVE,
     HISTORY_REMOVE_GENERATION,
+    HISTORY_INSERT_MANY, /* the last of a batch, of generation 0 */
     HISTORY_INSERT_NMI,
     HISTORY_REMOVE_NMI,
     HISTORY_KINDS,
 };
+
+static inline int history_is_lookup(uint32_t kind)
+{
+    return kind < HISTORY_INSERT;
+}
 
 /* A build ID is named by a number that no two updates of a history share; 0 is "known to have no build ID". */
 #define HISTORY_NO_BUILD_ID 0

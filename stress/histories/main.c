@@ -73,6 +73,8 @@ static void print_result(const struct result *result)
     };
     for (unsigned i = 0; i < sizeof figures / sizeof *figures; i++)
         printf("figure %s %" PRIu64 "\n", figures[i].name, figures[i].value);
+    for (unsigned kind = 0; kind < HISTORY_KINDS; kind++)
+        printf("kind %u %" PRIu64 "\n", kind, tally->kinds[kind]);
     printf("figure first_error %" PRId64 "\n", tally->first_error);
 }
 

@@ -40,7 +40,7 @@ unsigned plan_id(const struct plan *plan, uint32_t key, uint32_t number, uint8_t
 {
     if (number == HISTORY_NO_BUILD_ID)
         return 0;
-    unsigned length = number % 3 == 0 ? plan->options.id_size : BID_ID_NARROW;
+    unsigned length = number % 3 == 0 ? plan->longest : BID_ID_NARROW;
     for (unsigned i = 0; i < length; i += 4) {
         uint32_t word = (uint32_t)mix((uint64_t)key << 40 ^ (uint64_t)i << 32 ^ number);
         memcpy(bytes + i, i ? &word : &number, 4);
@@ -79,22 +79,33 @@ static enum history_kind draw_kind(uint64_t *random)
         HISTORY_LOOKUP,
         HISTORY_REMOVE_GENERATION,
         HISTORY_INSERT_NMI,
+        HISTORY_REMOVE_NMI,
+        HISTORY_INSERT_MANY,
+        HISTORY_LOOKUP_COST,
+        HISTORY_LOOKUP_MANY,
+        HISTORY_LOOKUP_MANY,
+        HISTORY_ITERATE,
+        HISTORY_KEYS,
     };
     return kinds[draw(random, sizeof kinds)];
 }
 
 static enum history_kind draw_handler_kind(uint64_t *random)
 {
-    static const uint8_t kinds[] = {HISTORY_LOOKUP, HISTORY_LOOKUP, HISTORY_LOOKUP_GENERATION, HISTORY_INSERT_NMI,
-                                    HISTORY_REMOVE_NMI};
+    static const uint8_t kinds[] = {
+        HISTORY_LOOKUP,      HISTORY_LOOKUP,  HISTORY_LOOKUP_GENERATION, HISTORY_INSERT_NMI, HISTORY_REMOVE_NMI,
+        HISTORY_LOOKUP_COST, HISTORY_ITERATE, HISTORY_LOOKUP_MANY,       HISTORY_INSERT_NMI, HISTORY_REMOVE_NMI,
+    };
     return kinds[draw(random, sizeof kinds)];
 }
 
 static struct plan_step draw_operation(const struct plan *plan, uint64_t *random, enum history_kind kind, uint32_t *ids)
 {
     uint32_t id = draw(random, 8) ? ++*ids : HISTORY_NO_BUILD_ID;
-    return (struct plan_step){
-        .op = {.key = draw(random, plan->keys), .kind = kind, .generation = 1 + draw(random, GENERATIONS), .id = id}};
+    uint32_t key = draw(random, plan->keys), generation = 1 + draw(random, GENERATIONS);
+    if (kind == HISTORY_INSERT_MANY)
+        generation = 0; /* which is what it gives */
+    return (struct plan_step){.op = {.key = key, .kind = kind, .generation = generation, .id = id}};
 }
 
 /* Lookups and updates take some dozens to some hundreds of instructions, a step of a resize up to thousands. */
@@ -123,24 +134,40 @@ static struct plan_step draw_step(const struct plan *plan, uint64_t *random, uin
 
 /* ----------------------------------------------------------------------------------------------- tables -- */
 
+/* Limits on bytes have to hold what is expected; those on what is retired are refused now and then. */
+static void draw_limits(struct bid_options *options, uint64_t *random)
+{
+    if (draw(random, 6) == 0)
+        options->byte_limit = (64u << 10) + (uint64_t)draw(random, 64) * 4096;
+    if (draw(random, 6) == 0)
+        options->retired_limit = 1 + (uint64_t)draw(random, 64) * 1024;
+    if (options->byte_limit)
+        options->expected_entries = options->expected_entries ? 1 + draw(random, 100) : 0;
+}
+
 /* Small, so that a resize begins soon and ends soon: in the tiniest one update is enough, others take some dozens. All keys
  * in one home bucket now and then. */
 static struct bid_options draw_options(uint64_t *random)
 {
-    static const uint32_t entries[] = {1, 8, 30, 100, 300, 300};
+    static const uint32_t entries[] = {1, 8, 30, 100, 300, 300, 300, 0}, sizes[] = {BID_ID_NARROW, BID_ID_MAX, 33, 0};
     struct bid_options options = {
         .size = sizeof options,
-        .expected_entries = entries[draw(random, 6)],
-        .id_size = draw(random, 3) ? BID_ID_NARROW : BID_ID_MAX,
+        .expected_entries = entries[draw(random, 8)],
+        .id_size = draw(random, 2) ? BID_ID_NARROW : sizes[draw(random, 4)],
         .seed = *random | 1,
         .flags = BID_FIXED_SEED | (draw(random, 4) ? 0 : BID_FENCED_PINS),
     };
+    if (draw(random, 8) == 0)
+        options.flags &= ~(uint32_t)BID_FIXED_SEED, options.seed = 0;
+    if (draw(random, 16) == 0)
+        options.flags |= BID_MLOCK; /* see recorder.c for where memory may not be locked */
+    draw_limits(&options, random);
     uint32_t hash = draw(random, 6);
     if (hash == 0)
         options.hash = BID_HASH_MIDDLE_BITS;
     else if (hash == 1)
         options.hash = BID_HASH_XOR_FOLD;
-    options.hash_shift = hash == 0 ? 63 : 0;
+    options.hash_shift = hash == 0 && draw(random, 2) ? 63 : hash == 0 ? draw(random, 20) : 0;
     return options;
 }
 
@@ -164,6 +191,7 @@ void plan_make(struct plan *plan, uint64_t seed, uint64_t number)
     uint32_t ids = 0;
     memset(plan, 0, sizeof *plan);
     plan->options = draw_options(&random);
+    plan->longest = plan->options.id_size ? plan->options.id_size : BID_ID_MAX;
     plan->first_key = 0xffff888100000000ull + (uint64_t)draw(&random, 1u << 24) * 64;
     plan->threads = 2 + draw(&random, PLAN_THREADS - 1);
     plan->keys = 1 + draw(&random, PLAN_KEYS);

@@ -14,6 +14,7 @@
 #define PLAN_KEYS 3
 #define PLAN_STEPS 7         /* of a thread */
 #define PLAN_HANDLER_STEPS 6 /* of all handlers on a thread */
+#define PLAN_BATCH 5         /* background keys of an insert of many, before the one in question */
 
 /* Beside the operations of a history, what forces resizes; not recorded. */
 enum plan_work {
@@ -44,6 +45,7 @@ enum plan_start {
 
 struct plan {
     struct bid_options options;
+    unsigned longest;   /* build ID */
     uint64_t first_key; /* the address of key 0 */
     uint32_t threads, keys;
     enum plan_start start;

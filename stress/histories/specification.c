@@ -12,6 +12,10 @@ static int is_other_generation(const struct history_op *op, uint64_t state)
 static int found(const struct history_op *op, uint64_t state)
 {
     int expected = (uint32_t)state == HISTORY_NO_BUILD_ID ? BID_NO_BUILD_ID : BID_OK;
+    if (op->kind == HISTORY_KEYS)
+        return op->status == BID_OK;
+    if (op->kind == HISTORY_LOOKUP_MANY)
+        return op->status == expected && (uint32_t)state == op->found_id;
     return op->status == expected && state == HISTORY_ENTRY(op->found_generation, op->found_id);
 }
 
@@ -25,11 +29,14 @@ static int lookup(const struct history_op *op, uint64_t state)
 }
 
 /* An update that says it could not be done changed nothing. Which errors there are: BID_E_RETIRED for a reader that
- * stands still, and in a handler that it would have to allocate. All others are wrong here. */
+ * stands still, BID_E_BYTE_LIMIT for what adds something, and in a handler that it would have to allocate. All others
+ * are wrong here. */
 static int refused(const struct history_op *op)
 {
-    int nmi = op->kind == HISTORY_INSERT_NMI || op->kind == HISTORY_REMOVE_NMI;
-    return op->status == (nmi ? BID_E_WOULD_ALLOCATE : BID_E_RETIRED);
+    int removes = op->kind == HISTORY_REMOVE || op->kind == HISTORY_REMOVE_GENERATION;
+    if (op->kind == HISTORY_INSERT_NMI || op->kind == HISTORY_REMOVE_NMI)
+        return op->status == BID_E_WOULD_ALLOCATE;
+    return op->status == BID_E_RETIRED || (op->status == BID_E_BYTE_LIMIT && !removes);
 }
 
 static int update(const struct history_op *op, uint64_t state, uint64_t *next)
@@ -39,6 +46,7 @@ static int update(const struct history_op *op, uint64_t state, uint64_t *next)
     switch (op->kind) {
     case HISTORY_INSERT:
     case HISTORY_INSERT_NMI:
+    case HISTORY_INSERT_MANY:
         *next = live ? state : entry;
         return op->status == (live ? BID_EXISTS : BID_OK);
     case HISTORY_REPLACE:
@@ -60,7 +68,7 @@ static int update(const struct history_op *op, uint64_t state, uint64_t *next)
 int history_apply(const struct history_op *op, uint64_t state, uint64_t *next)
 {
     *next = state;
-    if (op->kind == HISTORY_LOOKUP || op->kind == HISTORY_LOOKUP_GENERATION)
+    if (history_is_lookup(op->kind))
         return lookup(op, state);
     return refused(op) || update(op, state, next);
 }

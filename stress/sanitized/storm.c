@@ -48,7 +48,8 @@ int main(int argc, char **argv)
     CHECK(argc == 3);
     make_entries();
     struct storm_config config = {.design = "ours", .keys = keys, .ids = ids[0], .lengths = lengths, .n = ENTRIES};
-    config.seed = 1;
+    config.seed = config.options.seed = 1;
+    config.options.flags = BID_FIXED_SEED;
     config.seconds = strtod(argv[1], NULL);
     config.lookers = LOOKERS;
     config.churners = CHURNERS;

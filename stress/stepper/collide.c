@@ -12,12 +12,14 @@
 #include "stepper.h"
 #include "watchdog.h"
 
+#include "../../csrc/table/table.h" /* to see that a new array has its size */
 #include "../../tests/c/check.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define FILLED_BY 100
 #define VERSION 9  /* that the handler gives the key */
 #define SECONDS 60 /* for what takes milliseconds, and a few seconds where it is stepped */
 
@@ -70,13 +72,41 @@ static int grow_by_another(void)
     return in_another_thread(grow);
 }
 
+/* More entries than the array that shrink makes for those of the scenario has slots. */
+static void *fill(void *status)
+{
+    *(int *)status = BID_OK;
+    for (uint64_t number = 0; number < FILLED_BY && *(int *)status == BID_OK; number++)
+        *(int *)status = insert(stepped, inode_key(7000 + number), 1, 20);
+    return NULL;
+}
+
+static int fill_by_another(void)
+{
+    return in_another_thread(fill);
+}
+
+static int nothing_more(void)
+{
+    return BID_OK;
+}
+
 #define UPDATES 2
 static int (*const ways[][UPDATES])(void) = {
     {insert_in_nmi, remove_in_nmi},
     {remove_in_nmi, insert_in_nmi},
     {store_by_another, grow_by_another},
+    {fill_by_another, nothing_more}, /* of scenarios of kind FILLED, and no other way of these */
 };
 #define WAYS (sizeof ways / sizeof ways[0])
+
+static size_t first_way, last_way;
+
+static void choose_ways(enum scenario_kind kind)
+{
+    first_way = kind == FILLED ? WAYS - 1 : 0;
+    last_way = kind == FILLED ? WAYS - 1 : WAYS - 2;
+}
 
 /* ------------------------------------------------------------------------------------------------ stories -- */
 
@@ -130,7 +160,7 @@ static void find_legal(const struct scenario *scenario)
 {
     legal = mmap(NULL, WAYS * sizeof *legal, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(legal != MAP_FAILED);
-    for (size_t way = 0; way < WAYS; way++)
+    for (size_t way = first_way; way <= last_way; way++)
         for (unsigned refused = 0; refused < REFUSALS; refused++)
             for (unsigned when = 0; when <= MOMENTS; when++) {
                 pid_t child = fork();
@@ -182,13 +212,21 @@ static void begin_child(size_t way)
         stepper_leave();
 }
 
+/* Of a scenario that is filled up, each instruction at which a new array has its size and is not published yet. */
+static int is_time(void)
+{
+    if (first_way == 0)
+        return judge_instructions() % orders.every == orders.phase;
+    return !bid_resizing(stepped) && stepped->head->live_limit != UINT64_MAX;
+}
+
 static void visit(uint64_t address)
 {
     judge_visit(address);
-    if (told.is_child || judge_instructions() % orders.every != orders.phase)
+    if (told.is_child || !is_time())
         return;
     judged->updated_at++;
-    for (size_t way = 0; way < WAYS; way++) {
+    for (size_t way = first_way; way <= last_way; way++) {
         pid_t child = fork();
         if (child == 0) {
             begin_child(way);
@@ -217,6 +255,7 @@ void collide(const struct scenario *scenario, uint64_t every, uint64_t phase, ui
     orders.every = every, orders.phase = phase, orders.stepped = stepped_one;
     scenario_watch(scenario, watch);
     key = watch[0].key;
+    choose_ways(scenario->kind);
     find_legal(scenario);
     stepper_install(visit);
     judge_begin(watch, 0);

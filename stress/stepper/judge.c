@@ -47,7 +47,8 @@ static uint64_t unmix(uint64_t mixed)
     return x * inverse(0x9e3779b97f4a7c15ull) ^ SEED;
 }
 
-/* The top bits of a hash are the home bucket, the low ones the step and the tag: only those between differ. */
+/* The top bits of a hash are the home bucket; the low ones, xor-ed with the low ones of the upper half, the step and the tag:
+ * only those between differ. */
 uint64_t path_key(uint64_t number)
 {
     uint64_t mixed = 0x5ca1ab1e0000beefull | number << 20, key = unmix(mixed);
@@ -80,13 +81,18 @@ static void see_cost(const struct bid_probe_cost *cost)
         judge_wrong("a lookup read more than its bound", cost->slots, cost->records);
 }
 
+/* Of the thread that made the table: for its handler's lookups and updates for NMI context. */
+static struct quiet quiet;
+
 /* By turns the short form, and the one that measures. */
 static uint64_t version_in(const struct bid_table *table, uint64_t key)
 {
     struct bid_build_id id;
     struct bid_probe_cost cost;
     int measure = judged->lookups++ % 2;
+    char before = quiet_enter(&quiet);
     int status = measure ? bid_lookup_cost(table, key, &id, &cost) : bid_lookup(table, key, &id);
+    quiet_leave(&quiet, before);
     if (measure)
         see_cost(&cost);
     if (status == BID_ABSENT)
@@ -150,8 +156,10 @@ static int update_a_neighbour(unsigned number)
     uint64_t key = volatile_neighbour(number);
     uint8_t id[20];
     make_id(key, 9, id, sizeof id);
+    char before = quiet_enter(&quiet);
     int status =
         neighbour_is_there[number] ? bid_remove_nmi(stepped, key) : bid_insert_nmi(stepped, key, 9, id, sizeof id);
+    quiet_leave(&quiet, before);
     if (status == BID_OK)
         neighbour_is_there[number] = !neighbour_is_there[number];
     else if (status != BID_E_WOULD_ALLOCATE)
@@ -229,6 +237,7 @@ void judge_make(struct judge_orders given)
     process = getpid();
     judged = mmap(NULL, sizeof *judged, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(judged != MAP_FAILED);
+    quiet_watch(&quiet, &judged->quiet);
 }
 
 void judge_begin(const struct judged_key watch[WATCHED], uint64_t from)

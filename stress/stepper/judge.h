@@ -7,6 +7,8 @@
 
 #include "pybuildid.h"
 
+#include "../quiet/quiet.h"
+
 #include <stdatomic.h>
 
 #define STEADY 40    /* keys of both tables that no operation touches */
@@ -40,6 +42,7 @@ struct judged {
     _Atomic(uint64_t) interrupted, lookups, in_resize, updates, refused, updated_at, wrong;
     _Atomic(uint64_t) longest; /* instructions of one process, where there are several */
     _Atomic(uint64_t) max_slots, max_records, max_instructions;
+    struct quiet_found quiet; /* system calls of the handler's lookups and updates */
     char first_wrong[300];
 };
 

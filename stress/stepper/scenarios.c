@@ -6,6 +6,8 @@
 
 #define FULL_PATH(number) path_key(100 + (number))
 
+#define FILL_MOST 100000 /* more than any array here has room for */
+
 static uint64_t filler;
 
 static void give(uint64_t key, uint64_t version)
@@ -47,6 +49,7 @@ void prepare_no_room(void)
         uint64_t key = inode_key(2000 + filler++);
         make_id(key, 1, id, sizeof id);
         status = bid_insert_nmi(stepped, key, 1, id, sizeof id);
+        CHECK(filler < FILL_MOST); /* or it makes room, which is not for it to do */
     }
     CHECK_STATUS(status, BID_E_WOULD_ALLOCATE);
     CHECK(!bid_resizing(stepped));
@@ -187,7 +190,7 @@ int reserve(void)
 
 static int shrink(void)
 {
-    return bid_shrink(stepped);
+    return shrink_table(stepped);
 }
 
 /* Inserts and removes of other keys until the tombstones have been dropped. */
@@ -281,6 +284,10 @@ const struct scenario plain_scenarios[] = {
     {"insert-full", "insert into a full path, which reseeds", PLAIN, &few, prepare_full_path, insert_key_and_reseed,
      ABSENT, 5, BID_OK},
     {"insert-nmi", "insert by the form for NMI context", PLAIN, &roomy, NULL, insert_from_nmi, ABSENT, 5, BID_OK},
+    {"insert-nmi-no-room", "the same, into a full array: refused", LIMITED, &small, prepare_no_room, insert_from_nmi,
+     ABSENT, ABSENT, BID_E_WOULD_ALLOCATE},
+    {"insert-nmi-resizing", "the same across a resize", LIMITED, &small, prepare_resize, insert_from_nmi, ABSENT, 5,
+     BID_OK},
     {"insert-many", "insert of a batch", PLAIN, &roomy, prepare_key, insert_many, 1, 1, BID_OK},
     {"upsert-absent", "upsert of a new key", PLAIN, &roomy, NULL, upsert_key, ABSENT, 5, BID_OK},
     {"upsert-present", "upsert of a key that is there", PLAIN, &roomy, prepare_key, upsert_key, 1, 5, BID_EXISTS},
@@ -292,6 +299,8 @@ const struct scenario plain_scenarios[] = {
     {"remove-absent", "remove of an absent key", PLAIN, &roomy, NULL, remove_key, ABSENT, ABSENT, BID_ABSENT},
     {"remove-nmi", "remove by the form for NMI context", PLAIN, &roomy, prepare_key, remove_from_nmi, 1, ABSENT,
      BID_OK},
+    {"remove-nmi-resizing", "the same across a resize", PLAIN, &small, prepare_key_in_resize, remove_from_nmi, 1,
+     ABSENT, BID_OK},
     {"remove-generation", "remove of a generation", PLAIN, &roomy, prepare_key, remove_generation, 1, ABSENT, BID_OK},
     {"remove-stale", "remove of another generation", PLAIN, &roomy, prepare_key, remove_another_generation, 1, 1,
      BID_STALE},
@@ -319,6 +328,7 @@ const struct scenario plain_scenarios[] = {
      BID_OK},
     {"grow", "reserve: a whole resize", PLAIN, &few, prepare_key, reserve, 1, 1, BID_OK},
     {"shrink", "shrink: a whole resize", PLAIN, &tall, prepare_key, shrink, 1, 1, BID_OK},
+    {"shrink-filled", "shrink, while others fill the table", FILLED, &few, prepare_key, shrink, 1, 1, BID_OK},
     {"drop-tombstones", "updates until tombstones are dropped", PLAIN, &small, prepare_key, drop_tombstones, 1, 1,
      BID_OK},
     {"reseed", "insert of another key into a full path", PLAIN, &few, prepare_key_and_full_path,

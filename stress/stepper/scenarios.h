@@ -10,6 +10,7 @@ enum scenario_kind {
     INODES,   /* as PLAIN; the key in question is an inode */
     COMPOUND, /* several operations: with an update of the key between two of them, it is not as if done at once */
     RESTARTS, /* what is special about it is gone once a handler has looked up: to be run anew with quieter handlers */
+    FILLED,   /* as PLAIN; where the key in question would be updated, another thread inserts many other keys instead */
     CROWDED,  /* has threads of its own, which a fork would leave behind */
     FORKS,
     LIMITED, /* its table refuses updates, or would no longer refuse them after another: handlers only look up */

@@ -64,6 +64,8 @@ static void print(const struct scenario *scenario)
         {"max_records", judged->max_records},
         {"max_instructions", judged->max_instructions},
         {"longest", judged->longest},
+        {"quiet_threads", judged->quiet.threads},
+        {"quiet_calls", judged->quiet.calls},
     };
     printf("{\"name\": \"%s\", \"first_wrong\": \"%s\"", scenario->name, judged->first_wrong);
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
@@ -75,13 +77,10 @@ static void list(void)
 {
     /* A fork in the middle of an operation has all that it needs if that is of one thread. */
     static const char *const modes[] = {
-        [PLAIN] = "looks updates grows collides",
-        [INODES] = "looks updates grows collides",
-        [COMPOUND] = "looks updates grows",
-        [RESTARTS] = "looks updates grows",
-        [CROWDED] = "looks updates grows",
-        [FORKS] = "looks updates grows",
-        [LIMITED] = "looks",
+        [PLAIN] = "looks updates grows collides", [INODES] = "looks updates grows collides",
+        [COMPOUND] = "looks updates grows",       [FILLED] = "looks collides",
+        [RESTARTS] = "looks updates grows",       [CROWDED] = "looks updates grows",
+        [FORKS] = "looks updates grows",          [LIMITED] = "looks",
     };
     const struct scenario *scenario;
     for (size_t i = 0; (scenario = scenario_get(i)); i++)
