@@ -198,7 +198,7 @@ def _result(recording: Recording, cpu_seconds: float | None, unwatched: list[Unw
         if number is None:
             counts.append(Sample(None, address, reason, count))
         else:
-            counts.append(Sample(modules[number].build_id, address, reasons[number], count, number))
+            counts.append(Sample(modules[number].build_id, address, reasons[number], count, module=number))
     return ProfileResult(
         samples=head.samples,
         ticks=head.ticks,

@@ -79,6 +79,7 @@ def test_removed_files(tmp_path: Path) -> None:
 def result_of(*modules: Module, counts: list[Sample]) -> ProfileResult:
     recording = Recording(997, 0.1, 0, shared=False)
     result = _result(recording, None, [])
+    recording.close()
     return replace(result, samples=len(counts), processes=1, counts=counts, modules=list(modules))
 
 

@@ -443,7 +443,9 @@ def result_of(path: str, build_id: bytes = bytes(range(20))) -> ProfileResult:
     result = _result(recording, None, [])
     recording.close()
     module = Module(1, 0x1000, 0x2000, 0, 0x1000, 0x200, build_id, path)
-    return replace(result, samples=1, processes=1, counts=[Sample(build_id, 0x10, REASONS[0], 1, 0)], modules=[module])
+    return replace(
+        result, samples=1, processes=1, counts=[Sample(build_id, 0x10, REASONS[0], 1, module=0)], modules=[module]
+    )
 
 
 def test_strange_names_of_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

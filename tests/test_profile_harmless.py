@@ -663,6 +663,29 @@ def test_a_block_that_runs_another_program(tmp_path: Path) -> None:
     assert shown[1:] == alone[1:]
 
 
+def test_a_block_that_changes_its_user(tmp_path: Path) -> None:
+    """And keeps a capability, so that a thread without it would have libc end the program."""
+    need_root()
+    source = """
+    import ctypes, os, struct
+    from pybuildid import Profile
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Profile() as profile:
+        sum(i * i for i in range(2 * 10**6))
+        libc.prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
+        os.setresuid(65534, 65534, 65534)
+        setgid = 1 << 6
+        head, data = struct.pack("Ii", 0x20080522, 0), struct.pack("6I", setgid, setgid, 0, 0, 0, 0)
+        assert libc.syscall(126, head, data) == 0  # capset()
+        os.setgroups([])
+        sum(i * i for i in range(2 * 10**6))
+    print(os.getresuid(), profile.result.samples > 20)
+    """
+    if os.uname().machine != "x86_64":
+        pytest.skip("the number of capset() is that of x86-64")
+    assert in_python(source, tmp_path) == "(65534, 65534, 65534) True\n"
+
+
 def test_a_block_under_a_tracer(tmp_path: Path) -> None:
     need("strace", "strace")
     command = [sys.executable, "-c", "from pybuildid import Profile\nwith Profile(): pass"]

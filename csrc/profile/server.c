@@ -185,6 +185,14 @@ struct start {
     const char *path;
 };
 
+static int has_targets(const struct bid_server *server)
+{
+    for (unsigned i = 0; i < BID_SLOTS; i++)
+        if (server->targets[i])
+            return 1;
+    return 0;
+}
+
 static void serve(struct bid_server *server)
 {
     struct bid_recording *recording = server->recording;
@@ -201,6 +209,20 @@ static void serve(struct bid_server *server)
         }
         bid_futex_wait(&recording->bell, bell, due - now);
     }
+}
+
+/* In a process that profiles itself the thread is a guest, which changes its ids with the program's. No other agent comes. */
+static void serve_here(struct bid_server *server)
+{
+    struct bid_recording *recording = server->recording;
+    while (bid_load(&server->state, memory_order_acquire) != ENDING && !has_targets(server)) {
+        uint32_t bell = bid_load(&recording->bell, memory_order_acquire); /* before the look at the slots: see ring() */
+        answer_all(server);
+        if (!has_targets(server))
+            bid_futex_wait(&recording->bell, bell, recording->follow_ms);
+    }
+    while (!bid_guest_wait(&server->guest, recording->follow_ms))
+        follow_all(server);
 }
 
 /* Nobody is left waiting. */
@@ -222,7 +244,10 @@ static void *run(void *argument)
     struct start start = *(struct start *)argument;
     struct bid_server *server = start.server;
     server->thread_id = (pid_t)syscall(SYS_gettid);
-    server->error = own_descriptors();
+    if (start.path)
+        server->error = own_descriptors();
+    else
+        server->error = bid_guest_begin(&server->guest) ? 0 : errno;
     if (!server->error && start.path)
         server->error = lock_file(server, start.path);
     int ready = !server->error;
@@ -230,8 +255,10 @@ static void *run(void *argument)
     bid_store(&server->state, READY, memory_order_release); /* pairs with start_thread(), which looks at the error */
     bid_futex_wake(&server->state);
     if (ready) {
-        serve(server);
+        (start.path ? serve : serve_here)(server);
         end(server);
+        if (!start.path)
+            bid_guest_end(&server->guest);
     }
     return NULL;
 }
@@ -278,6 +305,8 @@ void bid_server_stop(struct bid_server *server)
         bid_store(&server->state, ENDING, memory_order_release); /* pairs with serve() */
         bid_add(&server->recording->bell, 1, memory_order_release);
         bid_futex_wake(&server->recording->bell);
+        if (server->guest.thread)
+            bid_guest_stop(&server->guest);
         pthread_join(server->thread, NULL);
     }
     free(server);

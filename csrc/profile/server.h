@@ -12,6 +12,7 @@
 
 #include "recording.h"
 
+#include "../resolve/guest.h"
 #include "../resolve/snapshot.h"
 
 #include <pthread.h>
@@ -47,6 +48,7 @@ struct bid_server {
     uint64_t device, inode;                  /* of the recording's file; 0: it is in this process's memory */
     pthread_t thread;
     pid_t process, thread_id;
+    struct bid_guest guest;  /* that the thread is, in a process that profiles itself */
     _Atomic(uint32_t) state; /* a futex: 0 until the thread is ready, 1 ready, 2 is to end */
     int error;
 };

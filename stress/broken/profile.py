@@ -185,8 +185,8 @@ _PROCESSES = [
         "descriptors-of-the-program",
         "the server's thread shares the program's table of descriptors",
         "profile/server.c",
-        "server->error = own_descriptors();",
-        "server->error = 0;\n    (void)own_descriptors;",
+        "        server->error = own_descriptors();\n",
+        "        (void)own_descriptors;\n",
         SERVER,
     ),
     _twin(

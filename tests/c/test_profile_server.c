@@ -131,7 +131,9 @@ static void registers(void)
 /* Slots come back when processes end: many more than there are slots, some at a time. */
 static void test_many_processes(void)
 {
+    unsigned before = descriptors();
     begin(path_of_file, 5, 0);
+    CHECK(descriptors() == before);
     for (unsigned i = 0; i < 40; i++)
         CHECK(in_child(registers) == 0);
     CHECK(recording->processes == 40);
