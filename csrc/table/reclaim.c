@@ -33,6 +33,7 @@ void bid_retire(struct bid_table *table)
     }
 }
 
+#ifndef __KERNEL__ /* which has kernel/platform_kernel.c */
 uint64_t bid_oldest_pin(const struct bid_pins *pins)
 {
     uint64_t oldest = UINT64_MAX;
@@ -43,6 +44,7 @@ uint64_t bid_oldest_pin(const struct bid_pins *pins)
     }
     return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest; /* (U) */
 }
+#endif
 
 uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
 {

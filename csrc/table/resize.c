@@ -276,9 +276,9 @@ static int bid_rebuild_once(struct bid_table *table, enum bid_need need, uint64_
 static int bid_rebuild_until_done(struct bid_table *table, enum bid_need need, uint64_t entries)
 {
     for (int rebuilt = 0;; rebuilt = 1) {
-        struct bid_pin pin = bid_pin(table->pins);
+        struct bid_pin pin = bid_pin_update(table->pins, 1);
         int status = bid_rebuild_once(table, need, entries, rebuilt);
-        bid_unpin(table->pins, pin);
+        bid_unpin_update(table->pins, pin);
         bid_reclaim(table);
         if (status != BID_STEP_MOVED)
             return status;
