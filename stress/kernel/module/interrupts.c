@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where the NMIs of the torture come from, and their handler.
+ *
+ *   hpet=1  timer 2 of the HPET, whose interrupt is a message to a local APIC with delivery mode NMI. Under QEMU's -icount
+ *           it comes after exactly so many instructions. The handler sets the timer for the next NMI. One that came where
+ *           few have come is followed closely by the next, so that every instruction gets some.
+ *   hpet=0  each processor sends one to the other after an update, if the last one is over. Some handlers stay until the
+ *           other processor has resized twice: a lookup or an update that they interrupted is then a slow reader.
+ */
+#include <linux/io.h>
+#include <linux/ktime.h>
+#include <linux/nmi.h>
+#include <linux/sched/clock.h>
+#include <linux/smp.h>
+
+#include <asm/apic.h>
+#include <asm/nmi.h>
+
+#include "torture.h"
+
+#define HPET_BASE 0xfed00000
+#define HPET_CONFIG 0x10
+#define HPET_COUNTER 0xf0
+#define HPET_T2_CONFIG 0x140
+#define HPET_T2_COMPARATOR 0x148
+#define HPET_T2_MESSAGE 0x150 /* data, then address */
+#define MESSAGE_NMI 0x400
+#define MESSAGE_ADDRESS 0xfee00000u
+#define CLOSE_TICKS 64
+#define DWELL_NS 20000000ull
+
+static u8 __iomem *timer;
+
+static void timer_set(struct cpu *cpu, int close)
+{
+    u32 ticks = least + draw(&cpu->random) % (close ? CLOSE_TICKS : period);
+    cpu->sent++;
+    writel(readl(timer + HPET_COUNTER) + ticks, timer + HPET_T2_COMPARATOR);
+}
+
+static int timer_start(void)
+{
+    timer = ioremap(HPET_BASE, 0x400);
+    if (!timer)
+        return -ENOMEM;
+    writel(readl(timer + HPET_CONFIG) | 1, timer + HPET_CONFIG);
+    writel(1 << 14 | 1 << 8 | 1 << 2, timer + HPET_T2_CONFIG); /* messages, 32 bits, enabled */
+    writel(MESSAGE_NMI, timer + HPET_T2_MESSAGE);
+    writel(MESSAGE_ADDRESS | per_cpu(x86_cpu_to_apicid, 0) << 12, timer + HPET_T2_MESSAGE + 4);
+    timer_set(&cpus[0], 0);
+    return 0;
+}
+
+void interrupt_other(int number)
+{
+    struct cpu *to = &cpus[!number];
+    if (hpet || ncpus < 2 || !READ_ONCE(armed) || READ_ONCE(to->left) != to->sent)
+        return;
+    to->sent++;
+    apic->send_IPI_mask(cpumask_of(!number), NMI_VECTOR);
+}
+
+static void stay(struct cpu *cpu)
+{
+    u64 resizes = table ? bid_resizes(table) : 0, until = local_clock() + DWELL_NS;
+    cpu->dwelt++;
+    while (table && bid_resizes(table) < resizes + 2 && local_clock() < until)
+        cpu_relax();
+}
+
+static int in_update(int number)
+{
+    int i;
+    for (i = 0; i < ncpus * UPDATERS; i++)
+        if (updaters[i].task == current)
+            return updaters[i].cpu == number && READ_ONCE(updaters[i].in_update);
+    return 0;
+}
+
+static int nmi_handler(unsigned int command, struct pt_regs *regs)
+{
+    int number = smp_processor_id(), close = 0;
+    unsigned long offset = regs->ip - text;
+    struct cpu *cpu = &cpus[number % CPUS];
+    if (!READ_ONCE(armed) || number >= ncpus)
+        return NMI_DONE;
+    WRITE_ONCE(cpu->entered, cpu->entered + 1);
+    if (offset < text_size) {
+        cpu->in_text++;
+        cpu->in_update += in_update(number);
+        cpu->in_resize += table && bid_resizing(table);
+        close = hits[offset]++ < rare;
+    }
+    oracle(cpu, number);
+    if (dwell && offset < text_size && draw(&cpu->random) % dwell == 0)
+        stay(cpu);
+    if (hpet && !READ_ONCE(stop))
+        timer_set(cpu, close);
+    WRITE_ONCE(cpu->left, cpu->entered);
+    return NMI_HANDLED;
+}
+
+int interrupts_start(void)
+{
+    int status = register_nmi_handler(NMI_LOCAL, nmi_handler, 0, "bid_torture");
+    if (status)
+        return status;
+    WRITE_ONCE(armed, 1);
+    return hpet ? timer_start() : 0;
+}
+
+void interrupts_stop(void)
+{
+    WRITE_ONCE(armed, 0);
+    unregister_nmi_handler(NMI_LOCAL, "bid_torture");
+    if (timer)
+        iounmap(timer);
+}
