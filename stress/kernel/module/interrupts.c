@@ -52,10 +52,11 @@ static int timer_start(void)
     return 0;
 }
 
+/* With a rival that blocks only one processor is interrupted, so that the other can tell. */
 void interrupt_other(int number)
 {
     struct cpu *to = &cpus[!number];
-    if (hpet || ncpus < 2 || !READ_ONCE(armed) || READ_ONCE(to->left) != to->sent)
+    if (hpet || ncpus < 2 || (rival && number == 0) || !READ_ONCE(armed) || READ_ONCE(to->left) != to->sent)
         return;
     to->sent++;
     apic->send_IPI_mask(cpumask_of(!number), NMI_VECTOR);

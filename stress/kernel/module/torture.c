@@ -6,23 +6,27 @@
  * marks the end of that in QEMU's record of translated code. Then NMIs come.
  */
 #include <linux/delay.h>
+#include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/reboot.h>
 #include <linux/sched/task.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include "torture.h"
 
-static ulong nmis = 100000, warm = 2000;
+static ulong nmis = 100000, warm = 2000, bear = 1000;
 static uint seconds = 300;
-static bool rival, map_hits;
+static bool map_hits;
+bool rival;
 int ncpus = 1, most = 700, swing = 600, period = 1600, least = 300, dwell, hpet = 1, rare = 8;
 uint seed = 1;
 unsigned long text, text_size;
 module_param(nmis, ulong, 0444);           /* ends after so many */
 module_param(seconds, uint, 0444);         /* or after so many, by the guest's clock */
 module_param(warm, ulong, 0444);           /* updates before the first NMI */
+module_param(bear, ulong, 0444);           /* or after so many wrong answers */
 module_param(rival, bool, 0444);           /* buckets with a spinlock each instead of the table */
 module_param_named(cpus, ncpus, int, 0444);
 module_param(most, int, 0444);             /* keys of an updater */
@@ -146,8 +150,8 @@ static void give_up(const char *what)
     emergency_restart();
 }
 
-/* A handler that does not come back, or updates that do not go on while NMIs do. */
-static void watch(void)
+/* A handler that does not come back, or updates that do not go on. From an interrupt of the last processor. */
+static enum hrtimer_restart watch(struct hrtimer *timer)
 {
     static u64 handlers_since, updates_since, left, done;
     u64 now = ktime_get_ns(), limit = (u64)STUCK_SECONDS * NSEC_PER_SEC;
@@ -161,6 +165,18 @@ static void watch(void)
         give_up("an NMI handler has not returned");
     if (now - updates_since > limit)
         give_up("the updates stand still");
+    hrtimer_forward_now(timer, ms_to_ktime(100));
+    return HRTIMER_RESTART;
+}
+
+static struct hrtimer watchdog;
+
+static long watch_from_here(void *unused)
+{
+    hrtimer_init(&watchdog, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+    watchdog.function = watch;
+    hrtimer_start(&watchdog, ms_to_ktime(100), HRTIMER_MODE_REL_PINNED_HARD);
+    return 0;
 }
 
 static int updaters_start(void)
@@ -216,15 +232,14 @@ static int torture(void)
     int i, status = updaters_start();
     if (status)
         return status;
-    while (updates() < warm) {
+    while (updates() < warm)
         msleep(20);
-        watch();
-    }
     torture_mark();
-    status = interrupts_start();
-    while (!status && SUM(left) < nmis && SUM(wrongs) < 1000 && ktime_get_ns() - start < seconds * NSEC_PER_SEC) {
+    status = work_on_cpu(ncpus - 1, watch_from_here, NULL);
+    if (!status)
+        status = interrupts_start();
+    while (!status && SUM(left) < nmis && SUM(wrongs) < bear && ktime_get_ns() - start < seconds * NSEC_PER_SEC) {
         msleep(50);
-        watch();
     }
     WRITE_ONCE(stop, 1);
     for (i = 0; i < ncpus * UPDATERS; i++) {
@@ -232,6 +247,7 @@ static int torture(void)
         put_task_struct(updaters[i].task);
     }
     interrupts_stop();
+    hrtimer_cancel(&watchdog);
     return status;
 }
 

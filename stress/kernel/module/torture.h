@@ -82,6 +82,7 @@ extern int armed, stop;
 
 extern int ncpus, most, swing, period, least, dwell, hpet, rare;
 extern uint seed;
+extern bool rival;
 
 static inline u32 draw(u32 *state)
 {

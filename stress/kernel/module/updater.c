@@ -129,7 +129,7 @@ static void another_table(struct updater *updater)
         for (i = 0; i < 8; i++)
             look_around(updater, draw(&updater->random) % most);
         WRITE_ONCE(second, NULL);
-        synchronize_rcu();
+        synchronize_rcu_expedited();
     }
     bid_destroy(made);
 }
