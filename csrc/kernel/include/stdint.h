@@ -6,6 +6,9 @@
 #include <linux/limits.h>
 #include <linux/types.h>
 
+#ifndef INT64_MAX
+#define INT64_MAX S64_MAX
+#endif
 #ifndef UINT64_MAX
 #define UINT64_MAX U64_MAX
 #endif

@@ -8,48 +8,22 @@
  *   hpet=0  each processor sends one to the other after an update, if the last one is over. Some handlers stay until the
  *           other processor has resized twice: a lookup or an update that they interrupted is then a slow reader.
  */
-#include <linux/io.h>
 #include <linux/ktime.h>
 #include <linux/nmi.h>
 #include <linux/sched/clock.h>
-#include <linux/smp.h>
 
-#include <asm/apic.h>
 #include <asm/nmi.h>
 
+#include "hpet.h"
 #include "torture.h"
 
-#define HPET_BASE 0xfed00000
-#define HPET_CONFIG 0x10
-#define HPET_COUNTER 0xf0
-#define HPET_T2_CONFIG 0x140
-#define HPET_T2_COMPARATOR 0x148
-#define HPET_T2_MESSAGE 0x150 /* data, then address */
-#define MESSAGE_NMI 0x400
-#define MESSAGE_ADDRESS 0xfee00000u
 #define CLOSE_TICKS 64
 #define DWELL_NS 20000000ull
 
-static u8 __iomem *timer;
-
 static void timer_set(struct cpu *cpu, int close)
 {
-    u32 ticks = least + draw(&cpu->random) % (close ? CLOSE_TICKS : period);
     cpu->sent++;
-    writel(readl(timer + HPET_COUNTER) + ticks, timer + HPET_T2_COMPARATOR);
-}
-
-static int timer_start(void)
-{
-    timer = ioremap(HPET_BASE, 0x400);
-    if (!timer)
-        return -ENOMEM;
-    writel(readl(timer + HPET_CONFIG) | 1, timer + HPET_CONFIG);
-    writel(1 << 14 | 1 << 8 | 1 << 2, timer + HPET_T2_CONFIG); /* messages, 32 bits, enabled */
-    writel(MESSAGE_NMI, timer + HPET_T2_MESSAGE);
-    writel(MESSAGE_ADDRESS | per_cpu(x86_cpu_to_apicid, 0) << 12, timer + HPET_T2_MESSAGE + 4);
-    timer_set(&cpus[0], 0);
-    return 0;
+    hpet_set(0, least + draw(&cpu->random) % (close ? CLOSE_TICKS : period));
 }
 
 /* With a rival that blocks only one processor is interrupted, so that the other can tell. */
@@ -108,13 +82,17 @@ int interrupts_start(void)
     if (status)
         return status;
     WRITE_ONCE(armed, 1);
-    return hpet ? timer_start() : 0;
+    if (!hpet)
+        return 0;
+    status = hpet_map();
+    if (!status)
+        timer_set(&cpus[0], 0);
+    return status;
 }
 
 void interrupts_stop(void)
 {
     WRITE_ONCE(armed, 0);
+    hpet_unmap();
     unregister_nmi_handler(NMI_LOCAL, "bid_torture");
-    if (timer)
-        iounmap(timer);
 }
