@@ -32,14 +32,18 @@ echo "- /mnt {c} 5 {n}" >/proc/bid_inodes
 i={d}; while [ $i -lt {n} ]; do /mnt/p$(busybox printf %04d $i); i=$((i + 41)); done
 """
 DROP = "echo 3 >/proc/sys/vm/drop_caches"
-PRESSURE = "busybox dd if=/dev/zero of=/tmp/hog bs=1M count=4000 2>/dev/null; busybox rm -f /tmp/hog"
+#: All the memory that there is but for a little, so that the kernel has to take from its caches.
+PRESSURE = (
+    "mib=$(busybox awk '/MemAvailable/ { print int($2 / 1024) - 24 }' /proc/meminfo)\n"
+    "busybox dd if=/dev/zero of=/tmp/hog bs=1M count=$mib 2>/dev/null; busybox rm -f /tmp/hog"
+)
 
 
 def script(rounds: int) -> str:
     """The file system is filled, its programs run, it is dropped from the caches or put under pressure, and read again."""
     lines = [f"busybox insmod /{name}" for name in disk.drivers()]
     lines += [
-        "busybox mount -t tmpfs -o size=80% tmp /tmp",
+        "busybox mount -t tmpfs -o size=100% tmp /tmp",
         "busybox mount -t ext4 -o ro /dev/vda /mnt || busybox poweroff -f",
         "busybox insmod /bid_table.ko; busybox insmod /bid_inodes.ko; busybox insmod /bid_inode_torture.ko",
         f'echo "= /mnt 0 1 {PROGRAMS}" >/proc/bid_inodes',

@@ -75,7 +75,7 @@ class Exact:
     log: Path
 
 
-def exact(modules: Modules, nmis: int, seed: int, warm: int = 20000, limit: float = 0) -> Exact:
+def exact(modules: Modules, nmis: int, seed: int, warm: int = 20000) -> Exact:
     """NMIs after exact numbers of instructions, on one processor."""
     record = BUILD / "runs" / "exact.asm"
     arguments = f"nmis={nmis} seed={seed} warm={warm} seconds=1000000 rare=200 map=1"
@@ -84,7 +84,7 @@ def exact(modules: Modules, nmis: int, seed: int, warm: int = 20000, limit: floa
         insert_and_run(modules, "bid_table", arguments),
         {f"{name}.ko": modules[name] for name in ("bid_table", "bid_torture")},
         exact=True,
-        limit=limit or BOOT_SECONDS + nmis / 2000,
+        limit=BOOT_SECONDS + nmis / 5000,
         arguments=("-d", "in_asm", "-D", str(record), "-dfilter", MODULES_AT),
     )
     run = vm.boot(machine)

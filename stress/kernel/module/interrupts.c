@@ -18,6 +18,7 @@
 #include "torture.h"
 
 #define CLOSE_TICKS 64
+#define SOON_TICKS 512
 #define DWELL_NS 20000000ull
 
 static void timer_set(struct cpu *cpu, int close)
@@ -34,6 +35,13 @@ void interrupt_other(int number)
         return;
     to->sent++;
     apic->send_IPI_mask(cpumask_of(!number), NMI_VECTOR);
+}
+
+/* From a thread that begins what is done seldom: the timer's NMI comes in its first instructions. */
+void interrupt_soon(int number)
+{
+    if (hpet && READ_ONCE(armed))
+        hpet_set(number, draw(&cpus[number].random) % SOON_TICKS);
 }
 
 static void stay(struct cpu *cpu)

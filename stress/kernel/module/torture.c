@@ -144,8 +144,8 @@ static void give_up(const char *what)
     pr_emerg("bid_torture: BLOCKED: %s\n", what);
     report(1);
     for (i = 0; i < ncpus * UPDATERS; i++)
-        pr_info("bid_torture: updater %d: %llu updates, turn %llu, in_update %d, active %d\n", i, updaters[i].done,
-                updaters[i].turn, updaters[i].in_update, updaters[i].op.active);
+        pr_info("bid_torture: updater %d: %llu updates, turn %llu, doing %d, active %d\n", i, updaters[i].done,
+                updaters[i].turn, updaters[i].in_update ? updaters[i].doing : -1, updaters[i].op.active);
     mdelay(100);
     emergency_restart();
 }
@@ -230,14 +230,14 @@ static int torture(void)
 {
     u64 start = ktime_get_ns();
     int i, status = updaters_start();
+    if (!status)
+        status = work_on_cpu(ncpus - 1, watch_from_here, NULL);
     if (status)
         return status;
     while (updates() < warm)
         msleep(20);
     torture_mark();
-    status = work_on_cpu(ncpus - 1, watch_from_here, NULL);
-    if (!status)
-        status = interrupts_start();
+    status = interrupts_start();
     while (!status && SUM(left) < nmis && SUM(wrongs) < bear && ktime_get_ns() - start < seconds * NSEC_PER_SEC) {
         msleep(50);
     }

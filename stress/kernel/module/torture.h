@@ -40,7 +40,7 @@ struct updater {
     u32 random, next; /* of its choices; the next version */
     u64 turn;
     struct under_way op;
-    int in_update;       /* of any kind */
+    int in_update, doing; /* of any kind; what is asked for seldom */
     u32 version[KEYS];   /* what each of its keys is, but for the one under way */
     u64 done, of[KINDS]; /* updates; turns of each kind */
     u64 errors[32];      /* by status */
@@ -149,6 +149,7 @@ int updater_run(void *argument);
 int interrupts_start(void);
 void interrupts_stop(void);
 void interrupt_other(int number);
+void interrupt_soon(int number);
 
 /* rival.c */
 int rival_make(void);

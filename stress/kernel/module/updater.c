@@ -110,65 +110,87 @@ static void look_around(struct updater *updater, int i)
         wrong(cpu, NOT_ABSENT, key_never(never), 1, ABSENT);
 }
 
-/* A second table is made, filled, read by handlers, and destroyed after a grace period. */
-static void another_table(struct updater *updater)
-{
-    struct bid_options options = {
-        .size = sizeof(options), .id_size = ID_SIZE, .flags = BID_FIXED_SEED, .seed = updater->next, .expected_entries = SECOND};
-    struct bid_table *made;
-    u8 id[ID_SIZE];
-    int i;
-    if (bid_create(&made, &options) != BID_OK)
-        return;
-    for (i = 0; i < SECOND; i++) {
-        id_make(id, key_second(i), 2);
-        if (bid_insert(made, key_second(i), 2, id, ID_SIZE) != BID_OK)
-            wrong(&cpus[updater->cpu], STATUS, key_second(i), 0, BID_OK);
-    }
-    if (cmpxchg_release(&second, NULL, made) == NULL) {
-        for (i = 0; i < 8; i++)
-            look_around(updater, draw(&updater->random) % most);
-        WRITE_ONCE(second, NULL);
-        synchronize_rcu_expedited();
-    }
-    bid_destroy(made);
-}
-
 static int count_key(void *argument, uint64_t key, int status, const struct bid_build_id *id)
 {
     ++*(int *)argument;
     return 0;
 }
 
-static void walk(struct updater *updater, u32 r)
+/* Each form of a walk over a table that has so many keys at the least. */
+static void walk(struct updater *updater, const struct bid_table *walked, int form, int least_keys)
 {
     struct bid_stats stats = {.size = sizeof(stats)};
     u64 keys[8];
     int seen = 0;
-    if (r >> 30)
-        bid_iterate(table, count_key, &seen);
-    else if (r >> 29)
-        seen = bid_keys(table, keys, ARRAY_SIZE(keys));
-    else if (bid_statistics(table, &stats) == BID_OK)
+    if (form == 0)
+        bid_iterate(walked, count_key, &seen);
+    else if (form == 1)
+        seen = bid_keys(walked, keys, ARRAY_SIZE(keys));
+    else if (bid_statistics(walked, &stats) == BID_OK)
         seen = stats.entries;
-    if (seen < STABLE)
-        wrong(&cpus[updater->cpu], STATUS, 0, seen, STABLE);
+    if (seen < least_keys)
+        wrong(&cpus[updater->cpu], STATUS, 0, seen, least_keys);
+}
+
+/* Of a small table all of it is near the beginning or the end of a call, where NMIs come seldom otherwise. */
+static void try_all(struct updater *updater, struct bid_table *made)
+{
+    int i;
+    for (i = 0; i < SECOND; i++) {
+        u8 id[ID_SIZE];
+        id_make(id, key_second(i), 2);
+        if (bid_insert(made, key_second(i), 2, id, ID_SIZE) != BID_OK)
+            wrong(&cpus[updater->cpu], STATUS, key_second(i), 0, BID_OK);
+    }
+    for (i = 0; i < 3; i++) {
+        interrupt_soon(updater->cpu);
+        walk(updater, made, i, SECOND);
+    }
+    interrupt_soon(updater->cpu);
+    bid_reserve(made, 2 * SECOND + draw(&updater->random) % 256);
+    interrupt_soon(updater->cpu);
+    bid_shrink(made);
+}
+
+/* A second table is made, filled, read by handlers, and destroyed after a grace period. */
+static void another_table(struct updater *updater)
+{
+    struct bid_options options = {.size = sizeof(options),
+                                  .id_size = ID_SIZE,
+                                  .flags = BID_FIXED_SEED,
+                                  .seed = updater->next,
+                                  .expected_entries = SECOND};
+    struct bid_table *made;
+    int i;
+    if (bid_create(&made, &options) != BID_OK)
+        return;
+    try_all(updater, made);
+    if (cmpxchg_release(&second, NULL, made) == NULL) {
+        for (i = 0; i < 8; i++)
+            look_around(updater, draw(&updater->random) % most);
+        WRITE_ONCE(second, NULL);
+        synchronize_rcu_expedited();
+    }
+    interrupt_soon(updater->cpu);
+    bid_destroy(made);
 }
 
 /* What is asked for seldom. Returns whether it was. */
 static int now_and_then(struct updater *updater, u32 r)
 {
-    enum kind kind = RESERVE + r % 16;
+    enum kind kind = RESERVE + r % 8;
     int status = BID_OK;
     if (kind >= KINDS)
         return 0;
+    updater->doing = kind;
     WRITE_ONCE(updater->in_update, 1);
+    interrupt_soon(updater->cpu);
     if (kind == RESERVE)
         status = bid_reserve(table, STABLE + (r >> 22));
     else if (kind == SHRINK)
         status = bid_shrink(table);
     else if (kind == WALK)
-        walk(updater, r);
+        walk(updater, table, r >> 30, STABLE);
     else
         another_table(updater);
     WRITE_ONCE(updater->in_update, 0);
