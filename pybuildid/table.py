@@ -333,12 +333,15 @@ class Table(MutableMapping[int, bytes]):
                 yield key, bytes(ids[start : start + length])
 
     def reserve(self, entries: SupportsIndex) -> None:
-        """Makes room for that many entries in all, so that inserts up to there do not allocate."""
+        """Makes room for that many entries in all, so that inserts up to there do not allocate.
+
+        Raises BusyError if other threads shrink the table again and again meanwhile.
+        """
         check(lib.bid_handle_reserve(self._handle, uint(entries, 64, "entries")))
 
-    def shrink(self) -> None:
-        """Gives up reserved room and shrinks to what the entries need."""
-        check(lib.bid_handle_shrink(self._handle))
+    def shrink(self) -> bool:
+        """Gives up reserved room and shrinks to what the entries need. Returns whether there was something to gain."""
+        return check(lib.bid_handle_shrink(self._handle)) == lib.BID_OK
 
     def reclaim(self) -> int:
         """Frees retired memory that no reader can see, without waiting. Returns how many bytes still wait."""

@@ -65,6 +65,9 @@ extern "C" {
 /* What bid_lookup_many() writes as the length of an entry that says "known to have no build ID". */
 #define BID_LENGTH_NO_BUILD_ID 255
 
+/* bid_reserve() and bid_shrink() put so many new arrays in the head's place at most, whatever handlers and other threads do. */
+#define BID_REBUILDS_MAX 4
+
 /* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
 #define BID_RETIRED_MAX 125
 
@@ -74,6 +77,7 @@ enum bid_status {
     BID_STALE = 2,       /* there is an entry, but for another generation of the inode */
     BID_NO_BUILD_ID = 3, /* there is an entry, and it says that this file has no build ID */
     BID_EXISTS = 4,      /* insert: the key has an entry already, which is unchanged */
+    BID_UNCHANGED = 5,   /* shrink: there was nothing to gain, and the array is the one that was there */
 
     /* Rejected arguments and options: nothing was done. */
     BID_E_NULL = -1,           /* a required pointer is NULL */
@@ -101,6 +105,9 @@ enum bid_status {
 
     /* The protocol on inodes. */
     BID_E_EVICTED = -18, /* the inode is being evicted or has been: nothing may be associated with it */
+
+    /* An update that could not be done, as above. */
+    BID_E_BUSY = -19, /* reserve: other threads put smaller arrays in place each time, as by bid_shrink(): try again */
 };
 
 /* A sentence for a status, in English, without a full stop.
@@ -260,14 +267,16 @@ int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, con
  * NMI context, as long as nothing else consumes the room (every insert and replace consumes a record, also of a key
  * that was there before). An insert may still find its key's path full, by accident and rarely: at most once in a million
  * inserts, near the end of the room. The table does not shrink below this by itself.
- * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
- * Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, errors. */
+ * Context: thread. Progress: lock-free; it begins at most BID_REBUILDS_MAX resizes, and finishes those that it finds under way
+ * before each. If updates of others use up the room of the last array while it is made, that counts as consumed: BID_OK.
+ * Memory: may allocate. May change errno. Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, BID_E_BUSY, errors. */
 int bid_reserve(struct bid_table *table, uint64_t entries);
 
-/* Gives up reserved room and shrinks to what the entries need, dropping tombstones. Below the start size the table grows again
- * in steps as it is used.
- * Context: thread. Progress: lock-free. Memory: may allocate (the smaller array). May change errno.
- * Returns: BID_OK (also if there was nothing to gain), BID_E_NULL, errors. */
+/* Gives up reserved room, and replaces the array if one made for the entries there are takes less memory, or has fewer tombstones
+ * or used-up records. Below the start size the table grows again in steps as it is used.
+ * Context: thread. Progress: lock-free; it begins one resize at most, and finishes those that it finds under way before and after.
+ * Memory: may allocate (the new array). May change errno.
+ * Returns: BID_OK if the array was replaced, BID_UNCHANGED if there was nothing to gain, BID_E_NULL, errors. */
 int bid_shrink(struct bid_table *table);
 
 /* Frees retired memory whose grace period has passed, without waiting. Updates do this by themselves now and then.

@@ -82,11 +82,13 @@ static void model_membarrier(void);
 #define BID_PIN_SLOTS PIN_SLOTS
 #define BID_PIN_WINDOW PIN_SLOTS
 #define BID_PIN_TEMPORARY PIN_TEMPORARY
+#define BID_PIN_CROWDS 1
 
 #include "array.c"
 #include "create.c"
 #include "lookup.c"
 #include "move.c"
+#include "orphan.c"
 #include "place.c"
 #include "reclaim.c"
 #include "record.c"

@@ -60,6 +60,11 @@ void bid_platform_settle(void *address, size_t bytes)
     (void)address, (void)bytes;
 }
 
+void bid_platform_empty(void *address, size_t bytes)
+{
+    (void)address, (void)bytes;
+}
+
 void bid_platform_unmap(void *address, size_t bytes)
 {
     (void)bytes;
