@@ -142,6 +142,9 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
 static struct bid_pin_area bid_fork_saved[2];
 #define BID_FORK_ONE (1ull << 32)
 
+/* The thread that went on in this process, at its last fork, with pins in the crowd; 0: it had none. */
+static uintptr_t bid_fork_from_crowd[2];
+
 static int bid_membarrier(int command)
 {
     return (int)syscall(SYS_membarrier, command, 0, 0);
@@ -167,8 +170,7 @@ static void bid_fork_copy(struct bid_pin_slot *to, const struct bid_pin_slot *fr
     bid_store(&to->owner, bid_load(&from->owner, BID_RELAXED), BID_RELAXED);
 }
 
-/* Copies the pin slots of this thread, and only those. Returns whether one of them is a slot for life: a thread that has one is
- * never in the crowd. */
+/* Copies the pin slots of this thread, and only those. Returns whether one of them is a slot for life. */
 static int bid_fork_copy_own(struct bid_pin_area *to, struct bid_pin_area *from)
 {
     int own = 0;
@@ -219,13 +221,17 @@ static void bid_fork_parent(void)
         bid_sub(&bid_fork_saved[kind].crowd[number], BID_FORK_ONE, BID_RELAXED);
 }
 
-/* This thread is the only one, and what it goes on with has the pins that it had. */
-static void bid_fork_restore(struct bid_pin_area *area, struct bid_pin_area *saved)
+/* This thread is the only one, and what it goes on with has the pins that it had. With a slot for life it is in the crowd only if
+ * it was when the process began: a child has room for all. */
+static void bid_fork_restore(int kind, struct bid_pin_area *area, struct bid_pin_area *saved)
 {
-    uint64_t number = bid_pin_crowd(bid_platform_thread());
+    uintptr_t thread = bid_platform_thread();
+    uint64_t number = bid_pin_crowd(thread), crowd = bid_load(&saved->crowd[number], BID_RELAXED) % BID_FORK_ONE;
     bid_platform_populate(area, sizeof *area, 0);
-    if (!bid_fork_copy_own(area, saved))
-        bid_store(&area->crowd[number], bid_load(&saved->crowd[number], BID_RELAXED) % BID_FORK_ONE, BID_RELAXED);
+    if (bid_fork_copy_own(area, saved) && bid_fork_from_crowd[kind] != thread)
+        crowd = 0;
+    bid_store(&area->crowd[number], crowd, BID_RELAXED);
+    bid_fork_from_crowd[kind] = crowd ? thread : 0;
 }
 
 static void bid_fork_child(void)
@@ -234,7 +240,7 @@ static void bid_fork_child(void)
         struct bid_pins *pins = &bid_process_pins[kind];
         struct bid_pin_area *area = bid_pin_area_published(kind), *saved = &bid_fork_saved[kind];
         if (area)
-            bid_fork_restore(area, saved);
+            bid_fork_restore(kind, area, saved);
         for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
             bid_store(&saved->crowd[i], 0, BID_RELAXED); /* nobody else is about to fork here */
         bid_store(&pins->forked, bid_epoch_pass(pins), BID_RELAXED);

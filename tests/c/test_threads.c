@@ -126,7 +126,7 @@ static void readers_in_temporary_slots(void)
     CHECK(bid_reclaim(table) == 0);
     for (unsigned i = 0; i < BID_PIN_TEMPORARY; i++)
         CHECK(bid_load(&table->pins->area->slots[BID_PIN_SLOTS + i].owner, BID_RELAXED) == 0);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
 }
 
 static void many_at_once(void *(*run)(void *), unsigned n)
@@ -170,7 +170,7 @@ int main(void)
     atomic_store(&stop, 1);
     CHECK(pthread_join(updater, NULL) == 0);
     many_at_once(crowd, 3000);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     many_at_once(pinned_crowd, 3000);
     struct bid_stats stats = statistics(table);
     printf("%u of %u pin slots used\n", stats.pin_slots_used, stats.pin_slots);

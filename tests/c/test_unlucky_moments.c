@@ -103,7 +103,7 @@ static void start_late(struct bid_table *table, enum moment moment)
 static void is_well(struct bid_table *table, uint64_t entries)
 {
     CHECK(bid_count(table) == entries && statistics(table).entries == entries);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     for (uint64_t i = 0; i < 1000; i++)
         CHECK_STATUS(insert(table, 1000000 + i, 1, 20), BID_OK);
     for (uint64_t i = 0; i < 1000; i++)
@@ -128,7 +128,7 @@ static void many_between_look_and_swap(void)
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
     start_late(table, RECORD_TAKEN);
     meanwhile = let_all_go;
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     for (int i = 0; i < LATE; i++)
         CHECK(pthread_join(late.threads[i], NULL) == 0);
     is_well(table, LATE);
@@ -161,7 +161,7 @@ static void many_before_the_look(void)
         CHECK_STATUS(insert(table, key, 1, 20), BID_OK);
     start_late(table, PLACE_FOUND);
     meanwhile = let_one_by_one_go;
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     for (int i = 0; i < LATE; i++)
         CHECK(pthread_join(late.threads[i], NULL) == 0);
     is_well(table, bid_count(table));
