@@ -3,8 +3,7 @@
  * Pins of every form: of a slot for life, plain and fenced, of a temporary slot, in the crowd, and nested ones. Each keeps what its
  * thread reads across resizes and across a fork, in the parent and in the child, and nothing longer than that.
  *
- * The lookup path is compiled into this program, with calls of ours where a key's bucket is fetched and where a pin is left. A thread
- * has no slot for life, or no temporary one either, if others own those that it may take: here they are given to nobody.
+ * The lookup path is compiled into this program, with calls of ours where a key's bucket is fetched and where a pin is left.
  */
 #define BID_PLATFORM_MODEL /* bid_platform_prefetch() is ours */
 #include "pin.h"
@@ -21,6 +20,7 @@ static void leave(struct bid_pin pin)
 #undef bid_pin_leave
 
 #include "check.h"
+#include "pin_forms.h"
 #include "update.h"
 
 #include <pthread.h>
@@ -46,57 +46,20 @@ void bid_platform_prefetch(const void *address)
         when_fetched();
 }
 
-/* ------------------------------------------------------------------------------------------------ forms -- */
-
-enum form { PLAIN, FENCED, TEMPORARY, CROWD, FORMS };
 static const char *const names[FORMS] = {"plain", "fenced", "temporary", "crowd"};
-
-#define NOBODY ((uintptr_t)-1)
 
 static struct bid_table *table;
 
-static struct bid_pin_slot *window(unsigned i)
-{
-    return &table->pins->area->slots[(bid_pin_slot_number(bid_platform_thread()) + i) & (BID_PIN_SLOTS - 1)];
-}
-
-static struct bid_pin_slot *temporary(unsigned i)
-{
-    return &table->pins->area->slots[BID_PIN_SLOTS + i];
-}
-
-static void change_owner(struct bid_pin_slot *slot, uintptr_t from, uintptr_t to)
-{
-    bid_cas(&slot->owner, &from, to, BID_RELAXED);
-}
-
-/* From here on this thread has pins of a form; all but the first `left` temporary slots are taken. */
-static void take_slots(enum form form, unsigned left)
-{
-    for (unsigned i = 0; form >= TEMPORARY && i < BID_PIN_WINDOW; i++) {
-        change_owner(window(i), bid_platform_thread(), NOBODY);
-        change_owner(window(i), 0, NOBODY);
-    }
-    for (unsigned i = left; form >= TEMPORARY && i < BID_PIN_TEMPORARY; i++)
-        change_owner(temporary(i), 0, NOBODY);
-}
-
-static void give_slots_back(void)
-{
-    for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++)
-        change_owner(&table->pins->area->slots[i], NOBODY, 0);
-}
-
 static void begin(enum form form)
 {
-    table = make_table((struct bid_options){.id_size = 20, .flags = form == FENCED ? BID_FENCED_PINS : 0});
+    table = make_for(form, (struct bid_options){.id_size = 20});
     CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
-    take_slots(form, form == CROWD ? 0 : 4);
+    take_all_slots(table, form);
 }
 
 static void end(void)
 {
-    give_slots_back();
+    give_slots_back(table);
     CHECK(bid_reclaim(table) == 0 && bid_retired_arrays(table) == 0);
     bid_destroy(table);
 }
@@ -177,7 +140,7 @@ static int stay(void *argument, uint64_t key, int status, const struct bid_build
 
 static void *read_on(void *argument)
 {
-    take_slots(TEMPORARY, 1); /* its own window; of the temporary slots they all may have the first */
+    take_slots(table, TEMPORARY, 1); /* its own window; of the temporary slots they all may have the first */
     CHECK(bid_iterate(table, stay, NULL) == 1);
     return argument;
 }
@@ -194,7 +157,7 @@ static void start_other(void)
 
 static void hand_over(struct bid_pin pin)
 {
-    if (pin.slot != temporary(0))
+    if (pin.slot != temporary_slot(table, 0))
         return;
     when_left = NULL;
     start_other();
@@ -205,7 +168,7 @@ static void temporary_slot_is_handed_over(void)
 {
     struct bid_build_id id;
     begin(TEMPORARY);
-    take_slots(TEMPORARY, 1);
+    take_slots(table, TEMPORARY, 1);
     when_left = hand_over;
     CHECK_STATUS(bid_lookup(table, 1, &id), BID_OK);
     CHECK(!when_left);
