@@ -135,6 +135,8 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
+    if (!bid_platform_has(bid_layout_charge(layout))) /* or the system might kill somebody while it is made present */
+        return BID_E_NO_MEMORY;
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
     array->mapping = bid_platform_map(array->mapping_bytes, layout->huge_bytes);
     if (!array->mapping)

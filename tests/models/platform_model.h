@@ -71,6 +71,12 @@ void bid_platform_unmap(void *address, size_t bytes)
     free(address);
 }
 
+int bid_platform_has(size_t bytes)
+{
+    (void)bytes;
+    return 1;
+}
+
 size_t bid_platform_page(void)
 {
     return MODEL_PAGE;
