@@ -28,7 +28,13 @@ static inline void model_copy(uint8_t *to, const uint8_t *from, unsigned bytes)
     for (unsigned i = 0; i < bytes; i++)
         to[i] = from[i];
 }
+#ifdef MODEL_GLANCES /* bid_lookup_many() keeps a word in a row of bytes: see many.c */
+static void model_copy_word(void *to, const void *from);
+#define __builtin_memcpy(to, from, bytes)                                                                              \
+    ((bytes) == sizeof(uint64_t) ? model_copy_word((to), (from)) : model_copy((void *)(to), (void *)(from), (bytes)))
+#else
 #define __builtin_memcpy(to, from, bytes) model_copy((to), (from), (bytes))
+#endif
 
 static inline void model_zero(struct bid_record *record)
 {
@@ -151,12 +157,8 @@ static inline void model_setup(void)
 #endif
 static inline int model_update(enum bid_kind kind, uint64_t key, uint8_t value)
 {
-    struct bid_operation op = {.kind = kind,
-                               .may_allocate = MODEL_MAY_ALLOCATE,
-                               .key = key,
-                               .generation = value,
-                               .id = &value,
-                               .length = 1};
+    struct bid_operation op = {
+        .kind = kind, .may_allocate = MODEL_MAY_ALLOCATE, .key = key, .generation = value, .id = &value, .length = 1};
     return bid_update(&table, &op);
 }
 
