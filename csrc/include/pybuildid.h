@@ -13,12 +13,16 @@
  *   retired later is never freed (updates then fail with BID_E_RETIRED; lookups stay right).
  *   So does a longjmp() or an exception out of a visit of bid_iterate(), and visits that end in another order than they
  *   began, as on coroutines of one thread, leave each other's pins unprotected: neither may be.
+ *   So does asynchronous cancellation of a thread (PTHREAD_CANCEL_ASYNCHRONOUS), and pthread_exit() in a handler, while the
+ *   thread is inside a function of this header: the next thread with its thread pointer has that pin. Deferred cancellation,
+ *   the default, is safe: no function here is a cancellation point.
  * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else, until the limit on that is
  *   reached: then updates that need a new array fail with BID_E_RETIRED. Many threads that insert and remove on few
  *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps.
  * - A process that forbids membarrier() after its first table, as by a seccomp filter, frees nothing any more.
- * - fork(): the child has its own copy of every table and may use it at once. What other threads had under way at that
- *   moment may count there as an entry more (bid_count()). Memory locks are not inherited (mlock(2)), so BID_MLOCK ends
+ * - fork(): the child has its own copy of every table and may use it at once. For each
+ *   other thread that was inserting at that moment bid_count() may be one too high there; the arrays that other threads were
+ *   making or freeing are taken back by the first updates. Memory locks are not inherited (mlock(2)), so BID_MLOCK ends
  *   there. A child made by _Fork() or a bare clone() system call skips the fork handlers: its first pin takes page faults,
  *   and a lookup, update or visit that was under way when it was made is not protected there and must not go on.
  *   After a fork the system copies pages that one side writes, and a lookup that meets an update of another thread may
@@ -36,7 +40,7 @@
  * its own steps; lock-free: some thread's operation finishes, whatever the others do, stopped ones included;
  * blocking), Memory (what it allocates) and Returns.
  *
- * Lengths and sizes are in bytes. Functions that return int return one of enum bid_status; none touches errno
+ * It needs a 64-bit system. Lengths and sizes are in bytes. Functions that return int return one of enum bid_status; none touches errno
  * unless it says so.
  */
 #ifndef PYBUILDID_H
@@ -93,7 +97,9 @@ enum bid_status {
                                   or for a table at all */
 
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
-    BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records */
+    BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records; or an array of 64 MiB or
+                                   more is larger than MemAvailable and free swap of /proc/meminfo, or than what a memory
+                                   cgroup of the process leaves: then none of it was made present */
     BID_E_BYTE_LIMIT = -12,     /* options.byte_limit would be exceeded */
     BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */

@@ -117,7 +117,7 @@ int bid_platform_populate(void *address, size_t bytes, int lock)
 uint64_t bid_platform_random(void)
 {
     uint64_t seed;
-    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed)
+    if (syscall(SYS_getrandom, &seed, sizeof seed, GRND_NONBLOCK) == sizeof seed) /* libc's is a cancellation point */
         return seed;
     struct timespec now; /* early in the boot, before the pool is ready */
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -9,6 +9,7 @@
 #include "platform.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,14 +99,24 @@ static uint64_t bid_cgroups_available(const struct bid_cgroups *kind)
     }
 }
 
+static uint64_t bid_available(void)
+{
+    uint64_t least = bid_system_available();
+    for (unsigned i = 0; i < sizeof bid_cgroups / sizeof *bid_cgroups; i++) {
+        uint64_t available = bid_cgroups_available(&bid_cgroups[i]);
+        least = available < least ? available : least;
+    }
+    return least;
+}
+
+/* Whoever opens and reads files may be cancelled there; but the caller holds a pin. */
 int bid_platform_has(size_t bytes)
 {
+    int before;
     if (bytes < BID_SMALL)
         return 1;
-    if (bytes > bid_system_available())
-        return 0;
-    for (unsigned i = 0; i < sizeof bid_cgroups / sizeof *bid_cgroups; i++)
-        if (bytes > bid_cgroups_available(&bid_cgroups[i]))
-            return 0;
-    return 1;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    uint64_t available = bid_available();
+    pthread_setcancelstate(before, &before);
+    return bytes <= available;
 }

@@ -189,7 +189,7 @@ RECLAMATION = [
     Twin(
         "forgets-the-mapping-first",
         "G9",
-        "an array forgets where its memory is, and then gives it back: a fork in between leaves that to the child for good",
+        "an array forgets where its memory is before it gives that back: a fork in between loses it to the child",
         (
             Edit(
                 "table/array.c",
