@@ -46,6 +46,17 @@ void bid_platform_settle(void *address, size_t bytes)
 {
 }
 
+void bid_platform_empty(void *address, size_t bytes)
+{
+}
+
+#define BID_SMALL (1ul << 20)
+
+int bid_platform_has(size_t bytes)
+{
+    return bytes < BID_SMALL || bytes >> PAGE_SHIFT < si_mem_available();
+}
+
 void bid_platform_unmap(void *address, size_t bytes)
 {
     vfree(address);
