@@ -70,7 +70,7 @@ def print_rest(console: Console, outcome: Outcome) -> None:
 
 @click.command()
 @click.option("--seed", type=click.IntRange(1, 2**31), default=2023, show_default=True, help="Of all that is chosen.")
-@click.option("--nmis", type=click.IntRange(1000), metavar="N", help="Exact NMIs.  [default: 1,000,000]")
+@click.option("--nmis", type=click.IntRange(1000), metavar="N", help="Exact NMIs.  [default: 2,000,000]")
 @click.option("--quick", is_flag=True, help="The short form: a minute or two.")
 @json_option
 def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> None:

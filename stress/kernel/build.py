@@ -105,8 +105,9 @@ def make_modules(tree: Path, folder: str, symbols: Iterable[Path] = ()) -> None:
     run = subprocess.run(
         [*command, f"KBUILD_EXTRA_SYMBOLS={extra}", "modules"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    if run.returncode or re.search(r"warning|error", run.stdout, re.IGNORECASE):
-        raise KernelError(f"building {folder} for Linux {kernel.release}:\n{run.stdout}")
+    complaints = [line for line in run.stdout.splitlines() if re.search(r"warning|error", line, re.IGNORECASE)]
+    if run.returncode or complaints:
+        raise KernelError("\n".join([f"building {folder} for Linux {kernel.release}:", *complaints[:20]]))
 
 
 def strip(module: Path, target: Path) -> Path:

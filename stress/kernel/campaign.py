@@ -15,7 +15,7 @@ from stress.kernel.kfunc import Kfunc
 from stress.kernel.mutants import MUTANTS, Mutant
 from stress.kernel.torture import Caught, Exact, Torture
 
-NMIS = 1_000_000
+NMIS = 2_000_000
 SHARE = 0.95  #: of the instructions that thread context executes, interrupted by so many NMIs
 IN_RESIZE = 10_000
 QUICK_MUTANTS = ("published-before-filled", "sleepers-forgotten")

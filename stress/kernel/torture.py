@@ -78,7 +78,7 @@ class Exact:
 def exact(modules: Modules, nmis: int, seed: int, warm: int = 20000) -> Exact:
     """NMIs after exact numbers of instructions, on one processor."""
     record = BUILD / "runs" / "exact.asm"
-    arguments = f"nmis={nmis} seed={seed} warm={warm} seconds=1000000 rare=200 map=1"
+    arguments = f"nmis={nmis} seed={seed} warm={warm} seconds=1000000 rare=24 map=1"
     machine = vm.Machine(
         "exact",
         insert_and_run(modules, "bid_table", arguments),

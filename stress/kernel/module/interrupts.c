@@ -18,7 +18,7 @@
 #include "torture.h"
 
 #define CLOSE_TICKS 64
-#define SOON_TICKS 512
+#define SOON_TICKS 256
 #define DWELL_NS 20000000ull
 
 static void timer_set(struct cpu *cpu, int close)
@@ -37,11 +37,12 @@ void interrupt_other(int number)
     apic->send_IPI_mask(cpumask_of(!number), NMI_VECTOR);
 }
 
-/* From a thread that begins what is done seldom: the timer's NMI comes in its first instructions. */
+/* From a thread that begins what is done seldom, which may be short or long: an NMI early or late in it. */
 void interrupt_soon(int number)
 {
+    u32 r = draw(&cpus[number].random);
     if (hpet && READ_ONCE(armed))
-        hpet_set(number, draw(&cpus[number].random) % SOON_TICKS);
+        hpet_set(number, (r >> 8) % (SOON_TICKS << r % 8));
 }
 
 static void stay(struct cpu *cpu)
