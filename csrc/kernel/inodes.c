@@ -91,7 +91,8 @@ static LLIST_HEAD(waiting_list);
 static void work(struct work_struct *unused)
 {
     struct waiting *waiting, *next;
-    llist_for_each_entry_safe(waiting, next, llist_del_all(&waiting_list), node) {
+    llist_for_each_entry_safe(waiting, next, llist_del_all(&waiting_list), node)
+    {
         if (waiting->file) {
             bid_kernel_associate(waiting->file);
             fput(waiting->file);

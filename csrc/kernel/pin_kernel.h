@@ -28,8 +28,8 @@ struct bid_pin_area {
 
 struct bid_pins {
     struct bid_pin_area *area;
-    int fenced;     /* never: there is nothing to choose from */
-    bid_word epoch; /* counted up whenever something is retired */
+    int fenced;             /* never: there is nothing to choose from */
+    bid_word epoch;         /* counted up whenever something is retired */
     bid_word forks, forked; /* there are none */
 };
 

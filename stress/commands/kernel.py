@@ -56,13 +56,17 @@ def print_rest(console: Console, outcome: Outcome) -> None:
         table.add_row(name, how or "NOT CAUGHT")
     _output.print_table(console, table)
     sound = outcome.sound
-    text = f"inodes: {sound['nmis']:,} NMIs, {sound['looked']:,} lookups, {sound['right']:,} found, {sound['absent']:,} "
-    text += f"absent, {sound['wrong']:,} wrong; {sound['kicked']:,} evicted with their entry, {sound['in_resize']:,} of "
+    text = (
+        f"inodes: {sound['nmis']:,} NMIs, {sound['looked']:,} lookups, {sound['right']:,} found, {sound['absent']:,} "
+    )
+    text += (
+        f"absent, {sound['wrong']:,} wrong; {sound['kicked']:,} evicted with their entry, {sound['in_resize']:,} of "
+    )
     text += f"them in the midst of a resize; {sound['reused']:,} addresses used again"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     if outcome.kfunc:
         figures = outcome.kfunc.figures
-        text = f"kfunc: a BPF program called it from {figures.get('calls', 0):,} NMIs, and found {figures.get('found', 0):,}"
+        text = f"kfunc: called by a BPF program in {figures.get('calls', 0):,} NMIs, found {figures.get('found', 0):,}"
     else:
         text = f"kfunc: not tried; {kfunc.missing()}"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -79,8 +83,8 @@ def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> 
     Builds the sources of csrc/table as a module of the installed kernel, as they are, and runs it in QEMU, without KVM
     and without touching the kernel of this machine. Threads update the table; NMIs come after exact numbers of
     instructions on one processor, so that the same seed does the same, and by IPIs between two. Then real inodes that
-    are mapped, looked up by NMIs, and evicted; a BPF program that looks up in NMIs; and builds with one fault each, and a
-    table with spinlocks, which must be caught. The exit status is 0 for SUCCESS only.
+    are mapped, looked up by NMIs, and evicted; a BPF program that looks up in NMIs; and builds with one fault each, and
+    a table with spinlocks, which must be caught. The exit status is 0 for SUCCESS only.
     """
     plan = campaign.quick(seed) if quick else campaign.Plan(seed)
     if nmis:

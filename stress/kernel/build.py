@@ -103,7 +103,10 @@ def make_modules(tree: Path, folder: str, symbols: Iterable[Path] = ()) -> None:
     command = ["make", "-C", str(kernel.headers), f"M={tree / folder}", f"-j{jobs}", "W=1"]
     extra = " ".join(str(symbol) for symbol in symbols)
     run = subprocess.run(
-        [*command, f"KBUILD_EXTRA_SYMBOLS={extra}", "modules"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, f"KBUILD_EXTRA_SYMBOLS={extra}", "modules"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     complaints = [line for line in run.stdout.splitlines() if re.search(r"warning|error", line, re.IGNORECASE)]
     if run.returncode or complaints:

@@ -143,7 +143,9 @@ def run(plan: Plan, tick: Callable[[str], None] = lambda name: None) -> Outcome:
         caught = torture.catch(modules, plan.mutant_nmis, plan.seed, plan.mutants, tick)
         rest = others.result()
     caught.how[SPINLOCK] = rest.spinlock.complaint
-    caught.how["address of an inode alone"] = f"{rest.control['wrong']:,} wrong answers" if rest.control["wrong"] else ""
+    caught.how["address of an inode alone"] = (
+        f"{rest.control['wrong']:,} wrong answers" if rest.control["wrong"] else ""
+    )
     outcome = Outcome(plan, exact, rest.two, caught, rest.sound, rest.control, rest.kfunc)
     outcome.failures += _judge_torture(outcome) + _judge_rest(outcome)
     return outcome

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Build IDs of real inodes under real NMIs: the module of inodes, a disk of programs, and the controls that must lie."""
+"""Build IDs of real inodes under real NMIs: the module of inodes, a disk of programs, a control that must lie."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ CONTROL = (NO_HOOK, NO_BIT, NO_GENERATION)
 ROUND = """\
 echo "+ /mnt {a} 6 {n}" >/proc/bid_inodes
 i={b}; while [ $i -lt {n} ]; do /mnt/p$(busybox printf %04d $i); i=$((i + 31)); done
-{evict}
+{before}{evict}
 echo "- /mnt {c} 5 {n}" >/proc/bid_inodes
 i={d}; while [ $i -lt {n} ]; do /mnt/p$(busybox printf %04d $i); i=$((i + 41)); done
 """
+HALF_DONE = "echo '~ /mnt 0 1 0' >/proc/bid_inodes\n"
 DROP = "echo 3 >/proc/sys/vm/drop_caches"
 #: All the memory that there is but for a little, so that the kernel has to take from its caches.
 PRESSURE = (
@@ -40,7 +41,7 @@ PRESSURE = (
 
 
 def script(rounds: int) -> str:
-    """The file system is filled, its programs run, it is dropped from the caches or put under pressure, and read again."""
+    """The file system is filled, its programs run, it is dropped from the caches or put under pressure, read again."""
     lines = [f"busybox insmod /{name}" for name in disk.drivers()]
     lines += [
         "busybox mount -t tmpfs -o size=100% tmp /tmp",
@@ -50,7 +51,8 @@ def script(rounds: int) -> str:
     ]
     for r in range(1, rounds + 1):
         places = {"a": r % 3, "b": r * 7 % 50, "c": r * 11 % 40, "d": r * 13 % 50, "n": PROGRAMS}
-        lines.append(ROUND.format(evict=DROP if r % 3 else PRESSURE, **places) + f"echo @round {r}")
+        evict, before = DROP if r % 3 else PRESSURE, HALF_DONE if r % 2 else ""
+        lines.append(ROUND.format(evict=evict, before=before, **places) + f"echo @round {r}")
     lines.append("busybox rmmod bid_inode_torture; busybox rmmod bid_inodes; busybox rmmod bid_table")
     return "\n".join(lines)
 

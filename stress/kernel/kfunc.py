@@ -95,7 +95,9 @@ class Kfunc:
     @property
     def works(self) -> bool:
         calls = self.figures.get("calls", 0)
-        return not self.complaint and calls > NMIS // 2 and self.figures.get("found") == calls and self.last == self.want
+        return (
+            not self.complaint and calls > NMIS // 2 and self.figures.get("found") == calls and self.last == self.want
+        )
 
 
 def build_id(path: Path) -> str:

@@ -103,7 +103,7 @@ def exact(modules: Modules, nmis: int, seed: int, warm: int = 20000) -> Exact:
 
 def two_processors(modules: Modules, seconds: int, seed: int) -> Torture:
     """Each of two processors updates, and sends NMIs to the other."""
-    arguments = f"cpus=2 hpet=0 nmis=1000000000 seconds={seconds} seed={seed} dwell=512"
+    arguments = f"cpus=2 hpet=0 nmis=1000000000 seconds={seconds} seed={seed} dwell=512 patience=60"
     files = {f"{name}.ko": modules[name] for name in ("bid_table", "bid_torture")}
     script = insert_and_run(modules, "bid_table", arguments)
     run = vm.boot(vm.Machine("two", script, files, cpus=2, limit=BOOT_SECONDS + seconds * 2))
@@ -112,7 +112,7 @@ def two_processors(modules: Modules, seconds: int, seed: int) -> Torture:
 
 def spinlock(modules: Modules, seed: int) -> Torture:
     """Buckets with a spinlock each, on two processors: a handler must wait for what it interrupted."""
-    arguments = f"cpus=2 hpet=0 nmis=1000000000 seconds=60 seed={seed} rival=1"
+    arguments = f"cpus=2 hpet=0 nmis=1000000000 seconds=60 seed={seed} rival=1 patience=4"
     files = {f"{name}.ko": modules[name] for name in ("bid_table", "bid_torture")}
     script = insert_and_run(modules, "bid_table", arguments)
     run = vm.boot(vm.Machine("spinlock", script, files, cpus=2, limit=BOOT_SECONDS * 2))
@@ -135,7 +135,9 @@ def _some_mutants(builds: Mapping[str, Modules], names: Sequence[str], sound: Mo
     script = "".join(insert_and_run(builds[name], name, f"nmis={nmis} seed={seed} bear=20") for name in names)
     files = {f"{name}.ko": builds[name]["bid_table"] for name in names}
     limit = BOOT_SECONDS + 30 * len(names)
-    run = vm.boot(vm.Machine("mutants", script, {**files, "bid_torture.ko": sound["bid_torture"]}, exact=True, limit=limit))
+    run = vm.boot(
+        vm.Machine("mutants", script, {**files, "bid_torture.ko": sound["bid_torture"]}, exact=True, limit=limit)
+    )
     parts = re.split(r"@table (\S+)", run.text)[1:]
     found = Caught()
     for name, text in zip(parts[::2], parts[1::2]):

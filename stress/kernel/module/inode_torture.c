@@ -7,6 +7,8 @@
  * Commands, written to /proc/bid_inodes:  = DIR 0 1 N   reads the build IDs of DIR/p0000 and so on, beside the table
  *                                         + DIR FIRST STEP N   opens each, lets NMIs look, associates it, lets them look again
  *                                         - DIR FIRST STEP N   opens each and lets NMIs look
+ *                                         ~ DIR 0 1 0          inserts made-up keys until a resize stands half done, and
+ *                                                              leaves it so until the next command
  */
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -36,11 +38,12 @@ module_param_named(cpus, ncpus, int, 0444);
 
 static u8 (*truth)[ID_SIZE]; /* by inode number */
 static u8 *known;
-static u32 *tenant;             /* the inode last seen at an address, by a hash of that */
+static u32 *tenant; /* the inode last seen at an address, by a hash of that */
 static struct super_block *disk;
-static struct inode *opened;    /* that NMIs look at */
-static struct task_struct *resizer;
-static int armed;
+static struct inode *opened;            /* that NMIs look at */
+static struct task_struct *resizers[2]; /* one on each processor */
+static int armed, paused;               /* the resizers */
+static u64 made_up;                     /* keys, from 1 on */
 
 /* Written by handlers of either processor: counts only. */
 static struct {
@@ -127,6 +130,20 @@ static void show(struct file *file, int associate)
     synchronize_rcu_expedited();
 }
 
+static void leave_half_done(void)
+{
+    static const u8 id[ID_SIZE] = "made up";
+    while (!bid_resizing(bid_kernel_table()) && made_up < NUMBERS)
+        if (bid_insert(bid_kernel_table(), ++made_up, 0, id, ID_SIZE) < 0)
+            return;
+}
+
+static void clean_up(void)
+{
+    while (made_up)
+        bid_remove(bid_kernel_table(), made_up--);
+}
+
 static ssize_t command(struct file *unused, const char __user *buffer, size_t length, loff_t *offset)
 {
     char text[64], folder[32], path[48], what;
@@ -137,6 +154,12 @@ static ssize_t command(struct file *unused, const char __user *buffer, size_t le
     text[taken] = 0;
     if (sscanf(text, "%c %31s %d %d %d", &what, folder, &first, &step, &n) != 5 || step < 1)
         return -EINVAL;
+    WRITE_ONCE(paused, what == '~');
+    msleep(what == '~' ? 20 : 0); /* those under way */
+    if (what == '~')
+        leave_half_done();
+    else
+        clean_up();
     for (; first < n; first += step) {
         struct file *file;
         snprintf(path, sizeof(path), "%s/p%04d", folder, first);
@@ -154,10 +177,14 @@ static ssize_t command(struct file *unused, const char __user *buffer, size_t le
 
 static const struct proc_ops command_ops = {.proc_write = command};
 
-/* So that evictions come in the midst of a resize, too. */
+/* Beside whatever evicts on the same processor, so that evictions come in the midst of a resize, too. */
 static int resize(void *unused)
 {
     while (!kthread_should_stop()) {
+        if (READ_ONCE(paused)) {
+            msleep(1);
+            continue;
+        }
         bid_reserve(bid_kernel_table(), 4000);
         bid_shrink(bid_kernel_table());
         cond_resched();
@@ -176,7 +203,9 @@ static void inode_torture_free(void)
 
 static int __init inode_torture_init(void)
 {
-    int status = -ENOMEM;
+    int i, status = -ENOMEM;
+    if (ncpus > (int)ARRAY_SIZE(resizers))
+        return -EINVAL;
     truth = vzalloc(NUMBERS * ID_SIZE);
     known = vzalloc(NUMBERS);
     tenant = vzalloc(PLACES * sizeof(*tenant));
@@ -185,7 +214,11 @@ static int __init inode_torture_init(void)
     status = hpet_map();
     if (status)
         goto failed;
-    resizer = kthread_run(resize, NULL, "bid_resize");
+    for (i = 0; i < ncpus; i++) {
+        resizers[i] = kthread_create(resize, NULL, "bid_resize/%d", i);
+        kthread_bind(resizers[i], i);
+        wake_up_process(resizers[i]);
+    }
     status = register_nmi_handler(NMI_LOCAL, nmi_handler, 0, "bid_inode_torture");
     WRITE_ONCE(armed, 1);
     hpet_set(0, period);
@@ -198,7 +231,9 @@ failed:
 static void __exit inode_torture_exit(void)
 {
     struct bid_kernel_counts *counts = &bid_kernel_counts;
-    kthread_stop(resizer);
+    int i;
+    for (i = 0; i < ncpus; i++)
+        kthread_stop(resizers[i]);
     WRITE_ONCE(armed, 0);
     hpet_unmap();
     unregister_nmi_handler(NMI_LOCAL, "bid_inode_torture");

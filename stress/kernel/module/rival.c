@@ -41,8 +41,8 @@ static int ours_remove_nmi(u64 key)
     return bid_remove_nmi(table, key);
 }
 
-const struct design ours = {"ours",      ours_lookup, ours_insert, ours_insert_nmi, ours_replace,
-                            ours_upsert, ours_remove, ours_remove_nmi};
+const struct design ours = {"ours",       ours_lookup, ours_insert, ours_insert_nmi,
+                            ours_replace, ours_upsert, ours_remove, ours_remove_nmi};
 
 #define BUCKETS_LOG2 10
 #define ENTRIES 48
@@ -157,5 +157,5 @@ static int spinlock_remove(u64 key)
     return found ? BID_OK : BID_ABSENT;
 }
 
-const struct design spinlock = {"spinlock",      spinlock_lookup, spinlock_insert, spinlock_insert, spinlock_replace,
-                                spinlock_upsert, spinlock_remove, spinlock_remove};
+const struct design spinlock = {"spinlock",       spinlock_lookup, spinlock_insert, spinlock_insert,
+                                spinlock_replace, spinlock_upsert, spinlock_remove, spinlock_remove};

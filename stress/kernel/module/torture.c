@@ -17,27 +17,28 @@
 #include "torture.h"
 
 static ulong nmis = 100000, warm = 2000, bear = 1000;
-static uint seconds = 300;
+static uint seconds = 300, patience = 10;
 static bool map_hits;
 bool rival;
 int ncpus = 1, most = 700, swing = 600, period = 1600, least = 300, dwell, hpet = 1, rare = 8;
 uint seed = 1;
 unsigned long text, text_size;
-module_param(nmis, ulong, 0444);           /* ends after so many */
-module_param(seconds, uint, 0444);         /* or after so many, by the guest's clock */
-module_param(warm, ulong, 0444);           /* updates before the first NMI */
-module_param(bear, ulong, 0444);           /* or after so many wrong answers */
-module_param(rival, bool, 0444);           /* buckets with a spinlock each instead of the table */
+module_param(nmis, ulong, 0444);    /* ends after so many */
+module_param(seconds, uint, 0444);  /* or after so many, by the guest's clock */
+module_param(patience, uint, 0444); /* of the watchdog, in seconds: a busy machine stands still, too */
+module_param(warm, ulong, 0444);    /* updates before the first NMI */
+module_param(bear, ulong, 0444);    /* or after so many wrong answers */
+module_param(rival, bool, 0444);    /* buckets with a spinlock each instead of the table */
 module_param_named(cpus, ncpus, int, 0444);
-module_param(most, int, 0444);             /* keys of an updater */
-module_param(swing, int, 0444);            /* turns of a stretch */
-module_param(period, int, 0444);           /* of the HPET: ticks between two NMIs vary by that */
-module_param(least, int, 0444);            /* and are at least that: less than the way out of a handler is too little */
-module_param(dwell, int, 0444);            /* one NMI of so many stays while the other processor resizes */
+module_param(most, int, 0444);   /* keys of an updater */
+module_param(swing, int, 0444);  /* turns of a stretch */
+module_param(period, int, 0444); /* of the HPET: ticks between two NMIs vary by that */
+module_param(least, int, 0444);  /* and are at least that: less than the way out of a handler is too little */
+module_param(dwell, int, 0444);  /* one NMI of so many stays while the other processor resizes */
 module_param(hpet, int, 0444);
-module_param(rare, int, 0444);             /* an address with fewer NMIs gets the next one close by */
+module_param(rare, int, 0444); /* an address with fewer NMIs gets the next one close by */
 module_param(seed, uint, 0444);
-module_param(text, ulong, 0444);           /* where the code of the table is */
+module_param(text, ulong, 0444); /* where the code of the table is */
 module_param(text_size, ulong, 0444);
 module_param_named(map, map_hits, bool, 0444); /* print the NMIs at each address */
 
@@ -47,8 +48,6 @@ struct bid_table *table, *second;
 const struct design *design;
 u32 *hits;
 int armed, stop;
-
-#define STUCK_SECONDS 10
 
 static u64 sum_cpus(size_t offset)
 {
@@ -76,8 +75,8 @@ static noinline void torture_mark(void)
 
 static void report_kinds(void)
 {
-    static const char *const names[KINDS] = {"insert", "replace", "upsert", "remove", "many",
-                                             "reserve", "shrink", "walk",   "table"};
+    static const char *const names[KINDS] = {"insert",  "replace", "upsert", "remove", "many",
+                                             "reserve", "shrink",  "walk",   "table"};
     int kind, status, i;
     for (kind = 0; kind < KINDS; kind++) {
         u64 sum = 0;
@@ -105,8 +104,8 @@ static void report(int blocked)
             pr_info("bid_torture: wrong_%s=%llu\n", names[kind], sum);
     }
     report_kinds();
-    pr_info("bid_torture: nmis=%llu in_text=%llu in_update=%llu in_resize=%llu dwelt=%llu\n", SUM(entered), SUM(in_text),
-            SUM(in_update), SUM(in_resize), SUM(dwelt));
+    pr_info("bid_torture: nmis=%llu in_text=%llu in_update=%llu in_resize=%llu dwelt=%llu\n", SUM(entered),
+            SUM(in_text), SUM(in_update), SUM(in_resize), SUM(dwelt));
     pr_info("bid_torture: lookups=%llu before=%llu after=%llu second=%llu most_slots=%llu most_records=%llu\n",
             SUM(lookups), SUM(before), SUM(after), SUM(second), max(cpus[0].most_slots, cpus[1].most_slots),
             max(cpus[0].most_records, cpus[1].most_records));
@@ -154,7 +153,7 @@ static void give_up(const char *what)
 static enum hrtimer_restart watch(struct hrtimer *timer)
 {
     static u64 handlers_since, updates_since, left, done;
-    u64 now = ktime_get_ns(), limit = (u64)STUCK_SECONDS * NSEC_PER_SEC;
+    u64 now = ktime_get_ns(), limit = (u64)patience * NSEC_PER_SEC;
     if (SUM(left) != left || SUM(left) == SUM(entered) || !handlers_since)
         handlers_since = now;
     if (updates() != done || !updates_since)
@@ -202,11 +201,8 @@ static int updaters_start(void)
 
 static int table_make(void)
 {
-    struct bid_options options = {.size = sizeof(options),
-                                  .id_size = ID_SIZE,
-                                  .flags = BID_FIXED_SEED,
-                                  .seed = seed,
-                                  .expected_entries = STABLE};
+    struct bid_options options = {
+        .size = sizeof(options), .id_size = ID_SIZE, .flags = BID_FIXED_SEED, .seed = seed, .expected_entries = STABLE};
     int i, status = BID_OK;
     u8 id[ID_SIZE];
     design = rival ? &spinlock : &ours;

@@ -41,12 +41,24 @@ struct updater {
     u64 turn;
     struct under_way op;
     int in_update, doing; /* of any kind; what is asked for seldom */
-    u32 version[KEYS];   /* what each of its keys is, but for the one under way */
-    u64 done, of[KINDS]; /* updates; turns of each kind */
-    u64 errors[32];      /* by status */
+    u32 version[KEYS];    /* what each of its keys is, but for the one under way */
+    u64 done, of[KINDS];  /* updates; turns of each kind */
+    u64 errors[32];       /* by status */
 };
 
-enum wrong { NOT_STABLE, NEITHER, BACK, NOT_AS_LEFT, OLDER, NOT_ABSENT, NOT_OWN, STATUS, NOT_SECOND, OVER_BOUND, WRONGS };
+enum wrong {
+    NOT_STABLE,
+    NEITHER,
+    BACK,
+    NOT_AS_LEFT,
+    OLDER,
+    NOT_ABSENT,
+    NOT_OWN,
+    STATUS,
+    NOT_SECOND,
+    OVER_BOUND,
+    WRONGS
+};
 
 struct cpu {
     u32 random;
