@@ -10,7 +10,7 @@
 #define BID_ATOMIC_H
 
 #ifdef __KERNEL__
-#include "../kernel/atomic_kernel.h"
+#include "atomic_kernel.h"
 #else
 #include <stdatomic.h>
 #include <stdint.h>

@@ -21,7 +21,7 @@
 #include "platform.h"
 
 #ifdef __KERNEL__
-#include "../kernel/pin_kernel.h"
+#include "pin_kernel.h"
 #else
 
 #ifndef BID_PIN_SLOTS

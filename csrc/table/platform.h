@@ -12,7 +12,7 @@
 struct bid_pins;
 
 #ifdef __KERNEL__
-#include "../kernel/inline_kernel.h"
+#include "inline_kernel.h"
 #elif !defined(BID_PLATFORM_MODEL)
 
 /* The thread pointer: unique among the living threads of a process, and known without a call or TLS. Never 0. */

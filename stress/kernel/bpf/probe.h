@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* What the BPF programs count, and their loader reads. */
 #ifndef BID_PROBE_BPF_H
 #define BID_PROBE_BPF_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* A table with so many entries, which stays until the module is unloaded: what it takes is in /proc/vmallocinfo. */
 #include <linux/module.h>
 
@@ -31,5 +31,5 @@ static void __exit fill_exit(void)
 
 module_init(fill_init);
 module_exit(fill_exit);
-MODULE_LICENSE("GPL");
+MODULE_LICENSE("Dual BSD/GPL");
 MODULE_DESCRIPTION("A table of so many entries");

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Real inodes under NMIs: the handler looks up the inode of the program that it interrupted, and of files that are held open
  * right before and after they are associated. What is right it knows from the files themselves: by inode number, which stay
@@ -253,5 +253,5 @@ static void __exit inode_torture_exit(void)
 
 module_init(inode_torture_init);
 module_exit(inode_torture_exit);
-MODULE_LICENSE("GPL");
+MODULE_LICENSE("Dual BSD/GPL");
 MODULE_DESCRIPTION("Build IDs of real inodes under real NMIs");

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * What a BPF program attaches to: bid_probe() is called by an NMI handler, with the inode of the program that the NMI
  * interrupted. A write to /proc/bid_kfunc brings so many NMIs to this processor.
@@ -62,5 +62,5 @@ static void __exit kfunc_torture_exit(void)
 
 module_init(kfunc_torture_init);
 module_exit(kfunc_torture_exit);
-MODULE_LICENSE("GPL");
+MODULE_LICENSE("Dual BSD/GPL");
 MODULE_DESCRIPTION("A function that NMI handlers call, for BPF programs");

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The oracle of the torture: what an NMI handler looks up and does, and what the answers must be. */
 #include <linux/rcupdate.h>
 #include <linux/string.h>

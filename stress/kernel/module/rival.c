@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The two designs of the torture: the table, and the simplest table on the side, fixed buckets with a spinlock each. */
 #include <linux/spinlock.h>
 #include <linux/string.h>

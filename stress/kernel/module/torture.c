@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The torture module: insmod runs it, and returns when it is over. Its report is lines of name=value.
  *
@@ -276,5 +276,5 @@ static void __exit torture_exit(void)
 
 module_init(torture_init);
 module_exit(torture_exit);
-MODULE_LICENSE("GPL");
+MODULE_LICENSE("Dual BSD/GPL");
 MODULE_DESCRIPTION("Torture of the build-ID table under real NMIs");
