@@ -70,6 +70,8 @@ def print_rest(console: Console, outcome: Outcome) -> None:
     else:
         text = f"kfunc: not tried; {kfunc.missing()}"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+    bytes_before, bytes_after = outcome.memory["before_a_grow"], outcome.memory["after_a_grow"]
+    console.print(f"memory: {bytes_before} bytes an entry just before a grow, {bytes_after} right after")
 
 
 @click.command()

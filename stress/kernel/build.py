@@ -110,7 +110,8 @@ def make_modules(tree: Path, folder: str, symbols: Iterable[Path] = ()) -> None:
     )
     complaints = [line for line in run.stdout.splitlines() if re.search(r"warning|error", line, re.IGNORECASE)]
     if run.returncode or complaints:
-        raise KernelError("\n".join([f"building {folder} for Linux {kernel.release}:", *complaints[:20]]))
+        lines = [f"building {folder} for Linux {kernel.release}:", *complaints[:20], *run.stdout.splitlines()[-10:]]
+        raise KernelError("\n".join(lines))
 
 
 def strip(module: Path, target: Path) -> Path:

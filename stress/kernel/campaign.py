@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from stress.kernel import inodes, kfunc, torture
+from stress.kernel import inodes, kfunc, memory, torture
 from stress.kernel.build import KernelError, Modules, build, find_kernel, missing
 from stress.kernel.inodes import Inodes
 from stress.kernel.kfunc import Kfunc
@@ -32,7 +32,7 @@ class Plan:
     two_seconds: int = 30  #: of NMIs between two processors
     mutant_nmis: int = 200_000
     mutants: Sequence[Mutant] = MUTANTS
-    rounds: int = 6  #: of the file system that comes and goes
+    rounds: int = 3  #: of the file system that comes and goes
 
 
 def quick(seed: int) -> Plan:
@@ -50,6 +50,7 @@ class Outcome:
     sound: Inodes
     control: Inodes
     kfunc: Kfunc | None  #: None: what it needs is missing
+    memory: dict[str, float]  #: bytes an entry
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -72,6 +73,7 @@ class Outcome:
             "two_processors": {name: self.two[name] for name in (*names, *more)},
             "mutants": self.caught.how,
             "inodes": inodes.report(self.sound, self.control),
+            "bytes_an_entry": self.memory,
             "kfunc": {**self.kfunc.figures, "works": self.kfunc.works} if self.kfunc else None,
         }
 
@@ -114,6 +116,7 @@ class _Others:
     sound: Inodes
     control: Inodes
     kfunc: Kfunc | None
+    memory: dict[str, float]
 
 
 def _others(modules: Modules, plan: Plan, tick: Callable[[str], None]) -> _Others:
@@ -127,7 +130,8 @@ def _others(modules: Modules, plan: Plan, tick: Callable[[str], None]) -> _Other
     tick("inodes by their address alone")
     control = inodes.control(min(plan.rounds, 2))
     tick("the kfunc")
-    return _Others(two, spinlock, sound, control, None if kfunc.missing() else kfunc.run(modules))
+    called = None if kfunc.missing() else kfunc.run(modules)
+    return _Others(two, spinlock, sound, control, called, memory.bytes_an_entry(modules))
 
 
 def run(plan: Plan, tick: Callable[[str], None] = lambda name: None) -> Outcome:
@@ -146,6 +150,6 @@ def run(plan: Plan, tick: Callable[[str], None] = lambda name: None) -> Outcome:
     caught.how["address of an inode alone"] = (
         f"{rest.control['wrong']:,} wrong answers" if rest.control["wrong"] else ""
     )
-    outcome = Outcome(plan, exact, rest.two, caught, rest.sound, rest.control, rest.kfunc)
+    outcome = Outcome(plan, exact, rest.two, caught, rest.sound, rest.control, rest.kfunc, rest.memory)
     outcome.failures += _judge_torture(outcome) + _judge_rest(outcome)
     return outcome
