@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The ordering edges under the Linux kernel memory model: what must not happen does not, and does with an edge weakened."""
+"""The ordering edges under the Linux kernel memory model: what must not happen does, once an edge is weakened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAIRS = ("rcu_read_lock", "srcu_read_lock")  #: both ends go
 
 if not shutil.which("herd7") or not MODEL:
     pytest.skip(
-        "no herd7 (herd/herdtools7, not in Debian 12), or no tools/memory-model of Linux's sources in /usr/src or $LKMM "
+        "no herd7 (herd/herdtools7, not in Debian 12), or no tools/memory-model of Linux in /usr/src or $LKMM "
         "(Debian: apt-get install linux-source-6.1, and unpack it there)",
         allow_module_level=True,
     )

@@ -33,10 +33,10 @@ i={d}; while [ $i -lt {n} ]; do /mnt/p$(busybox printf %04d $i); i=$((i + 41)); 
 """
 HALF_DONE = "echo '~ /mnt 0 1 0' >/proc/bid_inodes\n"
 DROP = "echo 3 >/proc/sys/vm/drop_caches"
-#: All the memory that there is but for a little, so that the kernel has to take from its caches.
+#: A process that wants all the memory there is: the kernel takes from its caches, and may kill the process in the end.
 PRESSURE = (
-    "mib=$(busybox awk '/MemAvailable/ { print int($2 / 1024) - 24 }' /proc/meminfo)\n"
-    "busybox dd if=/dev/zero of=/tmp/hog bs=1M count=$mib 2>/dev/null; busybox rm -f /tmp/hog"
+    "mib=$(busybox awk '/MemAvailable/ { print int($2 / 1024) }' /proc/meminfo)\n"
+    "busybox dd if=/dev/zero of=/dev/null bs=${mib}M count=1 2>/dev/null"
 )
 
 
@@ -44,7 +44,7 @@ def script(rounds: int) -> str:
     """The file system is filled, its programs run, it is dropped from the caches or put under pressure, read again."""
     lines = [f"busybox insmod /{name}" for name in disk.drivers()]
     lines += [
-        "busybox mount -t tmpfs -o size=100% tmp /tmp",
+        "echo 10000 >/proc/sys/vm/vfs_cache_pressure",
         "busybox mount -t ext4 -o ro /dev/vda /mnt || busybox poweroff -f",
         "busybox insmod /bid_table.ko; busybox insmod /bid_inodes.ko; busybox insmod /bid_inode_torture.ko",
         f'echo "= /mnt 0 1 {PROGRAMS}" >/proc/bid_inodes',
