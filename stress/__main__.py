@@ -15,6 +15,7 @@ COMMANDS = {
     "twins": "stress.commands.twins:twins",
     "faults": "stress.commands.faults:faults",
     "sanitize": "stress.commands.sanitize:sanitize",
+    "kernel": "stress.commands.kernel:kernel",
     "campaign": "stress.commands.campaign:campaign",
     "prove": "stress.commands.prove:prove",
 }

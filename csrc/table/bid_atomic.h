@@ -4,15 +4,19 @@
  *
  * Each order has a name of its own, so that a model checker can be given the same source with one order weakened
  * (-DBID_P_RELEASE=memory_order_relaxed) and has to find the fault. A kernel build maps the same names to
- * smp_load_acquire() and its kin.
+ * smp_load_acquire() and its kin: see kernel/atomic_kernel.h.
  */
 #ifndef BID_ATOMIC_H
 #define BID_ATOMIC_H
 
+#ifdef __KERNEL__
+#include "atomic_kernel.h"
+#else
 #include <stdatomic.h>
 #include <stdint.h>
 
 typedef _Atomic(uint64_t) bid_word;
+#endif
 
 /* (P) a slot word publishes its record; with FROZEN also the future array */
 #ifndef BID_P_RELEASE
@@ -74,6 +78,8 @@ typedef _Atomic(uint64_t) bid_word;
 #ifndef BID_C_ACQUIRE
 #define BID_C_ACQUIRE memory_order_acquire
 #endif
+
+#ifndef __KERNEL__
 #define bid_load(pointer, order) atomic_load_explicit((pointer), (order))
 #define bid_store(pointer, value, order) atomic_store_explicit((pointer), (value), (order))
 #define bid_add(pointer, value, order) atomic_fetch_add_explicit((pointer), (value), (order))
@@ -84,6 +90,7 @@ typedef _Atomic(uint64_t) bid_word;
  * failed one read is used as a hint only, or read again with an order of its own. */
 #define bid_cas(pointer, expected, desired, order)                                                                     \
     atomic_compare_exchange_strong_explicit((pointer), (expected), (desired), (order), memory_order_relaxed)
+#endif
 
 /* Statistics and hints: nothing is concluded from their order. */
 #define BID_RELAXED memory_order_relaxed

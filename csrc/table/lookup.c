@@ -19,6 +19,7 @@
 
 /* ------------------------------------------------------------------------------------------------ pins -- */
 
+#ifndef __KERNEL__ /* which has kernel/pin_kernel.h */
 /* The slot that this thread owns for life, claimed now if it has none; NULL if its window is full. A handler that comes
  * between the look at a slot and its claim may claim it first: for the same thread, so the claim is looked at again. */
 static struct bid_pin_slot *bid_pin_own(struct bid_pins *pins, uintptr_t thread)
@@ -76,6 +77,7 @@ void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
     if (pin.slot >= pins->area->slots + BID_PIN_SLOTS)
         bid_store(&pin.slot->owner, 0, BID_U_RELEASE); /* (U) pairs with bid_pin_temporary() */
 }
+#endif
 
 /* ---------------------------------------------------------------------------------------------- lookups -- */
 

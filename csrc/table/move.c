@@ -15,6 +15,9 @@
 #include "update.h"
 
 #define BID_CHUNK_SLOTS (BID_CHUNK_BUCKETS * BID_BUCKET_SLOTS)
+#ifndef BID_COPY_SLOTS
+#define BID_COPY_SLOTS BID_CHUNK_SLOTS /* that one call copies: 32 bytes of stack each */
+#endif
 
 static void bid_copy_record(struct bid_record *to, const struct bid_record *from, unsigned units)
 {
@@ -62,7 +65,7 @@ static int bid_copy_publish(struct bid_array *future, struct bid_place *place, u
 static int bid_copy(struct bid_table *table, const struct bid_array *array, struct bid_array *future, uint64_t *words,
                     int n, int may_allocate)
 {
-    struct bid_place places[BID_CHUNK_SLOTS];
+    struct bid_place places[BID_COPY_SLOTS];
     unsigned units, claimed = 0;
     uint64_t index;
     n = bid_copy_survey(array, future, words, n, places, &units);
@@ -183,7 +186,7 @@ static int bid_move_chunk(struct bid_table *table, struct bid_array *array, stru
     for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < slots; slot += BID_BUCKET_SLOTS)
         n += bid_freeze_bucket(array, slot, live + n);
     /* With a byte limit one by one: what a helper takes and another has copied meanwhile is one record then, not a chunk's. */
-    int status = BID_OK, step = table->options.byte_limit ? 1 : BID_CHUNK_SLOTS;
+    int status = BID_OK, step = table->options.byte_limit ? 1 : BID_COPY_SLOTS;
     for (int i = 0; i < n && status == BID_OK; i += step)
         status = bid_copy(table, array, future, live + i, n - i < step ? n - i : step, 1);
     return status;

@@ -40,7 +40,7 @@ void bid_orphans_take_back(struct bid_table *table)
     if (__builtin_expect(bid_load(&table->forks, BID_RELAXED) == forks, 1) ||
         bid_oldest_pin(table->pins) <= bid_load(&table->pins->forked, BID_RELAXED))
         return;
-    struct bid_pin pin = bid_pin(table->pins); /* for a fork of this process */
+    struct bid_pin pin = bid_pin_update(table->pins, 1); /* for a fork of this process */
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         struct bid_array *array = &table->arrays[i];
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
@@ -52,5 +52,5 @@ void bid_orphans_take_back(struct bid_table *table)
     bid_store(&table->waiting, 1, BID_RELAXED); /* perhaps a thread was about to say so */
     bid_store(&table->builder, 0, BID_RELAXED); /* that thread builds no more */
     bid_store(&table->forks, forks, BID_RELAXED);
-    bid_unpin(table->pins, pin);
+    bid_unpin_update(table->pins, pin);
 }

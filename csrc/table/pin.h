@@ -20,6 +20,10 @@
 #include "bid_atomic.h"
 #include "platform.h"
 
+#ifdef __KERNEL__
+#include "pin_kernel.h"
+#else
+
 #ifndef BID_PIN_SLOTS
 #define BID_PIN_SLOTS 1024 /* a power of two */
 #endif
@@ -119,7 +123,20 @@ static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct b
 struct bid_pin bid_pin(struct bid_pins *pins);
 void bid_unpin(struct bid_pins *pins, struct bid_pin pin);
 
+/* The pin of an update, which in a kernel may sleep with it where it may allocate. */
+static inline struct bid_pin bid_pin_update(struct bid_pins *pins, int may_sleep)
+{
+    (void)may_sleep;
+    return bid_pin(pins);
+}
+
+static inline void bid_unpin_update(struct bid_pins *pins, struct bid_pin pin)
+{
+    bid_unpin(pins, pin);
+}
+
 /* For reclaimers, in reclaim.c: the lowest epoch of a pin; 0 if a reader is in the crowd, which has no epochs. */
 uint64_t bid_oldest_pin(const struct bid_pins *pins);
 
+#endif
 #endif

@@ -11,7 +11,9 @@
 
 struct bid_pins;
 
-#ifndef BID_PLATFORM_MODEL
+#ifdef __KERNEL__
+#include "inline_kernel.h"
+#elif !defined(BID_PLATFORM_MODEL)
 
 /* The thread pointer: unique among the living threads of a process, and known without a call or TLS. Never 0. */
 static inline uintptr_t bid_platform_thread(void)

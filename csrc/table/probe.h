@@ -9,7 +9,8 @@
 #include "match.h"
 
 #define BID_INLINE static inline __attribute__((always_inline))
-#define BID_APART static __attribute__((noinline)) /* rarely needed: not to take registers and stack from the rest */
+#define BID_APART                                                                                                      \
+    static __attribute__((__noinline__)) /* rarely needed: not to take registers and stack from the rest */
 
 /* What a path says about a key: its slot's word, without the tag, and record; no record if no slot is the key's. */
 struct bid_probe {

@@ -34,6 +34,7 @@ void bid_retire(struct bid_table *table)
     }
 }
 
+#ifndef __KERNEL__ /* which has kernel/platform_kernel.c */
 uint64_t bid_oldest_pin(const struct bid_pins *pins)
 {
     uint64_t oldest = UINT64_MAX;
@@ -47,6 +48,7 @@ uint64_t bid_oldest_pin(const struct bid_pins *pins)
             return 0;
     return oldest;
 }
+#endif
 
 uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
 {
@@ -78,13 +80,13 @@ unsigned bid_retired_arrays(const struct bid_table *table)
 static void bid_retired_free(struct bid_table *table, struct bid_array *array, uint64_t life)
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED);
-    struct bid_pin pin = bid_pin(table->pins);
+    struct bid_pin pin = bid_pin_update(table->pins, 1);
     /* Relaxed: a life that is still the same was acquired at the barrier of bid_reclaim(). */
     if (bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_RELAXED)) {
         bid_array_free(table, array);
         bid_add(&table->frees, 1, BID_RELAXED);
     }
-    bid_unpin(table->pins, pin);
+    bid_unpin_update(table->pins, pin);
 }
 
 /* The lives are read before the barrier and the scan, and the compare-and-swap fails if one has changed since. */

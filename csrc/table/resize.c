@@ -322,9 +322,9 @@ static int bid_rebuild_once(struct bid_table *table, struct bid_rebuild *rebuild
 static int bid_rebuild_until_done(struct bid_table *table, struct bid_rebuild *rebuild)
 {
     for (;;) {
-        struct bid_pin pin = bid_pin(table->pins);
+        struct bid_pin pin = bid_pin_update(table->pins, 1);
         int status = bid_rebuild_once(table, rebuild);
-        bid_unpin(table->pins, pin);
+        bid_unpin_update(table->pins, pin);
         bid_reclaim(table);
         if (status != BID_STEP_MOVED)
             return status;

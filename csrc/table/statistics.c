@@ -65,7 +65,7 @@ int bid_statistics(const struct bid_table *table, struct bid_stats *stats)
     if (stats->size != sizeof *stats)
         return BID_E_OPTIONS_SIZE;
     *stats = (struct bid_stats){.size = sizeof *stats, .resizing = (uint32_t)bid_resizing(table)};
-    struct bid_pin pin = bid_pin(table->pins);
+    struct bid_pin pin = bid_pin_update(table->pins, 1);
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) */
     const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) */
     bid_iterate(table, bid_measure_key, &(struct bid_measure){table, stats});
@@ -73,7 +73,7 @@ int bid_statistics(const struct bid_table *table, struct bid_stats *stats)
     bid_count_bytes(head, stats);
     if (future)
         bid_count_bytes(future, stats);
-    bid_unpin(table->pins, pin);
+    bid_unpin_update(table->pins, pin);
     unsigned retired;
     stats->bytes_retired = bid_retired_bytes(table, &retired);
     stats->retired_arrays = retired;

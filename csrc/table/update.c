@@ -195,10 +195,10 @@ static void bid_reclaim_now_and_then(struct bid_table *table)
 static int bid_update_until_done(struct bid_table *table, struct bid_operation *op)
 {
     for (;;) {
-        struct bid_pin pin = bid_pin(table->pins);
+        struct bid_pin pin = bid_pin_update(table->pins, op->may_allocate);
         op->record_array = NULL;
         int status = bid_update_once(table, op);
-        bid_unpin(table->pins, pin);
+        bid_unpin_update(table->pins, pin);
         if (status == BID_STEP_MOVED && op->may_allocate)
             bid_reclaim(table);
         if (status != BID_STEP_MOVED)

@@ -181,8 +181,8 @@ RECLAMATION = [
         "G9",
         "nothing shows that the thread of a child is freeing an array",
         (
-            Edit("table/reclaim.c", "    struct bid_pin pin = bid_pin(table->pins);\n", ""),
-            Edit("table/reclaim.c", "    bid_unpin(table->pins, pin);\n", ""),
+            Edit("table/reclaim.c", "    struct bid_pin pin = bid_pin_update(table->pins, 1);\n", ""),
+            Edit("table/reclaim.c", "    bid_unpin_update(table->pins, pin);\n", ""),
         ),
         (Program("test_fork_resize"),),
     ),

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Pins in a kernel: none of the table's own, for the kernel has RCU.
+ *
+ * A lookup disables preemption, which is a reader of RCU, in every context: an NMI included, since the kernel tells RCU of
+ * an NMI before its handlers run. An update that may allocate may sleep with its pin, so it is a reader of SRCU; one that
+ * may not is a reader of RCU like a lookup. What was left is freed after a grace period of both: see platform_kernel.c.
+ *
+ * Ordering: (E), (S) and (U) are what a grace period gives. Whoever is not waited for by one that began after the head had
+ * moved sees the new head; and what a reader read, it read before the grace period ended.
+ */
+#ifndef BID_PIN_KERNEL_H
+#define BID_PIN_KERNEL_H
+
+#include <linux/preempt.h>
+
+/* A pin of RCU is told from one of SRCU by its slot; nothing is ever written to it. */
+#define BID_PIN_SLOTS 1
+#define BID_PIN_EPOCH_FIRST 1
+
+struct bid_pin_slot {
+    _Atomic(uintptr_t) owner;
+};
+
+struct bid_pin_area {
+    struct bid_pin_slot slots[BID_PIN_SLOTS];
+};
+
+struct bid_pins {
+    struct bid_pin_area *area;
+    int fenced;             /* never: there is nothing to choose from */
+    bid_word epoch;         /* counted up whenever something is retired */
+    bid_word forks, forked; /* there are none */
+};
+
+struct bid_pin {
+    struct bid_pin_slot *slot; /* NULL: of SRCU */
+    uint64_t before;           /* what SRCU wants back */
+};
+
+/* What is retired now gets this epoch, and is free once bid_oldest_pin() is above it. */
+static inline uint64_t bid_epoch_pass(struct bid_pins *pins)
+{
+    return bid_add(&pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_oldest_pin() */
+}
+
+static inline struct bid_pin_slot *bid_pin_first(struct bid_pin_slot *slots)
+{
+    return slots;
+}
+
+/* No tracing: tracers themselves look up. */
+static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct bid_pin_slot *slots)
+{
+    if (slots)
+        preempt_disable_notrace();
+    return (struct bid_pin){slots, 0};
+}
+
+static inline void bid_pin_leave(struct bid_pin pin)
+{
+    preempt_enable_notrace();
+}
+
+static inline struct bid_pin bid_pin(struct bid_pins *pins)
+{
+    return bid_pin_plain(pins, pins->area->slots);
+}
+
+static inline void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
+{
+    bid_pin_leave(pin);
+}
+
+struct bid_pin bid_pin_update(struct bid_pins *pins, int may_sleep);
+void bid_unpin_update(struct bid_pins *pins, struct bid_pin pin);
+
+/* The epoch of the last grace period that is over. */
+uint64_t bid_oldest_pin(const struct bid_pins *pins);
+
+#endif

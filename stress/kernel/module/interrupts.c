@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Where the NMIs of the torture come from, and their handler.
+ *
+ *   hpet=1  timer 2 of the HPET, whose interrupt is a message to a local APIC with delivery mode NMI. Under QEMU's -icount
+ *           it comes after exactly so many instructions. The handler sets the timer for the next NMI. One that came where
+ *           few have come is followed closely by the next, so that every instruction gets some.
+ *   hpet=0  each processor sends one to the other after an update, if the last one is over. Some handlers stay until the
+ *           other processor has resized twice: a lookup or an update that they interrupted is then a slow reader.
+ */
+#include <linux/ktime.h>
+#include <linux/nmi.h>
+#include <linux/sched/clock.h>
+
+#include <asm/nmi.h>
+
+#include "hpet.h"
+#include "torture.h"
+
+#define CLOSE_TICKS 64
+#define SOON_TICKS 256
+#define DWELL_NS 20000000ull
+
+static void timer_set(struct cpu *cpu, int close)
+{
+    cpu->sent++;
+    hpet_set(0, least + draw(&cpu->random) % (close ? CLOSE_TICKS : period));
+}
+
+/* With a rival that blocks only one processor is interrupted, so that the other can tell. */
+void interrupt_other(int number)
+{
+    struct cpu *to = &cpus[!number];
+    if (hpet || ncpus < 2 || (rival && number == 0) || !READ_ONCE(armed) || READ_ONCE(to->left) != to->sent)
+        return;
+    to->sent++;
+    apic->send_IPI_mask(cpumask_of(!number), NMI_VECTOR);
+}
+
+/* From a thread that begins what is done seldom, which may be short or long: an NMI early or late in it. */
+void interrupt_soon(int number)
+{
+    u32 r = draw(&cpus[number].random);
+    if (hpet && READ_ONCE(armed))
+        hpet_set(number, (r >> 8) % (SOON_TICKS << r % 8));
+}
+
+static void stay(struct cpu *cpu)
+{
+    u64 resizes = table ? bid_resizes(table) : 0, until = local_clock() + DWELL_NS;
+    cpu->dwelt++;
+    while (table && bid_resizes(table) < resizes + 2 && local_clock() < until)
+        cpu_relax();
+}
+
+static int in_update(int number)
+{
+    int i;
+    for (i = 0; i < ncpus * UPDATERS; i++)
+        if (updaters[i].task == current)
+            return updaters[i].cpu == number && READ_ONCE(updaters[i].in_update);
+    return 0;
+}
+
+static int nmi_handler(unsigned int command, struct pt_regs *regs)
+{
+    int number = smp_processor_id(), close = 0;
+    unsigned long offset = regs->ip - text;
+    struct cpu *cpu = &cpus[number % CPUS];
+    if (!READ_ONCE(armed) || number >= ncpus)
+        return NMI_DONE;
+    WRITE_ONCE(cpu->entered, cpu->entered + 1);
+    if (offset < text_size) {
+        cpu->in_text++;
+        cpu->in_update += in_update(number);
+        cpu->in_resize += table && bid_resizing(table);
+        close = hits[offset]++ < rare;
+    }
+    oracle(cpu, number);
+    if (dwell && offset < text_size && draw(&cpu->random) % dwell == 0)
+        stay(cpu);
+    if (hpet && !READ_ONCE(stop))
+        timer_set(cpu, close);
+    WRITE_ONCE(cpu->left, cpu->entered);
+    return NMI_HANDLED;
+}
+
+int interrupts_start(void)
+{
+    int status = register_nmi_handler(NMI_LOCAL, nmi_handler, 0, "bid_torture");
+    if (status)
+        return status;
+    WRITE_ONCE(armed, 1);
+    if (!hpet)
+        return 0;
+    status = hpet_map();
+    if (!status)
+        timer_set(&cpus[0], 0);
+    return status;
+}
+
+void interrupts_stop(void)
+{
+    WRITE_ONCE(armed, 0);
+    hpet_unmap();
+    unregister_nmi_handler(NMI_LOCAL, "bid_torture");
+}

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""A virtual machine for one run: QEMU without KVM, a kernel, and an initramfs of busybox, modules and one script."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import stat
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stress.kernel.build import BUILD, find_kernel
+
+#: Two instructions of a nanosecond would be as well: what counts is that time passes with instructions only.
+ICOUNT = ("-icount", "shift=4,sleep=off")
+APPEND = (
+    "console=ttyS0 quiet nokaslr no_timer_check tsc=reliable clocksource=tsc nowatchdog mitigations=off "
+    "preempt=full oops=panic panic=-1 rcupdate.rcu_cpu_stall_suppress=1"
+)
+PRELUDE = """\
+#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+echo 8 >/proc/sys/kernel/printk
+"""
+EPILOGUE = "\necho @end\n/bin/busybox poweroff -f\n"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run needs."""
+
+    name: str  #: of the files that it leaves in build/kernel/runs
+    script: str  #: run by busybox's sh as the first process
+    files: Mapping[str, Path | bytes]  #: by their path in the initramfs
+    cpus: int = 1
+    exact: bool = False  #: time passes with instructions, so that the same seed does the same
+    memory: int = 512  #: MiB
+    limit: float = 300.0  #: seconds
+    arguments: tuple[str, ...] = ()  #: more of QEMU's
+
+
+@dataclass(frozen=True)
+class Run:
+    log: Path
+    status: int | None  #: QEMU's exit status; None: stopped at the limit
+    text: str = field(repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """The script came to its end."""
+        return "@end" in self.text
+
+
+def _cpio_entry(path: str, mode: int, data: bytes, inode: int) -> bytes:
+    name = path.encode() + b"\0"
+    fields = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
+    header = b"070701" + b"".join(b"%08x" % number for number in fields) + name
+    padded = header + b"\0" * (-len(header) % 4) + data
+    return padded + b"\0" * (-len(padded) % 4)
+
+
+def initramfs(files: Mapping[str, Path | bytes]) -> bytes:
+    """A cpio archive with these files and the folders they are in."""
+    folders = {"dev", "proc", "sys", "tmp", "mnt"}
+    for path in files:
+        folders.update(str(parent) for parent in Path(path).parents if str(parent) != ".")
+    entries: list[tuple[str, int, bytes]] = [(folder, stat.S_IFDIR | 0o755, b"") for folder in sorted(folders)]
+    for path, content in files.items():
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        entries.append((path, stat.S_IFREG | 0o755, data))
+    entries.append(("TRAILER!!!", 0, b""))
+    return b"".join(_cpio_entry(*entry, inode) for inode, entry in enumerate(entries, 1))
+
+
+def _dies_with_its_parent() -> Callable[[], None]:
+    libc, parent = ctypes.CDLL(None), os.getpid()
+
+    def prepare() -> None:
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare
+
+
+def command(machine: Machine, initrd: Path) -> list[str]:
+    options: Iterable[str] = (
+        *("-accel", "tcg,thread=single" if machine.exact else "tcg,thread=multi"),
+        *("-cpu", "qemu64", "-smp", str(machine.cpus), "-m", str(machine.memory)),
+        *("-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"),
+        *("-rtc", "base=2023-03-16,clock=vm", "-global", "hpet.msi=on"),
+        *(ICOUNT if machine.exact else ()),
+        *("-kernel", str(find_kernel().image), "-initrd", str(initrd), "-append", APPEND),
+    )
+    return ["qemu-system-x86_64", *options, *machine.arguments]
+
+
+def boot(machine: Machine) -> Run:
+    """Runs the machine until its script has ended, it has crashed, or its time is over."""
+    folder = BUILD / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    initrd, log = folder / f"{machine.name}.cpio", folder / f"{machine.name}.log"
+    script = (PRELUDE + machine.script + EPILOGUE).encode()
+    initrd.write_bytes(initramfs({"init": script, "bin/busybox": Path("/bin/busybox"), **machine.files}))
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(machine, initrd),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_dies_with_its_parent(),
+        )
+        try:
+            status: int | None = process.wait(machine.limit)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            process.kill()
+            process.wait()
+    initrd.unlink()
+    return Run(log, status, log.read_text(errors="replace"))
