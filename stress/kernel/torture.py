@@ -84,7 +84,7 @@ def exact(modules: Modules, nmis: int, seed: int, warm: int = 20000) -> Exact:
         insert_and_run(modules, "bid_table", arguments),
         {f"{name}.ko": modules[name] for name in ("bid_table", "bid_torture")},
         exact=True,
-        limit=BOOT_SECONDS + nmis / 5000,
+        limit=BOOT_SECONDS + nmis / 2000,
         arguments=("-d", "in_asm", "-D", str(record), "-dfilter", MODULES_AT),
     )
     run = vm.boot(machine)
