@@ -89,7 +89,7 @@ lint-python: setup
 	$(BIN)/mypy
 
 # The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
-FREESTANDING := $(filter-out %/platform_user.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 
 lint-c: setup
 	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(STRESS_C) $(TEST_C)

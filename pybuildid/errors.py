@@ -172,6 +172,12 @@ class MemoryLockError(BuildIdTableError, MemoryError):
     code = lib.BID_E_MLOCK
 
 
+class BusyError(BuildIdTableError):
+    """reserve(): other threads put smaller arrays in place each time, as by shrink(): try again."""
+
+    code = lib.BID_E_BUSY
+
+
 class UnsupportedError(BuildIdTableError):
     """The system lacks what a table needs: anonymous memory that a fork wipes (Linux 4.14)."""
 

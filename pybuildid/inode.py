@@ -28,6 +28,8 @@ class Inode:
     __slots__ = ("__weakref__", "_cache", "_memory")
 
     def __init__(self, cache: InodeCache, memory: Any) -> None:
+        if hasattr(self, "_memory"):
+            raise TypeError("an Inode cannot be initialized twice: it is its address")
         self._cache = cache
         self._memory = memory
 
@@ -82,6 +84,8 @@ class InodeCache:
     __slots__ = ("__weakref__", "_kept", "_table")
 
     def __init__(self, expected: int = 0, **options: Unpack[TableOptions]) -> None:
+        if hasattr(self, "_table"):
+            raise TypeError("an InodeCache cannot be initialized twice: make a new one")
         self._table = Table(expected, **options)
         self._kept: list[Any] = []
 

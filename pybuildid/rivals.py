@@ -78,6 +78,8 @@ class RivalTable(MutableMapping[int, bytes]):
 
     def __init__(self, expected: int = 0) -> None:
         """expected: room for that many entries; fixed tables make as many buckets, up to a power of two."""
+        if hasattr(self, "_table"):
+            raise TypeError(f"a {type(self).__name__} cannot be initialized twice: make a new one")
         created = self._functions.create(uint(expected, 64, "expected"), 0)
         if created == ffi.NULL:
             raise NoMemoryError

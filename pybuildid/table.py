@@ -142,6 +142,8 @@ class Table(MutableMapping[int, bytes]):
         mlock: bool = False,
         fenced_pins: bool = False,
     ) -> None:
+        if hasattr(self, "_closer"):  # another thread may be using what is there
+            raise TypeError("a Table cannot be initialized twice: make a new one")
         if not isinstance(hash, str) or hash not in HASHES:
             raise OptionHashError(f"hash must be one of {', '.join(HASHES)}, not {hash!r}")
         if id_size == 0:  # in C that is the default
@@ -160,11 +162,11 @@ class Table(MutableMapping[int, bytes]):
             | (lib.BID_MLOCK if flag(mlock, "mlock") else 0)
             | (lib.BID_FENCED_PINS if flag(fenced_pins, "fenced_pins") else 0)
         )
-        self._handle = ffi.new("struct bid_handle *")
-        check(lib.bid_handle_open(self._handle, options))
+        handle = ffi.new("struct bid_handle *")
+        check(lib.bid_handle_open(handle, options))
+        self._handle, self._id_size = handle, options.id_size
         # When a cycle of garbage is collected, this closes, and finalizers that run later still find a handle.
-        self._closer = ffi.gc(self._handle, lib.bid_handle_close)
-        self._id_size = options.id_size
+        self._closer = ffi.gc(handle, lib.bid_handle_close)
 
     # -------------------------------------------------------------------------------------------- lifetime
 
@@ -331,12 +333,15 @@ class Table(MutableMapping[int, bytes]):
                 yield key, bytes(ids[start : start + length])
 
     def reserve(self, entries: SupportsIndex) -> None:
-        """Makes room for that many entries in all, so that inserts up to there do not allocate."""
+        """Makes room for that many entries in all, so that inserts up to there do not allocate.
+
+        Raises BusyError if other threads shrink the table again and again meanwhile.
+        """
         check(lib.bid_handle_reserve(self._handle, uint(entries, 64, "entries")))
 
-    def shrink(self) -> None:
-        """Gives up reserved room and shrinks to what the entries need."""
-        check(lib.bid_handle_shrink(self._handle))
+    def shrink(self) -> bool:
+        """Gives up reserved room and shrinks to what the entries need. Returns whether there was something to gain."""
+        return check(lib.bid_handle_shrink(self._handle)) == lib.BID_OK
 
     def reclaim(self) -> int:
         """Frees retired memory that no reader can see, without waiting. Returns how many bytes still wait."""

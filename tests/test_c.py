@@ -33,6 +33,14 @@ def scalar_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_core(os.environ.get("CC", "cc"), tmp_path_factory.mktemp("scalar"), "-DBID_SCALAR")
 
 
+@pytest.fixture(scope="module")
+def clang_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The core by a second compiler, which takes other liberties with atomics than GCC does."""
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not on PATH (Debian: apt-get install clang)")
+    return compile_core("clang", tmp_path_factory.mktemp("clang"))
+
+
 def compile_core(cc: str, build: Path, *more: str) -> Path:
     flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc' / 'include'}", *more]
     for source in SOURCES:
@@ -43,11 +51,11 @@ def compile_core(cc: str, build: Path, *more: str) -> Path:
     return library
 
 
-def run_program(program: Path, library: Path, tmp_path: Path) -> None:
+def run_program(program: Path, library: Path, tmp_path: Path, cc: str = os.environ.get("CC", "cc")) -> None:
     binary = tmp_path / program.stem
     subprocess.run(
         [
-            os.environ.get("CC", "cc"),
+            cc,
             *("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror"),
             f"-I{ROOT / 'csrc' / 'include'}",
             f"-I{ROOT / 'csrc' / 'table'}",
@@ -71,3 +79,26 @@ def test_program(program: Path, core_library: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["test_iterate", "test_paths", "test_threads"])
 def test_program_without_sse2(name: str, scalar_library: Path, tmp_path: Path) -> None:
     run_program(ROOT / "tests" / "c" / f"{name}.c", scalar_library, tmp_path)
+
+
+#: They take seconds, and look for what has nothing to do with the compiler.
+SLOW = {"test_limits", "test_threads", "test_resolve_interrupted"}
+
+
+@pytest.mark.parametrize("program", [one for one in PROGRAMS if one.stem not in SLOW], ids=lambda path: path.stem)
+def test_program_by_clang(program: Path, clang_library: Path, tmp_path: Path) -> None:
+    run_program(program, clang_library, tmp_path, "clang")
+
+
+def test_32_bits_are_refused(tmp_path: Path) -> None:
+    """Sizes of mappings would be cut off there."""
+    command = [os.environ.get("CC", "cc"), "-std=c11", "-ffreestanding", f"-I{ROOT / 'csrc' / 'include'}", "-c"]
+    probe = tmp_path / "probe.c"
+    probe.write_text("int probe;\n")
+    if subprocess.run([*command, "-m32", str(probe), "-o", os.devnull], capture_output=True).returncode:
+        pytest.skip("this compiler makes no 32-bit code (-m32)")
+    source = str(ROOT / "csrc" / "table" / "lookup.c")
+    assert subprocess.run([*command, source, "-o", os.devnull], capture_output=True).returncode == 0
+    result = subprocess.run([*command, "-m32", source, "-o", os.devnull], capture_output=True, text=True)
+    assert result.returncode
+    assert "needs a 64-bit system" in result.stderr

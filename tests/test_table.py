@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from conftest import make_arrays, make_entries, mapped_bytes
 
-from pybuildid import ClosedError, StaleError, Table
+from pybuildid import ClosedError, InodeCache, StaleError, Table, errors
 from pybuildid._core import lib
+from pybuildid.rivals import RivalTable
 
 ID = bytes(range(1, 21))
 OTHER = bytes(range(101, 121))
@@ -422,3 +423,25 @@ def test_tables_are_not_copied() -> None:
             refused(table)
     with pytest.raises(TypeError):
         hash(table)
+
+
+@pytest.mark.parametrize("make", [Table, InodeCache, *RivalTable.__subclasses__()], ids=lambda make: make.__name__)
+def test_a_second_initialization_is_refused_and_loses_nothing(make: Callable[[], Any]) -> None:
+    """Another thread may be using what is there: bulk calls write rows of the size that they have checked."""
+    with make() as one:
+        table = one.table if isinstance(one, InodeCache) else one
+        table[7] = b"x"
+        with pytest.raises(TypeError, match="cannot be initialized twice"):
+            one.__init__()
+        assert table[7] == b"x"
+    with pytest.raises(TypeError, match="cannot be initialized twice"):
+        one.__init__()
+
+
+def test_an_initialization_that_failed_may_be_tried_again() -> None:
+    table = Table.__new__(Table)
+    initialize: Callable[..., None] = table.__init__  # type: ignore[misc]
+    with pytest.raises(errors.OptionIdSizeError):
+        initialize(id_size=65)
+    initialize(id_size=64)
+    table[1] = bytes(64)

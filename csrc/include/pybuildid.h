@@ -13,12 +13,16 @@
  *   retired later is never freed (updates then fail with BID_E_RETIRED; lookups stay right).
  *   So does a longjmp() or an exception out of a visit of bid_iterate(), and visits that end in another order than they
  *   began, as on coroutines of one thread, leave each other's pins unprotected: neither may be.
+ *   So does asynchronous cancellation of a thread (PTHREAD_CANCEL_ASYNCHRONOUS), and pthread_exit() in a handler, while the
+ *   thread is inside a function of this header: the next thread with its thread pointer has that pin. Deferred cancellation,
+ *   the default, is safe: no function here is a cancellation point.
  * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else, until the limit on that is
  *   reached: then updates that need a new array fail with BID_E_RETIRED. Many threads that insert and remove on few
  *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps.
  * - A process that forbids membarrier() after its first table, as by a seccomp filter, frees nothing any more.
- * - fork(): the child has its own copy of every table and may use it at once. What other threads had under way at that
- *   moment may count there as an entry more (bid_count()). Memory locks are not inherited (mlock(2)), so BID_MLOCK ends
+ * - fork(): the child has its own copy of every table and may use it at once. For each
+ *   other thread that was inserting at that moment bid_count() may be one too high there; the arrays that other threads were
+ *   making or freeing are taken back by the first updates. Memory locks are not inherited (mlock(2)), so BID_MLOCK ends
  *   there. A child made by _Fork() or a bare clone() system call skips the fork handlers: its first pin takes page faults,
  *   and a lookup, update or visit that was under way when it was made is not protected there and must not go on.
  *   After a fork the system copies pages that one side writes, and a lookup that meets an update of another thread may
@@ -36,7 +40,7 @@
  * its own steps; lock-free: some thread's operation finishes, whatever the others do, stopped ones included;
  * blocking), Memory (what it allocates) and Returns.
  *
- * Lengths and sizes are in bytes. Functions that return int return one of enum bid_status; none touches errno
+ * It needs a 64-bit system. Lengths and sizes are in bytes. Functions that return int return one of enum bid_status; none touches errno
  * unless it says so.
  */
 #ifndef PYBUILDID_H
@@ -65,6 +69,9 @@ extern "C" {
 /* What bid_lookup_many() writes as the length of an entry that says "known to have no build ID". */
 #define BID_LENGTH_NO_BUILD_ID 255
 
+/* bid_reserve() and bid_shrink() put so many new arrays in the head's place at most, whatever handlers and other threads do. */
+#define BID_REBUILDS_MAX 4
+
 /* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
 #define BID_RETIRED_MAX 125
 
@@ -74,6 +81,7 @@ enum bid_status {
     BID_STALE = 2,       /* there is an entry, but for another generation of the inode */
     BID_NO_BUILD_ID = 3, /* there is an entry, and it says that this file has no build ID */
     BID_EXISTS = 4,      /* insert: the key has an entry already, which is unchanged */
+    BID_UNCHANGED = 5,   /* shrink: there was nothing to gain, and the array is the one that was there */
 
     /* Rejected arguments and options: nothing was done. */
     BID_E_NULL = -1,           /* a required pointer is NULL */
@@ -89,7 +97,9 @@ enum bid_status {
                                   or for a table at all */
 
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
-    BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records */
+    BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records; or an array of 64 MiB or
+                                   more is larger than MemAvailable and free swap of /proc/meminfo, or than what a memory
+                                   cgroup of the process leaves: then none of it was made present */
     BID_E_BYTE_LIMIT = -12,     /* options.byte_limit would be exceeded */
     BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
@@ -101,6 +111,9 @@ enum bid_status {
 
     /* The protocol on inodes. */
     BID_E_EVICTED = -18, /* the inode is being evicted or has been: nothing may be associated with it */
+
+    /* An update that could not be done, as above. */
+    BID_E_BUSY = -19, /* reserve: other threads put smaller arrays in place each time, as by bid_shrink(): try again */
 };
 
 /* A sentence for a status, in English, without a full stop.
@@ -260,14 +273,16 @@ int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, con
  * NMI context, as long as nothing else consumes the room (every insert and replace consumes a record, also of a key
  * that was there before). An insert may still find its key's path full, by accident and rarely: at most once in a million
  * inserts, near the end of the room. The table does not shrink below this by itself.
- * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
- * Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, errors. */
+ * Context: thread. Progress: lock-free; it begins at most BID_REBUILDS_MAX resizes, and finishes those that it finds under way
+ * before each. If updates of others use up the room of the last array while it is made, that counts as consumed: BID_OK.
+ * Memory: may allocate. May change errno. Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, BID_E_BUSY, errors. */
 int bid_reserve(struct bid_table *table, uint64_t entries);
 
-/* Gives up reserved room and shrinks to what the entries need, dropping tombstones. Below the start size the table grows again
- * in steps as it is used.
- * Context: thread. Progress: lock-free. Memory: may allocate (the smaller array). May change errno.
- * Returns: BID_OK (also if there was nothing to gain), BID_E_NULL, errors. */
+/* Gives up reserved room, and replaces the array if one made for the entries there are takes less memory, or has fewer tombstones
+ * or used-up records. Below the start size the table grows again in steps as it is used.
+ * Context: thread. Progress: lock-free; it begins one resize at most, and finishes those that it finds under way before and after.
+ * Memory: may allocate (the new array). May change errno.
+ * Returns: BID_OK if the array was replaced, BID_UNCHANGED if there was nothing to gain, BID_E_NULL, errors. */
 int bid_shrink(struct bid_table *table);
 
 /* Frees retired memory whose grace period has passed, without waiting. Updates do this by themselves now and then.

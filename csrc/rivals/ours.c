@@ -57,7 +57,8 @@ static int ours_reserve(void *design, uint64_t entries)
 
 static int ours_shrink(void *design)
 {
-    return bid_shrink(design);
+    int status = bid_shrink(design);
+    return status == BID_UNCHANGED ? BID_OK : status;
 }
 
 static uint64_t ours_reclaim(void *design)

@@ -28,9 +28,10 @@ static uint64_t bid_round_up(uint64_t value, uint64_t granularity)
 static struct bid_array *bid_descriptor_take(struct bid_table *table)
 {
     uint64_t birth = bid_add(&table->births, 1, BID_RELAXED) + 1;
+    uint64_t life = bid_life_word(bid_load(&table->pins->forks, BID_RELAXED), birth, BID_LIFE_BUILDING);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         uint64_t free = BID_LIFE_FREE;
-        if (bid_cas(&table->arrays[i].life, &free, birth << BID_LIFE_BITS | BID_LIFE_BUILDING, BID_L_ACQUIRE)) /* (L) */
+        if (bid_cas(&table->arrays[i].life, &free, life, BID_L_ACQUIRE)) /* (L) pairs with the store below */
             return &table->arrays[i];
     }
     return NULL;
@@ -38,7 +39,6 @@ static struct bid_array *bid_descriptor_take(struct bid_table *table)
 
 static void bid_descriptor_release(struct bid_array *array)
 {
-    bid_store(&array->bytes, 0, BID_RELAXED);
     bid_store(&array->life, BID_LIFE_FREE, BID_L_RELEASE); /* (L) pairs with bid_descriptor_take() */
 }
 
@@ -135,6 +135,8 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
+    if (!bid_platform_has(bid_layout_charge(layout))) /* or the system might kill somebody while it is made present */
+        return BID_E_NO_MEMORY;
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
     array->mapping = bid_platform_map(array->mapping_bytes, layout->huge_bytes);
     if (!array->mapping)
@@ -144,9 +146,19 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
         status = bid_record_ready(table, array, layout->charged, 1);
     if (status == BID_OK)
         bid_platform_settle(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
-    if (status != BID_OK)
-        bid_platform_unmap(array->mapping, array->mapping_bytes);
     return status;
+}
+
+/* In this order the child of a fork may believe what it finds when another thread was at this: that the memory is there as long
+ * as the array knows where. At worst it loses addresses. */
+static void bid_array_unmap(struct bid_array *array)
+{
+    void *mapping = array->mapping;
+    if (!mapping)
+        return;
+    bid_platform_empty(mapping, array->mapping_bytes);
+    array->mapping = NULL;
+    bid_platform_unmap(mapping, array->mapping_bytes);
 }
 
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **result)
@@ -154,23 +166,19 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     struct bid_array *array = bid_descriptor_take(table);
     if (!array)
         return BID_E_RETIRED;
+    array->mapping = NULL;
     bid_array_shape(table, plan, array);
     struct bid_layout layout = bid_plan_layout(plan, table->options.byte_limit);
     array->record_step = layout.step_bytes / BID_RECORD_BYTES;
     array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
     array->record_charged = layout.charged;
-    uint64_t bytes = bid_layout_charge(&layout);
-    int status = bid_charge(table, bytes, 0);
-    if (status == BID_OK) {
+    int status = bid_charge(table, array, bid_layout_charge(&layout), 0);
+    if (status == BID_OK)
         status = bid_array_map(table, array, &layout);
-        if (status != BID_OK)
-            bid_uncharge(table, bytes);
-    }
     if (status != BID_OK) {
-        bid_descriptor_release(array);
+        bid_array_free(table, array);
         return status;
     }
-    bid_store(&array->bytes, bytes, BID_RELAXED);
     uint64_t birth = bid_load(&array->life, BID_RELAXED) & ~BID_LIFE_MASK;
     bid_store(&array->life, birth | BID_LIFE_IN_USE, BID_L_RELEASE); /* (L) pairs with bid_array_is_unlinked() */
     *result = array;
@@ -180,7 +188,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
 /* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. */
 void bid_array_free(struct bid_table *table, struct bid_array *array)
 {
-    bid_platform_unmap(array->mapping, array->mapping_bytes);
-    bid_uncharge(table, bid_load(&array->bytes, BID_RELAXED));
+    bid_array_unmap(array);
+    bid_uncharge(table, array, bid_load(&array->bytes, BID_RELAXED));
     bid_descriptor_release(array);
 }

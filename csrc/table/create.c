@@ -50,6 +50,7 @@ static int bid_table_fill(struct bid_table *table)
         return status;
     if (!table->pins->fenced && options->hash == BID_HASH_MIX)
         table->simple_pins = table->pins->area->slots;
+    bid_store(&table->forks, bid_load(&table->pins->forks, BID_RELAXED), BID_RELAXED);
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
     bid_plan_records(table, 0, options->expected_entries, &plan);
     status = bid_array_make(table, &plan, &head);
@@ -93,12 +94,9 @@ void bid_destroy(struct bid_table *table)
 {
     if (!table)
         return;
-    for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        /* After a fork an array may stand half made or half freed by a thread that this process does not have: what its
-         * mapping says cannot be trusted. */
-        unsigned life = bid_load(&table->arrays[i].life, BID_RELAXED) & BID_LIFE_MASK;
-        if (life == BID_LIFE_IN_USE || life == BID_LIFE_RETIRED)
+    for (unsigned i = 0; i < BID_ARRAYS;
+         i++) /* after a fork also what a thread was at that this process does not have */
+        if (bid_load(&table->arrays[i].life, BID_RELAXED) != BID_LIFE_FREE)
             bid_array_free(table, &table->arrays[i]);
-    }
     bid_platform_unmap(table, sizeof *table);
 }

@@ -14,6 +14,7 @@
 
 struct bid_path {
     uint64_t bucket;
+    uint64_t mixed;   /* the mixing hash's value: its top bits are the home bucket */
     uint64_t step;    /* made odd, so that the buckets of a path differ */
     uint64_t pattern; /* the tag, where a slot word has it */
     int weak;         /* this is the bucket that a weak hash gives; the home bucket comes next */
@@ -38,13 +39,16 @@ static inline uint64_t bid_weak_bucket(const struct bid_array *array, uint64_t k
     return (key ^ key >> 8) & array->bucket_mask;
 }
 
-/* The path of a key under the mixing hash, whose value is `mixed`. */
+/* The path of a key under the mixing hash, whose value is `mixed`. Only the upper half of that depends on every bit of the
+ * key; so step and tag come from the lower half with the upper one folded into it. */
 static inline struct bid_path bid_path_mixed(const struct bid_array *array, uint64_t mixed)
 {
+    uint64_t folded = mixed ^ mixed >> 32;
     return (struct bid_path){
         .bucket = mixed >> array->home_shift,
-        .step = mixed,
-        .pattern = mixed << BID_TAG_SHIFT | BID_TAG_ONE,
+        .mixed = mixed,
+        .step = folded,
+        .pattern = folded << BID_TAG_SHIFT | BID_TAG_ONE,
     };
 }
 
@@ -64,7 +68,7 @@ static inline bid_word *bid_bucket(const struct bid_array *array, const struct b
 
 static inline void bid_path_next(const struct bid_array *array, struct bid_path *path)
 {
-    path->bucket = path->weak ? path->step >> array->home_shift : path->bucket + (path->step | 1);
+    path->bucket = path->weak ? path->mixed >> array->home_shift : path->bucket + (path->step | 1);
     path->bucket &= array->bucket_mask;
     path->weak = 0;
 }

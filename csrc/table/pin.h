@@ -29,6 +29,9 @@
 #ifndef BID_PIN_TEMPORARY
 #define BID_PIN_TEMPORARY 128
 #endif
+#ifndef BID_PIN_CROWDS
+#define BID_PIN_CROWDS 64
+#endif
 
 #define BID_PIN_DEPTH_BITS 16
 #define BID_PIN_DEPTH_MASK 0xffffull
@@ -43,7 +46,7 @@ struct bid_pin_slot {
 /* Readers write this, so it lies in memory that a fork wipes: it is never write-protected by one. */
 struct bid_pin_area {
     struct bid_pin_slot slots[BID_PIN_SLOTS + BID_PIN_TEMPORARY]; /* the last ones are the temporary ones */
-    bid_word crowd;
+    bid_word crowd[BID_PIN_CROWDS]; /* by thread: a fork takes over that of the thread that forks */
 };
 
 /* Readers only read this. */
@@ -52,9 +55,11 @@ struct bid_pins {
     int fenced;
     /* What an outermost pin writes into its slot: the epoch, counted up after each move of a head (E), and a depth of 1. */
     bid_word epoch;
+    bid_word forks;  /* that lie behind this process, since its first ancestor made these pins */
+    bid_word forked; /* the epoch of the last one: pins of a later one were taken in this process */
 };
 
-/* What a pin took, for unpin: the slot, or NULL for the crowd; and the word that it found there. */
+/* What a pin took, for unpin: the slot and the word that it found there; or NULL and the number of the crowd's counter. */
 struct bid_pin {
     struct bid_pin_slot *slot;
     uint64_t before;
@@ -84,6 +89,12 @@ static inline void bid_pin_leave(struct bid_pin pin)
 static inline uint64_t bid_epoch_pass(struct bid_pins *pins)
 {
     return bid_add(&pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE) >> BID_PIN_DEPTH_BITS; /* (E) with bid_pin_enter() */
+}
+
+/* The counter of the crowd for a thread. */
+static inline uint64_t bid_pin_crowd(uintptr_t thread)
+{
+    return bid_pin_slot_number(thread) % BID_PIN_CROWDS;
 }
 
 /* The first slot of this thread's window. */

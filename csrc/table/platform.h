@@ -62,6 +62,12 @@ void bid_platform_settle(void *address, size_t bytes);
 
 void bid_platform_unmap(void *address, size_t bytes);
 
+/* Gives back the memory of a mapping, but not its addresses: until it is unmapped they are nobody else's. */
+void bid_platform_empty(void *address, size_t bytes);
+
+/* Whether the system can give so much memory, and the process not be killed for it. What is small is not asked about. */
+int bid_platform_has(size_t bytes);
+
 /* The granularity of bid_platform_populate(): a power of two. */
 size_t bid_platform_page(void);
 

@@ -75,21 +75,27 @@ void *bid_platform_map(size_t bytes, size_t huge)
     return memory;
 }
 
+void bid_platform_empty(void *address, size_t bytes)
+{
+    if (madvise(address, bytes, MADV_DONTNEED) != 0 && munlock(address, bytes) == 0) /* refused where it is locked */
+        madvise(address, bytes, MADV_DONTNEED);
+}
+
 /* The kernel joins neighbouring mappings, so to unmap may take one more than a process may have (vm.max_map_count). Then the
  * addresses are lost, but not the memory. */
 void bid_platform_unmap(void *address, size_t bytes)
 {
-    if (munmap(address, bytes) == 0)
-        return;
-    munlock(address, bytes);
-    madvise(address, bytes, MADV_DONTNEED);
+    if (munmap(address, bytes) != 0)
+        bid_platform_empty(address, bytes);
 }
 
-/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. */
+/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. `nothing` is
+ * volatile because a compiler that knew its value might make a mere load of it all. */
 static void bid_touch(char *address, size_t bytes)
 {
+    volatile char nothing = 0;
     for (size_t offset = 0; offset < bytes; offset += bid_platform_page())
-        __atomic_fetch_or(address + offset, 0, __ATOMIC_RELAXED);
+        __atomic_fetch_or(address + offset, nothing, __ATOMIC_RELAXED);
 }
 
 int bid_platform_populate(void *address, size_t bytes, int lock)
@@ -111,7 +117,7 @@ int bid_platform_populate(void *address, size_t bytes, int lock)
 uint64_t bid_platform_random(void)
 {
     uint64_t seed;
-    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == sizeof seed)
+    if (syscall(SYS_getrandom, &seed, sizeof seed, GRND_NONBLOCK) == sizeof seed) /* libc's is a cancellation point */
         return seed;
     struct timespec now; /* early in the boot, before the pool is ready */
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -130,9 +136,14 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
 }
 
 /* What the child of a fork gets back: a copy of the forking thread's own pins, made by that thread before the fork.
- * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here; in `crowd` they do, and
- * it only grows: too much keeps the child from freeing, too little would free too early. */
+ * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here. In a counter of `crowd` they
+ * may: it holds the most that was seen since none of them was between here and its fork, and above BID_FORK_ONE how many are.
+ * Too much would keep the child from freeing, too little would free too early. */
 static struct bid_pin_area bid_fork_saved[2];
+#define BID_FORK_ONE (1ull << 32)
+
+/* The thread that went on in this process, at its last fork, with pins in the crowd; 0: it had none. */
+static uintptr_t bid_fork_from_crowd[2];
 
 static int bid_membarrier(int command)
 {
@@ -149,59 +160,91 @@ static int bid_membarrier_register(void)
 void bid_platform_barrier(const struct bid_pins *pins)
 {
     if (!pins->fenced && bid_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
-        bid_add(&pins->area->crowd, 1, BID_RELAXED);
+        bid_add(&pins->area->crowd[0], 1, BID_RELAXED);
     atomic_thread_fence(BID_S_FENCE);
 }
 
-/* Calls `act` for each pin slot of this thread, with its copy. Returns whether one of them is a slot for life. */
-static int bid_fork_each(struct bid_pin_area *area, int kind,
-                         void (*act)(struct bid_pin_slot *slot, struct bid_pin_slot *saved))
+static void bid_fork_copy(struct bid_pin_slot *to, const struct bid_pin_slot *from)
+{
+    bid_store(&to->word, bid_load(&from->word, BID_RELAXED), BID_RELAXED);
+    bid_store(&to->owner, bid_load(&from->owner, BID_RELAXED), BID_RELAXED);
+}
+
+/* Copies the pin slots of this thread, and only those. Returns whether one of them is a slot for life. */
+static int bid_fork_copy_own(struct bid_pin_area *to, struct bid_pin_area *from)
 {
     int own = 0;
     for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
-        struct bid_pin_slot *slot = &area->slots[i], *saved = &bid_fork_saved[kind].slots[i];
-        if (bid_load(&slot->owner, BID_RELAXED) != bid_platform_thread() &&
-            bid_load(&saved->owner, BID_RELAXED) != bid_platform_thread())
+        if (bid_load(&from->slots[i].owner, BID_RELAXED) != bid_platform_thread())
             continue;
-        act(slot, saved);
+        bid_fork_copy(&to->slots[i], &from->slots[i]);
         own |= i < BID_PIN_SLOTS;
     }
     return own;
 }
 
-static void bid_fork_save(struct bid_pin_slot *slot, struct bid_pin_slot *saved)
+/* Slots of an earlier fork, perhaps by a thread that is dead and had the same thread pointer. */
+static void bid_fork_forget_own(struct bid_pin_area *saved)
 {
-    bid_store(&saved->word, bid_load(&slot->word, BID_RELAXED), BID_RELAXED);
-    bid_store(&saved->owner, bid_load(&slot->owner, BID_RELAXED), BID_RELAXED);
+    for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
+        uintptr_t own = bid_platform_thread(); /* other threads write slots of their own here */
+        bid_cas(&saved->slots[i].owner, &own, 0, BID_RELAXED);
+    }
 }
 
-static void bid_fork_restore(struct bid_pin_slot *slot, struct bid_pin_slot *saved)
+/* Counts this thread among those that are about to fork. */
+static void bid_fork_save_crowd(bid_word *saved, uint64_t crowd)
 {
-    bid_fork_save(saved, slot);
+    uint64_t before = bid_load(saved, BID_RELAXED), after;
+    do {
+        uint64_t most = before % BID_FORK_ONE;
+        after = before - most + BID_FORK_ONE + (before < BID_FORK_ONE || most < crowd ? crowd : most);
+    } while (!bid_cas(saved, &before, after, BID_RELAXED));
 }
 
 static void bid_fork_prepare(void)
 {
+    uint64_t number = bid_pin_crowd(bid_platform_thread());
     for (int kind = 0; kind < 2; kind++) {
-        struct bid_pin_area *area = bid_pin_area_published(kind);
-        if (!area || bid_fork_each(area, kind, bid_fork_save))
-            continue; /* a thread with a slot for life is never in the crowd */
-        uint64_t crowd = bid_load(&area->crowd, BID_RELAXED);
-        uint64_t saved = bid_load(&bid_fork_saved[kind].crowd, BID_RELAXED);
-        while (saved < crowd && !bid_cas(&bid_fork_saved[kind].crowd, &saved, crowd, BID_RELAXED))
-            ;
+        struct bid_pin_area *area = bid_pin_area_published(kind), *saved = &bid_fork_saved[kind];
+        bid_fork_forget_own(saved);
+        if (area)
+            bid_fork_copy_own(saved, area);
+        bid_fork_save_crowd(&saved->crowd[number], area ? bid_load(&area->crowd[number], BID_RELAXED) : 0);
     }
+}
+
+static void bid_fork_parent(void)
+{
+    uint64_t number = bid_pin_crowd(bid_platform_thread());
+    for (int kind = 0; kind < 2; kind++)
+        bid_sub(&bid_fork_saved[kind].crowd[number], BID_FORK_ONE, BID_RELAXED);
+}
+
+/* This thread is the only one, and what it goes on with has the pins that it had. With a slot for life it is in the crowd only if
+ * it was when the process began: a child has room for all. */
+static void bid_fork_restore(int kind, struct bid_pin_area *area, struct bid_pin_area *saved)
+{
+    uintptr_t thread = bid_platform_thread();
+    uint64_t number = bid_pin_crowd(thread), crowd = bid_load(&saved->crowd[number], BID_RELAXED) % BID_FORK_ONE;
+    bid_platform_populate(area, sizeof *area, 0);
+    if (bid_fork_copy_own(area, saved) && bid_fork_from_crowd[kind] != thread)
+        crowd = 0;
+    bid_store(&area->crowd[number], crowd, BID_RELAXED);
+    bid_fork_from_crowd[kind] = crowd ? thread : 0;
 }
 
 static void bid_fork_child(void)
 {
     for (int kind = 0; kind < 2; kind++) {
-        struct bid_pin_area *area = bid_pin_area_published(kind);
-        if (!area)
-            continue;
-        bid_platform_populate(area, sizeof *area, 0);
-        if (!bid_fork_each(area, kind, bid_fork_restore))
-            bid_store(&area->crowd, bid_load(&bid_fork_saved[kind].crowd, BID_RELAXED), BID_RELAXED);
+        struct bid_pins *pins = &bid_process_pins[kind];
+        struct bid_pin_area *area = bid_pin_area_published(kind), *saved = &bid_fork_saved[kind];
+        if (area)
+            bid_fork_restore(kind, area, saved);
+        for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
+            bid_store(&saved->crowd[i], 0, BID_RELAXED); /* nobody else is about to fork here */
+        bid_store(&pins->forked, bid_epoch_pass(pins), BID_RELAXED);
+        bid_add(&pins->forks, 1, BID_RELAXED);
     }
     bid_membarrier_register();
 }
@@ -210,7 +253,8 @@ static void bid_fork_child(void)
 static int bid_fork_handlers(void)
 {
     static int registered;
-    if (!__atomic_load_n(&registered, __ATOMIC_ACQUIRE) && pthread_atfork(bid_fork_prepare, NULL, bid_fork_child) == 0)
+    if (!__atomic_load_n(&registered, __ATOMIC_ACQUIRE) &&
+        pthread_atfork(bid_fork_prepare, bid_fork_parent, bid_fork_child) == 0)
         __atomic_store_n(&registered, 1, __ATOMIC_RELEASE);
     return __atomic_load_n(&registered, __ATOMIC_ACQUIRE);
 }

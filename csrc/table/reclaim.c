@@ -9,8 +9,8 @@
  *   - A reader that the scan sees with an epoch of r or less may be in the array: it stays.
  * So what is freed has epoch below every pin's (U).
  *
- * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING; a thread that is
- * stopped there keeps that one array, and nothing else.
+ * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin meanwhile, by
+ * which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it frees.
  */
 #include "update.h"
 
@@ -28,6 +28,7 @@ void bid_retire(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if ((life & BID_LIFE_MASK) != BID_LIFE_IN_USE || !bid_array_is_unlinked(table, array))
             continue;
+        bid_store(&table->waiting, 1, BID_RELAXED);
         uint64_t epoch = bid_epoch_pass(table->pins);                                           /* (E) */
         bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE); /* or another did */
     }
@@ -41,18 +42,22 @@ uint64_t bid_oldest_pin(const struct bid_pins *pins)
         if (word & BID_PIN_DEPTH_MASK && word >> BID_PIN_DEPTH_BITS < oldest)
             oldest = word >> BID_PIN_DEPTH_BITS;
     }
-    return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest; /* (U) */
+    for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
+        if (bid_load(&pins->area->crowd[i], BID_U_ACQUIRE)) /* (U) likewise */
+            return 0;
+    return oldest;
 }
 
 uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, forks = bid_load(&table->pins->forks, BID_RELAXED);
     unsigned number = 0;
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         const struct bid_array *array = &table->arrays[i];
-        unsigned life = bid_load(&array->life, BID_L_ACQUIRE) & BID_LIFE_MASK; /* (L) pairs with bid_array_make() */
-        if (life == BID_LIFE_RETIRED || life == BID_LIFE_FREEING ||
-            (life == BID_LIFE_IN_USE && bid_array_is_unlinked(table, array))) {
+        uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
+        unsigned state = life & BID_LIFE_MASK;
+        if (state == BID_LIFE_RETIRED || (state == BID_LIFE_FREEING && bid_life_is_of(life, forks)) ||
+            (state == BID_LIFE_IN_USE && bid_array_is_unlinked(table, array))) {
             bytes += bid_load(&array->bytes, BID_RELAXED);
             number++;
         }
@@ -62,11 +67,33 @@ uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
     return bytes;
 }
 
+unsigned bid_retired_arrays(const struct bid_table *table)
+{
+    unsigned number;
+    bid_retired_bytes(table, &number);
+    return number;
+}
+
+/* Frees the array if that is still its life, which is RETIRED. */
+static void bid_retired_free(struct bid_table *table, struct bid_array *array, uint64_t life)
+{
+    uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED);
+    struct bid_pin pin = bid_pin(table->pins);
+    /* Relaxed: a life that is still the same was acquired at the barrier of bid_reclaim(). */
+    if (bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_RELAXED)) {
+        bid_array_free(table, array);
+        bid_add(&table->frees, 1, BID_RELAXED);
+    }
+    bid_unpin(table->pins, pin);
+}
+
 /* The lives are read before the barrier and the scan, and the compare-and-swap fails if one has changed since. */
 uint64_t bid_reclaim(struct bid_table *table)
 {
     uint64_t lives[BID_ARRAYS];
     int any = 0;
+    bid_orphans_take_back(table);
+    bid_store(&table->waiting, 0, BID_RELAXED); /* before what may set it again */
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the barrier acquires what that says: (S), (L) */
@@ -78,15 +105,13 @@ uint64_t bid_reclaim(struct bid_table *table)
     uint64_t oldest = bid_oldest_pin(table->pins);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         uint64_t life = lives[i];
-        if ((life & BID_LIFE_MASK) != BID_LIFE_RETIRED || life >> BID_LIFE_BITS >= oldest)
-            continue;
-        /* Relaxed: a life that is still the same was acquired at the barrier. */
-        if (bid_cas(&table->arrays[i].life, &life, (life & ~BID_LIFE_MASK) | BID_LIFE_FREEING, BID_RELAXED)) {
-            bid_array_free(table, &table->arrays[i]);
-            bid_add(&table->frees, 1, BID_RELAXED);
-        }
+        if ((life & BID_LIFE_MASK) == BID_LIFE_RETIRED && life >> BID_LIFE_BITS < oldest)
+            bid_retired_free(table, &table->arrays[i], life);
     }
-    return bid_retired_bytes(table, NULL);
+    uint64_t bytes = bid_retired_bytes(table, NULL);
+    if (bytes)
+        bid_store(&table->waiting, 1, BID_RELAXED);
+    return bytes;
 }
 
 int bid_lacks_memory(int status)

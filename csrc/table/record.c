@@ -8,18 +8,22 @@
  */
 #include "update.h"
 
-int bid_charge(struct bid_table *table, uint64_t bytes, uint64_t spare)
+/* The bill is on the array nearly as soon as it is on the table, so that the child of a fork can take back what another thread
+ * had booked. */
+int bid_charge(struct bid_table *table, struct bid_array *array, uint64_t bytes, uint64_t spare)
 {
     uint64_t limit = table->options.byte_limit;
     uint64_t before = bid_add(&table->bytes, bytes, BID_RELAXED);
+    bid_add(&array->bytes, bytes, BID_RELAXED);
     if (!limit || before + bytes + spare <= limit)
         return BID_OK;
-    bid_uncharge(table, bytes);
+    bid_uncharge(table, array, bytes);
     return BID_E_BYTE_LIMIT;
 }
 
-void bid_uncharge(struct bid_table *table, uint64_t bytes)
+void bid_uncharge(struct bid_table *table, struct bid_array *array, uint64_t bytes)
 {
+    bid_sub(&array->bytes, bytes, BID_RELAXED);
     bid_sub(&table->bytes, bytes, BID_RELAXED);
 }
 
@@ -41,12 +45,12 @@ static uint64_t bid_record_spare(const struct bid_table *table, const struct bid
 
 /* What is needed to finish a resize is not refused: it was booked when that began, but for what threads that stand still
  * between a record and its slot have taken in vain beyond the margin. */
-static int bid_record_pay(struct bid_table *table, const struct bid_array *array, uint64_t bill, uint64_t more,
-                          int copying)
+static int bid_record_pay(struct bid_table *table, struct bid_array *array, uint64_t bill, uint64_t more, int copying)
 {
     if (!copying && bill)
-        return bid_charge(table, bill, bid_record_spare(table, array, more));
+        return bid_charge(table, array, bill, bid_record_spare(table, array, more));
     bid_add(&table->bytes, bill, BID_RELAXED);
+    bid_add(&array->bytes, bill, BID_RELAXED);
     return BID_OK;
 }
 
@@ -66,14 +70,12 @@ int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t 
                                            !!(table->options.flags & BID_MLOCK));
         if (status != BID_OK) {
             if (status != BID_E_BYTE_LIMIT)
-                bid_uncharge(table, bill);
+                bid_uncharge(table, array, bill);
             return status;
         }
-        if (bid_cas(&array->record_ready, &ready, next, BID_RELAXED)) {
-            bid_add(&array->bytes, bill, BID_RELAXED);
+        if (bid_cas(&array->record_ready, &ready, next, BID_RELAXED))
             return BID_OK;
-        }
-        bid_uncharge(table, bill); /* another thread moved it first, and paid */
+        bid_uncharge(table, array, bill); /* another thread moved it first, and paid */
         ready = bid_load(&array->record_ready, BID_RELAXED);
     }
     return BID_OK;

@@ -32,10 +32,8 @@ uint32_t bid_log2_start(const struct bid_table *table)
  * preempted: there is a bound on how many may wait, and larger ones last longer. */
 static uint32_t bid_log2_least(const struct bid_table *table)
 {
-    uint64_t frees = bid_load(&table->frees, BID_RELAXED), resizes = bid_load(&table->resizes, BID_RELAXED);
-    if (table->options.byte_limit || resizes <= frees)
-        return bid_log2_start(table);
-    return bid_log2_start(table) + (uint32_t)((resizes - frees) / BID_WAITING_FOR_TWICE);
+    uint32_t start = bid_log2_start(table);
+    return table->options.byte_limit ? start : start + bid_retired_arrays(table) / BID_WAITING_FOR_TWICE;
 }
 
 /* Buckets for a new array: `entries` fill at most 2/5 of them, or half where bytes are limited. */
@@ -103,9 +101,9 @@ void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t res
 }
 
 /* The array to replace `array`, for the entries that there are now. What bid_shrink() left below the start size gets there
- * in steps, each array twice as large as the last: small ones do not last long. */
+ * in steps, each array twice as large as the last: small ones do not last long. `at_least`: buckets, as a logarithm. */
 static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need, uint64_t wanted,
-                    struct bid_array_plan *plan, enum bid_resize_cause *cause)
+                    uint32_t at_least, struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
     uint32_t now = bid_array_log2(array), least = need == BID_NEED_SHRINK ? 0 : bid_log2_least(table);
     uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
@@ -124,6 +122,8 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
         plan->log2_buckets = now;
         plan->reseeds = array->reseeds + 1;
     }
+    if (plan->log2_buckets < at_least)
+        plan->log2_buckets = at_least;
     /* What was removed may have left the rest in one part of the array. A larger one spreads that; in one that is not
      * larger it would pile up, were it not for another seed. */
     if (plan->log2_buckets <= now)
@@ -131,8 +131,8 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
     if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX)
         return BID_E_TOO_MANY;
     *cause = need == BID_NEED_RESERVE   ? BID_RESIZE_RESERVE
-             : plan->log2_buckets > now ? BID_RESIZE_GROW
              : plan->log2_buckets < now ? BID_RESIZE_SHRINK
+             : plan->log2_buckets > now ? need == BID_NEED_SHRINK ? BID_RESIZE_SHRINK : BID_RESIZE_GROW
              : plan->reseeds            ? BID_RESIZE_RESEED
                                         : BID_RESIZE_TOMBSTONES;
     bid_plan_records(table, live, reserved, plan);
@@ -181,8 +181,10 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
     struct bid_array_plan plan;
     enum bid_resize_cause cause;
     struct bid_array *future = NULL, *none = NULL;
-    for (;;) {
-        int status = bid_plan(table, array, need, wanted, &plan, &cause);
+    /* Each turn follows on inserts of others that made the last array too small. Its successor is twice as large, so the turns
+     * are as many as there are sizes, whatever leaves and comes meanwhile. */
+    for (uint32_t at_least = 0;; at_least = plan.log2_buckets + 1) {
+        int status = bid_plan(table, array, need, wanted, at_least, &plan, &cause);
         if (status == BID_OK)
             status = bid_retired_room(table, array);
         if (status == BID_OK)
@@ -215,8 +217,9 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
     int crowded = claimed * 8 > slots * 5;
-    int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > bid_log2_least(table) &&
-               bid_array_log2(array) > bid_log2_for_room(bid_reserved(table, 0));
+    int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > bid_log2_start(table) &&
+               bid_array_log2(array) > bid_log2_for_room(bid_reserved(table, 0)) &&
+               bid_array_log2(array) > bid_log2_least(table);
     if ((!crowded && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
         return;
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
@@ -231,53 +234,94 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 
 /* ---------------------------------------------------------------------------------- reserve and shrink -- */
 
-/* Whether a new array would be smaller, or free of tombstones or of used-up records. */
+/* Bytes that the array would cost that bid_shrink() makes. */
+static uint64_t bid_shrunk_charge(const struct bid_table *table, uint64_t live)
+{
+    struct bid_array_plan plan = {.log2_buckets = bid_log2_for(table, live)};
+    bid_plan_records(table, live, 0, &plan);
+    return bid_plan_charge(table, &plan);
+}
+
+/* Whether a new array would be smaller, or free of tombstones or of used-up records. Above half load it has more buckets, and may
+ * take less memory all the same, without the used-up records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
-    return live * 2 <= bid_array_slots(array) &&
-           (bid_log2_for(table, live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
-            bid_load(&array->record_next, BID_RELAXED) > units);
+    if (live * 2 > bid_array_slots(array))
+        return bid_shrunk_charge(table, live) < bid_load(&array->bytes, BID_RELAXED);
+    return bid_log2_for(table, live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
+           bid_load(&array->record_next, BID_RELAXED) > units;
+}
+
+/* Whether `entries` in all fit in as many slots, however many of them are used up. */
+static int bid_array_fits(const struct bid_array *array, uint64_t entries)
+{
+    return entries * 8 <= bid_array_slots(array) * 5;
 }
 
 /* Whether `entries` in all fit without allocating; populates the records for them. */
 static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64_t entries)
 {
     uint64_t count = bid_count(table), more = entries > count ? entries - count : 0;
-    if ((bid_load(&array->claimed, BID_RELAXED) + more) * 8 > bid_array_slots(array) * 5 ||
+    if (!bid_array_fits(array, bid_load(&array->claimed, BID_RELAXED) + more) ||
         bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
     return bid_record_prepare(table, array, more * bid_record_units(table->options.id_size));
 }
 
+/* What one call of bid_reserve() or bid_shrink() is at. */
+struct bid_rebuild {
+    enum bid_need need;
+    uint64_t entries;
+    unsigned done; /* arrays that it has put in the place of the head, or another thread has when it was about to */
+};
+
+/* Updates that came meanwhile may have used up a part of an array that just fits: up to one slot in BID_GUESTS of it before it was
+ * the head. The next one has room for these as well. */
+static uint64_t bid_rebuild_entries(const struct bid_rebuild *rebuild)
+{
+    return rebuild->done ? rebuild->entries + rebuild->entries * 8 / (5 * BID_GUESTS - 8) + 1 : rebuild->entries;
+}
+
+/* After so many: there was room, and others have used it up; or their arrays, which were smaller, came before ours each time. */
+static int bid_rebuild_ended(const struct bid_rebuild *rebuild, const struct bid_array *head)
+{
+    return rebuild->need == BID_NEED_SHRINK || bid_array_fits(head, rebuild->entries) ? BID_OK : BID_E_BUSY;
+}
+
 /* What reserve and shrink have in common: finish the resize that is under way, see whether the head will do, and if
  * not, replace it. BID_STEP_MOVED: it was replaced; an error, or BID_OK if it will do. */
-static int bid_rebuild_once(struct bid_table *table, enum bid_need need, uint64_t entries, int rebuilt)
+static int bid_rebuild_once(struct bid_table *table, struct bid_rebuild *rebuild)
 {
     struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
     int status = bid_resize_complete(table, head);
     if (status != BID_OK)
         return status;
     head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) */
-    if (need == BID_NEED_SHRINK)
-        status = rebuilt || !bid_wasteful(table, head) ? BID_OK : BID_STEP_FULL;
+    if (rebuild->need == BID_NEED_SHRINK)
+        status = rebuild->done || !bid_wasteful(table, head) ? BID_OK : BID_STEP_FULL;
     else
-        status = bid_has_room(table, head, entries);
+        status = bid_has_room(table, head, rebuild->entries);
     if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
         return status;
-    status = bid_resize_begin(table, head, need, entries);
+    if (rebuild->done == BID_REBUILDS_MAX)
+        return bid_rebuild_ended(rebuild, head);
+    status = bid_resize_begin(table, head, rebuild->need, bid_rebuild_entries(rebuild));
     if (status == BID_OK)
         status = bid_resize_complete(table, head);
-    return status == BID_OK ? BID_STEP_MOVED : status;
+    if (status != BID_OK)
+        return status;
+    rebuild->done++;
+    return BID_STEP_MOVED;
 }
 
-/* Ends when the head will do: a rebuilt one does, unless others have filled or shrunk it meanwhile. Each turn has a pin of its
- * own, so that it does not hold up what the last one left. */
-static int bid_rebuild_until_done(struct bid_table *table, enum bid_need need, uint64_t entries)
+/* Ends when the head will do, or after BID_REBUILDS_MAX. Each turn has a pin of its own, so that it does not hold up what the last
+ * one left. */
+static int bid_rebuild_until_done(struct bid_table *table, struct bid_rebuild *rebuild)
 {
-    for (int rebuilt = 0;; rebuilt = 1) {
+    for (;;) {
         struct bid_pin pin = bid_pin(table->pins);
-        int status = bid_rebuild_once(table, need, entries, rebuilt);
+        int status = bid_rebuild_once(table, rebuild);
         bid_unpin(table->pins, pin);
         bid_reclaim(table);
         if (status != BID_STEP_MOVED)
@@ -285,12 +329,12 @@ static int bid_rebuild_until_done(struct bid_table *table, enum bid_need need, u
     }
 }
 
-static int bid_rebuild(struct bid_table *table, enum bid_need need, uint64_t entries)
+static int bid_rebuild(struct bid_table *table, struct bid_rebuild *rebuild)
 {
     uint64_t frees = bid_load(&table->frees, BID_RELAXED);
-    int status = bid_rebuild_until_done(table, need, entries);
+    int status = bid_rebuild_until_done(table, rebuild);
     if (bid_lacks_memory(status) && bid_load(&table->frees, BID_RELAXED) != frees)
-        return bid_rebuild_until_done(table, need, entries);
+        return bid_rebuild_until_done(table, rebuild);
     return status;
 }
 
@@ -300,13 +344,14 @@ int bid_reserve(struct bid_table *table, uint64_t entries)
         return BID_E_NULL;
     if (entries > BID_ENTRIES_MAX)
         return BID_E_TOO_MANY;
-    int status = bid_rebuild(table, BID_NEED_RESERVE, entries);
+    struct bid_rebuild rebuild = {.need = BID_NEED_RESERVE, .entries = entries};
+    int status = bid_rebuild(table, &rebuild);
     if (status != BID_OK)
         return status; /* room that cannot be had is not asked for by each rebuild to come */
     uint64_t floor = bid_load(&table->floor_entries, BID_RELAXED);
     while (floor < entries && !bid_cas(&table->floor_entries, &floor, entries, BID_RELAXED))
         ;
-    return bid_rebuild(table, BID_NEED_RESERVE, entries); /* another thread may have shrunk it meanwhile */
+    return bid_rebuild(table, &rebuild); /* another thread may have shrunk it meanwhile */
 }
 
 int bid_shrink(struct bid_table *table)
@@ -314,5 +359,7 @@ int bid_shrink(struct bid_table *table)
     if (!table)
         return BID_E_NULL;
     bid_store(&table->floor_entries, 0, BID_RELAXED);
-    return bid_rebuild(table, BID_NEED_SHRINK, 0);
+    struct bid_rebuild rebuild = {.need = BID_NEED_SHRINK};
+    int status = bid_rebuild(table, &rebuild);
+    return status == BID_OK && !rebuild.done ? BID_UNCHANGED : status;
 }

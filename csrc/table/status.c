@@ -18,6 +18,7 @@ static const struct bid_status_entry bid_statuses[] = {
     BID_ENTRY(BID_STALE, "the entry is for another generation of the inode"),
     BID_ENTRY(BID_NO_BUILD_ID, "the file is known to have no build ID"),
     BID_ENTRY(BID_EXISTS, "the key has an entry already"),
+    BID_ENTRY(BID_UNCHANGED, "there was nothing to gain"),
     BID_ENTRY(BID_E_NULL, "a required pointer is NULL"),
     BID_ENTRY(BID_E_ID_LENGTH, "the build ID is longer than the table's id_size"),
     BID_ENTRY(BID_E_OPTIONS_SIZE, "the size field does not fit this version of the library"),
@@ -36,6 +37,7 @@ static const struct bid_status_entry bid_statuses[] = {
     BID_ENTRY(BID_E_MLOCK, "memory could not be locked: see RLIMIT_MEMLOCK"),
     BID_ENTRY(BID_E_UNSUPPORTED, "the system lacks anonymous memory that a fork wipes (Linux 4.14)"),
     BID_ENTRY(BID_E_EVICTED, "the inode is being evicted"),
+    BID_ENTRY(BID_E_BUSY, "other threads have replaced the array with smaller ones: try again"),
 };
 
 static const struct bid_status_entry *bid_status_find(int status)

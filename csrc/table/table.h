@@ -25,6 +25,9 @@
 #define BID_WEAK_SLOTS (BID_BUCKET_SLOTS / 2)
 #endif
 
+/* Sizes of arrays are uint64_t here, and size_t where memory is mapped; and one slot word is one access. */
+_Static_assert(sizeof(size_t) == sizeof(uint64_t), "pybuildid needs a 64-bit system");
+
 #define BID_LINE _Alignas(64)
 
 #ifndef BID_CHUNK_BUCKETS
@@ -36,10 +39,24 @@
  * from a word seen earlier fails if the descriptor has lived on.
  *   FREE -> BUILDING (its maker's alone) -> IN USE, number of birth -> RETIRED, epoch -> FREEING (one thread's alone)
  *   -> FREE
+ * BUILDING, IN USE and FREEING also say how many forks lay behind the process: see orphan.c. What is FREE has no memory.
  */
 enum bid_life { BID_LIFE_FREE, BID_LIFE_BUILDING, BID_LIFE_IN_USE, BID_LIFE_RETIRED, BID_LIFE_FREEING };
 #define BID_LIFE_BITS 3
 #define BID_LIFE_MASK 7ull
+#define BID_LIFE_FORKS_SHIFT 40
+
+static inline uint64_t bid_life_word(uint64_t forks, uint64_t number, enum bid_life state)
+{
+    uint64_t mask = (1ull << BID_LIFE_FORKS_SHIFT) - 1;
+    return forks << BID_LIFE_FORKS_SHIFT | (number << BID_LIFE_BITS & mask) | state;
+}
+
+/* Whether a life that is neither FREE nor RETIRED is of the process that has so many forks behind it. */
+static inline int bid_life_is_of(uint64_t life, uint64_t forks)
+{
+    return (life ^ forks << BID_LIFE_FORKS_SHIFT) >> BID_LIFE_FORKS_SHIFT == 0;
+}
 
 struct bid_array {
     /* Read by lookups; constant from publication (F, H) until the grace period is over. */
@@ -94,8 +111,10 @@ struct bid_table {
     bid_word floor_entries;   /* do not shrink below room for that many */
     bid_word largest;         /* bytes of the largest array so far */
     bid_word resizes;         /* heads moved */
-    bid_word frees;           /* retired arrays freed: the rest waits */
+    bid_word frees;           /* arrays freed; whoever lacked memory looks whether it has changed */
+    bid_word waiting;         /* whether retired arrays may wait to be freed */
     bid_word ticks;           /* updates since something waits */
+    bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];
     struct bid_options options;
 

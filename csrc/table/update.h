@@ -53,9 +53,9 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned u
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units);
 /* Makes at least the first `units` units present. BID_OK, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT or BID_E_MLOCK. */
 int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t units, int copying);
-/* Books bytes if `spare` more would still fit under the byte limit. BID_OK or BID_E_BYTE_LIMIT. */
-int bid_charge(struct bid_table *table, uint64_t bytes, uint64_t spare);
-void bid_uncharge(struct bid_table *table, uint64_t bytes);
+/* Books bytes of an array if `spare` more would still fit under the byte limit. BID_OK or BID_E_BYTE_LIMIT. */
+int bid_charge(struct bid_table *table, struct bid_array *array, uint64_t bytes, uint64_t spare);
+void bid_uncharge(struct bid_table *table, struct bid_array *array, uint64_t bytes);
 
 /* ---- update.c */
 int bid_update(struct bid_table *table, struct bid_operation *operation);
@@ -122,5 +122,10 @@ void bid_retire(struct bid_table *table);
 int bid_lacks_memory(int status);
 int bid_reclaim_some(struct bid_table *table);
 uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays);
+unsigned bid_retired_arrays(const struct bid_table *table);
+
+/* ---- orphan.c */
+/* In the child of a fork: frees the arrays of which a thread that it does not have was making, freeing or giving up one. */
+void bid_orphans_take_back(struct bid_table *table);
 
 #endif

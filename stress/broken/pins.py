@@ -7,21 +7,22 @@ from stress.broken.checks import NARROW, Fault, Model, Program, Twin
 from stress.edits import Edit
 
 RECLAIM = Model("retire, reclaim, look up")
-GRACE = "life >> BID_LIFE_BITS >= oldest"
+HANDED_OVER = Model("a temporary slot handed over")
+GRACE = "life >> BID_LIFE_BITS < oldest"
 
 RECLAMATION = [
     Twin(
         "no-grace-period",
         "G7",
         "what was retired is freed at once",
-        (Edit("table/reclaim.c", GRACE, "0"),),
+        (Edit("table/reclaim.c", GRACE, "1"),),
         (Program("test_iterate"), RECLAIM),
     ),
     Twin(
         "half-a-grace-period",
         "G7",
         "a pin of the epoch in which an array was retired does not keep it",
-        (Edit("table/reclaim.c", GRACE, "life >> BID_LIFE_BITS > oldest"),),
+        (Edit("table/reclaim.c", GRACE, "life >> BID_LIFE_BITS <= oldest"),),
         (Program("test_iterate"), RECLAIM),
     ),
     Twin(
@@ -62,8 +63,8 @@ RECLAMATION = [
         (
             Edit(
                 "table/array.c",
-                "    if (status != BID_OK)\n        bid_platform_unmap(array->mapping, array->mapping_bytes);\n",
-                "",
+                "    if (status != BID_OK) {\n        bid_array_free(table, array);\n",
+                "    if (status != BID_OK) {\n        array->mapping = NULL;\n        bid_array_free(table, array);\n",
             ),
         ),
         (Fault("allocation"),),
@@ -86,11 +87,7 @@ RECLAMATION = [
         "crowd-not-counted",
         "G6",
         "readers for whom the pin table had no room do not keep what they read",
-        (
-            Edit(
-                "table/reclaim.c", "return bid_load(&pins->area->crowd, BID_U_ACQUIRE) ? 0 : oldest;", "return oldest;"
-            ),
-        ),
+        (Edit("table/reclaim.c", "if (bid_load(&pins->area->crowd[i], BID_U_ACQUIRE))", "if (0)"),),
         (Program("test_threads"), Model("retire, reclaim, crowded pins")),
     ),
     Twin(
@@ -104,7 +101,115 @@ RECLAMATION = [
         "child-loses-its-pins",
         "G9",
         "the child of a fork does not get back the pins of what it goes on with",
-        (Edit("table/platform_user.c", "        if (!bid_fork_each(area, kind, bid_fork_restore))\n", ""),),
-        (Program("test_fork"),),
+        (Edit("table/platform_user.c", "            bid_fork_restore(kind, area, saved);\n", "            ;\n"),),
+        (Program("test_fork"), Program("test_pins")),
+    ),
+    Twin(
+        "fork-keeps-one-pin",
+        "G9",
+        "of the temporary pins that a forking thread holds, its child gets back the first",
+        (
+            Edit(
+                "table/platform_user.c",
+                "        own |= i < BID_PIN_SLOTS;\n",
+                "        own |= i < BID_PIN_SLOTS;\n        break;\n",
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Twin(
+        "fork-forgets-the-crowd",
+        "G9",
+        "a child whose thread was in the crowd is not",
+        (Edit("table/platform_user.c", "    bid_store(&area->crowd[number], crowd, BID_RELAXED);\n", ""),),
+        (Program("test_pins"),),
+    ),
+    Twin(
+        "fork-takes-the-crowd-of-others",
+        "G9",
+        "a child whose thread has a slot of its own gets the crowd of threads that it does not have, and frees nothing",
+        (Edit("table/platform_user.c", "bid_fork_copy_own(area, saved) && bid_fork_from_crowd[kind] != thread", "0"),),
+        (Program("test_pins"),),
+    ),
+    Twin(
+        "nested-pin-takes-the-newest-epoch",
+        "G7",
+        "while a visit or a handler's lookup is inside another visit, what only the outer one may read is not kept",
+        (
+            Edit(
+                "table/pin.h",
+                "word = before + 1;",
+                "word = bid_load(&pins->epoch, BID_RELAXED) + (before & BID_PIN_DEPTH_MASK);",
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Twin(
+        "temporary-pin-given-up-first",
+        "G7",
+        "a temporary slot is free for others before its pin is taken back, which then takes back theirs",
+        (
+            Edit(
+                "table/lookup.c",
+                "    bid_pin_leave(pin);\n    if (pin.slot >=",
+                "    if (pin.slot >=",
+            ),
+            Edit(
+                "table/lookup.c",
+                "        bid_store(&pin.slot->owner, 0, BID_U_RELEASE);",
+                "        bid_store(&pin.slot->owner, 0, BID_U_RELEASE);\n    bid_pin_leave(pin);",
+            ),
+        ),
+        (Program("test_pins"), HANDED_OVER),
+    ),
+    Twin(
+        "orphans-kept",
+        "G9",
+        "arrays of which a thread was making or freeing one at a fork are lost to the child",
+        (Edit("table/reclaim.c", "    bid_orphans_take_back(table);\n", ""),),
+        (Program("test_fork_resize"),),
+    ),
+    Twin(
+        "orphan-has-its-thread",
+        "G9",
+        "the child of a thread that forked in the middle of making or freeing an array takes that away from it",
+        (Edit("table/orphan.c", "bid_oldest_pin(table->pins) <= bid_load(&table->pins->forked, BID_RELAXED)", "0"),),
+        (Program("test_fork_resize"),),
+    ),
+    Twin(
+        "unpinned-while-it-frees",
+        "G9",
+        "nothing shows that the thread of a child is freeing an array",
+        (
+            Edit("table/reclaim.c", "    struct bid_pin pin = bid_pin(table->pins);\n", ""),
+            Edit("table/reclaim.c", "    bid_unpin(table->pins, pin);\n", ""),
+        ),
+        (Program("test_fork_resize"),),
+    ),
+    Twin(
+        "forgets-the-mapping-first",
+        "G9",
+        "an array forgets where its memory is before it gives that back: a fork in between loses it to the child",
+        (
+            Edit(
+                "table/array.c",
+                "    bid_platform_empty(mapping, array->mapping_bytes);\n    array->mapping = NULL;\n",
+                "    array->mapping = NULL;\n    bid_platform_empty(mapping, array->mapping_bytes);\n",
+            ),
+        ),
+        (Program("test_fork_resize"),),
+    ),
+    Twin(
+        "touch-without-a-write",
+        "G2",
+        "where the kernel cannot populate memory, it is only read, and later writes fault",
+        (
+            Edit(
+                "table/platform_user.c",
+                "__atomic_fetch_or(address + offset, nothing, __ATOMIC_RELAXED);",
+                "nothing = *(volatile char *)(address + offset);",
+            ),
+        ),
+        (Program("test_old_kernel"),),
     ),
 ]

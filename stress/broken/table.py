@@ -6,6 +6,7 @@ from __future__ import annotations
 from stress.broken.checks import NARROW, STRONG, Fault, Freeze, Histories, Model, Program, Reading, Step, Storm, Twin
 from stress.edits import Edit
 
+MANY = Model("retire, reclaim, look up many")
 TWO_HELPERS = Model("two helpers of one resize, look up")
 LATE_COPY = Model("grow against remove: the late copy")
 
@@ -188,6 +189,41 @@ LOOKUPS = [
         ),
         (Storm(), Model("copy against replace, look up")),
     ),
+    Twin(
+        "many-unpinned",
+        "G7",
+        "bid_lookup_many() gives up its pin before it reads",
+        (
+            Edit(
+                "table/lookup.c",
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n"
+                "        bid_unpin(table->pins, pin);\n",
+                "        bid_unpin(table->pins, pin);\n"
+                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n",
+            ),
+        ),
+        (Program("test_pins"), MANY),
+    ),
+    Twin(
+        "many-in-one-array",
+        "G3",
+        "bid_lookup_many() asks the head only",
+        (
+            Edit(
+                "table/lookup.c",
+                "        found = bid_find(table, key, NULL);\n",
+                "        found = bid_probe(head, key, NULL);\n",
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Twin(
+        "tag-without-the-top-bits",
+        "G8",
+        "the top bits of a key reach neither the tag nor the step of its path",
+        (Edit("table/hash.h", "folded = mixed ^ mixed >> 32;", "folded = mixed;"),),
+        (Program("test_hash"),),
+    ),
 ]
 
 UPDATES = [
@@ -366,6 +402,56 @@ UPDATES = [
         "an insert that comes late fills the array that is left, so that a resize cannot be finished",
         (Edit("table/update.c", "int left = bid_load(&array->future, BID_RELAXED) != NULL;", "int left = 0;"),),
         (Program("test_unlucky_moments"), Model("a late insert when the future array is in use")),
+    ),
+    Twin(
+        "live-limit-not-kept",
+        "G4",
+        "an array takes more entries than the one that is being built in its place has room for",
+        (Edit("table/update.c", "if (!left && before < bid_load(&array->live_limit, BID_RELAXED))", "if (!left)"),),
+        (Program("test_unlucky_moments"), Model("a late insert while a future array is built")),
+    ),
+    Twin(
+        "nmi-form-populates",
+        "G4",
+        "the forms for NMI context make records present themselves, by a system call",
+        (
+            Edit(
+                "table/record.c",
+                "    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))\n"
+                "        return BID_E_WOULD_ALLOCATE;\n    int status",
+                "    int status",
+            ),
+            Edit(
+                "table/record.c",
+                "    if (!may_allocate && *index + units > bid_load(&array->record_ready, BID_RELAXED))\n"
+                "        return BID_E_WOULD_ALLOCATE;\n",
+                "",
+            ),
+        ),
+        (Program("test_nmi_forms"),),
+    ),
+    Twin(
+        "nmi-form-maps",
+        "G4",
+        "the insert for NMI context makes a new array when it needs one",
+        (
+            Edit(
+                "table/update.c",
+                "return bid_store_entry(table, BID_INSERT, 0, key, generation, id, length);",
+                "return bid_store_entry(table, BID_INSERT, 1, key, generation, id, length);",
+            ),
+        ),
+        (Program("test_nmi_forms"),),
+    ),
+    Twin(
+        "reserve-without-an-end",
+        "G4",
+        "bid_reserve() rebuilds until handlers leave it in peace",
+        (
+            Edit("table/resize.c", "    if (rebuild->done == BID_REBUILDS_MAX)\n", "    if (0)\n"),
+            Edit("table/resize.c", "    return rebuild->done ? rebuild->entries +", "    return 0 ? 0 *"),
+        ),
+        (Program("test_unlucky_moments"),),
     ),
     Twin(
         "resize-begun-without-memory",

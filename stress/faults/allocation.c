@@ -100,7 +100,7 @@ static int run_reserve(struct bid_table *table, uint64_t level)
 static int run_shrink(struct bid_table *table, uint64_t level)
 {
     (void)level;
-    return bid_shrink(table);
+    return shrink_table(table);
 }
 
 static int run_reclaim(struct bid_table *table, uint64_t level)
@@ -175,7 +175,7 @@ static void go_on(struct bid_table *table, uint64_t entries)
     while (bid_resizes(table) == resizes)
         CHECK_STATUS(insert(table, inode_key(entries++), 1, 20), BID_OK);
     check_table(table, entries);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     check_table(table, entries);
 }
 

@@ -78,7 +78,7 @@ static void from_the_thread(void)
     check_stayed();
     for (uint64_t i = 0; i < 400; i++)
         CHECK_STATUS(insert(table, inode_key(OTHER + 1 + i), 1, 20), BID_OK);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     for (uint64_t i = 0; i < 400; i++)
         CHECK_STATUS(bid_remove(table, inode_key(OTHER + 1 + i)), BID_OK);
     CHECK(generation_of(step.key) == step.after);
@@ -190,7 +190,7 @@ int main(int argc, char **argv)
     CHECK(in_resize > 0);
     if (resize_stride) {
         STEP(resize_stride, inode_key(1), 1, 1, bid_reserve(table, 1000));
-        STEP(resize_stride, inode_key(1), 1, 1, bid_shrink(table));
+        STEP(resize_stride, inode_key(1), 1, 1, shrink_table(table));
     }
     report("whole_resizes");
     bid_destroy(table);

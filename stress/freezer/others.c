@@ -69,7 +69,7 @@ static void update_the_subject(void)
 static void resize(void)
 {
     check(bid_reserve(table, MANY), BID_OK);
-    check(bid_shrink(table), BID_OK);
+    check(shrink_table(table), BID_OK);
 }
 
 static int count(void *argument, uint64_t key, int status, const struct bid_build_id *id)
@@ -112,7 +112,7 @@ static void go_to_the_limit(void)
     for (unsigned round = 0; round < LIMIT_ROUNDS && status == BID_OK; round++) {
         status = bid_reserve(table, MANY);
         if (status == BID_OK)
-            status = bid_shrink(table);
+            status = shrink_table(table);
         see_retired();
     }
     check(status, status == BID_E_RETIRED ? BID_E_RETIRED : BID_OK);

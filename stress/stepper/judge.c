@@ -47,7 +47,8 @@ static uint64_t unmix(uint64_t mixed)
     return x * inverse(0x9e3779b97f4a7c15ull) ^ SEED;
 }
 
-/* The top bits of a hash are the home bucket, the low ones the step and the tag: only those between differ. */
+/* The top bits of a hash are the home bucket; the low ones, xor-ed with the low ones of the upper half, the step and the tag:
+ * only those between differ. */
 uint64_t path_key(uint64_t number)
 {
     uint64_t mixed = 0x5ca1ab1e0000beefull | number << 20, key = unmix(mixed);

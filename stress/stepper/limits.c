@@ -49,7 +49,7 @@ static void prepare_no_descriptor(void)
     prepare_key();
     let_read_for_good(stepped);
     for (uint64_t turn = 0; status == BID_OK; turn++)
-        status = turn % 2 ? bid_shrink(stepped) : bid_reserve(stepped, 2000);
+        status = turn % 2 ? shrink_table(stepped) : bid_reserve(stepped, 2000);
     CHECK_STATUS(status, BID_E_RETIRED);
     CHECK(statistics(stepped).retired_arrays >= BID_RETIRED_MAX);
 }
@@ -87,7 +87,7 @@ static void prepare_cannot_grow(void)
 
 static int shrink(void)
 {
-    return bid_shrink(stepped);
+    return shrink_table(stepped);
 }
 
 static int reserve_more(void)

@@ -29,7 +29,7 @@ static void *update(void *unused)
         sem_wait(&asked);
         int status = churn(asked_for);
         if (status == BID_OK)
-            status = turn % 2 ? bid_shrink(asked_for) : bid_reserve(asked_for, turn % 4 ? 500 : 3000);
+            status = turn % 2 ? shrink_table(asked_for) : bid_reserve(asked_for, turn % 4 ? 500 : 3000);
         answer = status;
         sem_post(&answered);
     }

@@ -187,7 +187,7 @@ int reserve(void)
 
 static int shrink(void)
 {
-    return bid_shrink(stepped);
+    return shrink_table(stepped);
 }
 
 /* Inserts and removes of other keys until the tombstones have been dropped. */

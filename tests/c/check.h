@@ -68,4 +68,11 @@ static inline int insert(struct bid_table *table, uint64_t key, uint64_t version
     return bid_insert(table, key, (uint32_t)version, id, length);
 }
 
+/* BID_OK also if there was nothing to gain. */
+static inline int shrink_table(struct bid_table *table)
+{
+    int status = bid_shrink(table);
+    return status == BID_UNCHANGED ? BID_OK : status;
+}
+
 #endif

@@ -32,7 +32,7 @@ static int note(void *argument, uint64_t key, int status, const struct bid_build
         uint64_t other = key_of(STEADY + seen->visits++ * 7 % CHURNED);
         CHECK(seen->visits % 3 ? insert(seen->table, other, 1, 20) >= 0 : bid_remove(seen->table, other) >= 0);
         if (seen->visits % 1000 == 0) { /* the iteration itself is the reader that stalls */
-            int status = seen->visits % 2000 ? bid_shrink(seen->table) : bid_reserve(seen->table, 30000);
+            int status = seen->visits % 2000 ? shrink_table(seen->table) : bid_reserve(seen->table, 30000);
             CHECK(status == BID_OK || status == BID_E_RETIRED);
         }
     }
@@ -64,7 +64,7 @@ static void *churn(void *argument)
         uint64_t key = key_of(STEADY + turn * 11 % CHURNED);
         CHECK(turn / CHURNED % 2 ? bid_remove(argument, key) >= 0 : insert(argument, key, 1, 20) >= 0);
         if (turn % 5000 == 0)
-            CHECK(bid_shrink(argument) >= 0 || bid_reclaim(argument) > 0);
+            CHECK(shrink_table(argument) >= 0 || bid_reclaim(argument) > 0);
     }
     return NULL;
 }

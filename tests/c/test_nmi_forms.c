@@ -1,14 +1,60 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* bid_insert_nmi() and bid_remove_nmi(): they work where no memory is needed, and say so where it is. */
+#define _GNU_SOURCE
 #include "check.h"
 
 #include "table.h" /* to use memory up, and to see who helps */
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ------------------------------------------------------------------------------- no call for memory in them -- */
+
+static int in_nmi;
+
+/* In the place of libc's. */
+int madvise(void *address, size_t bytes, int advice)
+{
+    CHECK(!in_nmi);
+    return (int)syscall(SYS_madvise, address, bytes, advice);
+}
+
+void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    CHECK(!in_nmi);
+    return (void *)syscall(SYS_mmap, address, bytes, protection, flags, fd, offset);
+}
+
+int munmap(void *address, size_t bytes)
+{
+    CHECK(!in_nmi);
+    return (int)syscall(SYS_munmap, address, bytes);
+}
+
+static int nmi_insert(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length)
+{
+    in_nmi = 1;
+    int status = bid_insert_nmi(table, key, generation, id, length);
+    in_nmi = 0;
+    return status;
+}
+
+static int nmi_remove(struct bid_table *table, uint64_t key)
+{
+    in_nmi = 1;
+    int status = bid_remove_nmi(table, key);
+    in_nmi = 0;
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------------------- forms -- */
 
 static int insert_nmi(struct bid_table *table, uint64_t key)
 {
     uint8_t id[20];
     make_id(key, 1, id, sizeof id);
-    return bid_insert_nmi(table, key, 1, id, sizeof id);
+    return nmi_insert(table, key, 1, id, sizeof id);
 }
 
 /* After reserve(n) exactly n inserts need no memory, at the least. */
@@ -28,8 +74,8 @@ static void reserved_room_is_enough(uint64_t entries)
         CHECK_STATUS(insert_nmi(table, inode_key(i)), BID_EXISTS);
     }
     for (uint64_t i = 0; i < entries; i++)
-        CHECK_STATUS(bid_remove_nmi(table, inode_key(i)), BID_OK);
-    CHECK_STATUS(bid_remove_nmi(table, inode_key(0)), BID_ABSENT);
+        CHECK_STATUS(nmi_remove(table, inode_key(i)), BID_OK);
+    CHECK_STATUS(nmi_remove(table, inode_key(0)), BID_ABSENT);
     bid_destroy(table);
 }
 
@@ -61,7 +107,7 @@ static void remove_during_a_resize(void)
             CHECK_STATUS(insert(table, inode_key(entries++), 1, 20), BID_OK);
         for (uint64_t i = 0; i < entries && bid_resizing(table); i += 1 + entries / 5) {
             struct bid_build_id id;
-            int before = bid_lookup(table, inode_key(i), &id), status = bid_remove_nmi(table, inode_key(i));
+            int before = bid_lookup(table, inode_key(i), &id), status = nmi_remove(table, inode_key(i));
             int after = bid_lookup(table, inode_key(i), &id);
             CHECK(status == BID_OK ? before == BID_OK && after == BID_ABSENT : before == after);
             removed += status == BID_OK;
@@ -91,7 +137,7 @@ static void remove_without_records(void)
     bid_store(&future->record_ready, next, BID_RELAXED); /* as if others had taken all that is present */
     for (uint64_t i = 0; i < entries; i++) {
         struct bid_build_id id;
-        int status = bid_remove_nmi(table, inode_key(i));
+        int status = nmi_remove(table, inode_key(i));
         CHECK(status == BID_OK || status == BID_E_WOULD_ALLOCATE);
         CHECK_STATUS(bid_lookup(table, inode_key(i), &id), status == BID_OK ? BID_ABSENT : BID_OK);
         refused += status != BID_OK;
@@ -100,7 +146,7 @@ static void remove_without_records(void)
     CHECK(bid_load(&future->record_ready, BID_RELAXED) == next && bid_load(&head->cursor, BID_RELAXED) == cursor);
     bid_store(&future->record_ready, ready, BID_RELAXED);
     for (uint64_t i = 0; i < entries; i++)
-        refused -= bid_remove_nmi(table, inode_key(i)) == BID_OK;
+        refused -= nmi_remove(table, inode_key(i)) == BID_OK;
     CHECK(refused == 0 && bid_count(table) == 0 && bid_load(&head->cursor, BID_RELAXED) == cursor);
     bid_destroy(table);
 }
@@ -114,7 +160,7 @@ static void removes_begin_nothing(void)
     CHECK(!bid_resizing(table));
     uint64_t resizes = bid_resizes(table);
     for (uint64_t i = 0; i < 19999; i++)
-        CHECK_STATUS(bid_remove_nmi(table, inode_key(i)), BID_OK);
+        CHECK_STATUS(nmi_remove(table, inode_key(i)), BID_OK);
     CHECK(!bid_resizing(table) && bid_resizes(table) == resizes);
     CHECK_STATUS(bid_remove(table, inode_key(19999)), BID_OK);
     CHECK(bid_resizing(table));
@@ -129,7 +175,7 @@ static void reserved_room_is_enough_for_long_ids(uint64_t entries)
     CHECK_STATUS(bid_reserve(table, entries), BID_OK);
     for (uint64_t i = 0; i < entries; i++) {
         make_id(inode_key(i), 1, id, sizeof id);
-        CHECK_STATUS(bid_insert_nmi(table, inode_key(i), 1, id, sizeof id), BID_OK);
+        CHECK_STATUS(nmi_insert(table, inode_key(i), 1, id, sizeof id), BID_OK);
     }
     for (uint64_t i = 0; i < entries; i++) {
         struct bid_build_id found;
@@ -148,7 +194,7 @@ static void inserts_during_resizes(uint64_t byte_limit)
     for (int status = BID_OK; entries < 200000; entries++) {
         status = BID_E_WOULD_ALLOCATE;
         if (bid_resizing(table))
-            status = bid_insert_nmi(table, inode_key(entries), 1, id, sizeof id);
+            status = nmi_insert(table, inode_key(entries), 1, id, sizeof id);
         from_handlers += status == BID_OK;
         if (status == BID_E_WOULD_ALLOCATE)
             status = bid_insert(table, inode_key(entries), 1, id, sizeof id);

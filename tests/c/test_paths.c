@@ -55,7 +55,7 @@ static void known_seed(unsigned log2)
     CHECK(statistics(table).slots == buckets * 8);
     for (uint64_t key = 1; n < wanted; key++) {
         uint64_t mixed = mix(key, seed);
-        if (mixed >> (64 - log2) != 0 || ((mixed | 1) & (buckets - 1)) != 1)
+        if (mixed >> (64 - log2) != 0 || (((mixed ^ mixed >> 32) | 1) & (buckets - 1)) != 1)
             continue;
         keys[n++] = key;
         CHECK_STATUS(insert(table, key, 1, 20), BID_OK);

@@ -122,8 +122,37 @@ static void fenced(void)
     bid_destroy(table);
 }
 
+static void replace_all(struct bid_table *table, uint64_t entries)
+{
+    uint8_t id[BID_ID_MAX] = {1};
+    for (uint64_t i = 0; i < entries; i++)
+        CHECK(bid_upsert(table, inode_key(i), 0, id, sizeof id) >= 0);
+    for (uint64_t i = 0; i < entries; i++)
+        CHECK_STATUS(bid_replace(table, inode_key(i), 0, id, 20), BID_OK);
+}
+
+/* bid_shrink() says whether it did something, and does where memory can be had: also above half load, where the array that is free
+ * of used-up records has more slots. */
+static void shrink_says_what_it_did(void)
+{
+    for (uint64_t entries = 16000; entries <= 20000; entries += 1000) {
+        struct bid_table *table = make_table((struct bid_options){0});
+        replace_all(table, entries);
+        struct bid_stats before = statistics(table);
+        CHECK(before.bytes_records > 100 * entries);
+        CHECK_STATUS(bid_shrink(table), BID_OK);
+        struct bid_stats after = statistics(table);
+        CHECK(after.resizes == before.resizes + 1 && after.bytes_records < 50 * entries);
+        CHECK(after.bytes_slots + after.bytes_records < before.bytes_slots + before.bytes_records);
+        CHECK_STATUS(bid_shrink(table), BID_UNCHANGED);
+        CHECK(statistics(table).resizes == after.resizes);
+        bid_destroy(table);
+    }
+}
+
 int main(void)
 {
+    shrink_says_what_it_did();
     reserved();
     fenced();
     quiet();

@@ -116,7 +116,8 @@ static void readers_in_temporary_slots(void)
         CHECK(pthread_create(&threads[i], NULL, read_until_told, (void *)i) == 0);
     while (atomic_load(&inside) < FEW)
         sched_yield();
-    CHECK(bid_load(&table->pins->area->crowd, BID_RELAXED) == 0);
+    for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
+        CHECK(bid_load(&table->pins->area->crowd[i], BID_RELAXED) == 0);
     CHECK_STATUS(bid_reserve(table, 400000), BID_OK);
     CHECK(bid_reclaim(table) > 0);
     atomic_store(&leave, FEW);
@@ -125,7 +126,7 @@ static void readers_in_temporary_slots(void)
     CHECK(bid_reclaim(table) == 0);
     for (unsigned i = 0; i < BID_PIN_TEMPORARY; i++)
         CHECK(bid_load(&table->pins->area->slots[BID_PIN_SLOTS + i].owner, BID_RELAXED) == 0);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
 }
 
 static void many_at_once(void *(*run)(void *), unsigned n)
@@ -169,7 +170,7 @@ int main(void)
     atomic_store(&stop, 1);
     CHECK(pthread_join(updater, NULL) == 0);
     many_at_once(crowd, 3000);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     many_at_once(pinned_crowd, 3000);
     struct bid_stats stats = statistics(table);
     printf("%u of %u pin slots used\n", stats.pin_slots_used, stats.pin_slots);

@@ -6,11 +6,15 @@
 #define bid_place_find stopping_place_find
 #define bid_record_take stopping_record_take
 #define bid_resize_complete stopping_resize_complete
+#define bid_array_make stopping_array_make
+#define bid_array_free stopping_array_free
 #include "resize.c"
 #include "update.c"
 #undef bid_place_find
 #undef bid_record_take
 #undef bid_resize_complete
+#undef bid_array_make
+#undef bid_array_free
 
 #include "check.h"
 
@@ -22,6 +26,8 @@ void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_plac
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
                     uint64_t *index);
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
+int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
+void bid_array_free(struct bid_table *table, struct bid_array *array);
 
 enum moment {
     NOWHERE,
@@ -67,6 +73,24 @@ int stopping_resize_complete(struct bid_table *table, struct bid_array *array)
     return bid_resize_complete(table, array);
 }
 
+static void (*when_made)(struct bid_table *table, const struct bid_array_plan *plan); /* an array, and not published */
+static void (*when_given_up)(struct bid_table *table);                                /* one that was too small */
+
+int stopping_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array)
+{
+    int status = bid_array_make(table, plan, array);
+    if (when_made)
+        when_made(table, plan);
+    return status;
+}
+
+void stopping_array_free(struct bid_table *table, struct bid_array *array)
+{
+    bid_array_free(table, array);
+    if (when_given_up)
+        when_given_up(table);
+}
+
 /* ------------------------------------------------------------------------------------------ late inserts -- */
 
 struct late {
@@ -103,7 +127,7 @@ static void start_late(struct bid_table *table, enum moment moment)
 static void is_well(struct bid_table *table, uint64_t entries)
 {
     CHECK(bid_count(table) == entries && statistics(table).entries == entries);
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     for (uint64_t i = 0; i < 1000; i++)
         CHECK_STATUS(insert(table, 1000000 + i, 1, 20), BID_OK);
     for (uint64_t i = 0; i < 1000; i++)
@@ -128,7 +152,7 @@ static void many_between_look_and_swap(void)
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
     start_late(table, RECORD_TAKEN);
     meanwhile = let_all_go;
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     for (int i = 0; i < LATE; i++)
         CHECK(pthread_join(late.threads[i], NULL) == 0);
     is_well(table, LATE);
@@ -161,7 +185,7 @@ static void many_before_the_look(void)
         CHECK_STATUS(insert(table, key, 1, 20), BID_OK);
     start_late(table, PLACE_FOUND);
     meanwhile = let_one_by_one_go;
-    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK_STATUS(shrink_table(table), BID_OK);
     for (int i = 0; i < LATE; i++)
         CHECK(pthread_join(late.threads[i], NULL) == 0);
     is_well(table, bid_count(table));
@@ -191,11 +215,130 @@ static void reserve_against_shrink(void)
     bid_destroy(table);
 }
 
+/* ------------------------------------------------------------------------------------ always one more time -- */
+
+#define HANDLERS_KEY(number) inode_key(100000 + (number) % 16)
+
+static unsigned turns;
+
+/* What handlers do while a resize is under way: they leave tombstones in the future array. */
+static void updates_from_handlers(struct bid_table *table)
+{
+    uint8_t id[20] = {1};
+    CHECK(++turns < 20);
+    for (unsigned i = 0; bid_resizing(table) && i < 16; i++) {
+        CHECK(bid_insert_nmi(table, HANDLERS_KEY(i), 0, id, sizeof id) >= 0);
+        CHECK_STATUS(bid_remove_nmi(table, HANDLERS_KEY(i)), BID_OK);
+    }
+}
+
+/* What is asked for just fits an array; what handlers use up of that does not mean the same array again. */
+static void reserve_beside_handlers(uint64_t entries)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    uint8_t id[20] = {1};
+    uint64_t resizes = bid_resizes(table);
+    for (uint64_t i = 0; i < 900; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    turns = 0;
+    meanwhile = updates_from_handlers;
+    CHECK_STATUS(bid_reserve(table, entries), BID_OK);
+    CHECK(bid_resizes(table) <= resizes + 2);
+    CHECK(bid_shrink(table) >= 0);
+    meanwhile = NULL;
+    CHECK_STATUS(bid_reserve(table, entries), BID_OK);
+    for (uint64_t i = 900; i < entries; i++)
+        CHECK_STATUS(bid_insert_nmi(table, inode_key(i), 0, id, sizeof id), BID_OK);
+    bid_destroy(table);
+}
+
+/* Another thread, whose arrays are smaller and so ready sooner. */
+static void another_is_first(struct bid_table *table, const struct bid_array_plan *plan)
+{
+    (void)plan;
+    CHECK(++turns < 20);
+    when_made = NULL;
+    CHECK_STATUS(insert(table, HANDLERS_KEY(0), 1, 20), BID_OK);
+    CHECK_STATUS(bid_remove(table, HANDLERS_KEY(0)), BID_OK);
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    when_made = another_is_first;
+}
+
+static void reserve_against_shrinks(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    turns = 0;
+    when_made = another_is_first;
+    CHECK_STATUS(bid_reserve(table, 100000), BID_E_BUSY);
+    CHECK(turns == BID_REBUILDS_MAX);
+    when_made = NULL;
+    CHECK_STATUS(bid_reserve(table, 100000), BID_OK);
+    bid_destroy(table);
+}
+
+/* Entries that come as soon as an array has been planned for those that are there, and have gone when the next one is. */
+static uint64_t visitors;
+
+static void visitors_come(struct bid_table *table, const struct bid_array_plan *plan)
+{
+    static uint32_t last;
+    CHECK(!turns || plan->log2_buckets > last);
+    last = plan->log2_buckets;
+    visitors = ++turns < 6 ? bid_plan_entries(plan) + 1 : 0;
+    bid_add(&table->count, visitors, BID_RELAXED);
+}
+
+static void visitors_go(struct bid_table *table)
+{
+    bid_sub(&table->count, visitors, BID_RELAXED);
+    visitors = 0;
+}
+
+static void arrays_get_larger(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    turns = 0;
+    when_made = visitors_come;
+    when_given_up = visitors_go;
+    CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
+    CHECK_STATUS(bid_reserve(table, 10000), BID_OK);
+    CHECK(turns == 6);
+    when_made = NULL;
+    when_given_up = NULL;
+    is_well(table, 1);
+    bid_destroy(table);
+}
+
+/* ----------------------------------------------------------------------------------------- the live limit -- */
+
+/* An array of which a smaller replacement is being built takes no more entries than that has room for. */
+static void live_limit_is_kept(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    struct bid_array *head = bid_load(&table->head, BID_RELAXED);
+    uint8_t id[20] = {1};
+    for (uint64_t i = 0; i < 100; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    bid_store(&head->live_limit, 101, BID_RELAXED);
+    CHECK_STATUS(bid_insert_nmi(table, inode_key(100), 0, id, sizeof id), BID_OK);
+    CHECK_STATUS(bid_insert_nmi(table, inode_key(101), 0, id, sizeof id), BID_E_WOULD_ALLOCATE);
+    CHECK(bid_count(table) == 101 && !bid_resizing(table));
+    CHECK_STATUS(insert(table, inode_key(101), 1, 20), BID_OK); /* into the array that it makes for that */
+    CHECK(bid_resizing(table) || bid_resizes(table) == 1);
+    bid_destroy(table);
+}
+
 int main(void)
 {
     CHECK(sem_init(&stopped, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0 && sem_init(&done, 0, 0) == 0);
     many_between_look_and_swap();
     many_before_the_look();
     reserve_against_shrink();
+    reserve_beside_handlers(1280);
+    reserve_beside_handlers(2560);
+    reserve_beside_handlers(2304);
+    reserve_against_shrinks();
+    arrays_get_larger();
+    live_limit_is_kept();
     return 0;
 }

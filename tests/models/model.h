@@ -28,7 +28,13 @@ static inline void model_copy(uint8_t *to, const uint8_t *from, unsigned bytes)
     for (unsigned i = 0; i < bytes; i++)
         to[i] = from[i];
 }
+#ifdef MODEL_GLANCES /* bid_lookup_many() keeps a word in a row of bytes: see many.c */
+static void model_copy_word(void *to, const void *from);
+#define __builtin_memcpy(to, from, bytes)                                                                              \
+    ((bytes) == sizeof(uint64_t) ? model_copy_word((to), (from)) : model_copy((void *)(to), (void *)(from), (bytes)))
+#else
 #define __builtin_memcpy(to, from, bytes) model_copy((to), (from), (bytes))
+#endif
 
 static inline void model_zero(struct bid_record *record)
 {
@@ -82,11 +88,13 @@ static void model_membarrier(void);
 #define BID_PIN_SLOTS PIN_SLOTS
 #define BID_PIN_WINDOW PIN_SLOTS
 #define BID_PIN_TEMPORARY PIN_TEMPORARY
+#define BID_PIN_CROWDS 1
 
 #include "array.c"
 #include "create.c"
 #include "lookup.c"
 #include "move.c"
+#include "orphan.c"
 #include "place.c"
 #include "reclaim.c"
 #include "record.c"
@@ -149,12 +157,8 @@ static inline void model_setup(void)
 #endif
 static inline int model_update(enum bid_kind kind, uint64_t key, uint8_t value)
 {
-    struct bid_operation op = {.kind = kind,
-                               .may_allocate = MODEL_MAY_ALLOCATE,
-                               .key = key,
-                               .generation = value,
-                               .id = &value,
-                               .length = 1};
+    struct bid_operation op = {
+        .kind = kind, .may_allocate = MODEL_MAY_ALLOCATE, .key = key, .generation = value, .id = &value, .length = 1};
     return bid_update(&table, &op);
 }
 

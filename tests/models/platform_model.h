@@ -60,10 +60,21 @@ void bid_platform_settle(void *address, size_t bytes)
     (void)address, (void)bytes;
 }
 
+void bid_platform_empty(void *address, size_t bytes)
+{
+    (void)address, (void)bytes;
+}
+
 void bid_platform_unmap(void *address, size_t bytes)
 {
     (void)bytes;
     free(address);
+}
+
+int bid_platform_has(size_t bytes)
+{
+    (void)bytes;
+    return 1;
 }
 
 size_t bid_platform_page(void)

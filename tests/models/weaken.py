@@ -39,7 +39,6 @@ REASONS = {
     "table/platform_user.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
     "table/match.h bid_match BID_P_ACQUIRE 1": "the SSE2 form, which the models cannot have; the other form is below",
     "table/lookup.c bid_lookup_resizing BID_H_ACQUIRE 1": "for a later head than bid_lookup_simple() read",
-    "table/lookup.c bid_lookup_batch BID_H_ACQUIRE 1": "as in bid_lookup_simple(); no model can keep glances in bytes",
     "table/statistics.c bid_statistics BID_H_ACQUIRE 1": LIKE_A_WALK,
     "table/statistics.c bid_statistics BID_F_ACQUIRE 1": LIKE_A_WALK,
     "table/place.c bid_place_find BID_P_ACQUIRE 1": AGAIN,
@@ -49,6 +48,16 @@ REASONS = {
     "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
     "table/resize.c bid_rebuild_once BID_H_ACQUIRE 1": LIKE_AN_UPDATE,
     "table/resize.c bid_rebuild_once BID_H_ACQUIRE 2": LIKE_AN_UPDATE,
+}
+REASONS |= {
+    f"table/orphan.c {use}": "only the child of a fork comes here, and the models have no fork"
+    for use in (
+        "bid_array_is_private BID_H_ACQUIRE 1",
+        "bid_array_is_private BID_F_ACQUIRE 1",
+        "bid_array_is_private BID_F_ACQUIRE 2",
+        "bid_orphans_take_back BID_L_ACQUIRE 1",
+        "bid_orphans_take_back BID_L_ACQUIRE 2",
+    )
 }
 TIMEOUT = 60  #: seconds for a model
 
@@ -65,7 +74,12 @@ LIKELY = {
     ),
     "F": ("grow, look up", "begin to grow and grow, iterate over nothing", "grow, begin again, retire"),
     "D": ("two helpers of one resize, look up",),
-    "H": ("grow, look up", "two helpers of one resize, look up", "retire, reclaim, look up"),
+    "H": (
+        "grow, look up",
+        "two helpers of one resize, look up",
+        "retire, reclaim, look up",
+        "begin to grow and grow, look up many",
+    ),
     "E": ("retire, reclaim, look up", "retire, reclaim with membarrier, plain pin"),
     "U": ("retire, reclaim, look up", "retire, reclaim, temporary pin", "retire, reclaim, crowded pins"),
     "S": ("retire, reclaim, look up",),

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * What a fork leaves behind: arrays that a thread was making, freeing or giving up which the child does not have. There they are
+ * nobody's, and with them descriptors, bytes under the limit, and memory. The child takes them back.
+ *
+ * An array is an orphan if its life says that this was begun before the last fork, and if the thread that forked is not the one that
+ * did: that thread may have forked in a handler, or in a visit, and goes on with what it was at. All that makes, frees or gives up an
+ * array holds a pin meanwhile, and the child has no pins from before the fork but those of that thread. So as soon as there are none
+ * left, what was begun before the fork is nobody's.
+ *
+ * What is never taken back: a few words of counters, for a thread that had moved one of two that belong together. An insert that
+ * had counted its entry, and not made it, leaves bid_count() one too high; bytes booked on the table, and not yet on an array, stay
+ * booked. Both are windows of a few instructions.
+ *
+ * Progress: lock-free, one pass. An orphan belongs to whoever wins the compare-and-swap to FREEING.
+ */
+#include "update.h"
+
+/* IN USE, and no lookup or update can come to it: made, and not published, or not any more. The head is read first: an array
+ * that it has moved on from since has a future by then (H). */
+static int bid_array_is_private(const struct bid_table *table, const struct bid_array *array)
+{
+    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);      /* (H) pairs with bid_resize_finish() */
+    return head != array && bid_load(&head->future, BID_F_ACQUIRE) != array && /* (F) pairs with bid_resize_build() */
+           !bid_load(&array->future, BID_F_ACQUIRE);                           /* (F) likewise */
+}
+
+static int bid_array_is_orphan(const struct bid_table *table, const struct bid_array *array, uint64_t life,
+                               uint64_t forks)
+{
+    unsigned state = life & BID_LIFE_MASK;
+    if (state == BID_LIFE_FREE || state == BID_LIFE_RETIRED || bid_life_is_of(life, forks))
+        return 0;
+    return state != BID_LIFE_IN_USE || bid_array_is_private(table, array);
+}
+
+void bid_orphans_take_back(struct bid_table *table)
+{
+    uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED); /* constant while this process has threads */
+    if (__builtin_expect(bid_load(&table->forks, BID_RELAXED) == forks, 1) ||
+        bid_oldest_pin(table->pins) <= bid_load(&table->pins->forked, BID_RELAXED))
+        return;
+    struct bid_pin pin = bid_pin(table->pins); /* for a fork of this process */
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        struct bid_array *array = &table->arrays[i];
+        uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
+        if (bid_array_is_orphan(table, array, life, forks) &&
+            bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_L_ACQUIRE))
+            bid_array_free(table, array);
+    }
+    bid_add(&table->frees, 1, BID_RELAXED);
+    bid_store(&table->waiting, 1, BID_RELAXED); /* perhaps a thread was about to say so */
+    bid_store(&table->builder, 0, BID_RELAXED); /* that thread builds no more */
+    bid_store(&table->forks, forks, BID_RELAXED);
+    bid_unpin(table->pins, pin);
+}
