@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-# make setup: .venv with the package built into it and the harness ready. Every other target calls it as it needs to.
+# make setup: .venv with all that tests and the study need, and everything built. Every other target makes what it needs.
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
@@ -8,36 +8,68 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
-STRESS_C := $(sort $(shell find stress -name '*.[ch]' ! -name '_*'))
+STUDY_C := $(sort $(shell find study -name '*.[ch]' -o -name '*.cpp'))
+STRESS_C := $(sort $(shell find stress -name '*.[ch]'))
 TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/fuzz/*.[ch]))
-WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc/handle -Icsrc/study
+BUILD_PY := $(wildcard csrc/*.py)
+WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Icsrc/handle -Istudy/rivals
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test bench prove report lint lint-python lint-c format wheel clean verify verify-orders sanitize man fuzz readers
+.PHONY: setup run test check bench memory prove report lint lint-python lint-c format wheel clean verify verify-orders \
+	sanitize man fuzz readers
 
-setup: $(VENV)/harness.stamp
+setup: $(VENV)/test.stamp build/programs.stamp study/_measure.abi3.so
 
-$(VENV)/build-tools.stamp: $(CONSTRAINTS)
-	@echo 'Installing into $(VENV): one to two minutes the first time'
+$(VENV)/build.stamp: $(CONSTRAINTS)
+	@echo 'Making $(VENV), and installing what a build needs'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) 'setuptools>=77' 'cffi>=1.15'
 	@touch $@
 
 # An editable package: its extension module lies beside its Python files, where type checkers find them, too.
-pybuildid/_core.abi3.so: $(VENV)/build-tools.stamp $(C_FILES) csrc/peers/tbb.cpp pyproject.toml setup.py pybuildid/_cffi_build.py pybuildid/_measure_build.py
-	$(PIP_INSTALL) --no-build-isolation --config-settings editable_mode=compat --editable '.[cli,plot,report,dask,test,dev]'
+EDITABLE := --no-build-isolation --config-settings editable_mode=compat --editable
+
+$(VENV)/run.stamp: $(VENV)/build.stamp pyproject.toml setup.py
+	@echo 'Building the package, and installing what its commands need'
+	$(PIP_INSTALL) $(EDITABLE) '.[cli]'
 	@touch $@
 
-$(VENV)/harness.stamp: pybuildid/_core.abi3.so $(STRESS_C) stress/build_engine.py
-	$(BIN)/python -m stress.build_engine
-	$(BIN)/python -m stress.programs
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	@echo 'Installing what the tests, the study and the checks of style need: one to two minutes the first time'
+	$(PIP_INSTALL) $(EDITABLE) '.[cli,plot,study,dask,test,dev]'
 	@touch $@
 
-run: setup
+# Each of these compiles what has changed, and only that.
+pybuildid/_core.abi3.so: $(VENV)/run.stamp $(C_FILES) $(BUILD_PY)
+	@echo 'Building $@'
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+stress/_engine.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stress/build_engine.py
+	@echo 'Building $@'
+	@$(BIN)/python -m stress.build_engine
+	@touch $@
+
+study/_measure.abi3.so: pybuildid/_core.abi3.so $(STUDY_C) study/build_measure.py
+	@echo 'Building $@'
+	@$(BIN)/python -m study.build_measure
+	@touch $@
+
+build/programs.stamp: stress/_engine.abi3.so
+	@echo 'Building the programs of the harness'
+	@$(BIN)/python -m stress.programs
+	@touch $@
+
+run: stress/_engine.abi3.so
 	$(BIN)/python -m stress --seconds 30
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The lint, and the tests that find most: in under two minutes once everything is set up.
+CHECKS := table bulk inode errors note process c lookup_object step histories state_machine storm
+check: setup lint
+	$(BIN)/python -m pytest -q -k 'not a_lie_is_caught' $(CHECKS:%=tests/test_%.py)
 
 # Fuzzes the note reader with libFuzzer; an input that breaks something is kept as build/fuzz/crash-*.
 SECONDS ?= 60
@@ -66,7 +98,11 @@ sanitize: setup
 
 # Our table beside every design that was argued about and peers from outside, in about four minutes.
 bench: setup
-	$(BIN)/pybuildid bench
+	$(BIN)/python -m study bench
+
+# What each design takes in memory, in about a minute.
+memory: setup
+	$(BIN)/python -m study memory
 
 # Measures everything, in about six minutes, and makes one page of it: build/report/report.html. A storm that fails is in
 # it, and so is what was measured before a peer hung.
@@ -75,10 +111,10 @@ report: setup
 	@mkdir -p $(REPORT)
 	rm -f $(REPORT)/*.json
 	-$(BIN)/python -m stress --seconds 30 --json $(REPORT)/storm.json
-	-$(BIN)/pybuildid bench --json $(REPORT)/bench.json
+	-$(BIN)/python -m study bench --json $(REPORT)/bench.json
 	$(BIN)/pybuildid collisions --json >$(REPORT)/collisions.json
-	$(BIN)/pybuildid memory --json >$(REPORT)/memory.json
-	$(BIN)/pybuildid report --storm $(REPORT)/storm.json --bench $(REPORT)/bench.json \
+	$(BIN)/python -m study memory --json >$(REPORT)/memory.json
+	$(BIN)/python -m study report --storm $(REPORT)/storm.json --bench $(REPORT)/bench.json \
 		--collisions $(REPORT)/collisions.json --memory $(REPORT)/memory.json --output $(REPORT)/report.html
 
 lint: lint-python lint-c
@@ -90,20 +126,31 @@ lint-python: setup
 
 # The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
 FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+CLEAN_C := $(patsubst %.c,build/lint/%.o,$(filter %.c,$(C_FILES) $(STUDY_C) $(STRESS_C)))
 
-lint-c: setup
-	$(BIN)/clang-format --dry-run -Werror $(C_FILES) $(STRESS_C) $(TEST_C)
-	@mkdir -p build
-	set -e; for file in $(filter %.c,$(C_FILES)); do $(CC) $(WARNINGS) -Icsrc/rivals -c -o build/lint.o $$file; done
-	set -e; for file in $(filter %.c,$(STRESS_C)); do $(CC) $(WARNINGS) -std=gnu11 -Icsrc/rivals -c -o build/lint.o $$file; done
+lint-c: build/lint/format.stamp $(CLEAN_C)
 	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ csrc/include/pybuildid.h
 	$(CC) $(WARNINGS) -ffreestanding -nostdlib -r -o build/freestanding.o $(FREESTANDING)
 	! nm -u build/freestanding.o | grep -Ev ' (bid_platform_.*|mem(cpy|move|set|cmp))$$'
 
+build/lint/format.stamp: $(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C) | $(VENV)/test.stamp
+	@mkdir -p $(@D)
+	@echo 'Checking the format of C files that have changed'
+	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h,$?)
+	@touch $@
+
+build/lint/stress/%.o: WARNINGS += -std=gnu11
+build/lint/%.o: %.c
+	@mkdir -p $(@D)
+	@echo 'Compiling $< with warnings as errors'
+	@$(CC) $(WARNINGS) -MMD -MP -c -o $@ $<
+
+-include $(CLEAN_C:.o=.d)
+
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(C_FILES) $(STRESS_C) $(TEST_C)
+	$(BIN)/clang-format -i $(filter %.c %.h,$(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C))
 
 # The manual page of the command line, docs/pybuildid.md, from the commands' help.
 man: setup
@@ -113,6 +160,6 @@ wheel: setup
 	$(BIN)/python -m build --no-isolation
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info pybuildid/_core.c pybuildid/_measure.c pybuildid/*.so stress/*.so \
+	rm -rf $(VENV) build dist *.egg-info pybuildid/*.so stress/*.so study/*.so \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find pybuildid stress tests -name __pycache__ -type d -prune -exec rm -r {} +
+	find csrc pybuildid stress study tests -name __pycache__ -type d -prune -exec rm -r {} +

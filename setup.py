@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """What pyproject.toml cannot say: the extension modules, and that one wheel fits every Python from 3.9 on."""
 
+import sys
 from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # a build in isolation leaves it out
+
+from csrc.build import BuildChanged
 
 PROFILER = ("table", "inode", "note", "resolve", "profile")  # of csrc
 
@@ -21,6 +27,7 @@ profiler = Extension(
 
 setup(
     ext_modules=[profiler],
-    cffi_modules=["pybuildid/_cffi_build.py:ffibuilder", "pybuildid/_measure_build.py:ffibuilder"],
+    cffi_modules=["csrc/build_core.py:ffibuilder"],
+    cmdclass={"build_ext": BuildChanged},
     options={"bdist_wheel": {"py_limited_api": "cp39"}},
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The extension module that cffi builds from _cffi_build.py."""
+"""The extension module that cffi builds from csrc/build_core.py."""
 
 from typing import Any
 

@@ -133,6 +133,13 @@ def parse_line(line: str) -> Area:
     return Area(start, end, match[3], offset, os.makedev(major, minor), int(match[7]), name, None)
 
 
+def read_areas(maps: str | os.PathLike[str] | int) -> list[Area]:
+    """All areas in a file like /proc/PID/maps, by its path or an open descriptor, which is closed."""
+    with open(maps, "rb") as file:
+        text = file.read()
+    return [parse_line(os.fsdecode(line)) for line in text.split(b"\n")[:-1]]  # names have other ends of lines
+
+
 # ------------------------------------------------------------------------------------------- the process
 
 PF_KTHREAD = 0x00200000  # include/linux/sched.h, shown in /proc/PID/stat: see proc_pid_stat(5)
@@ -212,9 +219,7 @@ class Process:
         if self._maps is None:
             return iter(())
         os.lseek(self._maps, 0, os.SEEK_SET)
-        with open(os.dup(self._maps), "rb") as file:
-            text = file.read()
-        return (parse_line(os.fsdecode(line)) for line in text.split(b"\n")[:-1])
+        return iter(read_areas(os.dup(self._maps)))
 
     def memory(self, start: int, end: int) -> bytes:
         descriptor = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)

@@ -17,7 +17,7 @@ class EditError(ValueError):
 
 @dataclass(frozen=True)
 class Edit:
-    file: str  #: below csrc/
+    file: str  #: below csrc/, or the folder that is given
     old: str  #: stands there exactly once
     new: str  #: takes its place
 
@@ -25,7 +25,7 @@ class Edit:
         """The file's text after the edit. Raises EditError."""
         times = text.count(self.old)
         if times != 1:
-            raise EditError(f"csrc/{self.file} has this {times or 'no'} time{'s' * (times != 1)}, not once: {self.old}")
+            raise EditError(f"{self.file} has this {times or 'no'} time{'s' * (times != 1)}, not once: {self.old}")
         return text.replace(self.old, self.new)
 
 
@@ -35,7 +35,7 @@ def edited_files(edits: Iterable[Edit], csrc: Path = CSRC) -> dict[str, str]:
     for edit in edits:
         if edit.file not in texts:
             if not (csrc / edit.file).is_file():
-                raise EditError(f"there is no csrc/{edit.file}")
+                raise EditError(f"there is no {csrc.name}/{edit.file}")
             texts[edit.file] = (csrc / edit.file).read_text()
         texts[edit.file] = edit.applied(texts[edit.file])
     return texts

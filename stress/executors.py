@@ -16,9 +16,8 @@ from typing import Any
 
 from stress.programs import ROOT
 
-SOURCES = ("csrc", "pybuildid", "stress", "tests/c")
+SOURCES = ("csrc", "pybuildid", "study", "stress", "tests/c")
 SUFFIXES = {".c", ".h", ".py"}
-GENERATED = {"_core.c", "_measure.c", "_engine.c"}
 #: How to start a worker: in a checkout that is set up. A worker's units are commands of their own, so one at a time.
 START_A_WORKER = ".venv/bin/dask worker ADDRESS --nthreads 1"
 
@@ -32,7 +31,7 @@ def revision() -> str:
     digest = hashlib.sha256()
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in SUFFIXES and path.name not in GENERATED:
+            if path.suffix in SUFFIXES:
                 digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 

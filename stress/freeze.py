@@ -83,7 +83,7 @@ def program(csrc: Path = ROOT / "csrc") -> Path:
     if platform.machine() != "x86_64":
         raise StepError(NEEDS_TRAP_FLAG)
     sources = [*sorted((ROOT / "stress" / "freezer").glob("*.c")), ROOT / "stress" / "stepper" / "stepper.c"]
-    rivals = [csrc / "rivals" / f"{name}.c" for name in DESIGNS]
+    rivals = [programs.RIVALS / f"{name}.c" for name in DESIGNS]
     return programs.build("freeze", [*sources, *rivals], Toolchain(flags=FIXED, csrc=csrc))
 
 

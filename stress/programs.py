@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "programs"
 MODULES = ("table", "inode")  #: of csrc
+RIVALS = ROOT / "study" / "rivals"  #: the other designs, for the storm
 STRICT = ("-Wall", "-Wextra", "-Werror")
 
 
@@ -62,7 +63,7 @@ def _version(cc: str) -> str:
 
 def _headers(toolchain: Toolchain) -> str:
     """All that a source may include, as text."""
-    places = [toolchain.csrc, ROOT / "stress", ROOT / "tests" / "c"]
+    places = [toolchain.csrc, RIVALS, ROOT / "stress", ROOT / "tests" / "c"]
     return "".join(path.read_text() for place in places for path in sorted(place.rglob("*.h")))
 
 
@@ -83,7 +84,8 @@ def _object(toolchain: Toolchain, source: Path, headers: str) -> Path:
     made = BUILD / (_digest(*parts) + ".o")
     if not made.exists():
         partial = _partial(made)
-        flags = "-std=gnu11", *toolchain.strict, *toolchain.flags, f"-I{toolchain.csrc / 'include'}"
+        includes = f"-I{toolchain.csrc / 'include'}", f"-I{toolchain.csrc}"
+        flags = "-std=gnu11", *toolchain.strict, *toolchain.flags, *includes
         _run([toolchain.cc, *flags, "-c", str(source), "-o", str(partial)])
         partial.replace(made)
     return made

@@ -79,8 +79,8 @@ def toolchain(sanitizer: str) -> Toolchain:
 
 
 def storm_sources() -> list[Path]:
-    places = ("stress/sanitized", "stress/engine", "csrc/rivals", "csrc/note")
-    return [source for place in places for source in sorted((ROOT / place).glob("*.c"))]
+    places = ROOT / "stress/sanitized", ROOT / "stress/engine", programs.RIVALS, ROOT / "csrc/note"
+    return [source for place in places for source in sorted(place.glob("*.c"))]
 
 
 def _programs(sanitizer: str = "") -> Iterator[tuple[str, list[Path], list[str]]]:

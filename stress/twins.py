@@ -32,7 +32,7 @@ from stress.edits import Edit, copy_edited
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "twins"
-CORE = ("table", "inode", "handle", "note", "resolve", "profile", "rivals")  #: folders of csrc/ in a twin's library
+CORE = ("table", "inode", "handle", "note", "resolve", "profile")  #: folders of csrc/ in a twin's library
 FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
 STORM_SECONDS = 6.0  #: at most: a storm over a twin ends with the first fault
 SEED = 7
@@ -142,7 +142,8 @@ class Build:
 
     @cached_property
     def library(self) -> Path:
-        sources = [source for folder in CORE for source in sorted((self.csrc / folder).glob("*.c"))]
+        folders = [*(self.csrc / folder for folder in CORE), programs.RIVALS]
+        sources = [source for folder in folders for source in sorted(folder.glob("*.c"))]
         try:
             objects = programs.objects(sources, self.toolchain)
         except programs.CompilerError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""``pybuildid bench``: everything is measured and adds up, and whoever lies or blocks is caught. No time is judged."""
+"""``python -m study bench``: everything is measured and adds up, who lies or blocks is caught, no time is judged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pybuildid import bench
-from pybuildid._measure import ffi, lib
-from pybuildid.bench import keys as keying
-from pybuildid.bench.ahead import ahead
-from pybuildid.bench.bounds import ratios
-from pybuildid.bench.budget import rounds, share
-from pybuildid.bench.contenders import Contender, choose
-from pybuildid.bench.many import Many
-from pybuildid.bench.result import (
+from pybuildid.cli._machine import this as this_machine
+from study import bench
+from study.__main__ import main
+from study._measure import ffi, lib
+from study.bench import keys as keying
+from study.bench.ahead import ahead
+from study.bench.bounds import ratios
+from study.bench.budget import rounds, share
+from study.bench.contenders import Contender, choose, load
+from study.bench.many import Many
+from study.bench.result import (
     AFTER_GROW,
     BEFORE_GROW,
     FLOOR_HUGE,
@@ -44,11 +46,9 @@ from pybuildid.bench.result import (
     Worst,
     document,
 )
-from pybuildid.bench.run import _footprint, pinned
-from pybuildid.bench.subject import BenchError, Subject
-from pybuildid.cli import main
-from pybuildid.machine import this as this_machine
-from pybuildid.report import read, render
+from study.bench.run import _footprint, pinned
+from study.bench.subject import BenchError, Subject
+from study.report import read, render
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESSES = ROOT / "tests" / "data" / "inode-addresses.txt"
@@ -94,13 +94,10 @@ def peer_of(source: str, tmp_path: Path, name: str) -> Contender:
         ".chain = liar_chain};\n"
     )
     file.write_text(head + loops + table)
-    folders = [f"-I{ROOT / 'csrc' / folder}" for folder in ("include", "rivals")]
+    folders = [f"-I{ROOT / folder}" for folder in ("csrc/include", "study/rivals")]
     command = [os.environ.get("CC", "cc"), "-O1", "-fPIC", "-shared", *folders, "-o", str(library), str(file)]
     subprocess.run(command, check=True)
-    reason = ffi.new("char[256]")
-    functions = lib.peer_load(str(library).encode(), reason, 256)
-    assert functions != ffi.NULL, ffi.string(reason)
-    return replace(choose([])[0][0], name=name, functions=functions)
+    return replace(choose([])[0][0], name=name, functions=load(library))
 
 
 def interrupted(contender: Contender, seconds: float) -> Any:
@@ -251,7 +248,7 @@ def test_busy_answers_are_told(result: bench.Result) -> None:
     assert 0 <= found.busy < 1
     assert sure
     assert sure.busy is None
-    written = document(result, "pybuildid bench")
+    written = document(result, "python -m study bench")
     assert [one["busy"] for one in written["figures"] if (one["what"], one["who"]) == (name, "trylock")][
         1
     ] == found.busy
@@ -398,8 +395,8 @@ def test_no_size_has_its_memory_from_the_tables_of_another() -> None:
 
 def test_memory_is_the_same_where_malloc_asks_for_huge_pages() -> None:
     code = (
-        "import sys, pybuildid.bench; run = sys.modules['pybuildid.bench.run']; "
-        "from pybuildid.bench.contenders import choose; from pybuildid.bench.keys import find; n = 20_000; "
+        "import sys, study.bench; run = sys.modules['study.bench.run']; "
+        "from study.bench.contenders import choose; from study.bench.keys import find; n = 20_000; "
         "print([run._footprint(one, n, find('slabs', n, 1).keys, n)[0] for one in choose(['seqcount', 'file'])[0]])"
     )
     plain, huge = (
@@ -472,7 +469,7 @@ def test_glibc_may_be_ahead() -> None:
 
 def test_the_document_is_what_the_report_reads(result: bench.Result, tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
-    file.write_text(json.dumps(document(result, "pybuildid bench")))
+    file.write_text(json.dumps(document(result, "python -m study bench")))
     page = render(read({"bench": file}))
     assert "Who is ahead, and why" in page
     assert f"{result.interruptions[1].interruptions:,}" in page
@@ -499,7 +496,7 @@ def test_names_are_no_markup_and_json_is_written_first(tmp_path: Path, monkeypat
     machine = replace(this_machine(), processor="[/b] processor")
     found = {"keys": keys, "notes": (f"keys: {keys}",), "worst": (Worst("ours", 7, keys, 1, 2, None, None),)}
     made = bench.Result(**{**nothing, **numbers, **found, "machine": machine})
-    monkeypatch.setattr("pybuildid.cli.bench.measure", lambda options, report: made)
+    monkeypatch.setattr("study.bench.command.measure", lambda options, report: made)
     done = CliRunner().invoke(main, ["bench", "--json", str(tmp_path / "x.json")])
     assert done.exit_code == 0, done.output
     assert done.output.count("[/a] :+1:") == 3
@@ -510,7 +507,7 @@ def test_names_are_no_markup_and_json_is_written_first(tmp_path: Path, monkeypat
     def fail(out: object, result: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("pybuildid.cli.bench.show", fail)
+    monkeypatch.setattr("study.bench.command.show", fail)
     assert CliRunner().invoke(main, ["bench", "--json", str(tmp_path / "y.json")]).exit_code == 1
     assert (tmp_path / "y.json").read_text() == (tmp_path / "x.json").read_text()
 
@@ -528,3 +525,8 @@ def test_wrong_options_are_explained(arguments: list[str], message: str) -> None
     done = CliRunner().invoke(main, ["bench", *arguments])
     assert done.exit_code == 2
     assert message in done.output
+
+
+@pytest.mark.parametrize("option", ["--seconds", "--patience"])
+def test_what_is_not_a_number(option: str) -> None:
+    assert CliRunner().invoke(main, ["bench", option, "nan"]).exit_code == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The process in which ``pybuildid bench`` measures: what hangs or dies in it is named, and loses nothing."""
+"""The process in which ``python -m study bench`` measures: what hangs or dies in it is named, and loses nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pybuildid import bench
-from pybuildid.bench import apart
+from study import bench
+from study.bench import apart
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,9 +26,9 @@ def hangs(when: str) -> str:
     """The process that measures, with a rwlock that loses what it waits for, as a peer may; and writes who waits."""
     return f"""
 import dataclasses, os, pathlib, time
-from pybuildid._measure import ffi
-from pybuildid.bench import apart, contenders
-from pybuildid.bench.watch import watch
+from study._measure import ffi
+from study.bench import apart, contenders
+from study.bench.watch import watch
 
 @ffi.callback("void(void *)")
 def hang(table):
@@ -128,8 +128,8 @@ def test_a_child_that_hangs_is_not_left_behind(monkeypatch: pytest.MonkeyPatch, 
 def test_what_hangs_ends_with_the_one_who_asked(tmp_path: Path) -> None:
     """Killed, so that it cannot end anything itself."""
     code = f"""
-from pybuildid import bench
-from pybuildid.bench import apart
+from study import bench
+from study.bench import apart
 apart.CHILD = {hangs(IN_MEASURING) + RUN!r}
 bench.run(bench.Options(["rwlock"], [100], seconds=1))
 """
@@ -149,7 +149,7 @@ def slowly(names):
     time.sleep(4)
     return choose(names)
 import sys
-sys.modules["pybuildid.bench.run"].choose = slowly
+sys.modules["study.bench.run"].choose = slowly
 """
     monkeypatch.setattr(apart, "CHILD", hangs("False") + slow + RUN)
     assert bench.run(bench.Options(["fixed"], [100], seconds=0.1, patience=3)).ended_early == ""
@@ -157,8 +157,8 @@ sys.modules["pybuildid.bench.run"].choose = slowly
 
 #: The process that measures, in which inserts take too long as soon as they are timed.
 SLOW = """
-from pybuildid._measure import lib
-from pybuildid.bench import apart
+from study._measure import lib
+from study.bench import apart
 
 def report(self, step):
     lib.timing_slow_ns = 1 if "updates" in step or "grows" in step else 10**12
@@ -198,7 +198,7 @@ def remember(self, contender, mixed, keys, seed, **rest):
 subject.Subject.__init__ = remember
 apart.Measurement.report = forget
 """
-    start = "from pybuildid.bench import apart, subject"
+    start = "from study.bench import apart, subject"
     monkeypatch.setattr(apart, "CHILD", start + forgets + RUN)
     result = bench.run(bench.Options(["rwlock"], [100], seconds=1))
     assert result.ended_early == "100 entries: dependent hit, round 1: rwlock: a wrong answer"
@@ -211,12 +211,12 @@ def test_the_current_directory_is_not_imported_from(tmp_path: Path) -> None:
     """The package is found where the one who asked has it, installed or not, after everything else."""
     for name in ("statistics.py", "pickle.py", "pybuildid.py"):
         (tmp_path / name).write_text("open('executed', 'w')")
-    child = f"import os, sys; from pybuildid.bench import apart; os._exit(7 if sys.path[-1] == {str(ROOT)!r} else 8)"
+    child = f"import os, sys; from study.bench import apart; os._exit(7 if sys.path[-1] == {str(ROOT)!r} else 8)"
     code = f"""
 import sys
 sys.path.remove("")
-from pybuildid import bench
-from pybuildid.bench import apart
+from study import bench
+from study.bench import apart
 apart.CHILD = {child!r}
 bench.run()
 """
@@ -229,7 +229,7 @@ def test_everyone_has_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours asks for them by itself; those who have their memory from malloc() get them by the environment."""
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.perturb=0")
     told = """
-from pybuildid.bench import apart, run
+from study.bench import apart, run
 import os
 huge = []
 

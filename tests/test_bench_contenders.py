@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Who takes part in ``pybuildid bench``, peers from outside above all, and the keys that they are asked for."""
+"""Who takes part in ``python -m study bench``, peers from outside above all, and the keys that they are asked for."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pybuildid import bench
-from pybuildid._measure import ffi, lib
-from pybuildid.bench import contenders as contending
-from pybuildid.bench import keys as keying
-from pybuildid.bench.contenders import PEERS, Missing, UnknownDesignError, choose
-from pybuildid.bench.subject import BenchError, Subject
+from study import bench
+from study.bench import contenders as contending
+from study.bench import keys as keying
+from study.bench.contenders import PEERS, Missing, UnknownDesignError, choose
+from study.bench.subject import BenchError, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESSES = ROOT / "tests" / "data" / "inode-addresses.txt"
@@ -101,8 +100,6 @@ UNAVOIDABLE = {"cds_lfht_lookup", "syscall", "__errno_location", "compat_futex_a
 def test_a_hit_of_liburcu_calls_nothing_but_its_lookup(tmp_path: Path) -> None:
     """As in a program that is linked with it: the read-side lock is inlined, and TLS is reached without a call."""
     peer = next(peer for peer in PEERS if peer.name == "cds_lfht")
-    for file in lib.embedded_files:
-        (tmp_path / bytes(ffi.string(file.name)).decode()).write_bytes(ffi.string(file.text))
     done = contending._compile("cc", peer, str(tmp_path), contending.INITIAL_TLS)
     if done.returncode != 0:
         pytest.skip(f"apt-get install {peer.package}")

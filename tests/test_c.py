@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The C tests: each tests/c/test_*.c is a program of its own, compiled with the core's sources and run."""
+"""The C tests: each tests/c/test_*.c is a program of its own, linked with the core and run.
+
+One alone: .venv/bin/python -m pytest tests/test_c.py -k paths
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from stress import programs
+
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ("table", "inode", "note", "resolve", "handle")
 SOURCES = [path for module in MODULES for path in sorted((ROOT / "csrc" / module).glob("*.c"))]
@@ -19,7 +24,7 @@ PROGRAMS = sorted((ROOT / "tests" / "c").glob("test_*.c"))
 
 @pytest.fixture(scope="session")
 def core_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The core, compiled once, as a static library."""
+    """The core as a static library; what has not changed is not compiled again."""
     build = tmp_path_factory.mktemp("core")
     cc = os.environ.get("CC", "cc")
     if shutil.which(cc) is None:
@@ -42,12 +47,9 @@ def clang_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compile_core(cc: str, build: Path, *more: str) -> Path:
-    flags = ["-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc' / 'include'}", *more]
-    for source in SOURCES:
-        target = build / f"{source.parent.name}_{source.stem}.o"
-        subprocess.run([cc, *flags, "-c", str(source), "-o", str(target)], check=True)
+    objects = programs.objects(SOURCES, programs.Toolchain(cc, ("-O2", "-g", *more)))
     library = build / "libcore.a"
-    subprocess.run(["ar", "rcs", str(library), *map(str, sorted(build.glob("*.o")))], check=True)
+    subprocess.run(["ar", "rcs", str(library), *map(str, objects)], check=True)
     return library
 
 

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from elfbuild import PT_LOAD, Elf, Part, gnu
 
-from pybuildid import _drgn, _kcmp, _slabs, census, host
+from pybuildid import census
 from pybuildid._rights import as_root
-from pybuildid.designs import designs, table_bytes
-from pybuildid.host import UnsupportedCensusError
+from pybuildid.census import UnsupportedCensusError, _drgn, _kcmp, _slabs, host
+from pybuildid.census.designs import designs, table_bytes
 
 #: What a program of the test does first: it opens, maps and forks as told, says so, and waits for its end.
 PRELUDE = """

@@ -22,10 +22,10 @@ from terminal import on_terminal
 
 from pybuildid import read_build_id
 from pybuildid._rights import as_root
-from pybuildid.cli import main
+from pybuildid.cli import _output, main
 from pybuildid.cli._output import print_table
+from pybuildid.cli._vdso import read_vdso
 from pybuildid.cli.scan import Scan
-from pybuildid.vdso import read_vdso
 from pybuildid.walk import walk
 
 ID = bytes(range(1, 21))
@@ -287,3 +287,16 @@ def test_completion() -> None:
 
     assert "scan" in complete("pybuildid sc")
     assert "--kernel-compatible" in complete("pybuildid id --ker")
+
+
+def test_work_says_what_it_does_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_output, "LINE_SECONDS", 0.01)
+    read, write = os.pipe()
+    with os.fdopen(read) as said, os.fdopen(write, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with _output.console(stderr=True).status("starting") as status:
+            assert said.readline() == "starting\n"
+            status.update("[going] on")
+            while (line := said.readline()) == "starting\n":
+                pass
+            assert line == "[going] on\n"

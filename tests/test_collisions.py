@@ -17,9 +17,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybuildid import Table, middle_bits, slab
+from pybuildid import Table
 from pybuildid.cli import main
-from pybuildid.collisions import HASHES, Chains, chains
+from pybuildid.collisions import HASHES, Chains, chains, middle_bits, slab
 from pybuildid.errors import ArgumentRangeError, ArgumentTypeError
 
 MASK = 2**64 - 1

@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner, Result
 from terminal import on_terminal
 
-from pybuildid import Census, census, fleet
+from pybuildid import Census, census
+from pybuildid.census import Limit, Slab, fleet
+from pybuildid.census.fleet import CensusFormatError
 from pybuildid.cli import main
 from pybuildid.cli.census import show_host
-from pybuildid.fleet import CensusFormatError
-from pybuildid.host import Limit, Slab
 
 HOST = Census(
     host="a",

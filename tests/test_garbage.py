@@ -16,7 +16,7 @@ import pytest
 OWNER = """
 import gc
 from pybuildid import Table
-from pybuildid.rivals import FixedTable, SpinlockTable
+from study.rivals import FixedTable, SpinlockTable
 from pybuildid.errors import ClosedError
 
 class Owner:

@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from pybuildid.cli import COMMANDS, main
+from pybuildid.cli._lazy import LazyGroup
+from study.__main__ import main as study
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,13 +41,14 @@ def test_the_manual_page_says_what_help_prints(name: str) -> None:
     assert printed.partition("Commands:")[0].split() == ["Usage:", *prose.split(), "Options:", *options.split()]
 
 
-def test_every_command_teaches() -> None:
+@pytest.mark.parametrize(("group", "program"), [(main, "pybuildid"), (study, "python -m study")])
+def test_every_command_teaches(group: LazyGroup, program: str) -> None:
     """Help of each command: what it does, an example, and a text for each option."""
-    for name in COMMANDS:
-        result = CliRunner().invoke(main, [name, "--help"], prog_name="pybuildid")
+    for name in group.places:
+        result = CliRunner().invoke(group, [name, "--help"], prog_name=program)
         assert result.exit_code == 0, result.output
-        assert f"pybuildid {name}" in result.output.partition("Options:")[0].partition("\n")[2], f"{name}: no example"
-        command = main.get_command(None, name)  # type: ignore[arg-type]
+        assert f"{program} {name}" in result.output.partition("Options:")[0].partition("\n")[2], f"{name}: no example"
+        command = group.get_command(None, name)  # type: ignore[arg-type]
         assert command
         for parameter in command.params:
             assert parameter.param_type_name == "argument" or getattr(parameter, "help", None), f"{name} {parameter}"

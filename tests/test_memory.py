@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pybuildid import memory
-from pybuildid.cli import main
-from pybuildid.counts import Counts, machine, mapped_files
-from pybuildid.memory import Balance, Curve, Design, MeasureError, Point
+from study import memory
+from study.__main__ import main
+from study.memory import Balance, Curve, Design, MeasureError, Point
+from study.memory.counts import Counts, machine, mapped_files
 
 RECORD, SLOT = 32, 8  # bytes of ours: see csrc/table/slot.h
 
@@ -141,14 +141,14 @@ def test_counts_of_a_made_proc(tmp_path: Path) -> None:
             "1000-2000 r-xp 00000000 fe:00 12     /lib/a b.so\n"
             "2000-3000 r--p 00000000 fe:00 13     /lib/text\n"
             "3000-4000 rw-p 00000000 00:00 0      [heap]\n"
-            f"4000-5000 r-xp 00000000 fe:00 1{process}4  /lib/gone (deleted)\n"
+            f"00400000-00401000 r-xp 00000000 fe:00 1{process}4  /lib/gone (deleted)\n"
         )
         (tmp_path / process / "root/lib/a b.so").write_bytes(Path("/proc/self/exe").read_bytes())
         (tmp_path / process / "root/lib/text").write_text("no ELF")
     paths, hidden = mapped_files(tmp_path)
     assert len(paths) == 4
     assert hidden == 0
-    assert any(path.endswith("/map_files/4000-5000") for path in paths)
+    assert any(path.endswith("/map_files/400000-401000") for path in paths)
     counts = machine(tmp_path)
     assert (counts.files, counts.inodes, counts.elf_files) == (700, 5000, 1)
     assert "missing" not in counts.source

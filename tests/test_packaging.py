@@ -41,9 +41,10 @@ SOURCES = (
     "pyproject.toml",
     "setup.py",
     "stress",
+    "study",
     "tests",
 )
-BUILT = ("*.so", "*.o", "_core.c", "_measure.c", "_engine.c", "__pycache__", "*.py[co]")
+BUILT = ("*.so", "*.o", "__pycache__", "*.py[co]")
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +90,7 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
     others = {
         "pybuildid/py.typed",
         "pybuildid/_core.abi3.so",
-        "pybuildid/_measure.abi3.so",
         "pybuildid/_profiler.abi3.so",
-        "pybuildid/report/page.html.jinja",
     }
     assert {name for name in names if name.startswith("pybuildid/")} == modules | others
     assert any(name.endswith("/LICENSE") for name in names)
@@ -109,7 +108,7 @@ def test_metadata(wheel: Path) -> None:
     assert required[0].startswith("cffi>=")
     for text in message.get_all("Requires-Dist", []):
         assert ">=" in text, f"{text} has no lower bound"
-    assert {"cli", "test", "dev"} <= set(message.get_all("Provides-Extra", []))
+    assert {"cli", "plot", "study", "test", "dev"} <= set(message.get_all("Provides-Extra", []))
 
 
 def test_the_wheel_works(wheel: Path, tmp_path: Path) -> None:
@@ -135,6 +134,22 @@ def test_the_extension_exports_its_init_function_alone(wheel: Path, tmp_path: Pa
     symbols = subprocess.run(["nm", "-D", "--defined-only", extension], capture_output=True, text=True, check=True)
     names = {line.split()[-1] for line in symbols.stdout.splitlines()}
     assert names == {"PyInit__core"}
+
+
+def test_the_extensions_carry_no_debug_information(wheel: Path, tmp_path: Path) -> None:
+    if not shutil.which("readelf"):
+        pytest.skip("readelf is missing: apt-get install binutils")
+    with zipfile.ZipFile(wheel) as archive:
+        extensions = [archive.extract(name, tmp_path) for name in archive.namelist() if name.endswith(".so")]
+    assert extensions
+    for extension in extensions:
+        sections = subprocess.run(["readelf", "-SW", extension], capture_output=True, text=True, check=True).stdout
+        assert ".text" in sections
+        assert ".debug" not in sections, extension
+
+
+def test_the_package_is_easy_to_enter() -> None:
+    assert len(list((ROOT / "pybuildid").glob("*.py"))) <= 16
 
 
 def test_the_sdist_has_all_sources_and_nothing_that_was_built(dist: Path) -> None:
@@ -176,11 +191,12 @@ def test_init_only_re_exports() -> None:
 
 
 def test_every_source_names_its_licence() -> None:
-    files = [path for folder in ("csrc", "pybuildid", "stress", "tests") for path in (ROOT / folder).rglob("*")]
+    files = [
+        path for folder in ("csrc", "pybuildid", "stress", "study", "tests") for path in (ROOT / folder).rglob("*")
+    ]
     sources = [path for path in files if path.suffix in (".c", ".h", ".py", ".pyi")]
     assert len(sources) > 50
-    made = {ROOT / "pybuildid/_core.c", ROOT / "pybuildid/_measure.c", ROOT / "stress/_engine.c"}
-    for path in {*sources, ROOT / "setup.py", ROOT / "Makefile"} - made:
+    for path in {*sources, ROOT / "setup.py", ROOT / "Makefile"}:
         assert "SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only" in path.read_text()[:300], path
 
 

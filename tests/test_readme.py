@@ -13,7 +13,7 @@ from pathlib import Path
 from pybuildid import read_build_id
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = (".", "csrc", "docs", "stress", "tests")
+FOLDERS = (".", "csrc", "docs", "stress", "study", "tests")
 DOCUMENTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))]
 
 
@@ -74,15 +74,15 @@ def test_c_example(tmp_path: Path) -> None:
 def test_every_named_file_exists() -> None:
     for document in DOCUMENTS:
         text = document.read_text()
-        for name in re.findall(r"`((?:tests|csrc|docs|stress)/[\w./]+\.\w+)`", text):
+        for name in re.findall(r"`((?:tests|csrc|docs|stress|study)/[\w./]+\.\w+)`", text):
             assert (ROOT / name).exists(), f"{document.name} names {name}"
         for name in re.findall(r"\]\(([\w./-]+)\)", text):
             assert (document.parent / name).exists(), f"{document.name} links to {name}"
 
 
-def test_the_maps_of_stress_and_tests_are_complete() -> None:
+def test_the_maps_of_folders_are_complete() -> None:
     """Each names every file and folder beside it; of the tests, those that are no tests."""
-    for folder, left_out in (("stress", "__init__.py"), ("tests", "test_*.py")):
+    for folder, left_out in (("stress", "__init__.py"), ("study", "__init__.py"), ("tests", "test_*.py")):
         text = (ROOT / folder / "README.md").read_text()
         for path in (ROOT / folder).iterdir():
             if path.match(left_out) or path.suffix in (".md", ".so", ".c") or path.name.startswith("__pyc"):

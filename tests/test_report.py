@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from pybuildid import memory
-from pybuildid.cli import main
-from pybuildid.report import DocumentError, Documents, judge, read, render
+from pybuildid.cli import main as pybuildid
+from study import memory
+from study.__main__ import main as study
+from study.report import DocumentError, Documents, judge, read, render
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ADDRESSES = Path(__file__).parent / "data" / "inode-addresses.txt"
@@ -83,7 +85,7 @@ BENCH: dict[str, Any] = {
 
 
 def output(*arguments: object) -> str:
-    result = CliRunner().invoke(main, list(map(str, arguments)))
+    result = CliRunner().invoke(pybuildid if arguments[0] == "collisions" else study, list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -208,9 +210,9 @@ def test_wrong_documents(tmp_path: Path, files: dict[str, Path]) -> None:
             if other != name:
                 with pytest.raises(DocumentError, match="is no JSON document of this version"):
                     read({name: path})
-    result = CliRunner().invoke(main, ["report", "--memory", str(files["storm"])])
+    result = CliRunner().invoke(study, ["report", "--memory", str(files["storm"])])
     assert result.exit_code == 1
-    assert "storm.json is no JSON document of this version's `pybuildid memory`" in result.output
+    assert "storm.json is no JSON document of this version's `python -m study memory`" in result.output
 
 
 MACHINE = {"processor": "x", "kernel": "6"}
@@ -243,7 +245,7 @@ def test_parts_of_documents(
 ) -> None:
     file = tmp_path / "file.json"
     file.write_text(json.dumps({**json.loads(files[name].read_text()), **changed}))
-    result = CliRunner().invoke(main, ["report", f"--{name}", str(file), "--output", str(tmp_path / "page.html")])
+    result = CliRunner().invoke(study, ["report", f"--{name}", str(file), "--output", str(tmp_path / "page.html")])
     assert result.exit_code == 1
     assert result.output.startswith(f"Error: {file} is no JSON document of this version's `")
     assert result.output.endswith(f": {message}\n")
@@ -252,14 +254,14 @@ def test_parts_of_documents(
 def test_no_document_at_all(tmp_path: Path) -> None:
     file = tmp_path / "file.json"
     file.write_text("[" * 200_000)
-    result = CliRunner().invoke(main, ["report", "--bench", str(file), "--output", str(tmp_path / "page.html")])
+    result = CliRunner().invoke(study, ["report", "--bench", str(file), "--output", str(tmp_path / "page.html")])
     assert result.exit_code == 1
     assert re.fullmatch(r"Error: .*file\.json is no JSON: .*recursion.*\n", result.output)
 
 
-@pytest.mark.parametrize("command", ["report --bench", "collisions --addresses"])
-def test_what_has_no_end_is_not_read_to_it(command: str) -> None:
-    result = CliRunner().invoke(main, [*command.split(), "/dev/zero"])
+@pytest.mark.parametrize(("program", "command"), [(study, "report --bench"), (pybuildid, "collisions --addresses")])
+def test_what_has_no_end_is_not_read_to_it(program: click.Command, command: str) -> None:
+    result = CliRunner().invoke(program, [*command.split(), "/dev/zero"])
     text = "more than 64 MiB of what is no regular file: save it as one, and give that"
     assert (result.exit_code, result.output) == (1, f"Error: /dev/zero: {text}\n")
 

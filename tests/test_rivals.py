@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybuildid import ClosedError, StaleError, errors
-from pybuildid._measure import ffi, lib
-from pybuildid.rivals import (
+from study._measure import ffi, lib
+from study.rivals import (
     RIVALS,
     BusyError,
     FixedTable,

@@ -12,7 +12,8 @@ import pytest
 from stress.edits import Edit, edited_files
 
 ROOT = Path(__file__).resolve().parent.parent
-INCLUDES = [f"-I{ROOT / 'csrc' / folder}" for folder in ("include", "rivals")]
+STUDY = ROOT / "study"
+INCLUDES = [f"-I{ROOT / folder}" for folder in ("csrc/include", "csrc", "study/rivals")]
 CC = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", *INCLUDES]
 SKIPPED = 77
 MILLISECONDS = 300  # for a design that is right
@@ -35,7 +36,7 @@ BROKEN = {
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All designs, and the table under ours."""
     folder = tmp_path_factory.mktemp("designs")
-    sources = [str(path) for name in ("table", "note", "rivals") for path in (ROOT / "csrc" / name).glob("*.c")]
+    sources = [str(path) for name in ("csrc/table", "csrc/note", "study/rivals") for path in (ROOT / name).glob("*.c")]
     subprocess.run([*CC, "-c", *sources], cwd=folder, check=True)
     subprocess.run(["ar", "rcs", "libdesigns.a", *(path.name for path in folder.glob("*.o"))], cwd=folder, check=True)
     return folder / "libdesigns.a"
@@ -61,6 +62,6 @@ def test_the_check_can_tell(fault: str, library: Path, tmp_path: Path) -> None:
     """A file of its own comes before the library's."""
     edit = BROKEN[fault]
     broken = tmp_path / "broken.c"
-    broken.write_text(edited_files([edit])[edit.file])
+    broken.write_text(edited_files([edit], STUDY)[edit.file])
     design = fault.partition(",")[0]
     assert run(design, library, tmp_path, LONGEST, broken) == (1, f"{design}: a wrong answer beside an updater\n")

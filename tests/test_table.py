@@ -17,7 +17,7 @@ from conftest import make_arrays, make_entries, mapped_bytes
 
 from pybuildid import ClosedError, InodeCache, StaleError, Table, errors
 from pybuildid._core import lib
-from pybuildid.rivals import RivalTable
+from study.rivals import RivalTable
 
 ID = bytes(range(1, 21))
 OTHER = bytes(range(101, 121))

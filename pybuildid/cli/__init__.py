@@ -20,9 +20,6 @@ COMMANDS: dict[str, str] = {
     "census": "pybuildid.cli.census:command",
     "profile": "pybuildid.cli.profile:profile",
     "collisions": "pybuildid.cli.collisions:collisions",
-    "memory": "pybuildid.cli.memory:memory",
-    "bench": "pybuildid.cli.bench:bench",
-    "report": "pybuildid.cli.report:report",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())

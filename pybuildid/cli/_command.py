@@ -7,5 +7,5 @@ import shlex
 import sys
 
 
-def command_line() -> str:
-    return shlex.join(["pybuildid", *sys.argv[1:]])
+def command_line(program: str = "pybuildid") -> str:
+    return " ".join(filter(None, [program, shlex.join(sys.argv[1:])]))

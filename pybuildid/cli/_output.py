@@ -7,22 +7,50 @@ import dataclasses
 import json
 import os
 import sys
+from threading import Event, Thread
 from typing import Any
 
 import click
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 WIDE = 100_000  # columns of output that goes to a file or pipe: more than any row has, a path with escapes included
+LINE_SECONDS = 5  # between two lines that say what is going on, where there is no terminal
 FOLDED = 20  # columns down to which a cell may be folded, such as a path
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+class _Lines:
+    """What a Status shows on a terminal, for a file or a pipe: a line every LINE_SECONDS that says what is going on."""
+
+    def __init__(self, out: Console, text: RenderableType) -> None:
+        self._out, self._text, self._over = out, text, Event()
+        self._thread = Thread(target=self._print, daemon=True)
+
+    def update(self, text: RenderableType) -> None:
+        self._text = text
+
+    def __enter__(self) -> _Lines:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _print(self) -> None:
+        while not self._over.wait(LINE_SECONDS):
+            self._out.print(self._text, soft_wrap=True)
+
+
 class _Console(Console):
+    def status(self, status: RenderableType, **options: Any) -> Any:
+        return super().status(status, **options) if self.is_terminal else _Lines(self, status)
+
     def on_broken_pipe(self) -> None:
         """From Rich, in its `except BrokenPipeError`: it would exit with 1, and guarded() knows what this means."""
         raise

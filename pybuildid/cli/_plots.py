@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from pybuildid import plot
 from pybuildid.cli._types import OutputFile
+from pybuildid.collisions import plot
 
 Command = Callable[..., Any]
 

@@ -9,11 +9,10 @@ from typing import Any, cast
 import click
 from rich.table import Table
 
-from pybuildid import fleet
+from pybuildid.census import Census, Limit, Method, Slab, UnsupportedCensusError, census, fleet
+from pybuildid.census.designs import designs
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, json_option, print_json, print_table, progress
-from pybuildid.designs import designs
-from pybuildid.host import Census, Limit, Method, Slab, UnsupportedCensusError, census
 
 LABELS = {
     "processes": "processes",

@@ -10,14 +10,14 @@ from typing import Any
 import click
 from rich.table import Table
 
-from pybuildid import collision_plots, machine, middle_bits, slab
+from pybuildid.cli import _machine
 from pybuildid.cli._command import command_line
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, json_option, print_json, print_table
 from pybuildid.cli._plots import plot_option, write_plot
-from pybuildid.collisions import HASHES, Chains, chains
-from pybuildid.middle_bits import Case, Judgement
-from pybuildid.slab import Addresses
+from pybuildid.collisions import HASHES, Chains, chains, middle_bits, plots, slab
+from pybuildid.collisions.middle_bits import Case, Judgement
+from pybuildid.collisions.slab import Addresses
 
 NEAR = 3  # shifts to each side of the best that the table shows
 
@@ -90,8 +90,8 @@ def collisions(
         show(addresses, judgement, tried)
         show_lengths((chosen, second))
         click.echo(middle_bits.verdict(judgement, tried))
-    write_plot(plot, lambda: collision_plots.by_shift(judgement))
-    write_plot(plot_chains, lambda: collision_plots.lengths((chosen, second)))
+    write_plot(plot, lambda: plots.by_shift(judgement))
+    write_plot(plot_chains, lambda: plots.lengths((chosen, second)))
 
 
 def choose(
@@ -145,7 +145,7 @@ def show_lengths(shown: tuple[Chains, ...]) -> None:
     for one in shown:
         table.add_column(one.label, justify="right")
     table.add_column("ideal", justify="right")
-    for name, counts in collision_plots.rows_of(shown):
+    for name, counts in plots.rows_of(shown):
         table.add_row(name, *(f"{count:,.0f}" for count in counts))
     print_table(console(), table)
 
@@ -163,7 +163,7 @@ def document(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]
     """For programs."""
     return {
         "command": command_line(),
-        "machine": machine.this(),
+        "machine": _machine.this(),
         "source": addresses.source,
         "real": addresses.real,
         "caches": addresses.caches,

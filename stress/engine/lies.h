@@ -2,7 +2,7 @@
 #ifndef LIES_H
 #define LIES_H
 
-#include "../../csrc/rivals/rivals.h"
+#include "../../study/rivals/rivals.h"
 
 /* Lying design i, NULL past the last. */
 const struct bid_design *lie_design(unsigned i);

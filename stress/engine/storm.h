@@ -3,7 +3,7 @@
 #ifndef STORM_H
 #define STORM_H
 
-#include "../../csrc/rivals/rivals.h"
+#include "../../study/rivals/rivals.h"
 #include "engine.h"
 #include "oracle.h"
 #include "sources.h"

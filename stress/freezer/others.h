@@ -3,7 +3,7 @@
 #ifndef FREEZER_OTHERS_H
 #define FREEZER_OTHERS_H
 
-#include "../../csrc/rivals/rivals.h"
+#include "../../study/rivals/rivals.h"
 
 #define ENTRIES 40   /* that are there from the beginning, and stay; but for the subject */
 #define FILLERS 2000 /* keys of these numbers fill the table up, where an operation begins so */

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``python -m study bench``: the designs measured side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pybuildid.cli._command import command_line
+from pybuildid.cli._errors import printable
+from pybuildid.cli._output import console, plain
+from pybuildid.cli._plots import plot_option, write_plot
+from pybuildid.cli._types import OutputFile, Range
+from study.bench import BenchError, KeysError, Options, Result, UnknownDesignError, plots
+from study.bench import run as measure
+from study.bench.contenders import DEFAULT
+from study.bench.keys import KINDS
+from study.bench.result import MANY_C, MANY_LFHT, MANY_LOOP, MANY_PYTHON, Figure, document
+
+MOST = 1_500_000  # entries: as many keys again are absent, and designs with objects have room for 4 million
+
+
+@click.command()
+@click.option(
+    "--rival", "rivals", multiple=True, metavar="NAME", help="Only this design beside ours; may be given again."
+)
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(64, MOST),
+    help="Number of entries; may be given again. [default: 1000, 57000 and 1000000]",
+)
+@click.option("--threads", type=click.IntRange(1, 64), help="How many look up at once, where several do.")
+@click.option(
+    "--seconds",
+    type=Range(0.1, 86400),
+    default=240,
+    show_default=True,
+    help="Time for everything; at least one round is run.",
+)
+@click.option("--rounds", type=click.IntRange(1, 99), default=9, show_default=True, help="At most this many rounds.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), default=1, show_default=True, help="Seed for keys and their order."
+)
+@click.option(
+    "--patience",
+    type=Range(0.1),
+    default=120,
+    show_default=True,
+    help="Seconds without an answer after which a design counts as hung.",
+)
+@click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
+@click.option("--json", "json_file", type=OutputFile(), help="Also write all figures as JSON.")
+@plot_option("--chart", help='Draw all by entries here, as SVG. Needs the extra "plot".')
+@click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed.")
+def bench(
+    rivals: tuple[str, ...],
+    sizes: tuple[int, ...],
+    threads: int | None,
+    seconds: float,
+    rounds: int,
+    seed: int,
+    patience: float,
+    keys: str,
+    json_file: Path | None,
+    chart: Path | None,
+    strict: bool,
+) -> None:
+    """Our table beside every design that was argued about, and beside peers from outside: on this machine, in one run.
+
+    Designs: ours, spinlock, trylock, fixed, rwlock, seqcount, file, inode, reparse. Those with fixed buckets may say
+    how many: fixed:4096, fixed:/16 (one for 16 entries), fixed:x4 (four for each). Peers, where their library and a
+    compiler are: cds_lfht, ck_ht, ck_hs, tbb.
+
+    \b
+    Keys:
+      slabs        addresses in made slabs, as recorded with ext4
+      machine      the same after this machine's /proc/slabinfo (takes root)
+      files        device and inode number of files below /usr
+      adversarial  keys that collide for whoever hashes without a seed
+      FILE         addresses, one a line in hexadecimal
+
+    It all happens in a process of its own. A design whose call has not come back after --patience seconds hangs: then
+    that process is ended, what was measured before is shown, and the exit status is 1.
+
+    Threads stay on a processor each. In each round the designs take turns at each figure, and there are as many rounds
+    as --seconds allow; shown are medians, least and most. Compare ratios of one run, never nanoseconds of two.
+
+    \b
+    Examples:
+      python -m study bench
+      python -m study bench --size 57000 --seconds 60
+      python -m study bench --rival cds_lfht --rival fixed:/16 --chart bench.svg
+      python -m study bench --keys inode-addresses.txt --json bench.json
+    """
+    options = Options(rivals or DEFAULT, sizes or Options.sizes, threads or 0, seconds, rounds, seed, keys, patience)
+    out, err = console(), console(stderr=True)
+    try:
+        with err.status("starting") as status:
+            result = measure(options, lambda text: status.update(Text(text)))
+    except (UnknownDesignError, KeysError) as error:
+        raise click.UsageError(str(error)) from None
+    except BenchError as error:
+        raise click.ClickException(str(error)) from None
+    written = document(result, command_line("python -m study"))
+    if json_file is not None:  # first: it took minutes
+        json_file.write_text(json.dumps(written, default=plain, indent=2) + "\n")
+    show(out, result)
+    write_plot(chart, lambda: plots.everything(written["figures"]))
+    if result.ended_early:
+        raise click.ClickException(f"{result.ended_early}; what was measured before is above")
+    if strict and any(one.ok is False for one in result.ratios):
+        raise SystemExit(1)
+
+
+def show(out: Console, result: Result) -> None:
+    """All of it, for a terminal."""
+    processors = ", ".join(map(str, result.processors))
+    out.print(
+        f"{result.machine.processor}, {result.machine.kernel}; processors {processors}; {result.took:.0f} seconds"
+    )
+    out.print(
+        f"keys: {printable(result.keys)}; left out as interrupted: {result.left_out:.1%} of the time of "
+        "lookups alone, nothing of those in company"
+    )
+    for one in result.missing:
+        out.print(f"not here: {one.name}: apt-get install {one.package} ({one.reason})")
+    for size in dict.fromkeys(figure.size for figure in result.figures):
+        _all_figures(out, result, size)
+    _interruptions(out, result)
+    _worst(out, result)
+    _ratios(out, result)
+    _ahead(out, result)
+    for note in result.notes:
+        out.print(f"\nNote: {printable(note)}.", soft_wrap=True)
+
+
+def _number(value: float, decimals: int) -> str:
+    return f"{value:,.{decimals if value < 100 else 0}f}"
+
+
+def _spread(samples: tuple[float, ...], decimals: int) -> Text:
+    middle, least, most = (_number(value, decimals) for value in (median(samples), min(samples), max(samples)))
+    return Text(middle) if len(samples) == 1 else Text.assemble(middle, " ", (f"({least}..{most})", "dim"))
+
+
+def _busy(figure: Figure) -> Text:
+    """Answers without an ID take no time to find one."""
+    return Text("" if figure.busy is None else f" {figure.busy:.2%} busy", "yellow")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int) -> None:
+    """Of one size: a row for each design, a column for each figure."""
+    columns = list(dict.fromkeys(one.what for one in figures))
+    if not columns:
+        return
+    table = _table(title, "design", *columns)
+    for who in dict.fromkeys(one.who for one in figures):
+        own = {one.what: _spread(one.samples, decimals) + _busy(one) for one in figures if one.who == who}
+        table.add_row(who, *(own.get(what, "") for what in columns))
+    out.print(table)
+
+
+#: Titles, and how the names of their figures begin: in this order, the first that fits.
+GROUPS = (
+    ("bytes a", "{size:,} entries: memory"),
+    ("lookup while", "Lookups while another thread inserts up to {size:,} entries: ns"),
+    (("hit before", "hit beside"), "{size:,} entries: hits before another thread works, and beside it: ns"),
+    (("insert", "churn", "remove"), "{size:,} entries: ns an update"),
+    ((MANY_PYTHON, MANY_C, MANY_LOOP, MANY_LFHT), "{size:,} entries: ns a key, many at a call"),
+    ("", "{size:,} entries: ns a lookup, median (least..most)"),
+)
+
+
+def _all_figures(out: Console, result: Result, size: int) -> None:
+    groups: dict[str, list[Figure]] = {title: [] for _, title in reversed(GROUPS)}
+    for figure in result.figures:
+        if figure.size == size:
+            groups[next(title for begin, title in GROUPS if figure.what.startswith(begin))].append(figure)
+    for title, figures in groups.items():
+        _figures(out, title.format(size=size), figures, 1)
+
+
+def _interruptions(out: Console, result: Result) -> None:
+    columns = ("interruptions", "in an update", "answered", "busy", "blocked", "wrong")
+    table = _table("Lookups from a signal handler that interrupts the updater", "design", *columns)
+    for one in result.interruptions:
+        cells = (one.interruptions, one.in_update, one.answered, one.busy, one.blocked, one.wrong)
+        bad = ("", "", "", "yellow", "bold red", "bold red")
+        table.add_row(one.who, *(Text(f"{n:,}", style if n else "") for n, style in zip(cells, bad)))
+    out.print(table)
+
+
+def _worst(out: Console, result: Result) -> None:
+    for size, keys in dict.fromkeys((one.size, one.keys) for one in result.worst):
+        columns = ("slots", "records", "records, mean", "instructions")
+        table = _table(f"The worst lookup, {size:,} entries: {printable(keys)}", "design", *columns)
+        for one in result.worst:
+            if (one.size, one.keys) == (size, keys):
+                mean = "" if one.mean_records is None else f"{one.mean_records:.2f}"
+                counts = ["not exposed" if n is None else f"{n:,}" for n in (one.slots, one.records, one.instructions)]
+                table.add_row(one.who, *counts[:2], mean, counts[2])
+        out.print(table)
+
+
+def _ahead(out: Console, result: Result) -> None:
+    """By how much, for each of the sizes, then why."""
+    found = {lead.what for one in result.ahead for lead in one.leads}
+    whats = [what for what in dict.fromkeys(figure.what for figure in result.figures) if what in found]
+    if not whats:
+        return
+    table = _table("Who is ahead: ours / theirs, at so many entries", "design", *whats)
+    for one in result.ahead:
+        by = {what: [lead for lead in one.leads if lead.what == what] for what in whats}
+        cells = ("\n".join(f"{lead.by:.2f} at {lead.size:,}" for lead in by[what]) for what in whats)
+        table.add_row(one.who, *cells, end_section=True)
+    out.print(table)
+    for one in result.ahead:
+        out.print(f"{one.who}: {'; '.join(one.why)}. {one.price}", soft_wrap=True)
+
+
+def _ratios(out: Console, result: Result) -> None:
+    table = _table(
+        "To reach: ratios of figures of the same round, and bytes", "ratio", "entries", "median", "bound", ""
+    )
+    for one in result.ratios:
+        unit = f" {one.unit}" if one.unit else ""
+        bound = "" if one.bound is None else f"{one.bound:.3g}{unit}"
+        if one.median is None or one.min is None or one.max is None:
+            table.add_row(one.label, f"{one.size:,}", "not measured", bound, one.reason)
+            continue
+        verdict = Text() if one.ok is None else Text("ok", "green") if one.ok else Text("MISSED", "bold red")
+        table.add_row(
+            one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3) + Text(unit), bound, verdict
+        )
+    out.print(table)
