@@ -29,8 +29,7 @@ class BuildIdTableError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         if message is None and self.code is not None:
-            message = ffi.string(lib.bid_status_text(self.code)).decode().replace("options.hash_shift", "shift")
-            message = message.replace("options.", "")
+            message = ffi.string(lib.bid_status_text(self.code)).decode().replace("options.", "")
         super().__init__(*[] if message is None else [message])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -78,18 +77,6 @@ class OptionFlagsError(BuildIdTableError, ValueError):
     """An unknown flag: for callers of C only."""
 
     code = lib.BID_E_OPTION_FLAGS
-
-
-class OptionHashError(BuildIdTableError, ValueError):
-    """hash is no known hash."""
-
-    code = lib.BID_E_OPTION_HASH
-
-
-class OptionShiftError(BuildIdTableError, ValueError):
-    """shift is over 63, or the hash takes none."""
-
-    code = lib.BID_E_OPTION_SHIFT
 
 
 class OptionIdSizeError(BuildIdTableError, ValueError):

@@ -15,7 +15,6 @@ from pybuildid.errors import (
     ArgumentTypeError,
     BuildIdTableError,
     ClosedError,
-    OptionHashError,
     OptionIdSizeError,
     StaleError,
     check,
@@ -24,11 +23,9 @@ from pybuildid.errors import (
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from typing_extensions import Literal, Self
+    from typing_extensions import Self
 
     from pybuildid._arguments import Buffer
-
-    Hash = Literal["mix", "middle-bits", "xor-fold"]
 
 Ids = TypeVar("Ids", bound="Buffer")
 Lengths = TypeVar("Lengths", bound="Buffer")
@@ -36,7 +33,6 @@ Default = TypeVar("Default")
 
 NO_DEFAULT = object()
 NO_BUILD_ID = int(lib.BID_LENGTH_NO_BUILD_ID)  # in lengths: "known to have no build ID"
-HASHES = {"mix": lib.BID_HASH_MIX, "middle-bits": lib.BID_HASH_MIDDLE_BITS, "xor-fold": lib.BID_HASH_XOR_FOLD}
 
 
 class Resizes(NamedTuple):
@@ -80,8 +76,6 @@ class TableOptions(TypedDict, total=False):
 
     byte_limit: int
     retired_limit: int
-    hash: Hash
-    shift: int | None
     seed: int | None
     id_size: int
     mlock: bool
@@ -103,8 +97,6 @@ class Table(MutableMapping[int, bytes]):
         there is room left to rebuild the table, so a full one takes new entries soon after old ones were evicted;
         reckon with about 100 bytes of limit for an entry (90 to 115).
     retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
-    hash: "mix" (two multiplications and a seed), "middle-bits" (key >> shift) or "xor-fold".
-    shift: for "middle-bits" only, 0 to 63: best near log2 of the size of an inode. None is 0.
     seed: for tests: fixes the seeds, which then protect from no adversary.
     id_size: the longest build ID that fits, 1 to 64 bytes; those of up to 20 bytes take the least memory.
     mlock: lock the memory, and for good the process's pins: nothing is swapped out. A forked child has no locks.
@@ -135,8 +127,6 @@ class Table(MutableMapping[int, bytes]):
         *,
         byte_limit: int = 0,
         retired_limit: int = 0,
-        hash: Hash = "mix",
-        shift: int | None = None,
         seed: int | None = None,
         id_size: int = 20,
         mlock: bool = False,
@@ -144,8 +134,6 @@ class Table(MutableMapping[int, bytes]):
     ) -> None:
         if hasattr(self, "_closer"):  # another thread may be using what is there
             raise TypeError("a Table cannot be initialized twice: make a new one")
-        if not isinstance(hash, str) or hash not in HASHES:
-            raise OptionHashError(f"hash must be one of {', '.join(HASHES)}, not {hash!r}")
         if id_size == 0:  # in C that is the default
             raise OptionIdSizeError("id_size must be 1 to 64, not 0")
         options = ffi.new("struct bid_options *")
@@ -154,8 +142,6 @@ class Table(MutableMapping[int, bytes]):
         options.byte_limit = uint(byte_limit, 64, "byte_limit")
         options.retired_limit = uint(retired_limit, 64, "retired_limit")
         options.seed = uint(0 if seed is None else seed, 64, "seed")
-        options.hash = HASHES[hash]
-        options.hash_shift = uint(0 if shift is None else shift, 32, "shift")
         options.id_size = uint(id_size, 32, "id_size")
         options.flags = (
             (lib.BID_FIXED_SEED if seed is not None else 0)

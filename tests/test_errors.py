@@ -27,7 +27,7 @@ CLASSES = {error.code: error for error in errors.BuildIdTableError.__subclasses_
 
 
 def test_one_class_for_each_code_of_the_header() -> None:
-    assert len(CODES) >= 18
+    assert len(CODES) >= 15
     wanted = {*CODES.values(), lib.BID_STALE, lib.BID_HANDLE_CLOSED}
     assert set(CLASSES) == wanted
     assert len(wanted) == len(CODES) + 2
@@ -42,7 +42,7 @@ def test_check_raises_the_class_of_a_code(code: int) -> None:
         errors.check(code)
     assert type(caught.value) is CLASSES[code]
     text = ffi.string(lib.bid_status_text(code)).decode()
-    assert str(caught.value) == text.replace("options.hash_shift", "shift").replace("options.", "")
+    assert str(caught.value) == text.replace("options.", "")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
@@ -65,10 +65,6 @@ def test_built_in_bases() -> None:
 
 
 REFUSED_OPTIONS: list[tuple[dict[str, Any], type[errors.BuildIdTableError]]] = [
-    ({"hash": "md5"}, errors.OptionHashError),
-    ({"hash": "middle-bits", "shift": 64}, errors.OptionShiftError),
-    ({"shift": 10}, errors.OptionShiftError),
-    ({"hash": "xor-fold", "shift": 1}, errors.OptionShiftError),
     ({"id_size": 0}, errors.OptionIdSizeError),
     ({"id_size": 65}, errors.OptionIdSizeError),
     ({"expected": 2**32 + 1}, errors.TooManyEntriesError),
@@ -82,8 +78,6 @@ REFUSED_OPTIONS: list[tuple[dict[str, Any], type[errors.BuildIdTableError]]] = [
     ({"retired_limit": 2**64}, errors.ArgumentRangeError),
     ({"seed": 2**64}, errors.ArgumentRangeError),
     ({"seed": -1}, errors.ArgumentRangeError),
-    ({"hash": "middle-bits", "shift": -1}, errors.ArgumentRangeError),
-    ({"hash": "middle-bits", "shift": 2**32}, errors.ArgumentRangeError),
     ({"id_size": -1}, errors.ArgumentRangeError),
     ({"id_size": 2**32}, errors.ArgumentRangeError),
     ({"id_size": "20"}, errors.ArgumentTypeError),
@@ -311,7 +305,6 @@ def test_errors_of_callers_of_c() -> None:
     options = [
         ({"size": size - 1}, errors.OptionsSizeError),
         ({"size": size, "flags": 1 << 30}, errors.OptionFlagsError),
-        ({"size": size, "hash": 3}, errors.OptionHashError),
         ({"size": size, "seed": 5}, errors.OptionSeedError),
     ]
     for values, error in options:
@@ -330,13 +323,12 @@ def test_errors_of_callers_of_c() -> None:
         )
 
 
-@pytest.mark.parametrize("options", [{"seed": ""}, {"seed": 0.0}, {"shift": ""}, {"hash": []}])
+@pytest.mark.parametrize("options", [{"seed": ""}, {"seed": 0.0}, {"retired_limit": ""}, {"id_size": []}])
 def test_what_is_false_is_no_default(options: dict[str, Any]) -> None:
     with pytest.raises(errors.BuildIdTableError):
         Table(**options)
 
 
 def test_options_have_their_python_names() -> None:
-    assert str(errors.OptionShiftError()) == "shift is over 63, or the hash takes no shift"
     assert str(errors.OptionIdSizeError()) == "id_size is over 64"
     assert str(errors.BuildIdTableError()) == ""

@@ -88,8 +88,6 @@ enum bid_status {
     BID_E_ID_LENGTH = -2,      /* the build ID is longer than the table's id_size */
     BID_E_OPTIONS_SIZE = -3,   /* options.size is not sizeof(struct bid_options) */
     BID_E_OPTION_FLAGS = -4,   /* options.flags has a bit that this version does not know */
-    BID_E_OPTION_HASH = -5,    /* options.hash is none of enum bid_hash */
-    BID_E_OPTION_SHIFT = -6,   /* options.hash_shift is over 63, or given for a hash that has no shift */
     BID_E_OPTION_ID_SIZE = -7, /* options.id_size is over BID_ID_MAX */
     BID_E_OPTION_SEED = -8,    /* options.seed is given without BID_FIXED_SEED */
     BID_E_TOO_MANY = -9,       /* expected, reserved or inserted entries are more than a table can hold (2^32) */
@@ -97,11 +95,11 @@ enum bid_status {
                                   or for a table at all */
 
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
-    BID_E_NO_MEMORY = -11,      /* the system has no memory for a new bucket array or for records; or an array of 64 MiB or
+    BID_E_NO_MEMORY = -11,  /* the system has no memory for a new bucket array or for records; or an array of 64 MiB or
                                    more is larger than MemAvailable and free swap of /proc/meminfo, or than what a memory
                                    cgroup of the process leaves: then none of it was made present */
-    BID_E_BYTE_LIMIT = -12,     /* options.byte_limit would be exceeded */
-    BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader or update; see retired_limit */
+    BID_E_BYTE_LIMIT = -12, /* options.byte_limit would be exceeded */
+    BID_E_RETIRED = -13,    /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
     BID_E_CROWDED = -15,        /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
     BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK); what needs none, as removing, goes on */
@@ -126,12 +124,6 @@ const char *bid_status_name(int status);
 
 /* ----------------------------------------------------------------------------------- create and destroy -- */
 
-enum bid_hash {
-    BID_HASH_MIX = 0,         /* the default: two multiplications, with a seed for each table */
-    BID_HASH_MIDDLE_BITS = 1, /* address >> hash_shift, as Al Viro proposed: good near log2 of the inode's size */
-    BID_HASH_XOR_FOLD = 2,    /* the address xor-folded to the bucket number: no multiplication, no seed */
-};
-
 enum bid_flags {
     BID_FIXED_SEED = 1u << 0, /* use options.seed, and derive later seeds from it: for tests, not against adversaries */
     BID_MLOCK = 1u << 1,      /* lock the table's memory, and the process's pins for good: nothing is swapped out */
@@ -150,8 +142,6 @@ struct bid_options {
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 16 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
-    uint32_t hash;             /* enum bid_hash: picks the first bucket of a path; the rest is always mixed */
-    uint32_t hash_shift;       /* for BID_HASH_MIDDLE_BITS: 0 to 63; otherwise 0 */
     uint32_t id_size;          /* the longest build ID that this table accepts; 0: BID_ID_MAX */
     uint32_t flags;            /* enum bid_flags */
 };

@@ -47,17 +47,13 @@ static uint64_t bid_plan_chunks(const struct bid_array_plan *plan)
     return ((1ull << plan->log2_buckets) + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
 }
 
-static void bid_array_shape(const struct bid_table *table, const struct bid_array_plan *plan, struct bid_array *array)
+static void bid_array_shape(const struct bid_array_plan *plan, struct bid_array *array)
 {
     uint64_t buckets = 1ull << plan->log2_buckets;
     array->seed = plan->seed;
     array->bucket_mask = buckets - 1;
     array->home_shift = 64 - plan->log2_buckets;
-    array->hash = table->options.hash;
-    array->hash_shift = table->options.hash_shift;
-    uint64_t path = buckets + (table->options.hash != BID_HASH_MIX); /* a weak hash's bucket may be one of the others */
-    array->path_buckets = path < BID_PATH_BUCKETS ? (uint32_t)path : BID_PATH_BUCKETS;
-    array->first_slots = table->options.hash == BID_HASH_MIX ? BID_BUCKET_SLOTS : BID_WEAK_SLOTS;
+    array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;
     array->chunks = bid_plan_chunks(plan);
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
@@ -167,7 +163,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     if (!array)
         return BID_E_RETIRED;
     array->mapping = NULL;
-    bid_array_shape(table, plan, array);
+    bid_array_shape(plan, array);
     struct bid_layout layout = bid_plan_layout(plan, table->options.byte_limit);
     array->record_step = layout.step_bytes / BID_RECORD_BYTES;
     array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;

@@ -10,10 +10,6 @@ static int bid_options_check(const struct bid_options *options)
         return BID_E_OPTIONS_SIZE;
     if (options->flags & ~(uint32_t)(BID_FIXED_SEED | BID_MLOCK | BID_FENCED_PINS))
         return BID_E_OPTION_FLAGS;
-    if (options->hash > BID_HASH_XOR_FOLD)
-        return BID_E_OPTION_HASH;
-    if (options->hash_shift > (options->hash == BID_HASH_MIDDLE_BITS ? 63 : 0))
-        return BID_E_OPTION_SHIFT;
     if (options->id_size > BID_ID_MAX)
         return BID_E_OPTION_ID_SIZE;
     if (options->seed && !(options->flags & BID_FIXED_SEED))
@@ -48,7 +44,7 @@ static int bid_table_fill(struct bid_table *table)
     int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), !!(options->flags & BID_MLOCK), &table->pins);
     if (status != BID_OK)
         return status;
-    if (!table->pins->fenced && options->hash == BID_HASH_MIX)
+    if (!table->pins->fenced)
         table->simple_pins = table->pins->area->slots;
     bid_store(&table->forks, bid_load(&table->pins->forks, BID_RELAXED), BID_RELAXED);
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);

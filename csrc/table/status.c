@@ -23,8 +23,6 @@ static const struct bid_status_entry bid_statuses[] = {
     BID_ENTRY(BID_E_ID_LENGTH, "the build ID is longer than the table's id_size"),
     BID_ENTRY(BID_E_OPTIONS_SIZE, "the size field does not fit this version of the library"),
     BID_ENTRY(BID_E_OPTION_FLAGS, "options.flags has an unknown bit"),
-    BID_ENTRY(BID_E_OPTION_HASH, "options.hash is not a known hash"),
-    BID_ENTRY(BID_E_OPTION_SHIFT, "options.hash_shift is over 63, or the hash takes no shift"),
     BID_ENTRY(BID_E_OPTION_ID_SIZE, "options.id_size is over 64"),
     BID_ENTRY(BID_E_OPTION_SEED, "options.seed needs the flag BID_FIXED_SEED"),
     BID_ENTRY(BID_E_TOO_MANY, "more than 2^32 entries"),

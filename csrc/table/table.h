@@ -19,12 +19,6 @@
 #define BID_ARRAYS (BID_RETIRED_MAX + 3) /* the retired, the head, its future, and one being built to replace it */
 #endif
 
-/* Of the bucket that a weak hash gives it, a key may take only these slots. However the keys pile up there, the other
- * half is left to keys that come by the mixing hash, so that few buckets are full and every path finds room. */
-#ifndef BID_WEAK_SLOTS
-#define BID_WEAK_SLOTS (BID_BUCKET_SLOTS / 2)
-#endif
-
 /* Sizes of arrays are uint64_t here, and size_t where memory is mapped; and one slot word is one access. */
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "pybuildid needs a 64-bit system");
 
@@ -64,11 +58,8 @@ struct bid_array {
     struct bid_record *records;
     uint64_t seed;
     uint64_t bucket_mask;
-    uint32_t home_shift; /* 64 - log2(buckets): the mixing hash's top bits are the home bucket */
-    uint32_t hash;       /* enum bid_hash */
-    uint32_t hash_shift;
+    uint32_t home_shift;                /* 64 - log2(buckets): the mixing hash's top bits are the home bucket */
     uint32_t path_buckets;              /* min(buckets, BID_PATH_BUCKETS) */
-    uint32_t first_slots;               /* of the first bucket of a path, those that belong to the path */
     _Atomic(struct bid_array *) future; /* NULL, then set once */
     bid_word moved;                     /* keys with a home bucket below are likely to be in the future array: a hint */
 
@@ -99,7 +90,7 @@ struct bid_array {
 
 struct bid_table {
     BID_LINE _Atomic(struct bid_array *) head;
-    struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence or the hash is weak */
+    struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence */
     struct bid_pins *pins;
 
     BID_LINE bid_word count; /* live entries, and those on their way in */

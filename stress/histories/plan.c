@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "plan.h"
 
+#include "../unmix.h"
+
 #include <string.h>
 
 #define GENERATIONS 3
@@ -25,6 +27,8 @@ static uint32_t draw(uint64_t *random, uint32_t below)
 
 uint64_t plan_key(const struct plan *plan, uint32_t key)
 {
+    if (plan->colliding) /* the top half of a hash chooses the bucket */
+        return unmix(plan->first_key << 32 | key, plan->options.seed);
     return plan->first_key + (uint64_t)key * KEY_BYTES;
 }
 
@@ -123,25 +127,17 @@ static struct plan_step draw_step(const struct plan *plan, uint64_t *random, uin
 
 /* ----------------------------------------------------------------------------------------------- tables -- */
 
-/* Small, so that a resize begins soon and ends soon: in the tiniest one update is enough, others take some dozens. All keys
- * in one home bucket now and then. */
+/* Small, so that a resize begins soon and ends soon: in the tiniest one update is enough, others take some dozens. */
 static struct bid_options draw_options(uint64_t *random)
 {
     static const uint32_t entries[] = {1, 8, 30, 100, 300, 300};
-    struct bid_options options = {
-        .size = sizeof options,
+    return (struct bid_options){
+        .size = sizeof(struct bid_options),
         .expected_entries = entries[draw(random, 6)],
         .id_size = draw(random, 3) ? BID_ID_NARROW : BID_ID_MAX,
         .seed = *random | 1,
         .flags = BID_FIXED_SEED | (draw(random, 4) ? 0 : BID_FENCED_PINS),
     };
-    uint32_t hash = draw(random, 6);
-    if (hash == 0)
-        options.hash = BID_HASH_MIDDLE_BITS;
-    else if (hash == 1)
-        options.hash = BID_HASH_XOR_FOLD;
-    options.hash_shift = hash == 0 ? 63 : 0;
-    return options;
 }
 
 /* A resize begins while an update stands in the middle: it may have looked for a future array when there was none yet. */
@@ -165,6 +161,7 @@ void plan_make(struct plan *plan, uint64_t seed, uint64_t number)
     memset(plan, 0, sizeof *plan);
     plan->options = draw_options(&random);
     plan->first_key = 0xffff888100000000ull + (uint64_t)draw(&random, 1u << 24) * 64;
+    plan->colliding = draw(&random, 3) == 0;
     plan->threads = 2 + draw(&random, PLAN_THREADS - 1);
     plan->keys = 1 + draw(&random, PLAN_KEYS);
     plan->background = draw(&random, 40);

@@ -45,6 +45,7 @@ enum plan_start {
 struct plan {
     struct bid_options options;
     uint64_t first_key; /* the address of key 0 */
+    int colliding;      /* the keys in question have one home bucket under the first seed, not addresses in a row */
     uint32_t threads, keys;
     enum plan_start start;
     uint32_t background; /* keys inserted before the threads start */

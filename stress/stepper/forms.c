@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Operations in their less usual forms: long and empty IDs, weak hashes, fenced pins, rejected arguments. */
+/* Operations in their less usual forms: long and empty IDs, fenced pins, rejected arguments. */
 #include "scenarios.h"
 
 #include "../../csrc/table/table.h" /* to see when records are used up */
@@ -188,8 +188,6 @@ static int reject_options(void)
     EXPECT(bid_create(NULL, NULL), BID_E_NULL);
     EXPECT(bid_create(&table, &wrong_size), BID_E_OPTIONS_SIZE);
     EXPECT(create_with((struct bid_options){.flags = 1u << 31}), BID_E_OPTION_FLAGS);
-    EXPECT(create_with((struct bid_options){.hash = 99}), BID_E_OPTION_HASH);
-    EXPECT(create_with((struct bid_options){.hash_shift = 1}), BID_E_OPTION_SHIFT);
     EXPECT(create_with((struct bid_options){.id_size = LONG + 1}), BID_E_OPTION_ID_SIZE);
     EXPECT(create_with((struct bid_options){.seed = 1}), BID_E_OPTION_SEED);
     EXPECT(create_with((struct bid_options){.expected_entries = UINT64_MAX}), BID_E_TOO_MANY);
@@ -224,8 +222,6 @@ static int reject_arguments(void)
 /* ----------------------------------------------------------------------------------------------- the list -- */
 
 static const struct bid_options fenced = {.expected_entries = 1, .flags = BID_FENCED_PINS};
-static const struct bid_options folded = {.expected_entries = 1, .hash = BID_HASH_XOR_FOLD};
-static const struct bid_options middle_bits = {.expected_entries = 1, .hash = BID_HASH_MIDDLE_BITS, .hash_shift = 10};
 static const struct bid_options narrow = {.expected_entries = 1, .id_size = 20}; /* with fewer records */
 
 const struct scenario form_scenarios[] = {
@@ -237,14 +233,6 @@ const struct scenario form_scenarios[] = {
      BID_OK},
     {"lookup-empty-resizing", "the same across a resize", COMPOUND, &small, prepare_empty_in_resize, look_up_empty, 1,
      1, BID_NO_BUILD_ID},
-    {"lookup-middle-bits", "a weak hash, in every form of lookup", COMPOUND, &middle_bits, prepare_long, look_up_long,
-     1, 1, BID_OK},
-    {"lookup-folded-resizing", "another weak hash, across a resize", COMPOUND, &folded, prepare_long_in_resize,
-     look_up_long, 1, 1, BID_OK},
-    {"insert-middle-bits", "a weak hash: seal a path, help", PLAIN, &middle_bits, prepare_resize, insert_key, ABSENT, 5,
-     BID_OK},
-    {"replace-folded", "another weak hash: seal a path, copy, help", PLAIN, &folded, prepare_key_in_resize, replace_key,
-     1, 5, BID_OK},
     {"insert-fenced", "fenced pins: insert, resize, reclaim", COMPOUND, &fenced, NULL, update_and_reclaim, ABSENT, 5,
      BID_OK},
     {"insert-many-lengths", "insert of a batch of IDs of all lengths", PLAIN, &roomy, prepare_key,

@@ -84,7 +84,6 @@ static void refused(void)
     } cases[] = {
         {{.size = sizeof(struct bid_options) - 1}, BID_E_OPTIONS_SIZE},
         {{.size = sizeof(struct bid_options), .flags = 1u << 31}, BID_E_OPTION_FLAGS},
-        {{.size = sizeof(struct bid_options), .hash = BID_HASH_XOR_FOLD + 1}, BID_E_OPTION_HASH},
         {{.size = sizeof(struct bid_options), .seed = 1}, BID_E_OPTION_SEED},
         {{.size = sizeof(struct bid_options), .expected_entries = (1ull << 32) + 1}, BID_E_TOO_MANY},
     };
