@@ -98,7 +98,7 @@ class TooManyEntriesError(BuildIdTableError, ValueError):
 
 
 class OptionLimitError(BuildIdTableError, ValueError):
-    """byte_limit has no room for the expected entries, or for a table at all."""
+    """expected is over max_entries."""
 
     code = lib.BID_E_OPTION_LIMIT
 
@@ -128,10 +128,10 @@ class NoMemoryError(BuildIdTableError, MemoryError):
     code = lib.BID_E_NO_MEMORY
 
 
-class ByteLimitError(BuildIdTableError, MemoryError):
-    """The table's byte_limit would be exceeded."""
+class MaxEntriesError(BuildIdTableError):
+    """The table has as many entries as its max_entries allows, or would have to reserve more."""
 
-    code = lib.BID_E_BYTE_LIMIT
+    code = lib.BID_E_MAX_ENTRIES
 
 
 class RetiredLimitError(BuildIdTableError, MemoryError):

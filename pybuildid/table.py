@@ -74,7 +74,7 @@ class TableStats:
 class TableOptions(TypedDict, total=False):
     """The options of Table that have a name only."""
 
-    byte_limit: int
+    max_entries: int
     retired_limit: int
     seed: int | None
     id_size: int
@@ -93,12 +93,11 @@ class Table(MutableMapping[int, bytes]):
             table[0xffff8881004ec110] = bytes.fromhex("3bb29d5ab8a7a9d2bf3a9b4e1e9ad6d0f1cf3d3c")
 
     expected: room for that many entries without growing.
-    byte_limit: for slots, records and retired memory together, in bytes; 0: none. Inserts raise ByteLimitError while
-        there is room left to rebuild the table, so a full one takes new entries soon after old ones were evicted;
-        reckon with about 100 bytes of limit for an entry (90 to 115).
+    max_entries: an insert beyond it raises MaxEntriesError, and nothing else is refused for it; 0: 2**32.
     retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
     seed: for tests: fixes the seeds, which then protect from no adversary.
-    id_size: the longest build ID that fits, 1 to 64 bytes; those of up to 20 bytes take the least memory.
+    id_size: the longest build ID that fits, 1 to 64 bytes. Every entry takes the memory of one that
+        long, and up to 20 bytes take the least.
     mlock: lock the memory, and for good the process's pins: nothing is swapped out. A forked child has no locks.
     fenced_pins: readers use a full fence even where the system has membarrier().
 
@@ -115,7 +114,7 @@ class Table(MutableMapping[int, bytes]):
 
     A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
 
-    Errors: those of pybuildid.errors; an update may raise NoMemoryError, ByteLimitError, RetiredLimitError,
+    Errors: those of pybuildid.errors; an update may raise NoMemoryError, MaxEntriesError, RetiredLimitError,
     CrowdedError or MemoryLockError, and then has changed nothing.
     """
 
@@ -125,7 +124,7 @@ class Table(MutableMapping[int, bytes]):
         self,
         expected: int = 0,
         *,
-        byte_limit: int = 0,
+        max_entries: int = 0,
         retired_limit: int = 0,
         seed: int | None = None,
         id_size: int = 20,
@@ -139,7 +138,7 @@ class Table(MutableMapping[int, bytes]):
         options = ffi.new("struct bid_options *")
         options.size = ffi.sizeof("struct bid_options")
         options.expected_entries = uint(expected, 64, "expected")
-        options.byte_limit = uint(byte_limit, 64, "byte_limit")
+        options.max_entries = uint(max_entries, 64, "max_entries")
         options.retired_limit = uint(retired_limit, 64, "retired_limit")
         options.seed = uint(0 if seed is None else seed, 64, "seed")
         options.id_size = uint(id_size, 32, "id_size")

@@ -54,7 +54,7 @@ def test_check_passes_what_is_no_error() -> None:
 def test_built_in_bases() -> None:
     for error in CLASSES.values():
         text = f"{error.name}"
-        memory = re.search("MEMORY|BYTE_LIMIT|RETIRED|ALLOCATE|MLOCK", text) is not None
+        memory = re.search("MEMORY|RETIRED|ALLOCATE|MLOCK", text) is not None
         argument = re.search("NULL|LENGTH|OPTION|TOO_MANY|EVICTED|CLOSED", text) is not None
         assert issubclass(error, MemoryError) == memory, error
         assert issubclass(error, ValueError) == argument, error
@@ -68,13 +68,13 @@ REFUSED_OPTIONS: list[tuple[dict[str, Any], type[errors.BuildIdTableError]]] = [
     ({"id_size": 0}, errors.OptionIdSizeError),
     ({"id_size": 65}, errors.OptionIdSizeError),
     ({"expected": 2**32 + 1}, errors.TooManyEntriesError),
-    ({"expected": 10**6, "byte_limit": 10**6}, errors.OptionLimitError),
-    ({"byte_limit": 1}, errors.OptionLimitError),
+    ({"max_entries": 2**32 + 1}, errors.TooManyEntriesError),
+    ({"expected": 10**6, "max_entries": 10**6 - 1}, errors.OptionLimitError),
     ({"expected": -1}, errors.ArgumentRangeError),
     ({"expected": 2**64}, errors.ArgumentRangeError),
     ({"expected": 1.5}, errors.ArgumentTypeError),
     ({"expected": "1"}, errors.ArgumentTypeError),
-    ({"byte_limit": -1}, errors.ArgumentRangeError),
+    ({"max_entries": -1}, errors.ArgumentRangeError),
     ({"retired_limit": 2**64}, errors.ArgumentRangeError),
     ({"seed": 2**64}, errors.ArgumentRangeError),
     ({"seed": -1}, errors.ArgumentRangeError),
@@ -175,21 +175,24 @@ def test_too_many_reserved() -> None:
         Table().reserve(2**32 + 1)
 
 
-def test_byte_limit() -> None:
+def test_max_entries() -> None:
     """The table stays as it is, and goes on where there is room."""
-    entries = make_entries(20000)
-    table = Table(byte_limit=200_000)
-    with pytest.raises(errors.ByteLimitError):
+    entries = make_entries(2000)
+    table = Table(max_entries=1000)
+    with pytest.raises(errors.MaxEntriesError, match="as many entries as its max_entries allows"):
         table.update(entries)
-    count = len(table)
-    assert 500 < count < 20000
-    assert dict(table) == dict(list(entries.items())[:count])
-    stats = table.stats()
-    assert stats.bytes_slots + stats.bytes_records + stats.bytes_retired <= 200_000
-    for key in list(table)[: count // 2]:
-        del table[key]
+    assert dict(table) == dict(list(entries.items())[:1000])
+    for key in list(table)[:500]:
+        table[key] = b"y"
+        assert table.replace(key, b"z") is True
+    with pytest.raises(errors.MaxEntriesError):
+        table.reserve(1001)
+    with pytest.raises(errors.MaxEntriesError):
+        table[1] = b"x"
+    del table[list(entries)[999]]
     table[1] = b"x"
     assert table[1] == b"x"
+    assert len(table) == 1000
 
 
 def test_no_memory(in_child: Callable[[Work], None]) -> None:

@@ -330,13 +330,13 @@ def test_options_as_c_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
             return open_ if name == "bid_handle_open" else getattr(lib, name)
 
     def open_(handle: Any, options: Any) -> int:
-        names = "expected_entries", "byte_limit", "retired_limit", "seed", "id_size", "flags"
+        names = "expected_entries", "max_entries", "retired_limit", "seed", "id_size", "flags"
         seen.append(tuple(getattr(options, name) for name in names))
         return int(lib.bid_handle_open(handle, options))
 
     monkeypatch.setattr("pybuildid.table.lib", SpyLib())
     Table()
-    Table(1, byte_limit=1 << 30, retired_limit=3, seed=4, id_size=6, fenced_pins=True)
+    Table(1, max_entries=1 << 30, retired_limit=3, seed=4, id_size=6, fenced_pins=True)
     flags = lib.BID_FIXED_SEED | lib.BID_FENCED_PINS
     assert seen == [
         (0, 0, 0, 0, 20, 0),

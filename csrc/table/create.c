@@ -14,19 +14,11 @@ static int bid_options_check(const struct bid_options *options)
         return BID_E_OPTION_ID_SIZE;
     if (options->seed && !(options->flags & BID_FIXED_SEED))
         return BID_E_OPTION_SEED;
-    return options->expected_entries > BID_ENTRIES_MAX ? BID_E_TOO_MANY : BID_OK;
-}
-
-/* Whether the expected entries fit under the byte limit, or one, with IDs of at most BID_ID_NARROW bytes, and the array
- * that replaces the first one beside it. */
-static int bid_limit_has_room(const struct bid_table *table)
-{
-    uint64_t limit = table->options.byte_limit, expected = table->options.expected_entries;
-    if (!expected)
-        expected = 1;
-    return !limit ||
-           bid_load(&table->bytes, BID_RELAXED) + expected * BID_RECORD_BYTES + bid_rebuild_charge(table, expected) <=
-               limit;
+    if (options->expected_entries > BID_ENTRIES_MAX || options->max_entries > BID_ENTRIES_MAX)
+        return BID_E_TOO_MANY;
+    if (options->max_entries && options->expected_entries > options->max_entries)
+        return BID_E_OPTION_LIMIT;
+    return BID_OK;
 }
 
 /* The first array, and everything else that can fail. */
@@ -36,11 +28,14 @@ static int bid_table_fill(struct bid_table *table)
     struct bid_array *head;
     struct bid_array_plan plan = {
         .log2_buckets =
-            options->expected_entries ? bid_log2_for_room(options->expected_entries) : bid_log2_start(table),
+            options->expected_entries ? bid_log2_for_room(options->expected_entries) : BID_LOG2_BUCKETS_START,
         .seed = options->flags & BID_FIXED_SEED ? options->seed : bid_platform_random(),
     };
     if (!options->id_size)
-        options->id_size = BID_ID_MAX;
+        options->id_size = BID_ID_NARROW;
+    if (!options->max_entries)
+        options->max_entries = BID_ENTRIES_MAX;
+    table->record_units = bid_record_units(options->id_size);
     int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), !!(options->flags & BID_MLOCK), &table->pins);
     if (status != BID_OK)
         return status;
@@ -52,11 +47,7 @@ static int bid_table_fill(struct bid_table *table)
     status = bid_array_make(table, &plan, &head);
     if (status == BID_OK)
         bid_store(&table->head, head, BID_RELAXED); /* the caller publishes the table */
-    if (status == BID_OK && !bid_limit_has_room(table)) {
-        bid_array_free(table, head);
-        status = BID_E_BYTE_LIMIT;
-    }
-    return status == BID_E_BYTE_LIMIT ? BID_E_OPTION_LIMIT : status;
+    return status;
 }
 
 int bid_create(struct bid_table **result, const struct bid_options *options)
@@ -93,6 +84,6 @@ void bid_destroy(struct bid_table *table)
     for (unsigned i = 0; i < BID_ARRAYS;
          i++) /* after a fork also what a thread was at that this process does not have */
         if (bid_load(&table->arrays[i].life, BID_RELAXED) != BID_LIFE_FREE)
-            bid_array_free(table, &table->arrays[i]);
+            bid_array_free(&table->arrays[i]);
     bid_platform_unmap(table, sizeof *table);
 }

@@ -66,7 +66,6 @@ struct bid_array {
     /* Constant likewise; read by updates only. */
     BID_LINE uint64_t record_capacity; /* in units */
     uint64_t record_copies;            /* units set aside for the records that the resize copies into this array */
-    uint64_t record_charged;           /* units paid for when the array was made */
     uint64_t record_step;              /* units populated at once */
     uint64_t guest_limit;              /* units that updates may take before this is the head: see record.c */
     uint64_t chunks;                   /* of the buckets, for helpers of a resize */
@@ -85,7 +84,7 @@ struct bid_array {
     BID_LINE bid_word cursor;      /* chunks handed out to helpers */
     bid_word done_words;           /* words of `done` known to be full */
     bid_word life;                 /* enum bid_life and a number */
-    bid_word bytes;                /* charged to the byte limit: slots, records, bitmap */
+    bid_word bytes;                /* of slots and bitmap; read also of an array that is being freed */
 };
 
 struct bid_table {
@@ -94,11 +93,9 @@ struct bid_table {
     struct bid_pins *pins;
 
     BID_LINE bid_word count; /* live entries, and those on their way in */
-    bid_word extra_units;    /* record units of live entries beyond one each */
 
     BID_LINE bid_word births; /* numbers for bid_life */
     bid_word builder;         /* birth number of the array that somebody is building a future for: a hint */
-    bid_word bytes;           /* charged to byte_limit */
     bid_word floor_entries;   /* do not shrink below room for that many */
     bid_word largest;         /* bytes of the largest array so far */
     bid_word resizes;         /* heads moved */
@@ -107,7 +104,8 @@ struct bid_table {
     bid_word ticks;           /* updates since something waits */
     bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];
-    struct bid_options options;
+    struct bid_options options; /* with the defaults in place of zeros */
+    uint32_t record_units;      /* of every record, from options.id_size: 1 to 3 */
 
     struct bid_array arrays[BID_ARRAYS];
 };

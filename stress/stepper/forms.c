@@ -169,7 +169,7 @@ static int create_with(struct bid_options options)
 /* The first of the process with fenced pins, which makes these. */
 static int create_fenced(void)
 {
-    int status = create_with((struct bid_options){.byte_limit = 1 << 20, .flags = BID_FENCED_PINS | BID_MLOCK});
+    int status = create_with((struct bid_options){.max_entries = 1 << 20, .flags = BID_FENCED_PINS | BID_MLOCK});
     return status == BID_E_MLOCK ? BID_OK : status; /* this process may lock nothing */
 }
 
@@ -191,7 +191,7 @@ static int reject_options(void)
     EXPECT(create_with((struct bid_options){.id_size = LONG + 1}), BID_E_OPTION_ID_SIZE);
     EXPECT(create_with((struct bid_options){.seed = 1}), BID_E_OPTION_SEED);
     EXPECT(create_with((struct bid_options){.expected_entries = UINT64_MAX}), BID_E_TOO_MANY);
-    return create_with((struct bid_options){.expected_entries = 1000, .byte_limit = 1000});
+    return create_with((struct bid_options){.expected_entries = 1000, .max_entries = 999});
 }
 
 static int reject_arguments(void)
@@ -221,7 +221,7 @@ static int reject_arguments(void)
 
 /* ----------------------------------------------------------------------------------------------- the list -- */
 
-static const struct bid_options fenced = {.expected_entries = 1, .flags = BID_FENCED_PINS};
+static const struct bid_options fenced = {.expected_entries = 1, .id_size = LONG, .flags = BID_FENCED_PINS};
 static const struct bid_options narrow = {.expected_entries = 1, .id_size = 20}; /* with fewer records */
 
 const struct scenario form_scenarios[] = {

@@ -62,7 +62,7 @@ def _destroy(number: int, destroy: Any, table: Any) -> None:
 
 
 class RivalTable(MutableMapping[int, bytes]):
-    """What all rivals have in common: Table's methods, but for those about its memory (byte_limit, reserve(), ...).
+    """What all rivals have in common: Table's methods, but for those about its memory (max_entries, reserve(), ...).
 
     Keys, values, generations, b"" for "known to have no build ID", and errors are as for Table. Build IDs have at most
     20 bytes; where buckets are fixed, 64. Any number of threads may use one at once. After close() its methods raise
