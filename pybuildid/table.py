@@ -15,7 +15,7 @@ from pybuildid.errors import (
     ArgumentTypeError,
     BuildIdTableError,
     ClosedError,
-    OptionIdSizeError,
+    OptionsError,
     StaleError,
     check,
 )
@@ -133,8 +133,6 @@ class Table(MutableMapping[int, bytes]):
     ) -> None:
         if hasattr(self, "_closer"):  # another thread may be using what is there
             raise TypeError("a Table cannot be initialized twice: make a new one")
-        if id_size == 0:  # in C that is the default
-            raise OptionIdSizeError("id_size must be 1 to 64, not 0")
         options = ffi.new("struct bid_options *")
         options.size = ffi.sizeof("struct bid_options")
         options.expected_entries = uint(expected, 64, "expected")
@@ -142,6 +140,10 @@ class Table(MutableMapping[int, bytes]):
         options.retired_limit = uint(retired_limit, 64, "retired_limit")
         options.seed = uint(0 if seed is None else seed, 64, "seed")
         options.id_size = uint(id_size, 32, "id_size")
+        if not 1 <= options.id_size <= lib.BID_ID_MAX:  # in C 0 is the default
+            raise OptionsError(f"id_size must be 1 to {lib.BID_ID_MAX}, not {options.id_size}")
+        if 0 < options.max_entries < options.expected_entries:
+            raise OptionsError(f"expected must be at most max_entries, {max_entries}, not {expected}")
         options.flags = (
             (lib.BID_FIXED_SEED if seed is not None else 0)
             | (lib.BID_MLOCK if flag(mlock, "mlock") else 0)

@@ -438,7 +438,7 @@ def test_a_second_initialization_is_refused_and_loses_nothing(make: Callable[[],
 def test_an_initialization_that_failed_may_be_tried_again() -> None:
     table = Table.__new__(Table)
     initialize: Callable[..., None] = table.__init__  # type: ignore[misc]
-    with pytest.raises(errors.OptionIdSizeError):
+    with pytest.raises(errors.OptionsError):
         initialize(id_size=65)
     initialize(id_size=64)
     table[1] = bytes(64)

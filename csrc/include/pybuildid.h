@@ -84,14 +84,11 @@ enum bid_status {
     BID_UNCHANGED = 5,   /* shrink: there was nothing to gain, and the array is the one that was there */
 
     /* Rejected arguments and options: nothing was done. */
-    BID_E_NULL = -1,           /* a required pointer is NULL */
-    BID_E_ID_LENGTH = -2,      /* the build ID is longer than the table's id_size */
-    BID_E_OPTIONS_SIZE = -3,   /* options.size is not sizeof(struct bid_options) */
-    BID_E_OPTION_FLAGS = -4,   /* options.flags has a bit that this version does not know */
-    BID_E_OPTION_ID_SIZE = -7, /* options.id_size is over BID_ID_MAX */
-    BID_E_OPTION_SEED = -8,    /* options.seed is given without BID_FIXED_SEED */
-    BID_E_TOO_MANY = -9,       /* expected, reserved or most entries are more than a table can hold (2^32) */
-    BID_E_OPTION_LIMIT = -10,  /* options.expected_entries is over options.max_entries */
+    BID_E_NULL = -1,      /* a required pointer is NULL */
+    BID_E_ID_LENGTH = -2, /* the build ID is longer than the table's id_size */
+    BID_E_OPTIONS = -3,   /* an option is none of those that struct bid_options allows, or a size field is too small or
+                                  has something beyond what this version knows */
+    BID_E_TOO_MANY = -9,  /* expected, reserved or most entries are more than a table can hold (2^32) */
 
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
     BID_E_NO_MEMORY = -11,   /* the system has no memory for a new bucket array or for records; or an array of 64 MiB or
@@ -129,17 +126,21 @@ enum bid_flags {
     BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
 };
 
+/* As open_how of openat2(): of a caller's larger struct what this version does not know must be zero, and a smaller one is
+ * filled up with zeros. So fields can be added at the end. Anything else is BID_E_OPTIONS. */
 struct bid_options {
-    uint64_t size;             /* sizeof(struct bid_options) */
-    uint64_t expected_entries; /* room for that many without growing; 0: 2,048 slots, for 1,280 entries */
+    uint64_t size;             /* sizeof(struct bid_options), as the caller knows it: 8 to 4,096 */
+    uint64_t expected_entries; /* room for that many without growing, at most max_entries; 0: 2,048 slots, for 1,280
+                                  entries */
     uint64_t max_entries;      /* an insert beyond it fails with BID_E_MAX_ENTRIES; 0: 2^32. Nothing else is refused
                                   for it. Inserts that are under way count as entries. See BID_ARRAY_BYTES_MAX() */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 16 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
-    uint32_t id_size;          /* the longest build ID that this table accepts; 0: BID_ID_NARROW. All entries take
+    uint32_t
+        id_size; /* the longest build ID that this table accepts, at most BID_ID_MAX; 0: BID_ID_NARROW. All entries take
                                   the memory of one that long */
-    uint32_t flags;            /* enum bid_flags */
+    uint32_t flags; /* enum bid_flags */
 };
 
 /*
@@ -163,7 +164,7 @@ struct bid_table;
 
 /* Creates a table. options may be NULL: all zero but for the size.
  * Context: thread. Progress: blocking (system calls). Memory: allocates. May change errno.
- * Returns: BID_OK and the table in *table; BID_E_NULL, any BID_E_OPTION*, BID_E_TOO_MANY, BID_E_NO_MEMORY,
+ * Returns: BID_OK and the table in *table; BID_E_NULL, BID_E_OPTIONS, BID_E_TOO_MANY, BID_E_NO_MEMORY,
  * BID_E_MLOCK or BID_E_UNSUPPORTED, and *table is NULL. */
 int bid_create(struct bid_table **table, const struct bid_options *options);
 
@@ -323,7 +324,7 @@ enum bid_resize_cause {
 #define BID_HISTOGRAM 33 /* bins 0 to 31 count exactly that many, bin 32 all above */
 
 struct bid_stats {
-    uint64_t size;                            /* sizeof(struct bid_stats), set by the caller */
+    uint64_t size;                            /* set by the caller, as that of struct bid_options */
     uint64_t entries;                         /* live entries, as counted by visiting them */
     uint64_t tombstones;                      /* slots of removed keys, not yet dropped by a resize */
     uint64_t slots;                           /* in the current array */
@@ -345,9 +346,9 @@ struct bid_stats {
     uint32_t resizing;       /* as bid_resizing() */
 };
 
-/* Visits every entry and fills *stats. Exact when no update is under way.
+/* Visits every entry and fills *stats, as many bytes as stats->size says. Exact when no update is under way.
  * Context: thread. Progress: wait-free, in the number of slots. Memory: none.
- * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS_SIZE (stats->size). */
+ * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS (stats->size is below 8 or over 4,096). */
 int bid_statistics(const struct bid_table *table, struct bid_stats *stats);
 
 /* ------------------------------------------------------------------- the protocol on inodes (csrc/inode) -- */

@@ -4,20 +4,29 @@
  */
 #include "update.h"
 
+/* Takes over what this version knows of a caller's options, whose size says how many bytes he knows. */
+static int bid_options_read(struct bid_options *options, const struct bid_options *given)
+{
+    if (!bid_size_allowed(given->size))
+        return BID_E_OPTIONS;
+    *options = (struct bid_options){0};
+    for (uint64_t i = 0; i < given->size; i++)
+        if (i < sizeof *options)
+            ((uint8_t *)options)[i] = ((const uint8_t *)given)[i];
+        else if (((const uint8_t *)given)[i])
+            return BID_E_OPTIONS;
+    options->size = sizeof *options;
+    return BID_OK;
+}
+
 static int bid_options_check(const struct bid_options *options)
 {
-    if (options->size != sizeof *options)
-        return BID_E_OPTIONS_SIZE;
-    if (options->flags & ~(uint32_t)(BID_FIXED_SEED | BID_MLOCK | BID_FENCED_PINS))
-        return BID_E_OPTION_FLAGS;
-    if (options->id_size > BID_ID_MAX)
-        return BID_E_OPTION_ID_SIZE;
-    if (options->seed && !(options->flags & BID_FIXED_SEED))
-        return BID_E_OPTION_SEED;
     if (options->expected_entries > BID_ENTRIES_MAX || options->max_entries > BID_ENTRIES_MAX)
         return BID_E_TOO_MANY;
-    if (options->max_entries && options->expected_entries > options->max_entries)
-        return BID_E_OPTION_LIMIT;
+    if (options->flags & ~(uint32_t)(BID_FIXED_SEED | BID_MLOCK | BID_FENCED_PINS) || options->id_size > BID_ID_MAX ||
+        (options->seed && !(options->flags & BID_FIXED_SEED)) ||
+        (options->max_entries && options->expected_entries > options->max_entries))
+        return BID_E_OPTIONS;
     return BID_OK;
 }
 
@@ -56,17 +65,18 @@ int bid_create(struct bid_table **result, const struct bid_options *options)
     if (!result)
         return BID_E_NULL;
     *result = NULL;
-    if (!options)
-        options = &defaults;
-    int status = bid_options_check(options);
+    struct bid_options known;
+    int status = bid_options_read(&known, options ? options : &defaults);
+    if (status == BID_OK)
+        status = bid_options_check(&known);
     if (status != BID_OK)
         return status;
     struct bid_table *table = bid_platform_map(sizeof *table, 0);
     if (!table)
         return BID_E_NO_MEMORY;
-    status = bid_platform_populate(table, sizeof *table, !!(options->flags & BID_MLOCK));
+    status = bid_platform_populate(table, sizeof *table, !!(known.flags & BID_MLOCK));
     if (status == BID_OK) {
-        table->options = *options;
+        table->options = known;
         status = bid_table_fill(table);
     }
     if (status != BID_OK) {

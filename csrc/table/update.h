@@ -8,6 +8,12 @@
 #include "hash.h"
 #include "pin.h"
 
+/* Of a struct that a caller of another version may have made larger or smaller. */
+static inline int bid_size_allowed(uint64_t size)
+{
+    return size >= sizeof size && size <= 4096;
+}
+
 /* How an operation on one array ended, beside BID_OK and the errors of the public header. */
 enum bid_step {
     BID_STEP_MOVED = 100,   /* the key's path is frozen: go on in the future array */

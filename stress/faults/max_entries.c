@@ -101,7 +101,8 @@ static void leave(struct bid_table *table, uint64_t limit)
 
 static void one_limit(uint64_t limit, uint64_t turns)
 {
-    struct bid_table *table = make_table((struct bid_options){.expected_entries = 1, .max_entries = limit, .retired_limit = 1});
+    struct bid_table *table =
+        make_table((struct bid_options){.expected_entries = 1, .max_entries = limit, .retired_limit = 1});
     struct reader reader = {.table = table};
     pthread_t thread;
     fill(table, 0, limit);
