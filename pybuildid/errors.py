@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The errors of tables: one class for each error status of pybuildid.h, and those of wrong Python arguments.
+"""The errors of tables: a class for each error status of pybuildid.h that can come, and those of wrong arguments.
 
 All derive from BuildIdTableError, and besides from the built-in error that they are a case of.
 """
@@ -29,8 +29,7 @@ class BuildIdTableError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         if message is None and self.code is not None:
-            message = ffi.string(lib.bid_status_text(self.code)).decode().replace("options.hash_shift", "shift")
-            message = message.replace("options.", "")
+            message = ffi.string(lib.bid_status_text(self.code)).decode().replace("options.", "")
         super().__init__(*[] if message is None else [message])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -56,64 +55,22 @@ class BufferSizeError(BuildIdTableError, ValueError):
 # ------------------------------------------------------------------------------- rejected arguments and options
 
 
-class NullPointerError(BuildIdTableError, ValueError):
-    """A required pointer is NULL: for callers of C only."""
-
-    code = lib.BID_E_NULL
-
-
 class IdLengthError(BuildIdTableError, ValueError):
     """The build ID is longer than the table's id_size."""
 
     code = lib.BID_E_ID_LENGTH
 
 
-class OptionsSizeError(BuildIdTableError, ValueError):
-    """A struct is of another version of the library: for callers of C only."""
+class OptionsError(BuildIdTableError, ValueError):
+    """id_size is not 1 to 64, or expected is over max_entries."""
 
-    code = lib.BID_E_OPTIONS_SIZE
-
-
-class OptionFlagsError(BuildIdTableError, ValueError):
-    """An unknown flag: for callers of C only."""
-
-    code = lib.BID_E_OPTION_FLAGS
-
-
-class OptionHashError(BuildIdTableError, ValueError):
-    """hash is no known hash."""
-
-    code = lib.BID_E_OPTION_HASH
-
-
-class OptionShiftError(BuildIdTableError, ValueError):
-    """shift is over 63, or the hash takes none."""
-
-    code = lib.BID_E_OPTION_SHIFT
-
-
-class OptionIdSizeError(BuildIdTableError, ValueError):
-    """id_size is not 1 to 64."""
-
-    code = lib.BID_E_OPTION_ID_SIZE
-
-
-class OptionSeedError(BuildIdTableError, ValueError):
-    """A seed without the flag for it: for callers of C only."""
-
-    code = lib.BID_E_OPTION_SEED
+    code = lib.BID_E_OPTIONS
 
 
 class TooManyEntriesError(BuildIdTableError, ValueError):
     """More entries expected or reserved than a table can hold, 2**32."""
 
     code = lib.BID_E_TOO_MANY
-
-
-class OptionLimitError(BuildIdTableError, ValueError):
-    """byte_limit has no room for the expected entries, or for a table at all."""
-
-    code = lib.BID_E_OPTION_LIMIT
 
 
 class EvictedError(BuildIdTableError, ValueError):
@@ -141,10 +98,10 @@ class NoMemoryError(BuildIdTableError, MemoryError):
     code = lib.BID_E_NO_MEMORY
 
 
-class ByteLimitError(BuildIdTableError, MemoryError):
-    """The table's byte_limit would be exceeded."""
+class MaxEntriesError(BuildIdTableError):
+    """The table has as many entries as its max_entries allows, or would have to reserve more."""
 
-    code = lib.BID_E_BYTE_LIMIT
+    code = lib.BID_E_MAX_ENTRIES
 
 
 class RetiredLimitError(BuildIdTableError, MemoryError):
@@ -152,12 +109,6 @@ class RetiredLimitError(BuildIdTableError, MemoryError):
     again, or see retired_limit."""
 
     code = lib.BID_E_RETIRED
-
-
-class WouldAllocateError(BuildIdTableError, MemoryError):
-    """An update for NMI context would have to allocate: for callers of C only."""
-
-    code = lib.BID_E_WOULD_ALLOCATE
 
 
 class CrowdedError(BuildIdTableError):
@@ -197,7 +148,12 @@ _BY_CODE = {error.code: error for error in BuildIdTableError.__subclasses__() if
 
 
 def check(status: int) -> int:
-    """Returns a status that is none of an error, and raises the others."""
-    if status < 0:
-        raise _BY_CODE[status]()
-    return status
+    """Returns a status that is none of an error, and raises the others.
+
+    A status that only callers of C can get has no class of its own.
+    """
+    if status >= 0:
+        return status
+    if status in _BY_CODE:
+        raise _BY_CODE[status]
+    raise BuildIdTableError(ffi.string(lib.bid_status_text(status)).decode())

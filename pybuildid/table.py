@@ -15,8 +15,7 @@ from pybuildid.errors import (
     ArgumentTypeError,
     BuildIdTableError,
     ClosedError,
-    OptionHashError,
-    OptionIdSizeError,
+    OptionsError,
     StaleError,
     check,
 )
@@ -24,11 +23,9 @@ from pybuildid.errors import (
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from typing_extensions import Literal, Self
+    from typing_extensions import Self
 
     from pybuildid._arguments import Buffer
-
-    Hash = Literal["mix", "middle-bits", "xor-fold"]
 
 Ids = TypeVar("Ids", bound="Buffer")
 Lengths = TypeVar("Lengths", bound="Buffer")
@@ -36,7 +33,6 @@ Default = TypeVar("Default")
 
 NO_DEFAULT = object()
 NO_BUILD_ID = int(lib.BID_LENGTH_NO_BUILD_ID)  # in lengths: "known to have no build ID"
-HASHES = {"mix": lib.BID_HASH_MIX, "middle-bits": lib.BID_HASH_MIDDLE_BITS, "xor-fold": lib.BID_HASH_XOR_FOLD}
 
 
 class Resizes(NamedTuple):
@@ -78,10 +74,8 @@ class TableStats:
 class TableOptions(TypedDict, total=False):
     """The options of Table that have a name only."""
 
-    byte_limit: int
+    max_entries: int
     retired_limit: int
-    hash: Hash
-    shift: int | None
     seed: int | None
     id_size: int
     mlock: bool
@@ -99,14 +93,11 @@ class Table(MutableMapping[int, bytes]):
             table[0xffff8881004ec110] = bytes.fromhex("3bb29d5ab8a7a9d2bf3a9b4e1e9ad6d0f1cf3d3c")
 
     expected: room for that many entries without growing.
-    byte_limit: for slots, records and retired memory together, in bytes; 0: none. Inserts raise ByteLimitError while
-        there is room left to rebuild the table, so a full one takes new entries soon after old ones were evicted;
-        reckon with about 100 bytes of limit for an entry (90 to 115).
+    max_entries: an insert beyond it raises MaxEntriesError, and nothing else is refused for it; 0: 2**32.
     retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
-    hash: "mix" (two multiplications and a seed), "middle-bits" (key >> shift) or "xor-fold".
-    shift: for "middle-bits" only, 0 to 63: best near log2 of the size of an inode. None is 0.
     seed: for tests: fixes the seeds, which then protect from no adversary.
-    id_size: the longest build ID that fits, 1 to 64 bytes; those of up to 20 bytes take the least memory.
+    id_size: the longest build ID that fits, 1 to 64 bytes. Every entry takes the memory of one that
+        long, and up to 20 bytes take the least.
     mlock: lock the memory, and for good the process's pins: nothing is swapped out. A forked child has no locks.
     fenced_pins: readers use a full fence even where the system has membarrier().
 
@@ -123,7 +114,7 @@ class Table(MutableMapping[int, bytes]):
 
     A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
 
-    Errors: those of pybuildid.errors; an update may raise NoMemoryError, ByteLimitError, RetiredLimitError,
+    Errors: those of pybuildid.errors; an update may raise NoMemoryError, MaxEntriesError, RetiredLimitError,
     CrowdedError or MemoryLockError, and then has changed nothing.
     """
 
@@ -133,10 +124,8 @@ class Table(MutableMapping[int, bytes]):
         self,
         expected: int = 0,
         *,
-        byte_limit: int = 0,
+        max_entries: int = 0,
         retired_limit: int = 0,
-        hash: Hash = "mix",
-        shift: int | None = None,
         seed: int | None = None,
         id_size: int = 20,
         mlock: bool = False,
@@ -144,19 +133,17 @@ class Table(MutableMapping[int, bytes]):
     ) -> None:
         if hasattr(self, "_closer"):  # another thread may be using what is there
             raise TypeError("a Table cannot be initialized twice: make a new one")
-        if not isinstance(hash, str) or hash not in HASHES:
-            raise OptionHashError(f"hash must be one of {', '.join(HASHES)}, not {hash!r}")
-        if id_size == 0:  # in C that is the default
-            raise OptionIdSizeError("id_size must be 1 to 64, not 0")
         options = ffi.new("struct bid_options *")
         options.size = ffi.sizeof("struct bid_options")
         options.expected_entries = uint(expected, 64, "expected")
-        options.byte_limit = uint(byte_limit, 64, "byte_limit")
+        options.max_entries = uint(max_entries, 64, "max_entries")
         options.retired_limit = uint(retired_limit, 64, "retired_limit")
         options.seed = uint(0 if seed is None else seed, 64, "seed")
-        options.hash = HASHES[hash]
-        options.hash_shift = uint(0 if shift is None else shift, 32, "shift")
         options.id_size = uint(id_size, 32, "id_size")
+        if not 1 <= options.id_size <= lib.BID_ID_MAX:  # in C 0 is the default
+            raise OptionsError(f"id_size must be 1 to {lib.BID_ID_MAX}, not {options.id_size}")
+        if 0 < options.max_entries < options.expected_entries:
+            raise OptionsError(f"expected must be at most max_entries, {max_entries}, not {expected}")
         options.flags = (
             (lib.BID_FIXED_SEED if seed is not None else 0)
             | (lib.BID_MLOCK if flag(mlock, "mlock") else 0)

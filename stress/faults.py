@@ -44,7 +44,7 @@ SCENARIOS = (
     ),
     Scenario("mlock", "allocation", "the same for a table whose memory is locked", (3, 2), (150, 2)),
     Scenario(
-        "byte-limit", "byte_limit", "a limit on bytes is reached, but by no grow that has begun", (400, 10), (30, 1)
+        "max-entries", "max_entries", "a limit on entries is reached, again and again, and kept", (80, 10), (30, 1)
     ),
     Scenario(
         "threads",

@@ -13,7 +13,6 @@ from stress._engine import lib
 
 CAP_IPC_LOCK = 14
 HUGE_ENTRIES = 600_000  #: the slots for so many lie on huge pages from the start
-ENTRY_BYTES = 400  #: of a byte limit, for each entry at the start: reached when the table has grown to about twice
 
 Set = Callable[[Any, int], None]  #: of struct bid_options, and the number of entries at the start
 
@@ -33,8 +32,8 @@ def _flag(flag: int) -> Set:
     return set
 
 
-def _bytes_for_entries(options: Any, entries: int) -> None:
-    options.byte_limit = (64 << 10) + ENTRY_BYTES * entries
+def _twice_the_entries(options: Any, entries: int) -> None:
+    options.max_entries = 2 * entries
 
 
 def _room_for_entries(options: Any, entries: int) -> None:
@@ -51,21 +50,15 @@ NOTHING = _assign()
 #: What is usual comes first. All fields of struct bid_options are among them, and all its flags.
 AXES: dict[str, dict[str, Set]] = {
     "pins": {"plain": NOTHING, "fenced": _flag(lib.BID_FENCED_PINS)},
-    "id-size": {"64": NOTHING, "20": _assign(id_size=20), "33": _assign(id_size=33)},
-    "hash": {
-        "mix": NOTHING,
-        "middle-bits": _assign(hash=lib.BID_HASH_MIDDLE_BITS, hash_shift=10),
-        "one-bucket": _assign(hash=lib.BID_HASH_MIDDLE_BITS, hash_shift=63),
-        "xor-fold": _assign(hash=lib.BID_HASH_XOR_FOLD),
-    },
-    "bytes": {"unlimited": NOTHING, "limited": _bytes_for_entries},
+    "id-size": {"64": _assign(id_size=64), "20": NOTHING, "33": _assign(id_size=33)},
+    "entries": {"unlimited": NOTHING, "limited": _twice_the_entries},
     "retired": {"default": NOTHING, "small": _assign(retired_limit=256 << 10)},
     "room": {"small": NOTHING, "all": _room_for_entries, "huge-pages": _assign(expected_entries=HUGE_ENTRIES)},
     "seed": {"fixed": NOTHING, "random": _random_seed},
     "memory": {"pageable": NOTHING, "locked": _flag(lib.BID_MLOCK)},
 }
 #: Sizes that the limits leave no room for.
-CONFLICTS = {("bytes", "limited"): ("room", "huge-pages"), ("memory", "locked"): ("room", "huge-pages")}
+CONFLICTS = {("entries", "limited"): ("room", "huge-pages"), ("memory", "locked"): ("room", "huge-pages")}
 
 
 def usual() -> dict[str, str]:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = ("csrc/table", "csrc/note", "study/rivals", "study/measure")
 INCLUDES = ("csrc/include", "csrc", "study/rivals", "study/measure")
 HEADERS = ("rivals", "resident", "timing", "floor", "interrupt")
+CHAINS = ROOT / "csrc/collisions/chains.h"
 FUNCTIONS = ("bid_design_number", "bid_lookup_many", "bid_resident*", "timing_*", "interrupt_*")
 
 
@@ -25,10 +26,10 @@ def header(name: str) -> Path:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations([ROOT / "csrc/include/pybuildid.h", *map(header, HEADERS)], FUNCTIONS))
+ffibuilder.cdef(declarations([ROOT / "csrc/include/pybuildid.h", CHAINS, *map(header, HEADERS)], FUNCTIONS))
 ffibuilder.set_source(
     "study._measure",
-    "".join(f'#include "{name}.h"\n' for name in HEADERS),
+    '#include "collisions/chains.h"\n' + "".join(f'#include "{name}.h"\n' for name in HEADERS),
     sources=[str(source) for module in MODULES for source in sorted((ROOT / module).glob("*.c"))],
     depends=[str(path) for module in INCLUDES for path in sorted((ROOT / module).rglob("*.h"))],
     include_dirs=[str(ROOT / directory) for directory in INCLUDES],

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
+from colliding import mix
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,11 +41,7 @@ def bucket(key: int, buckets: int, hash: str, shift: int | None, seed: int) -> i
         for bits in (32, 16, 8):
             key ^= key >> bits
         return key % buckets
-    if hash == "mix":
-        key = (key ^ seed) * 0x9E3779B97F4A7C15 & MASK
-        key = (key ^ key >> 32) * 0xBB67AE8584CAA73B & MASK
-    else:
-        key = key * 0x9E3779B97F4A7C15 & MASK
+    key = mix(key, seed) if hash == "mix" else key * 0x9E3779B97F4A7C15 & MASK
     return key * buckets >> 64
 
 

@@ -21,7 +21,7 @@ from stress import histories
 from stress.histories import KINDS, LOOKUPS, TORN, Checker, Operation
 from stress.programs import ROOT, CompilerError, Toolchain
 
-OK, ABSENT, STALE, NO_ID, EXISTS, RETIRED, WOULD_ALLOCATE, NO_MEMORY, BYTE_LIMIT = 0, 1, 2, 3, 4, -13, -14, -11, -12
+OK, ABSENT, STALE, NO_ID, EXISTS, RETIRED, WOULD_ALLOCATE, NO_MEMORY, MAX_ENTRIES = 0, 1, 2, 3, 4, -13, -14, -11, -12
 Entry = tuple[int, int]  # generation, number of the build ID
 
 
@@ -111,7 +111,7 @@ RIGHT = {
         operation("iterate", OK, (3, 4), found=(1, 1)),
         operation("iterate", ABSENT, (5, 6)),
     ],
-    "a limit on bytes refuses what adds": [operation("insert_many", BYTE_LIMIT, (0, 1))],
+    "a limit on entries refuses what adds": [operation("insert_many", MAX_ENTRIES, (0, 1))],
     "keys are on their own": [INSERT, replace(operation("lookup", ABSENT, (2, 3)), key=1)],
 }
 WRONG = {
@@ -137,7 +137,8 @@ WRONG = {
     "an error that nothing explains": [operation("insert", NO_MEMORY, (0, 1))],
     "a lookup may not be refused": [operation("lookup", RETIRED, (0, 1))],
     "a thread may allocate": [operation("insert", WOULD_ALLOCATE, (0, 1))],
-    "a limit on bytes refuses no remove": [INSERT, operation("remove", BYTE_LIMIT, (2, 3))],
+    "a limit on entries refuses no remove": [INSERT, operation("remove", MAX_ENTRIES, (2, 3))],
+    "a limit on entries refuses no replace": [INSERT, operation("replace", MAX_ENTRIES, (2, 3), (1, 2))],
     "a visit misses what stays": [INSERT, operation("iterate", ABSENT, (2, 3))],
     "a list misses what stays": [INSERT, operation("keys", ABSENT, (2, 3))],
     "a list has what is not there": [operation("keys", OK, (0, 1))],

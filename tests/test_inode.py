@@ -25,7 +25,7 @@ OTHER = bytes(range(101, 121))
 
 
 def test_protocol() -> None:
-    cache = InodeCache(100, hash="middle-bits", shift=10)
+    cache = InodeCache(100, fenced_pins=True)
     inode = cache.inode(0x10302, 339745, 7)
     assert (inode.device, inode.number, inode.generation) == (0x10302, 339745, 7)
     assert cache.lookup(inode) is None

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybuildid import ClosedError, StaleError, errors
+from pybuildid.collisions import chains
 from study._measure import ffi, lib
 from study.rivals import (
     RIVALS,
@@ -186,6 +187,26 @@ def test_a_chain_is_as_long_as_the_buckets_are_few() -> None:
             table[key * 64] = b"x"
     assert max(cost(small, key * 64).records for key in range(500)) == 500
     assert max(cost(large, key * 64).records for key in range(500)) < 8
+
+
+@pytest.mark.parametrize(
+    ("hash", "shift"), [("middle-bits", 10), ("middle-bits", 0), ("xor-fold", None), ("fibonacci", None)]
+)
+def test_fixed_buckets_with_a_hash_of_choice(hash: Any, shift: int | None) -> None:
+    """Their chains are those that `pybuildid collisions` counts."""
+    keys = array("Q", (0xFFFF888100000000 + 1128 * number for number in range(2000)))
+    table = FixedTable(512, hash if shift is None else f"{hash}:{shift}")
+    for key in keys:
+        table[key] = b"x"
+    assert max(cost(table, key).records for key in keys) == chains(keys, 512, hash, shift).probes.longest
+    assert all(table[key] == b"x" for key in keys)
+    assert sum(table.evict(key) for key in keys) == 2000
+
+
+@pytest.mark.parametrize("hash", ["mix", "middle-bits", "middle-bits:64", "middle-bits:x", "fibonacci:3", ""])
+def test_other_hashes_are_refused(hash: str) -> None:
+    with pytest.raises(ValueError, match=r"hash must be middle-bits:SHIFT"):
+        FixedTable(hash=hash)
 
 
 def test_fixed_buckets_take_long_ids_too() -> None:

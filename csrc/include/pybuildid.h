@@ -56,7 +56,7 @@ extern "C" {
 /* ------------------------------------------------------------------------------------------- constants -- */
 
 #define BID_ID_MAX 64    /* the longest build ID that an entry can hold */
-#define BID_ID_NARROW 20 /* build IDs up to this length (SHA-1) take one 32-byte record, longer ones two or three */
+#define BID_ID_NARROW 20 /* the usual length (SHA-1), and the default of options.id_size: records of 32 bytes */
 
 /* The bound of a lookup (guarantee G1): a key's path in one bucket array has BID_PATH_SLOTS slots, in buckets of eight. A
  * lookup looks at the first bucket, and nearly always that is all. If not, it starts again and follows at most two paths,
@@ -84,24 +84,18 @@ enum bid_status {
     BID_UNCHANGED = 5,   /* shrink: there was nothing to gain, and the array is the one that was there */
 
     /* Rejected arguments and options: nothing was done. */
-    BID_E_NULL = -1,           /* a required pointer is NULL */
-    BID_E_ID_LENGTH = -2,      /* the build ID is longer than the table's id_size */
-    BID_E_OPTIONS_SIZE = -3,   /* options.size is not sizeof(struct bid_options) */
-    BID_E_OPTION_FLAGS = -4,   /* options.flags has a bit that this version does not know */
-    BID_E_OPTION_HASH = -5,    /* options.hash is none of enum bid_hash */
-    BID_E_OPTION_SHIFT = -6,   /* options.hash_shift is over 63, or given for a hash that has no shift */
-    BID_E_OPTION_ID_SIZE = -7, /* options.id_size is over BID_ID_MAX */
-    BID_E_OPTION_SEED = -8,    /* options.seed is given without BID_FIXED_SEED */
-    BID_E_TOO_MANY = -9,       /* expected, reserved or inserted entries are more than a table can hold (2^32) */
-    BID_E_OPTION_LIMIT = -10,  /* options.byte_limit has no room for the expected entries, with IDs of at most 20 bytes,
-                                  or for a table at all */
+    BID_E_NULL = -1,      /* a required pointer is NULL */
+    BID_E_ID_LENGTH = -2, /* the build ID is longer than the table's id_size */
+    BID_E_OPTIONS = -3,   /* an option is none of those that struct bid_options allows, or a size field is too small or
+                                  has something beyond what this version knows */
+    BID_E_TOO_MANY = -9,  /* expected, reserved or most entries are more than a table can hold (2^32) */
 
     /* Updates that could not be done: the table is unchanged, and the same call may succeed later. */
-    BID_E_NO_MEMORY = -11,  /* the system has no memory for a new bucket array or for records; or an array of 64 MiB or
+    BID_E_NO_MEMORY = -11,   /* the system has no memory for a new bucket array or for records; or an array of 64 MiB or
                                    more is larger than MemAvailable and free swap of /proc/meminfo, or than what a memory
                                    cgroup of the process leaves: then none of it was made present */
-    BID_E_BYTE_LIMIT = -12, /* options.byte_limit would be exceeded */
-    BID_E_RETIRED = -13,    /* too much retired memory waits for a stalled reader or update; see retired_limit */
+    BID_E_MAX_ENTRIES = -12, /* the table has options.max_entries entries, or is to reserve more */
+    BID_E_RETIRED = -13,     /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
     BID_E_CROWDED = -15,        /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
     BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK); what needs none, as removing, goes on */
@@ -126,41 +120,51 @@ const char *bid_status_name(int status);
 
 /* ----------------------------------------------------------------------------------- create and destroy -- */
 
-enum bid_hash {
-    BID_HASH_MIX = 0,         /* the default: two multiplications, with a seed for each table */
-    BID_HASH_MIDDLE_BITS = 1, /* address >> hash_shift, as Al Viro proposed: good near log2 of the inode's size */
-    BID_HASH_XOR_FOLD = 2,    /* the address xor-folded to the bucket number: no multiplication, no seed */
-};
-
 enum bid_flags {
     BID_FIXED_SEED = 1u << 0, /* use options.seed, and derive later seeds from it: for tests, not against adversaries */
     BID_MLOCK = 1u << 1,      /* lock the table's memory, and the process's pins for good: nothing is swapped out */
     BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
 };
 
+/* As open_how of openat2(): of a caller's larger struct what this version does not know must be zero, and a smaller one is
+ * filled up with zeros. So fields can be added at the end. Anything else is BID_E_OPTIONS. */
 struct bid_options {
-    uint64_t size;             /* sizeof(struct bid_options) */
-    uint64_t expected_entries; /* room for that many without growing; 0: 2,048 slots, for 1,280 entries;
-                                  with a byte_limit 512 slots, for 320 */
-    uint64_t byte_limit;       /* for slots, records and retired memory together; 0: no limit. Inserts fail while
-                                  there is room left for the array that replaces this one, about half of the
-                                  limit: so a full table takes new entries soon after old ones were removed.
-                                  Removing is never refused; threads that stand still within a resize, more than
-                                  sixteen of them, may take a page more than this */
+    uint64_t size;             /* sizeof(struct bid_options), as the caller knows it: 8 to 4,096 */
+    uint64_t expected_entries; /* room for that many without growing, at most max_entries; 0: 2,048 slots, for 1,280
+                                  entries */
+    uint64_t max_entries;      /* an insert beyond it fails with BID_E_MAX_ENTRIES; 0: 2^32. Nothing else is refused
+                                  for it. Inserts that are under way count as entries. See BID_ARRAY_BYTES_MAX() */
     uint64_t retired_limit;    /* for memory retired and not yet freed, but for one array, which may always wait;
                                   0: four times the largest array + 16 MiB */
     uint64_t seed;             /* with BID_FIXED_SEED; otherwise 0 */
-    uint32_t hash;             /* enum bid_hash: picks the first bucket of a path; the rest is always mixed */
-    uint32_t hash_shift;       /* for BID_HASH_MIDDLE_BITS: 0 to 63; otherwise 0 */
-    uint32_t id_size;          /* the longest build ID that this table accepts; 0: BID_ID_MAX */
-    uint32_t flags;            /* enum bid_flags */
+    uint32_t
+        id_size; /* the longest build ID that this table accepts, at most BID_ID_MAX; 0: BID_ID_NARROW. All entries take
+                                  the memory of one that long */
+    uint32_t flags; /* enum bid_flags */
 };
+
+/*
+ * The most bytes that a table takes with max_entries and id_size, beside some 50 KiB for itself. It has at most one array that
+ * it uses, one that takes the place of that, and retired ones: these take retired_limit, or one array if that is more. So it is
+ * three arrays if retired_limit is at most one, and with the default of that seven and 16 MiB. Each thread that
+ * makes an array while another does the same may have one more for that moment.
+ *
+ * These are bounds for the worst moment of the worst use: each slot claimed, each record used up. Right after a resize a table
+ * takes about 61 bytes an entry, and about 45 right before one, with IDs of up to 20 bytes.
+ */
+#define BID_RECORD_BYTES_MAX(id_size) ((12ull + (id_size) + 31) / 32 * 32)
+/* Fewer than five slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at most. */
+#define BID_ARRAY_SLOTS_MAX(max_entries) ((max_entries) < 52429 ? 262144ull : 5ull * (max_entries))
+/* A slot is 8 bytes; for eight slots there are at most 14 records, and 1,024 more; each section ends with its page or step. */
+#define BID_ARRAY_BYTES_MAX(max_entries, id_size)                                                                      \
+    (BID_ARRAY_SLOTS_MAX(max_entries) * 9 +                                                                            \
+     (BID_ARRAY_SLOTS_MAX(max_entries) * 7 / 4 + 1024) * BID_RECORD_BYTES_MAX(id_size) + (4ull << 20))
 
 struct bid_table;
 
 /* Creates a table. options may be NULL: all zero but for the size.
  * Context: thread. Progress: blocking (system calls). Memory: allocates. May change errno.
- * Returns: BID_OK and the table in *table; BID_E_NULL, any BID_E_OPTION*, BID_E_TOO_MANY, BID_E_NO_MEMORY,
+ * Returns: BID_OK and the table in *table; BID_E_NULL, BID_E_OPTIONS, BID_E_TOO_MANY, BID_E_NO_MEMORY,
  * BID_E_MLOCK or BID_E_UNSUPPORTED, and *table is NULL. */
 int bid_create(struct bid_table **table, const struct bid_options *options);
 
@@ -225,7 +229,8 @@ uint64_t bid_resizes(const struct bid_table *table);
 
 /* Inserts an entry. length 0 (id may then be NULL) means "known to have no build ID".
  * Context: any. Progress: lock-free. Memory: none: what is needed must be there already (see bid_reserve()).
- * Returns: BID_OK, BID_EXISTS (whatever its generation), BID_E_NULL, BID_E_ID_LENGTH, BID_E_WOULD_ALLOCATE. */
+ * Returns: BID_OK, BID_EXISTS (whatever its generation), BID_E_NULL, BID_E_ID_LENGTH, BID_E_MAX_ENTRIES,
+ * BID_E_WOULD_ALLOCATE. */
 int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
 
 /* Removes an entry. Outside of a resize this needs no memory; during one it may have to copy a record first.
@@ -235,8 +240,8 @@ int bid_remove_nmi(struct bid_table *table, uint64_t key);
 
 /* ------------------------------------------------------------------------------ updates: thread context -- */
 /* All of these may allocate a bucket array or records, help with a resize that is under way, and free memory whose
- * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_RETIRED, BID_E_CROWDED, BID_E_MLOCK or
- * BID_E_TOO_MANY; the table is then as it was. Those that take an ID fail with BID_E_NULL and BID_E_ID_LENGTH. */
+ * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_RETIRED, BID_E_CROWDED or BID_E_MLOCK, and those that
+ * insert also with BID_E_MAX_ENTRIES; the table is then as it was. Those that take an ID fail with BID_E_NULL and BID_E_ID_LENGTH. */
 
 /* Inserts an entry if the key has none.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_EXISTS, errors. */
@@ -275,7 +280,7 @@ int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, con
  * inserts, near the end of the room. The table does not shrink below this by itself.
  * Context: thread. Progress: lock-free; it begins at most BID_REBUILDS_MAX resizes, and finishes those that it finds under way
  * before each. If updates of others use up the room of the last array while it is made, that counts as consumed: BID_OK.
- * Memory: may allocate. May change errno. Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, BID_E_BUSY, errors. */
+ * Memory: may allocate. May change errno. Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, BID_E_MAX_ENTRIES, BID_E_BUSY, errors. */
 int bid_reserve(struct bid_table *table, uint64_t entries);
 
 /* Gives up reserved room, and replaces the array if one made for the entries there are takes less memory, or has fewer tombstones
@@ -319,7 +324,7 @@ enum bid_resize_cause {
 #define BID_HISTOGRAM 33 /* bins 0 to 31 count exactly that many, bin 32 all above */
 
 struct bid_stats {
-    uint64_t size;                            /* sizeof(struct bid_stats), set by the caller */
+    uint64_t size;                            /* set by the caller, as that of struct bid_options */
     uint64_t entries;                         /* live entries, as counted by visiting them */
     uint64_t tombstones;                      /* slots of removed keys, not yet dropped by a resize */
     uint64_t slots;                           /* in the current array */
@@ -341,9 +346,9 @@ struct bid_stats {
     uint32_t resizing;       /* as bid_resizing() */
 };
 
-/* Visits every entry and fills *stats. Exact when no update is under way.
+/* Visits every entry and fills *stats, as many bytes as stats->size says. Exact when no update is under way.
  * Context: thread. Progress: wait-free, in the number of slots. Memory: none.
- * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS_SIZE (stats->size). */
+ * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS (stats->size is below 8 or over 4,096). */
 int bid_statistics(const struct bid_table *table, struct bid_stats *stats);
 
 /* ------------------------------------------------------------------- the protocol on inodes (csrc/inode) -- */

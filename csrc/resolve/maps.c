@@ -177,7 +177,7 @@ int bid_maps_refresh(struct bid_maps *maps)
 /* The first snapshot: of nothing. */
 static int bid_maps_fill(struct bid_maps *maps, struct bid_table *table)
 {
-    static const struct bid_options defaults = {.size = sizeof defaults};
+    static const struct bid_options any_id = {.size = sizeof any_id, .id_size = BID_ID_MAX};
     struct bid_snapshot *empty;
     int status = bid_platform_pins(0, 0, &maps->pins);
     if (status != BID_OK)
@@ -188,7 +188,7 @@ static int bid_maps_fill(struct bid_maps *maps, struct bid_table *table)
     maps->own_table = !table;
     maps->table = table;
     maps->readings = bid_wiped_map(sizeof *maps->readings);
-    status = !maps->readings ? BID_E_NO_MEMORY : table ? BID_OK : bid_create(&maps->table, &defaults);
+    status = !maps->readings ? BID_E_NO_MEMORY : table ? BID_OK : bid_create(&maps->table, &any_id);
     if (status == BID_OK) {
         bid_store(&maps->current, empty, BID_M_RELEASE); /* (M) */
         return BID_OK;

@@ -11,7 +11,7 @@
  * that rounds up is then small beside it. */
 #define BID_HUGE_PAGE (2ull << 20)
 #define BID_HUGE_SLOT_BYTES (8ull << 20)
-#define BID_STEP_MIN (16ull << 10) /* each step is a system call; but where bytes are limited, pages count more */
+#define BID_STEP_MIN (16ull << 10) /* each step is a system call */
 #define BID_STEP_MAX (64ull << 10)
 
 uint64_t bid_array_slots(const struct bid_array *array)
@@ -47,17 +47,13 @@ static uint64_t bid_plan_chunks(const struct bid_array_plan *plan)
     return ((1ull << plan->log2_buckets) + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
 }
 
-static void bid_array_shape(const struct bid_table *table, const struct bid_array_plan *plan, struct bid_array *array)
+static void bid_array_shape(const struct bid_array_plan *plan, struct bid_array *array)
 {
     uint64_t buckets = 1ull << plan->log2_buckets;
     array->seed = plan->seed;
     array->bucket_mask = buckets - 1;
     array->home_shift = 64 - plan->log2_buckets;
-    array->hash = table->options.hash;
-    array->hash_shift = table->options.hash_shift;
-    uint64_t path = buckets + (table->options.hash != BID_HASH_MIX); /* a weak hash's bucket may be one of the others */
-    array->path_buckets = path < BID_PATH_BUCKETS ? (uint32_t)path : BID_PATH_BUCKETS;
-    array->first_slots = table->options.hash == BID_HASH_MIX ? BID_BUCKET_SLOTS : BID_WEAK_SLOTS;
+    array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;
     array->chunks = bid_plan_chunks(plan);
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
@@ -79,42 +75,47 @@ static void bid_array_shape(const struct bid_table *table, const struct bid_arra
 struct bid_layout {
     uint64_t slot_bytes, record_bytes, done_bytes, step_bytes;
     uint64_t huge_bytes; /* at the front */
-    uint64_t charged;    /* units of record that are paid for at once */
+    uint64_t at_once;    /* units of record that are populated when the array is made */
 };
 
 /* At the front of the mapping, what is populated when the array is made. */
 static uint64_t bid_layout_at_once(const struct bid_layout *layout)
 {
-    return layout->slot_bytes + layout->charged * BID_RECORD_BYTES;
+    return layout->slot_bytes + layout->at_once * BID_RECORD_BYTES;
 }
 
-static struct bid_layout bid_plan_layout(const struct bid_array_plan *plan, uint64_t byte_limit)
+static struct bid_layout bid_plan_layout(const struct bid_array_plan *plan)
 {
     uint64_t page = bid_platform_page(), records = plan->capacity * BID_RECORD_BYTES;
     uint64_t slots = (BID_BUCKET_SLOTS * sizeof(bid_word)) << plan->log2_buckets;
     struct bid_layout layout = {.slot_bytes = bid_round_up(slots, page)};
     int huge = slots >= BID_HUGE_SLOT_BYTES;
     uint64_t step = records / 32 < BID_STEP_MAX ? records / 32 : BID_STEP_MAX;
-    if (step < BID_STEP_MIN && !byte_limit)
+    if (step < BID_STEP_MIN)
         step = records < BID_STEP_MIN ? records : BID_STEP_MIN;
-    layout.step_bytes = huge ? BID_HUGE_PAGE : bid_round_up(step ? step : 1, page);
+    layout.step_bytes = huge ? BID_HUGE_PAGE : bid_round_up(step, page);
     layout.record_bytes = bid_round_up(records, layout.step_bytes);
     layout.done_bytes = bid_round_up((bid_plan_chunks(plan) + 63) / 64 * sizeof(bid_word), page);
-    layout.charged = bid_round_up(plan->charged, layout.step_bytes / BID_RECORD_BYTES);
+    layout.at_once = bid_round_up(plan->at_once, layout.step_bytes / BID_RECORD_BYTES);
     uint64_t at_once = bid_layout_at_once(&layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
     layout.huge_bytes = huge ? layout.slot_bytes + layout.record_bytes : at_once;
     return layout;
 }
 
-static uint64_t bid_layout_charge(const struct bid_layout *layout)
+static uint64_t bid_layout_bytes(const struct bid_layout *layout)
 {
-    return layout->slot_bytes + layout->done_bytes + layout->charged * BID_RECORD_BYTES;
+    return bid_layout_at_once(layout) + layout->done_bytes;
 }
 
-uint64_t bid_plan_charge(const struct bid_table *table, const struct bid_array_plan *plan)
+uint64_t bid_plan_bytes(const struct bid_array_plan *plan)
 {
-    struct bid_layout layout = bid_plan_layout(plan, table->options.byte_limit);
-    return bid_layout_charge(&layout);
+    struct bid_layout layout = bid_plan_layout(plan);
+    return bid_layout_bytes(&layout);
+}
+
+uint64_t bid_array_bytes(const struct bid_array *array)
+{
+    return bid_load(&array->bytes, BID_RELAXED) + bid_load(&array->record_ready, BID_RELAXED) * BID_RECORD_BYTES;
 }
 
 static int bid_array_populate(struct bid_array *array, const struct bid_layout *layout, int lock)
@@ -130,12 +131,12 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
     return status;
 }
 
-/* Maps and populates a charged array, with the records that a resize will copy into it and some to spare: so it is not left half
+/* Maps and populates an array, with the records that a resize will copy into it and some to spare: so it is not left half
  * done for want of memory. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
-    if (!bid_platform_has(bid_layout_charge(layout))) /* or the system might kill somebody while it is made present */
+    if (!bid_platform_has(bid_layout_bytes(layout))) /* or the system might kill somebody while it is made present */
         return BID_E_NO_MEMORY;
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
     array->mapping = bid_platform_map(array->mapping_bytes, layout->huge_bytes);
@@ -143,7 +144,7 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
         return BID_E_NO_MEMORY;
     int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));
     if (status == BID_OK)
-        status = bid_record_ready(table, array, layout->charged, 1);
+        status = bid_record_ready(table, array, layout->at_once);
     if (status == BID_OK)
         bid_platform_settle(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
     return status;
@@ -167,16 +168,14 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     if (!array)
         return BID_E_RETIRED;
     array->mapping = NULL;
-    bid_array_shape(table, plan, array);
-    struct bid_layout layout = bid_plan_layout(plan, table->options.byte_limit);
+    bid_array_shape(plan, array);
+    struct bid_layout layout = bid_plan_layout(plan);
     array->record_step = layout.step_bytes / BID_RECORD_BYTES;
     array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
-    array->record_charged = layout.charged;
-    int status = bid_charge(table, array, bid_layout_charge(&layout), 0);
-    if (status == BID_OK)
-        status = bid_array_map(table, array, &layout);
+    bid_store(&array->bytes, layout.slot_bytes + layout.done_bytes, BID_RELAXED);
+    int status = bid_array_map(table, array, &layout);
     if (status != BID_OK) {
-        bid_array_free(table, array);
+        bid_array_free(array);
         return status;
     }
     uint64_t birth = bid_load(&array->life, BID_RELAXED) & ~BID_LIFE_MASK;
@@ -186,9 +185,8 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
 }
 
 /* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. */
-void bid_array_free(struct bid_table *table, struct bid_array *array)
+void bid_array_free(struct bid_array *array)
 {
     bid_array_unmap(array);
-    bid_uncharge(table, array, bid_load(&array->bytes, BID_RELAXED));
     bid_descriptor_release(array);
 }

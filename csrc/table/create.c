@@ -4,33 +4,30 @@
  */
 #include "update.h"
 
-static int bid_options_check(const struct bid_options *options)
+/* Takes over what this version knows of a caller's options, whose size says how many bytes he knows. */
+static int bid_options_read(struct bid_options *options, const struct bid_options *given)
 {
-    if (options->size != sizeof *options)
-        return BID_E_OPTIONS_SIZE;
-    if (options->flags & ~(uint32_t)(BID_FIXED_SEED | BID_MLOCK | BID_FENCED_PINS))
-        return BID_E_OPTION_FLAGS;
-    if (options->hash > BID_HASH_XOR_FOLD)
-        return BID_E_OPTION_HASH;
-    if (options->hash_shift > (options->hash == BID_HASH_MIDDLE_BITS ? 63 : 0))
-        return BID_E_OPTION_SHIFT;
-    if (options->id_size > BID_ID_MAX)
-        return BID_E_OPTION_ID_SIZE;
-    if (options->seed && !(options->flags & BID_FIXED_SEED))
-        return BID_E_OPTION_SEED;
-    return options->expected_entries > BID_ENTRIES_MAX ? BID_E_TOO_MANY : BID_OK;
+    if (!bid_size_allowed(given->size))
+        return BID_E_OPTIONS;
+    *options = (struct bid_options){0};
+    for (uint64_t i = 0; i < given->size; i++)
+        if (i < sizeof *options)
+            ((uint8_t *)options)[i] = ((const uint8_t *)given)[i];
+        else if (((const uint8_t *)given)[i])
+            return BID_E_OPTIONS;
+    options->size = sizeof *options;
+    return BID_OK;
 }
 
-/* Whether the expected entries fit under the byte limit, or one, with IDs of at most BID_ID_NARROW bytes, and the array
- * that replaces the first one beside it. */
-static int bid_limit_has_room(const struct bid_table *table)
+static int bid_options_check(const struct bid_options *options)
 {
-    uint64_t limit = table->options.byte_limit, expected = table->options.expected_entries;
-    if (!expected)
-        expected = 1;
-    return !limit ||
-           bid_load(&table->bytes, BID_RELAXED) + expected * BID_RECORD_BYTES + bid_rebuild_charge(table, expected) <=
-               limit;
+    if (options->expected_entries > BID_ENTRIES_MAX || options->max_entries > BID_ENTRIES_MAX)
+        return BID_E_TOO_MANY;
+    if (options->flags & ~(uint32_t)(BID_FIXED_SEED | BID_MLOCK | BID_FENCED_PINS) || options->id_size > BID_ID_MAX ||
+        (options->seed && !(options->flags & BID_FIXED_SEED)) ||
+        (options->max_entries && options->expected_entries > options->max_entries))
+        return BID_E_OPTIONS;
+    return BID_OK;
 }
 
 /* The first array, and everything else that can fail. */
@@ -40,15 +37,18 @@ static int bid_table_fill(struct bid_table *table)
     struct bid_array *head;
     struct bid_array_plan plan = {
         .log2_buckets =
-            options->expected_entries ? bid_log2_for_room(options->expected_entries) : bid_log2_start(table),
+            options->expected_entries ? bid_log2_for_room(options->expected_entries) : BID_LOG2_BUCKETS_START,
         .seed = options->flags & BID_FIXED_SEED ? options->seed : bid_platform_random(),
     };
     if (!options->id_size)
-        options->id_size = BID_ID_MAX;
+        options->id_size = BID_ID_NARROW;
+    if (!options->max_entries)
+        options->max_entries = BID_ENTRIES_MAX;
+    table->record_units = bid_record_units(options->id_size);
     int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), !!(options->flags & BID_MLOCK), &table->pins);
     if (status != BID_OK)
         return status;
-    if (!table->pins->fenced && options->hash == BID_HASH_MIX)
+    if (!table->pins->fenced)
         table->simple_pins = table->pins->area->slots;
     bid_store(&table->forks, bid_load(&table->pins->forks, BID_RELAXED), BID_RELAXED);
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
@@ -56,11 +56,7 @@ static int bid_table_fill(struct bid_table *table)
     status = bid_array_make(table, &plan, &head);
     if (status == BID_OK)
         bid_store(&table->head, head, BID_RELAXED); /* the caller publishes the table */
-    if (status == BID_OK && !bid_limit_has_room(table)) {
-        bid_array_free(table, head);
-        status = BID_E_BYTE_LIMIT;
-    }
-    return status == BID_E_BYTE_LIMIT ? BID_E_OPTION_LIMIT : status;
+    return status;
 }
 
 int bid_create(struct bid_table **result, const struct bid_options *options)
@@ -69,17 +65,18 @@ int bid_create(struct bid_table **result, const struct bid_options *options)
     if (!result)
         return BID_E_NULL;
     *result = NULL;
-    if (!options)
-        options = &defaults;
-    int status = bid_options_check(options);
+    struct bid_options known;
+    int status = bid_options_read(&known, options ? options : &defaults);
+    if (status == BID_OK)
+        status = bid_options_check(&known);
     if (status != BID_OK)
         return status;
     struct bid_table *table = bid_platform_map(sizeof *table, 0);
     if (!table)
         return BID_E_NO_MEMORY;
-    status = bid_platform_populate(table, sizeof *table, !!(options->flags & BID_MLOCK));
+    status = bid_platform_populate(table, sizeof *table, !!(known.flags & BID_MLOCK));
     if (status == BID_OK) {
-        table->options = *options;
+        table->options = known;
         status = bid_table_fill(table);
     }
     if (status != BID_OK) {
@@ -97,6 +94,6 @@ void bid_destroy(struct bid_table *table)
     for (unsigned i = 0; i < BID_ARRAYS;
          i++) /* after a fork also what a thread was at that this process does not have */
         if (bid_load(&table->arrays[i].life, BID_RELAXED) != BID_LIFE_FREE)
-            bid_array_free(table, &table->arrays[i]);
+            bid_array_free(&table->arrays[i]);
     bid_platform_unmap(table, sizeof *table);
 }

@@ -84,12 +84,10 @@ void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 /* One array: nearly always its home bucket is enough. */
 BID_APART struct bid_probe bid_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
-    if (array->hash == BID_HASH_MIX) {
-        uint64_t glance = bid_glance(array, bid_mix(key, array->seed), cost);
-        struct bid_probe found = bid_glance_probe(array, key, glance, cost);
-        if (found.record || glance == BID_GLANCE_ABSENT)
-            return found;
-    }
+    uint64_t glance = bid_glance(array, bid_mix(key, array->seed), cost);
+    struct bid_probe found = bid_glance_probe(array, key, glance, cost);
+    if (found.record || glance == BID_GLANCE_ABSENT)
+        return found;
     return bid_probe_path(array, key, cost);
 }
 
@@ -169,7 +167,7 @@ BID_APART int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uin
     return status;
 }
 
-/* The same in the midst of a resize, with the mixing hash: one look at the home bucket in the array that bid_find() would
+/* The same in the midst of a resize: one look at the home bucket in the array that bid_find() would
  * ask first, which nearly always decides. Which one that is comes out of masks, not of a branch: half way through a resize
  * it would be mispredicted every other time. */
 BID_APART int bid_lookup_resizing(const struct bid_table *table, uint64_t key, uint64_t generation,
@@ -204,7 +202,7 @@ BID_APART int bid_lookup_general(const struct bid_table *table, uint64_t key, ui
     return status;
 }
 
-/* Nearly every lookup is this simple: a plain pin, the mixing hash, no resize, and the home bucket says it all. Whatever is
+/* Nearly every lookup is this simple: a plain pin, no resize, and the home bucket says it all. Whatever is
  * not starts again, in general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The
  * instructions count, for the more lookups the processor has under way at once, the more of their misses overlap. */
 BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, uint64_t generation,
@@ -304,7 +302,7 @@ BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t
                                    size_t id_size, uint8_t *lengths)
 {
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
-    int simple = id_size >= sizeof(uint64_t) && head->hash == BID_HASH_MIX && !bid_array_is_left(head);
+    int simple = id_size >= sizeof(uint64_t) && !bid_array_is_left(head);
     size_t hits = 0, fetched = simple ? n : 0;
     for (size_t third = 0 - (size_t)BID_STEPS_APART * 2; third != n; third++) { /* what is below 0 is not below n */
         size_t second = third + BID_STEPS_APART, first = second + BID_STEPS_APART;

@@ -18,11 +18,6 @@
 /* A set of slots of a bucket: bit 2 * i + 1 stands for slot i. */
 #define BID_LANES_ALL 0xaaaau
 
-static inline uint32_t bid_lanes_first(uint32_t slots) /* of the first `slots` */
-{
-    return BID_LANES_ALL >> (16 - 2 * slots);
-}
-
 static inline unsigned bid_lane_slot(uint32_t lanes) /* the first slot of a set that is not empty */
 {
     return (unsigned)__builtin_ctz(lanes) / 2;

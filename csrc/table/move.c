@@ -25,13 +25,12 @@ static void bid_copy_record(struct bid_record *to, const struct bid_record *from
         to[i] = from[i];
 }
 
-/* Keeps of the n words those whose key has no slot in F yet, with the slots to claim and the units of record they need.
- * Returns how many are left, or BID_E_CROWDED. */
+/* Keeps of the n words those whose key has no slot in F yet, with the slots to claim. Returns how many are left, or
+ * BID_E_CROWDED. */
 static int bid_copy_survey(const struct bid_array *array, const struct bid_array *future, uint64_t *words, int n,
-                           struct bid_place *places, unsigned *units)
+                           struct bid_place *places)
 {
     int left = 0;
-    *units = 0;
     for (int i = 0; i < n; i++) {
         struct bid_place *place = &places[left];
         bid_place_find(future, array->records[bid_word_index(words[i])].key, place);
@@ -39,7 +38,6 @@ static int bid_copy_survey(const struct bid_array *array, const struct bid_array
             continue;
         if (!bid_word_is_empty(place->word))
             return BID_E_CROWDED;
-        *units += bid_record_units(bid_word_length(words[i]));
         words[left++] = words[i];
     }
     return left;
@@ -66,22 +64,21 @@ static int bid_copy(struct bid_table *table, const struct bid_array *array, stru
                     int n, int may_allocate)
 {
     struct bid_place places[BID_COPY_SLOTS];
-    unsigned units, claimed = 0;
+    unsigned claimed = 0;
     uint64_t index;
-    n = bid_copy_survey(array, future, words, n, places, &units);
+    n = bid_copy_survey(array, future, words, n, places);
     if (n <= 0)
         return n;
-    int status = bid_record_take(table, future, units, 1, may_allocate, &index);
+    int status = bid_record_take(table, future, (unsigned)n, 1, may_allocate, &index);
     if (status != BID_OK) { /* no matter, if other threads have made the copies meanwhile */
-        n = bid_copy_survey(array, future, words, n, places, &units);
+        n = bid_copy_survey(array, future, words, n, places);
         return n <= 0 ? n : status == BID_STEP_NO_ROOM ? BID_E_CROWDED : status;
     }
     for (int i = 0; i < n && status >= 0; i++) {
-        unsigned length = bid_word_length(words[i]), length_units = bid_record_units(length);
-        bid_copy_record(&future->records[index], &array->records[bid_word_index(words[i])], length_units);
-        status = bid_copy_publish(future, &places[i], index, length);
+        bid_copy_record(&future->records[index], &array->records[bid_word_index(words[i])], table->record_units);
+        status = bid_copy_publish(future, &places[i], index, bid_word_length(words[i]));
         claimed += status > 0;
-        index += length_units;
+        index += table->record_units;
     }
     bid_add(&future->claimed, claimed, BID_RELAXED);
     return status < 0 ? status : BID_OK;
@@ -185,10 +182,9 @@ static int bid_move_chunk(struct bid_table *table, struct bid_array *array, stru
     int n = 0;
     for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < slots; slot += BID_BUCKET_SLOTS)
         n += bid_freeze_bucket(array, slot, live + n);
-    /* With a byte limit one by one: what a helper takes and another has copied meanwhile is one record then, not a chunk's. */
-    int status = BID_OK, step = table->options.byte_limit ? 1 : BID_COPY_SLOTS;
-    for (int i = 0; i < n && status == BID_OK; i += step)
-        status = bid_copy(table, array, future, live + i, n - i < step ? n - i : step, 1);
+    int status = BID_OK;
+    for (int i = 0; i < n && status == BID_OK; i += BID_COPY_SLOTS)
+        status = bid_copy(table, array, future, live + i, n - i < BID_COPY_SLOTS ? n - i : BID_COPY_SLOTS, 1);
     return status;
 }
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * What a fork leaves behind: arrays that a thread was making, freeing or giving up which the child does not have. There they are
- * nobody's, and with them descriptors, bytes under the limit, and memory. The child takes them back.
+ * nobody's, and with them descriptors and memory. The child takes them back.
  *
  * An array is an orphan if its life says that this was begun before the last fork, and if the thread that forked is not the one that
  * did: that thread may have forked in a handler, or in a visit, and goes on with what it was at. All that makes, frees or gives up an
  * array holds a pin meanwhile, and the child has no pins from before the fork but those of that thread. So as soon as there are none
  * left, what was begun before the fork is nobody's.
  *
- * What is never taken back: a few words of counters, for a thread that had moved one of two that belong together. An insert that
- * had counted its entry, and not made it, leaves bid_count() one too high; bytes booked on the table, and not yet on an array, stay
- * booked. Both are windows of a few instructions.
+ * What is never taken back: the count of an insert that had counted its entry, and not made it. It leaves bid_count() one too
+ * high, and max_entries one entry lower.
  *
  * Progress: lock-free, one pass. An orphan belongs to whoever wins the compare-and-swap to FREEING.
  */
@@ -46,7 +45,7 @@ void bid_orphans_take_back(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if (bid_array_is_orphan(table, array, life, forks) &&
             bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_L_ACQUIRE))
-            bid_array_free(table, array);
+            bid_array_free(array);
     }
     bid_add(&table->frees, 1, BID_RELAXED);
     bid_store(&table->waiting, 1, BID_RELAXED); /* perhaps a thread was about to say so */

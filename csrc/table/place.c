@@ -28,22 +28,19 @@ void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_plac
     struct bid_path path = bid_path(array, key);
     place->pattern = path.pattern;
     place->own = 0;
-    uint32_t slots = array->first_slots;
     for (uint32_t more = array->path_buckets;;) {
         bid_word *bucket = bid_bucket(array, &path);
         struct bid_lanes lanes = bid_lanes_read(bucket, path.pattern);
-        uint32_t tag = lanes.tag & bid_lanes_first(slots), empty = lanes.empty & bid_lanes_first(slots);
-        if (tag && bid_place_own(array, bucket, tag, key, place))
+        if (lanes.tag && bid_place_own(array, bucket, lanes.tag, key, place))
             return;
-        place->slot = &bucket[empty ? bid_lane_slot(empty) : slots - 1];
+        place->slot = &bucket[lanes.empty ? bid_lane_slot(lanes.empty) : BID_BUCKET_SLOTS - 1];
         place->word = bid_load(place->slot, BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
         if (bid_word_is_empty(place->word))
             return;
-        if (empty)
+        if (lanes.empty)
             continue;
         if (--more == 0)
             return;
         bid_path_next(array, &path);
-        slots = BID_BUCKET_SLOTS;
     }
 }

@@ -37,16 +37,16 @@ BID_INLINE void bid_cost_record(struct bid_probe_cost *cost)
         cost->records++;
 }
 
-/* The slots of one bucket one by one. *end is the last one that is of the path, read before the others. If it was EMPTY then,
+/* The slots of one bucket one by one. *end is the last one, read before the others. If it was EMPTY then,
  * no slot of this key lay in a later bucket at that moment, and one in this bucket is still there when its turn comes. Hence
  * "not here, last EMPTY" means that the array had no slot of the key when *end was read. */
-BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, const struct bid_path *path,
-                                              uint32_t slots, uint64_t key, struct bid_probe_cost *cost, uint64_t *end)
+BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, const struct bid_path *path, uint64_t key,
+                                              struct bid_probe_cost *cost, uint64_t *end)
 {
     bid_word *bucket = bid_bucket(array, path);
-    *end = bid_load(&bucket[slots - 1], BID_RELAXED); /* whether it is EMPTY, and nothing else */
+    *end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_RELAXED); /* whether it is EMPTY, and nothing else */
     bid_cost_bucket(cost);
-    for (uint32_t i = 0; i < slots; i++) {
+    for (uint32_t i = 0; i < BID_BUCKET_SLOTS; i++) {
         uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ path->pattern; /* (P) */
         if (word >> BID_TAG_SHIFT)
             continue;
@@ -61,14 +61,12 @@ BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, con
 BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
     struct bid_path path = bid_path(array, key);
-    uint32_t slots = array->first_slots;
     for (uint32_t more = array->path_buckets;;) {
         uint64_t end;
-        struct bid_probe found = bid_bucket_search(array, &path, slots, key, cost, &end);
+        struct bid_probe found = bid_bucket_search(array, &path, key, cost, &end);
         if (found.record || bid_word_is_empty(end) || --more == 0)
             return found;
         bid_path_next(array, &path);
-        slots = BID_BUCKET_SLOTS;
     }
 }
 
@@ -76,7 +74,7 @@ BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64
 #define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
 #define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
 
-/* Only for the mixing hash, whose value is `mixed`. The last slot is read after the others: if it is EMPTY, it was so when the
+/* `mixed`: the value of the mixing hash. The last slot is read after the others: if it is EMPTY, it was so when the
  * first one was read, for it never is again. That moment is the one of which "absent" holds, as in bid_bucket_search(). */
 BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t mixed, struct bid_probe_cost *cost)
 {

@@ -60,7 +60,7 @@ uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
         unsigned state = life & BID_LIFE_MASK;
         if (state == BID_LIFE_RETIRED || (state == BID_LIFE_FREEING && bid_life_is_of(life, forks)) ||
             (state == BID_LIFE_IN_USE && bid_array_is_unlinked(table, array))) {
-            bytes += bid_load(&array->bytes, BID_RELAXED);
+            bytes += bid_array_bytes(array);
             number++;
         }
     }
@@ -83,7 +83,7 @@ static void bid_retired_free(struct bid_table *table, struct bid_array *array, u
     struct bid_pin pin = bid_pin_update(table->pins, 1);
     /* Relaxed: a life that is still the same was acquired at the barrier of bid_reclaim(). */
     if (bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_RELAXED)) {
-        bid_array_free(table, array);
+        bid_array_free(array);
         bid_add(&table->frees, 1, BID_RELAXED);
     }
     bid_unpin_update(table->pins, pin);
@@ -118,7 +118,7 @@ uint64_t bid_reclaim(struct bid_table *table)
 
 int bid_lacks_memory(int status)
 {
-    return status == BID_E_NO_MEMORY || status == BID_E_BYTE_LIMIT || status == BID_E_RETIRED || status == BID_E_MLOCK;
+    return status == BID_E_NO_MEMORY || status == BID_E_RETIRED || status == BID_E_MLOCK;
 }
 
 int bid_reclaim_some(struct bid_table *table)

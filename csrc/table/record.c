@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Records of an array: handed out by a counter and never twice, populated a step ahead of it.
+ * Records of an array: handed out by a counter and never twice, populated a step ahead of it. All records of a table have
+ * the same size, one to three units of 32 bytes.
  *
  * Invariants: a unit is used only below record_capacity and record_ready, so that filling it never faults; record_next
  * and record_ready only grow. The watermark carries no data, only that the kernel has made pages present, which it
@@ -8,75 +9,20 @@
  */
 #include "update.h"
 
-/* The bill is on the array nearly as soon as it is on the table, so that the child of a fork can take back what another thread
- * had booked. */
-int bid_charge(struct bid_table *table, struct bid_array *array, uint64_t bytes, uint64_t spare)
-{
-    uint64_t limit = table->options.byte_limit;
-    uint64_t before = bid_add(&table->bytes, bytes, BID_RELAXED);
-    bid_add(&array->bytes, bytes, BID_RELAXED);
-    if (!limit || before + bytes + spare <= limit)
-        return BID_OK;
-    bid_uncharge(table, array, bytes);
-    return BID_E_BYTE_LIMIT;
-}
-
-void bid_uncharge(struct bid_table *table, struct bid_array *array, uint64_t bytes)
-{
-    bid_sub(&array->bytes, bytes, BID_RELAXED);
-    bid_sub(&table->bytes, bytes, BID_RELAXED);
-}
-
-/* What populating units [from, to) adds to the array's bill: the first record_charged units are paid for. */
-static uint64_t bid_record_bill(const struct bid_array *array, uint64_t from, uint64_t to)
-{
-    uint64_t paid = array->record_charged;
-    return ((to > paid ? to : paid) - (from > paid ? from : paid)) * BID_RECORD_BYTES;
-}
-
-/* Records of the head leave room for the array that replaces it, with `more` entries than now: so a table at its byte limit
- * can always be rebuilt, and has room again for as many as went. The future array is what that room was left for. */
-static uint64_t bid_record_spare(const struct bid_table *table, const struct bid_array *array, uint64_t more)
-{
-    if (!table->options.byte_limit || bid_load(&table->head, BID_RELAXED) != array)
-        return 0;
-    return bid_rebuild_charge(table, more);
-}
-
-/* What is needed to finish a resize is not refused: it was booked when that began, but for what threads that stand still
- * between a record and its slot have taken in vain beyond the margin. */
-static int bid_record_pay(struct bid_table *table, struct bid_array *array, uint64_t bill, uint64_t more, int copying)
-{
-    if (!copying && bill)
-        return bid_charge(table, array, bill, bid_record_spare(table, array, more));
-    bid_add(&table->bytes, bill, BID_RELAXED);
-    bid_add(&array->bytes, bill, BID_RELAXED);
-    return BID_OK;
-}
-
-/* Populates up to at least `need` units. Several threads may populate the same units: only one moves the watermark, and
- * only that one pays. */
-int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need, int copying)
+/* Populates up to at least `need` units. Several threads may populate the same units; one of them moves the watermark. */
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
 {
     uint64_t ready = bid_load(&array->record_ready, BID_RELAXED);
     while (ready < need) {
         uint64_t next = (need + array->record_step - 1) / array->record_step * array->record_step;
         if (next > array->record_capacity)
             next = array->record_capacity;
-        uint64_t bill = bid_record_bill(array, ready, next);
-        int status = bid_record_pay(table, array, bill, next - ready, copying);
-        if (status == BID_OK)
-            status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
+        int status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
                                            !!(table->options.flags & BID_MLOCK));
-        if (status != BID_OK) {
-            if (status != BID_E_BYTE_LIMIT)
-                bid_uncharge(table, array, bill);
+        if (status != BID_OK)
             return status;
-        }
         if (bid_cas(&array->record_ready, &ready, next, BID_RELAXED))
             return BID_OK;
-        bid_uncharge(table, array, bill); /* another thread moved it first, and paid */
-        ready = bid_load(&array->record_ready, BID_RELAXED);
     }
     return BID_OK;
 }
@@ -99,9 +45,10 @@ static int bid_record_is_guest(const struct bid_table *table, const struct bid_a
 /* Whatever can fail comes before the additions, so that a failure takes no units, however often it is met. They decide; units
  * that others took meanwhile may put one past the end, and what it took there is lost: a few at most for each thread that
  * was under way. */
-int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
+int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
                     uint64_t *index)
 {
+    uint64_t units = (uint64_t)records * table->record_units;
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
     int guest = bid_record_is_guest(table, array, copying);
     if (next + units > bid_record_limit(table, array, copying) ||
@@ -109,7 +56,7 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned u
         return BID_STEP_NO_ROOM;
     if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
-    int status = bid_record_ready(table, array, next + units, copying);
+    int status = bid_record_ready(table, array, next + units);
     if (status != BID_OK)
         return status;
     if (guest && bid_add(&array->guests, units, BID_RELAXED) + units > array->guest_limit)
@@ -119,13 +66,14 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned u
         return BID_STEP_NO_ROOM;
     if (!may_allocate && *index + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
-    return bid_record_ready(table, array, *index + units, copying);
+    return bid_record_ready(table, array, *index + units);
 }
 
-int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units)
+int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t records)
 {
+    uint64_t units = records * table->record_units;
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
     if (next + units > array->record_capacity)
         return BID_STEP_NO_ROOM;
-    return bid_record_ready(table, array, next + units, 0);
+    return bid_record_ready(table, array, next + units);
 }

@@ -23,25 +23,19 @@ static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t deno
     return log2;
 }
 
-uint32_t bid_log2_start(const struct bid_table *table)
-{
-    return table->options.byte_limit ? BID_LOG2_BUCKETS_LIMITED : BID_LOG2_BUCKETS_START;
-}
-
 /* No array shrinks below this by itself. It is more while arrays that were left wait for a reader or for an update that was
  * preempted: there is a bound on how many may wait, and larger ones last longer. */
 static uint32_t bid_log2_least(const struct bid_table *table)
 {
-    uint32_t start = bid_log2_start(table);
-    if (table->options.byte_limit || !bid_load(&table->waiting, BID_RELAXED))
-        return start;
-    return start + bid_retired_arrays(table) / BID_WAITING_FOR_TWICE;
+    if (!bid_load(&table->waiting, BID_RELAXED))
+        return BID_LOG2_BUCKETS_START;
+    return BID_LOG2_BUCKETS_START + bid_retired_arrays(table) / BID_WAITING_FOR_TWICE;
 }
 
-/* Buckets for a new array: `entries` fill at most 2/5 of them, or half where bytes are limited. */
-static uint32_t bid_log2_for(const struct bid_table *table, uint64_t entries)
+/* Buckets for a new array: `entries` fill at most 2/5 of them. */
+static uint32_t bid_log2_for(uint64_t entries)
 {
-    return table->options.byte_limit ? bid_log2_fit(entries, 1, 2) : bid_log2_fit(entries, 2, 5);
+    return bid_log2_fit(entries, 2, 5);
 }
 
 /* Buckets into which `entries` go before the array is left. */
@@ -77,29 +71,24 @@ static uint64_t bid_reserved(const struct bid_table *table, uint64_t wanted)
 }
 
 /* The size of an array that is made for `live` entries, or for the reserved ones. */
-static uint32_t bid_log2_rebuilt(const struct bid_table *table, uint64_t live, uint64_t reserved, uint32_t least)
+static uint32_t bid_log2_rebuilt(uint64_t live, uint64_t reserved, uint32_t least)
 {
-    uint32_t floor = bid_log2_for_room(reserved), log2 = bid_log2_for(table, live);
+    uint32_t floor = bid_log2_for_room(reserved), log2 = bid_log2_for(live);
     least = least < floor ? floor : least;
     return log2 < least ? least : log2;
 }
 
 /* Room for the records: as many as may have to be copied, with a margin for the inserts that are under way when the
- * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved, not
- * populated; what is likely to be copied is booked at once, so that a byte limit does not stop a resize half way. */
+ * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved; those
+ * that are likely to be copied are populated at once, so that want of memory does not stop a resize half way. */
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan)
 {
-    uint64_t units = live + bid_load(&table->extra_units, BID_RELAXED);
-    uint64_t most = bid_record_units(table->options.id_size), mean = live ? (units + live - 1) / live : 1;
-    uint64_t slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets, churn = slots * 5 / 4;
-    if (mean < 1 || mean > most)
-        mean = most; /* the counters are between two updates */
-    plan->charged = (live + live / 8 + 32) * mean;
-    plan->copies = (bid_plan_entries(plan) + 1024) * most;
-    plan->guests = slots / BID_GUESTS;
-    if (table->options.byte_limit && plan->guests > live / 16 + 16)
-        plan->guests = live / 16 + 16; /* at most half of the margin that is booked */
-    plan->capacity = plan->copies + (churn * mean > reserved * most ? churn * mean : reserved * most);
+    uint64_t units = table->record_units, slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets;
+    uint64_t churn = slots * 5 / 4;
+    plan->at_once = (live + live / 8 + 32) * units;
+    plan->copies = (bid_plan_entries(plan) + 1024) * units;
+    plan->guests = slots / BID_GUESTS * units;
+    plan->capacity = plan->copies + (churn > reserved ? churn : reserved) * units;
 }
 
 /* The array to replace `array`, for the entries that there are now. What bid_shrink() left below the start size gets there
@@ -109,11 +98,12 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
 {
     uint32_t now = bid_array_log2(array), least = need == BID_NEED_SHRINK ? 0 : bid_log2_least(table);
     uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
+    if (live > table->options.max_entries)
+        live = table->options.max_entries; /* some of these are on their way in, and will be refused */
     uint64_t reserved = bid_reserved(table, wanted);
-    if (least > now && least == bid_log2_start(table))
+    if (least > now && least == BID_LOG2_BUCKETS_START)
         least = now + 1;
-    *plan =
-        (struct bid_array_plan){.log2_buckets = bid_log2_rebuilt(table, live, reserved, least), .seed = array->seed};
+    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_rebuilt(live, reserved, least), .seed = array->seed};
     if (need == BID_NEED_SHRINK && plan->log2_buckets > now && live * 2 <= bid_array_slots(array))
         plan->log2_buckets = now;
     if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX && live <= BID_ENTRIES_MAX)
@@ -141,23 +131,13 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
     return BID_OK;
 }
 
-uint64_t bid_rebuild_charge(const struct bid_table *table, uint64_t more)
-{
-    uint64_t live = bid_count(table) + more;
-    struct bid_array_plan plan;
-    uint64_t reserved = bid_reserved(table, 0);
-    plan.log2_buckets = bid_log2_rebuilt(table, live, reserved, bid_log2_start(table));
-    bid_plan_records(table, live, reserved, &plan);
-    return bid_plan_charge(table, &plan);
-}
-
 /* ------------------------------------------------------------------------------------------------ begin -- */
 
 /* What becomes retired when `array` is left must fit under the limit on memory that waits for readers, unless nothing
  * waits: a limit below the size of one array must not stop the table from growing. */
 static int bid_retired_room(struct bid_table *table, struct bid_array *array)
 {
-    uint64_t bytes = bid_load(&array->bytes, BID_RELAXED), largest = bid_load(&table->largest, BID_RELAXED);
+    uint64_t bytes = bid_array_bytes(array), largest = bid_load(&table->largest, BID_RELAXED);
     while (bytes > largest && !bid_cas(&table->largest, &largest, bytes, BID_RELAXED))
         ;
     if (bytes > largest)
@@ -195,12 +175,12 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
             return status;
         if (bid_limit_entries(table, array, bid_plan_entries(&plan)))
             break;
-        bid_array_free(table, future); /* too small by now: other threads have inserted meanwhile */
+        bid_array_free(future); /* too small by now: other threads have inserted meanwhile */
     }
     if (bid_cas(&array->future, &none, future, BID_F_RELEASE)) /* (F) pairs with every load of a future */
         bid_add(&table->causes[cause], 1, BID_RELAXED);
     else
-        bid_array_free(table, future);
+        bid_array_free(future);
     return BID_OK;
 }
 
@@ -219,7 +199,7 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
     int crowded = claimed * 8 > slots * 5;
-    int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > bid_log2_start(table) &&
+    int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > BID_LOG2_BUCKETS_START &&
                bid_array_log2(array) > bid_log2_for_room(bid_reserved(table, 0)) &&
                bid_array_log2(array) > bid_log2_least(table);
     if ((!crowded && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
@@ -236,23 +216,23 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 
 /* ---------------------------------------------------------------------------------- reserve and shrink -- */
 
-/* Bytes that the array would cost that bid_shrink() makes. */
-static uint64_t bid_shrunk_charge(const struct bid_table *table, uint64_t live)
+/* Bytes of the array that bid_shrink() would make. */
+static uint64_t bid_shrunk_bytes(const struct bid_table *table, uint64_t live)
 {
-    struct bid_array_plan plan = {.log2_buckets = bid_log2_for(table, live)};
+    struct bid_array_plan plan = {.log2_buckets = bid_log2_for(live)};
     bid_plan_records(table, live, 0, &plan);
-    return bid_plan_charge(table, &plan);
+    return bid_plan_bytes(&plan);
 }
 
 /* Whether a new array would be smaller, or free of tombstones or of used-up records. Above half load it has more buckets, and may
  * take less memory all the same, without the used-up records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
-    uint64_t live = bid_count(table), units = live + bid_load(&table->extra_units, BID_RELAXED);
+    uint64_t live = bid_count(table);
     if (live * 2 > bid_array_slots(array))
-        return bid_shrunk_charge(table, live) < bid_load(&array->bytes, BID_RELAXED);
-    return bid_log2_for(table, live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
-           bid_load(&array->record_next, BID_RELAXED) > units;
+        return bid_shrunk_bytes(table, live) < bid_array_bytes(array);
+    return bid_log2_for(live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
+           bid_load(&array->record_next, BID_RELAXED) > live * table->record_units;
 }
 
 /* Whether `entries` in all fit in as many slots, however many of them are used up. */
@@ -268,7 +248,7 @@ static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64
     if (!bid_array_fits(array, bid_load(&array->claimed, BID_RELAXED) + more) ||
         bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
-    return bid_record_prepare(table, array, more * bid_record_units(table->options.id_size));
+    return bid_record_prepare(table, array, more);
 }
 
 /* What one call of bid_reserve() or bid_shrink() is at. */
@@ -344,8 +324,8 @@ int bid_reserve(struct bid_table *table, uint64_t entries)
 {
     if (!table)
         return BID_E_NULL;
-    if (entries > BID_ENTRIES_MAX)
-        return BID_E_TOO_MANY;
+    if (entries > table->options.max_entries)
+        return entries > BID_ENTRIES_MAX ? BID_E_TOO_MANY : BID_E_MAX_ENTRIES;
     struct bid_rebuild rebuild = {.need = BID_NEED_RESERVE, .entries = entries};
     int status = bid_rebuild(table, &rebuild);
     if (status != BID_OK)

@@ -58,13 +58,8 @@ static void bid_count_pins(const struct bid_pins *pins, struct bid_stats *stats)
         stats->pin_slots_used += bid_load(&pins->area->slots[i].owner, BID_RELAXED) != 0;
 }
 
-int bid_statistics(const struct bid_table *table, struct bid_stats *stats)
+static void bid_count_all(const struct bid_table *table, struct bid_stats *stats)
 {
-    if (!table || !stats)
-        return BID_E_NULL;
-    if (stats->size != sizeof *stats)
-        return BID_E_OPTIONS_SIZE;
-    *stats = (struct bid_stats){.size = sizeof *stats, .resizing = (uint32_t)bid_resizing(table)};
     struct bid_pin pin = bid_pin_update(table->pins, 1);
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) */
     const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) */
@@ -81,5 +76,17 @@ int bid_statistics(const struct bid_table *table, struct bid_stats *stats)
     for (unsigned cause = 0; cause < BID_RESIZE_CAUSES; cause++)
         stats->resize_begun[cause] = bid_load(&table->causes[cause], BID_RELAXED);
     bid_count_pins(table->pins, stats);
+}
+
+int bid_statistics(const struct bid_table *table, struct bid_stats *stats)
+{
+    if (!table || !stats)
+        return BID_E_NULL;
+    if (!bid_size_allowed(stats->size))
+        return BID_E_OPTIONS;
+    struct bid_stats known = {.size = stats->size, .resizing = (uint32_t)bid_resizing(table)};
+    bid_count_all(table, &known);
+    for (uint64_t i = 0; i < known.size; i++) /* to the end of what the caller knows, and not beyond */
+        ((uint8_t *)stats)[i] = i < sizeof known ? ((const uint8_t *)&known)[i] : 0;
     return BID_OK;
 }

@@ -19,12 +19,6 @@
 #define BID_ARRAYS (BID_RETIRED_MAX + 3) /* the retired, the head, its future, and one being built to replace it */
 #endif
 
-/* Of the bucket that a weak hash gives it, a key may take only these slots. However the keys pile up there, the other
- * half is left to keys that come by the mixing hash, so that few buckets are full and every path finds room. */
-#ifndef BID_WEAK_SLOTS
-#define BID_WEAK_SLOTS (BID_BUCKET_SLOTS / 2)
-#endif
-
 /* Sizes of arrays are uint64_t here, and size_t where memory is mapped; and one slot word is one access. */
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "pybuildid needs a 64-bit system");
 
@@ -64,18 +58,14 @@ struct bid_array {
     struct bid_record *records;
     uint64_t seed;
     uint64_t bucket_mask;
-    uint32_t home_shift; /* 64 - log2(buckets): the mixing hash's top bits are the home bucket */
-    uint32_t hash;       /* enum bid_hash */
-    uint32_t hash_shift;
+    uint32_t home_shift;                /* 64 - log2(buckets): the mixing hash's top bits are the home bucket */
     uint32_t path_buckets;              /* min(buckets, BID_PATH_BUCKETS) */
-    uint32_t first_slots;               /* of the first bucket of a path, those that belong to the path */
     _Atomic(struct bid_array *) future; /* NULL, then set once */
     bid_word moved;                     /* keys with a home bucket below are likely to be in the future array: a hint */
 
     /* Constant likewise; read by updates only. */
     BID_LINE uint64_t record_capacity; /* in units */
     uint64_t record_copies;            /* units set aside for the records that the resize copies into this array */
-    uint64_t record_charged;           /* units paid for when the array was made */
     uint64_t record_step;              /* units populated at once */
     uint64_t guest_limit;              /* units that updates may take before this is the head: see record.c */
     uint64_t chunks;                   /* of the buckets, for helpers of a resize */
@@ -94,20 +84,18 @@ struct bid_array {
     BID_LINE bid_word cursor;      /* chunks handed out to helpers */
     bid_word done_words;           /* words of `done` known to be full */
     bid_word life;                 /* enum bid_life and a number */
-    bid_word bytes;                /* charged to the byte limit: slots, records, bitmap */
+    bid_word bytes;                /* of slots and bitmap; read also of an array that is being freed */
 };
 
 struct bid_table {
     BID_LINE _Atomic(struct bid_array *) head;
-    struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence or the hash is weak */
+    struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence */
     struct bid_pins *pins;
 
     BID_LINE bid_word count; /* live entries, and those on their way in */
-    bid_word extra_units;    /* record units of live entries beyond one each */
 
     BID_LINE bid_word births; /* numbers for bid_life */
     bid_word builder;         /* birth number of the array that somebody is building a future for: a hint */
-    bid_word bytes;           /* charged to byte_limit */
     bid_word floor_entries;   /* do not shrink below room for that many */
     bid_word largest;         /* bytes of the largest array so far */
     bid_word resizes;         /* heads moved */
@@ -116,7 +104,8 @@ struct bid_table {
     bid_word ticks;           /* updates since something waits */
     bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];
-    struct bid_options options;
+    struct bid_options options; /* with the defaults in place of zeros */
+    uint32_t record_units;      /* of every record, from options.id_size: 1 to 3 */
 
     struct bid_array arrays[BID_ARRAYS];
 };

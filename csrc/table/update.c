@@ -14,10 +14,11 @@
 
 /* ------------------------------------------------------------------------------------------ in one array -- */
 
-static void bid_record_fill(const struct bid_array *array, const struct bid_operation *op)
+static void bid_record_fill(const struct bid_table *table, const struct bid_array *array,
+                            const struct bid_operation *op)
 {
     struct bid_record *record = &array->records[op->record_index];
-    __builtin_memset(record, 0, bid_record_units(op->length) * sizeof *record);
+    __builtin_memset(record, 0, table->record_units * sizeof *record);
     record->key = op->key;
     record->generation = op->generation;
     if (op->length)
@@ -29,10 +30,10 @@ static int bid_operation_record(struct bid_table *table, struct bid_array *array
 {
     if (op->record_array == array)
         return BID_OK;
-    int status = bid_record_take(table, array, bid_record_units(op->length), 0, op->may_allocate, &op->record_index);
+    int status = bid_record_take(table, array, 1, 0, op->may_allocate, &op->record_index);
     if (status != BID_OK)
         return status;
-    bid_record_fill(array, op);
+    bid_record_fill(table, array, op);
     op->record_array = array;
     return BID_OK;
 }
@@ -53,10 +54,11 @@ static int bid_operation_declines(const struct bid_array *array, const struct bi
 }
 
 /*
- * Counts an entry up before it is there, if the array may take one more. Returns BID_OK, BID_STEP_MOVED or BID_STEP_NO_ROOM.
+ * Counts an entry up before it is there, if the table and the array may take one more. Returns BID_OK, BID_STEP_MOVED,
+ * BID_STEP_NO_ROOM or BID_E_MAX_ENTRIES.
  *
- * So the count is never below the entries, and what was stopped on its way into the array is in it. Whoever builds the
- * future array lowers the limit, then adds 0 to the count (C): an addition that comes before is in what that reads, and one
+ * So the count is never below the entries, whatever stands still where: there are never more than max_entries. And what was
+ * stopped on its way into the array is in it. Whoever builds the future array lowers the limit, then adds 0 to the count (C): an addition that comes before is in what that reads, and one
  * that comes after sees the limit. A remove makes room in the array only if it was done there: one that was done in the
  * future array takes the count down by a release (C), so who gets that room sees that there is a future, and goes there.
  */
@@ -64,10 +66,10 @@ static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
 {
     uint64_t before = bid_add(&table->count, 1, BID_C_ACQUIRE); /* (C) pairs with bid_limit_entries() and removes */
     int left = bid_load(&array->future, BID_RELAXED) != NULL;   /* who goes there reads it again (F) */
-    if (!left && before < bid_load(&array->live_limit, BID_RELAXED))
+    if (!left && before < table->options.max_entries && before < bid_load(&array->live_limit, BID_RELAXED))
         return BID_OK;
     bid_sub(&table->count, 1, BID_RELAXED);
-    return left ? BID_STEP_MOVED : BID_STEP_NO_ROOM;
+    return left ? BID_STEP_MOVED : before >= table->options.max_entries ? BID_E_MAX_ENTRIES : BID_STEP_NO_ROOM;
 }
 
 /* What an insert or replace needs: a slot, room in the array, a record. BID_OK and the word to publish, an error, or one of
@@ -75,13 +77,13 @@ static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
 static int bid_operation_prepare(struct bid_table *table, struct bid_array *array, struct bid_operation *op,
                                  const struct bid_place *place, uint64_t *word)
 {
-    int adds = !bid_word_is_live(place->word);
-    if (!place->own && !bid_word_is_empty(place->word))
-        return BID_STEP_FULL;
+    int has_slot = place->own || bid_word_is_empty(place->word), adds = !place->own || !bid_word_is_live(place->word);
     int status = adds ? bid_entry_admit(table, array) : BID_OK;
-    if (status != BID_OK)
-        return status;
-    status = bid_operation_record(table, array, op);
+    if (status != BID_OK) /* a table that is full says so, whatever its path */
+        return status == BID_STEP_NO_ROOM && !has_slot ? BID_STEP_FULL : status;
+    status = BID_STEP_FULL;
+    if (has_slot)
+        status = bid_operation_record(table, array, op);
     if (status != BID_OK && adds)
         bid_sub(&table->count, 1, BID_RELAXED);
     *word = bid_word_live(place->pattern, op->record_index, op->length);
@@ -92,15 +94,10 @@ static int bid_operation_prepare(struct bid_table *table, struct bid_array *arra
 static void bid_operation_count(struct bid_table *table, struct bid_array *array, const struct bid_operation *op,
                                 const struct bid_place *place)
 {
-    int was_live = place->own && bid_word_is_live(place->word);
-    uint64_t before = was_live ? bid_record_units(bid_word_length(place->word)) - 1 : 0;
-    uint64_t after = op->kind == BID_REMOVE ? 0 : bid_record_units(op->length) - 1;
     if (!place->own)
         bid_add(&array->claimed, 1, BID_RELAXED);
     if (op->kind == BID_REMOVE)
         bid_sub(&table->count, 1, BID_C_RELEASE); /* (C) pairs with bid_entry_admit() */
-    if (after != before)
-        bid_add(&table->extra_units, after - before, BID_RELAXED);
 }
 
 /* BID_OK with op->status set, an error, or one of enum bid_step. */
@@ -174,7 +171,7 @@ static int bid_update_once(struct bid_table *table, struct bid_operation *op)
     int status = bid_update_array(table, head, op);
     if (status == BID_OK && op->may_allocate)
         bid_resize_consider(table, head);
-    if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM && status != BID_E_BYTE_LIMIT)
+    if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
         return status;
     if (!op->may_allocate)
         return BID_E_WOULD_ALLOCATE;

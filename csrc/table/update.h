@@ -8,6 +8,12 @@
 #include "hash.h"
 #include "pin.h"
 
+/* Of a struct that a caller of another version may have made larger or smaller. */
+static inline int bid_size_allowed(uint64_t size)
+{
+    return size >= sizeof size && size <= 4096;
+}
+
 /* How an operation on one array ended, beside BID_OK and the errors of the public header. */
 enum bid_step {
     BID_STEP_MOVED = 100,   /* the key's path is frozen: go on in the future array */
@@ -45,17 +51,14 @@ struct bid_place {
 void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place);
 
 /* ---- record.c */
-/* Takes `units` consecutive units for one record. copying: for a resize, which has units set aside for it.
- * Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT, BID_E_MLOCK. */
-int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
+/* Takes consecutive records; *index is the unit that the first one begins with. copying: for a resize, which has units set
+ * aside for it. Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
+int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
                     uint64_t *index);
-/* Populates records so that `units` can be taken without allocating. Returns as bid_record_take(). */
-int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t units);
-/* Makes at least the first `units` units present. BID_OK, BID_E_NO_MEMORY, BID_E_BYTE_LIMIT or BID_E_MLOCK. */
-int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t units, int copying);
-/* Books bytes of an array if `spare` more would still fit under the byte limit. BID_OK or BID_E_BYTE_LIMIT. */
-int bid_charge(struct bid_table *table, struct bid_array *array, uint64_t bytes, uint64_t spare);
-void bid_uncharge(struct bid_table *table, struct bid_array *array, uint64_t bytes);
+/* Populates so that as many records can be taken without allocating. Returns as bid_record_take(). */
+int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t records);
+/* Makes at least the first `units` units present. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t units);
 
 /* ---- update.c */
 int bid_update(struct bid_table *table, struct bid_operation *operation);
@@ -65,16 +68,19 @@ struct bid_array_plan {
     uint32_t log2_buckets;
     uint32_t reseeds;
     uint64_t seed;
-    uint64_t copies;   /* units set aside for the records to be copied */
-    uint64_t charged;  /* units booked under the byte limit at once */
+    uint64_t copies; /* units set aside for the records to be copied */
+    uint64_t
+        at_once; /* units populated when the array is made: those for the entries that are there, and some to spare */
     uint64_t guests;   /* units that updates may take before the array is the head */
     uint64_t capacity; /* units in all */
 };
-/* Maps, charges and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */
+/* Maps and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
-/* What bid_array_make() books under the byte limit. */
-uint64_t bid_plan_charge(const struct bid_table *table, const struct bid_array_plan *plan);
-void bid_array_free(struct bid_table *table, struct bid_array *array);
+/* The bytes that an array of this plan takes at first. */
+uint64_t bid_plan_bytes(const struct bid_array_plan *plan);
+/* The bytes that an array takes by now. */
+uint64_t bid_array_bytes(const struct bid_array *array);
+void bid_array_free(struct bid_array *array);
 uint64_t bid_array_slots(const struct bid_array *array);
 
 /* ---- resize.c: only where allocation is allowed */
@@ -83,15 +89,12 @@ uint64_t bid_array_slots(const struct bid_array *array);
 #ifndef BID_LOG2_BUCKETS_START
 #define BID_LOG2_BUCKETS_START 8 /* 2,048 slots, and no array shrinks below by itself */
 #endif
-#define BID_LOG2_BUCKETS_LIMITED 6 /* the same where bytes are limited: a page */
 #define BID_LOG2_BUCKETS_MAX 30
 #define BID_WAITING_FOR_TWICE 16 /* for so many retired arrays that wait, the least size is doubled */
 #ifndef BID_GUESTS
 #define BID_GUESTS 16 /* of an array that is not the head yet, updates may take one in so many slots */
 #endif
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan);
-/* Bytes that the array to replace the head would cost with `more` entries than there are now. */
-uint64_t bid_rebuild_charge(const struct bid_table *table, uint64_t more);
 enum bid_need {
     BID_NEED_PATH,    /* a key's path is full */
     BID_NEED_ROOM,    /* too few EMPTY slots or records are left, or too many */
@@ -105,7 +108,6 @@ int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 /* After an update: begins a resize early, so that nobody runs into a full path. A failure is no error. */
 void bid_resize_consider(struct bid_table *table, struct bid_array *array);
-uint32_t bid_log2_start(const struct bid_table *table);
 uint32_t bid_log2_for_room(uint64_t entries);
 
 /* ---- move.c: the resize itself */

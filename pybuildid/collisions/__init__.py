@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     ChainHash = Literal["mix", "middle-bits", "xor-fold", "fibonacci"]
 
 HASHES: dict[ChainHash, int] = {
-    "mix": lib.BID_HASH_MIX,
-    "middle-bits": lib.BID_HASH_MIDDLE_BITS,
-    "xor-fold": lib.BID_HASH_XOR_FOLD,
+    "mix": lib.BID_CHAIN_MIX,
+    "middle-bits": lib.BID_CHAIN_MIDDLE_BITS,
+    "xor-fold": lib.BID_CHAIN_XOR_FOLD,
     "fibonacci": lib.BID_CHAIN_FIBONACCI,
 }
 TOLERANCE = 1.1  # "as good as an ideal hash": at most a tenth more probes for a hit
@@ -88,7 +88,8 @@ def chains(
     """How keys spread over a number of buckets, by default the power of two that gives a load of 0.5 to 1.
 
     keys: native uint64 in any contiguous buffer, each key once.
-    hash: "mix", "middle-bits" (key >> shift) and "xor-fold" are the library's own; "fibonacci" is one multiplication.
+    hash: "mix" is the table's own; "middle-bits" (key >> shift), "xor-fold" and "fibonacci" (one multiplication) have
+        no seed.
     seed: of "mix"; the table draws one for each array.
 
     Time: linear in keys and buckets. Memory: 4 bytes for each bucket. Raises ValueError, ArgumentTypeError,

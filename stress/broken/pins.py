@@ -63,18 +63,11 @@ RECLAMATION = [
         (
             Edit(
                 "table/array.c",
-                "    if (status != BID_OK) {\n        bid_array_free(table, array);\n",
-                "    if (status != BID_OK) {\n        array->mapping = NULL;\n        bid_array_free(table, array);\n",
+                "    if (status != BID_OK) {\n        bid_array_free(array);\n",
+                "    if (status != BID_OK) {\n        array->mapping = NULL;\n        bid_array_free(array);\n",
             ),
         ),
         (Fault("allocation"),),
-    ),
-    Twin(
-        "records-not-charged",
-        "G7",
-        "what records take does not count against the limit on bytes",
-        (Edit("table/record.c", "if (!copying && bill)", "if (0)"),),
-        (Fault("byte-limit"),),
     ),
     Twin(
         "pins-not-reentrant",

@@ -42,10 +42,10 @@ AGAIN_WHILE = """\
 """
 
 UPDATE_ONCE = "        int status = bid_update_once(table, op);\n"
-FILL = "    bid_record_fill(array, op);\n    op->record_array = array;\n"
+FILL = "    bid_record_fill(table, array, op);\n    op->record_array = array;\n"
 PUBLISHED = "            op->status = op->kind == BID_UPSERT && place.own"
 COUNTED = "            bid_operation_count(table, array, op, &place);\n"
-NEW_RECORD = "    status = bid_operation_record(table, array, op);\n"
+NEW_RECORD = "    if (has_slot)\n        status = bid_operation_record(table, array, op);\n"
 
 LOOKUPS = [
     Twin(
@@ -269,7 +269,8 @@ UPDATES = [
             Edit(
                 "table/update.c",
                 PUBLISHED,
-                f"            if (op->kind != BID_REMOVE)\n                bid_record_fill(array, op);\n{PUBLISHED}",
+                "            if (op->kind != BID_REMOVE)\n                bid_record_fill(table, array, op);\n"
+                + PUBLISHED,
             ),
         ),
         (Step(("insert-new",)), Storm()),
@@ -283,10 +284,10 @@ UPDATES = [
                 "table/update.c",
                 NEW_RECORD,
                 """\
-    if (op->kind == BID_REPLACE && op->length <= bid_word_length(place->word)) {
+    if (op->kind == BID_REPLACE && place->own && op->length <= bid_word_length(place->word)) {
         op->record_index = bid_word_index(place->word);
-        bid_record_fill(array, op);
-    } else {
+        bid_record_fill(table, array, op);
+    } else if (has_slot) {
         status = bid_operation_record(table, array, op);
     }
 """,
@@ -355,8 +356,8 @@ UPDATES = [
             ),
             Edit(
                 "table/move.c",
-                "        if (!bid_word_is_empty(place->word))\n            return BID_E_CROWDED;\n        *units +=",
-                "        if (!place->own && !bid_word_is_empty(place->word))\n            continue;\n        *units +=",
+                "        if (!bid_word_is_empty(place->word))\n            return BID_E_CROWDED;\n        words[",
+                "        if (!place->own && !bid_word_is_empty(place->word))\n            continue;\n        words[",
             ),
         ),
         (Storm(), LATE_COPY),
@@ -494,8 +495,40 @@ UPDATES = [
         "live-limit-not-kept",
         "G4",
         "an array takes more entries than the one that is being built in its place has room for",
-        (Edit("table/update.c", "if (!left && before < bid_load(&array->live_limit, BID_RELAXED))", "if (!left)"),),
+        (Edit("table/update.c", "before < bid_load(&array->live_limit, BID_RELAXED))", "1)"),),
         (Program("test_unlucky_moments"), Model("a late insert while a future array is built")),
+    ),
+    Twin(
+        "entries-counted-late",
+        "G4",
+        "max_entries is compared with the entries that are there, without those on their way in",
+        (
+            TABLE_WORD,
+            Edit(
+                "table/update.c",
+                "before < table->options.max_entries &&",
+                "bid_load(&table->twin, BID_RELAXED) < table->options.max_entries &&",
+            ),
+            Edit(
+                "table/update.c",
+                COUNTED,
+                f"            bid_add(&table->twin, op->kind != BID_REMOVE, BID_RELAXED);\n{COUNTED}",
+            ),
+        ),
+        (Program("test_unlucky_moments"),),
+    ),
+    Twin(
+        "one-entry-too-many",
+        "G4",
+        "a table takes one entry more than its max_entries",
+        (
+            Edit(
+                "table/update.c",
+                "before < table->options.max_entries &&",
+                "before <= table->options.max_entries &&",
+            ),
+        ),
+        (Program("test_limits"), Program("test_unlucky_moments"), Fault("max-entries")),
     ),
     Twin(
         "nmi-form-populates",
@@ -547,8 +580,8 @@ UPDATES = [
         (
             Edit(
                 "table/array.c",
-                "bid_record_ready(table, array, layout->charged, 1)",
-                "bid_record_ready(table, array, 1, 1)",
+                "bid_record_ready(table, array, layout->at_once)",
+                "bid_record_ready(table, array, 1)",
             ),
         ),
         (Program("test_no_memory"), Program("test_no_lock")),

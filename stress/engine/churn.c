@@ -26,7 +26,7 @@ static void count_update(struct storm_tally *tally)
 /* A refusal that options ask for, of an update that adds something or makes room. */
 static int is_over_limit(const struct storm_thread *thread, int status)
 {
-    return status == BID_E_BYTE_LIMIT && thread->storm->config.options.byte_limit;
+    return status == BID_E_MAX_ENTRIES && thread->storm->config.options.max_entries;
 }
 
 /* ------------------------------------------------------------------------------------------- single calls -- */

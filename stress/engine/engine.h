@@ -86,7 +86,7 @@ struct storm_tally {
     uint64_t interruptions[STORM_SOURCES];
     uint64_t landed_in_update, landed_in_resize, landed_in_lookup;
     uint64_t updates,
-        refused; /* refused: for BID_E_RETIRED, BID_E_BYTE_LIMIT, or for NMI context BID_E_WOULD_ALLOCATE */
+        refused; /* refused: for BID_E_RETIRED, BID_E_MAX_ENTRIES, or for NMI context BID_E_WOULD_ALLOCATE */
     uint64_t operations[STORM_OPERATIONS];
     uint64_t wrong, errno_changed;
     uint32_t max_slots, max_records;

@@ -44,7 +44,8 @@ static void make_oracle(struct storm *storm)
 {
     const struct storm_config *config = &storm->config;
     uint64_t random = config->seed;
-    unsigned longest = storm->forms && config->options.id_size ? config->options.id_size : BID_ID_MAX;
+    unsigned own = config->options.id_size ? config->options.id_size : BID_ID_NARROW;
+    unsigned longest = storm->forms ? own : BID_ID_MAX;
     storm->real = config->n;
     storm->single = config->n * (1 + STORM_EXTRA_KEYS) + STORM_WORKERS; /* so every churner has some */
     storm->oracle.n = storm->single + (storm->forms ? config->churners * STORM_BATCH : 0);
@@ -214,13 +215,12 @@ static void check_sweeps(struct storm *storm)
     sweep_statistics(&storm->thread[0]);
 }
 
-/* What is not retired and what is, together, is what options.byte_limit is about. */
-static void check_bytes(struct storm *storm)
+static void check_count(struct storm *storm)
 {
     struct bid_stats stats = {.size = sizeof stats};
-    uint64_t limit = storm->config.options.byte_limit;
+    uint64_t limit = storm->config.options.max_entries;
     if (bid_statistics(storm->table, &stats) != BID_OK || stats.entries != storm->shared->entries ||
-        (limit && stats.bytes_slots + stats.bytes_records + stats.bytes_retired > limit))
+        (limit && stats.entries > limit))
         storm->shared->wrong_at_end++;
 }
 
@@ -235,7 +235,7 @@ static void check_at_end(struct storm *storm)
     if (!storm->forms)
         return;
     check_sweeps(storm);
-    check_bytes(storm);
+    check_count(storm);
 }
 
 static void run_child(struct storm *storm)

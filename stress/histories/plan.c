@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "plan.h"
 
+#include "../unmix.h"
+
 #include <string.h>
 
 #define GENERATIONS 3
@@ -25,6 +27,8 @@ static uint32_t draw(uint64_t *random, uint32_t below)
 
 uint64_t plan_key(const struct plan *plan, uint32_t key)
 {
+    if (plan->colliding) /* the top half of a hash chooses the bucket */
+        return unmix(plan->first_key << 32 | key, plan->options.seed);
     return plan->first_key + (uint64_t)key * KEY_BYTES;
 }
 
@@ -134,17 +138,6 @@ static struct plan_step draw_step(const struct plan *plan, uint64_t *random, uin
 
 /* ----------------------------------------------------------------------------------------------- tables -- */
 
-/* Limits on bytes have to hold what is expected; those on what is retired are refused now and then. */
-static void draw_limits(struct bid_options *options, uint64_t *random)
-{
-    if (draw(random, 6) == 0)
-        options->byte_limit = (64u << 10) + (uint64_t)draw(random, 64) * 4096;
-    if (draw(random, 6) == 0)
-        options->retired_limit = 1 + (uint64_t)draw(random, 64) * 1024;
-    if (options->byte_limit)
-        options->expected_entries = options->expected_entries ? 1 + draw(random, 100) : 0;
-}
-
 /* Small, so that a resize begins soon and ends soon: in the tiniest one update is enough, others take some dozens. All keys
  * in one home bucket now and then. */
 static struct bid_options draw_options(uint64_t *random)
@@ -161,13 +154,10 @@ static struct bid_options draw_options(uint64_t *random)
         options.flags &= ~(uint32_t)BID_FIXED_SEED, options.seed = 0;
     if (draw(random, 16) == 0)
         options.flags |= BID_MLOCK; /* see recorder.c for where memory may not be locked */
-    draw_limits(&options, random);
-    uint32_t hash = draw(random, 6);
-    if (hash == 0)
-        options.hash = BID_HASH_MIDDLE_BITS;
-    else if (hash == 1)
-        options.hash = BID_HASH_XOR_FOLD;
-    options.hash_shift = hash == 0 && draw(random, 2) ? 63 : hash == 0 ? draw(random, 20) : 0;
+    if (draw(random, 6) == 0) /* refuses inserts now and then */
+        options.max_entries = options.expected_entries + draw(random, 400) + 1;
+    if (draw(random, 6) == 0) /* likewise */
+        options.retired_limit = 1 + (uint64_t)draw(random, 64) * 1024;
     return options;
 }
 
@@ -191,8 +181,9 @@ void plan_make(struct plan *plan, uint64_t seed, uint64_t number)
     uint32_t ids = 0;
     memset(plan, 0, sizeof *plan);
     plan->options = draw_options(&random);
-    plan->longest = plan->options.id_size ? plan->options.id_size : BID_ID_MAX;
+    plan->longest = plan->options.id_size ? plan->options.id_size : BID_ID_NARROW;
     plan->first_key = 0xffff888100000000ull + (uint64_t)draw(&random, 1u << 24) * 64;
+    plan->colliding = draw(&random, 3) == 0;
     plan->threads = 2 + draw(&random, PLAN_THREADS - 1);
     plan->keys = 1 + draw(&random, PLAN_KEYS);
     plan->background = draw(&random, 40);

@@ -47,6 +47,7 @@ struct plan {
     struct bid_options options;
     unsigned longest;   /* build ID */
     uint64_t first_key; /* the address of key 0 */
+    int colliding;      /* the keys in question have one home bucket under the first seed, not addresses in a row */
     uint32_t threads, keys;
     enum plan_start start;
     uint32_t background; /* keys inserted before the threads start */

@@ -171,7 +171,7 @@ static void count_op(const struct history_op *op, int resizing, struct recorder_
     tally->kinds[op->kind]++;
     tally->refused += op->status < 0;
     tally->in_resize += (uint64_t)(resizing || bid_resizing(run.table));
-    if (op->status == BID_E_BYTE_LIMIT && !run.plan->options.byte_limit && !tally->errors++)
+    if (op->status == BID_E_MAX_ENTRIES && !run.plan->options.max_entries && !tally->errors++)
         tally->first_error = op->status;
 }
 
@@ -308,7 +308,7 @@ static void background_status(struct recorder_tally *tally, int status, int coun
 {
     if (status == BID_OK)
         atomic_fetch_add(&run.background, counts);
-    if (status >= 0 || status == BID_E_RETIRED || (status == BID_E_BYTE_LIMIT && run.plan->options.byte_limit))
+    if (status >= 0 || status == BID_E_RETIRED || (status == BID_E_MAX_ENTRIES && run.plan->options.max_entries))
         return;
     if (!tally->errors++)
         tally->first_error = status;

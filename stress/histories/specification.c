@@ -29,14 +29,16 @@ static int lookup(const struct history_op *op, uint64_t state)
 }
 
 /* An update that says it could not be done changed nothing. Which errors there are: BID_E_RETIRED for a reader that
- * stands still, BID_E_BYTE_LIMIT for what adds something, and in a handler that it would have to allocate. All others
- * are wrong here. */
+ * stands still, BID_E_MAX_ENTRIES for what adds an entry, and in a handler that it would have to allocate. All others are
+ * wrong here. */
 static int refused(const struct history_op *op)
 {
-    int removes = op->kind == HISTORY_REMOVE || op->kind == HISTORY_REMOVE_GENERATION;
-    if (op->kind == HISTORY_INSERT_NMI || op->kind == HISTORY_REMOVE_NMI)
-        return op->status == BID_E_WOULD_ALLOCATE;
-    return op->status == BID_E_RETIRED || (op->status == BID_E_BYTE_LIMIT && !removes);
+    int nmi = op->kind == HISTORY_INSERT_NMI || op->kind == HISTORY_REMOVE_NMI;
+    int adds = op->kind == HISTORY_INSERT || op->kind == HISTORY_INSERT_NMI || op->kind == HISTORY_INSERT_MANY ||
+               op->kind == HISTORY_UPSERT;
+    if (op->status == BID_E_MAX_ENTRIES)
+        return adds;
+    return op->status == (nmi ? BID_E_WOULD_ALLOCATE : BID_E_RETIRED);
 }
 
 static int update(const struct history_op *op, uint64_t state, uint64_t *next)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Operations in their less usual forms: long and empty IDs, weak hashes, fenced pins, rejected arguments. */
+/* Operations in their less usual forms: long and empty IDs, fenced pins, rejected arguments. */
 #include "scenarios.h"
 
 #include "../../csrc/table/table.h" /* to see when records are used up */
@@ -169,7 +169,7 @@ static int create_with(struct bid_options options)
 /* The first of the process with fenced pins, which makes these. */
 static int create_fenced(void)
 {
-    int status = create_with((struct bid_options){.byte_limit = 1 << 20, .flags = BID_FENCED_PINS | BID_MLOCK});
+    int status = create_with((struct bid_options){.max_entries = 1 << 20, .flags = BID_FENCED_PINS | BID_MLOCK});
     return status == BID_E_MLOCK ? BID_OK : status; /* this process may lock nothing */
 }
 
@@ -186,14 +186,12 @@ static int reject_options(void)
     struct bid_options wrong_size = {.size = 1};
     struct bid_table *table;
     EXPECT(bid_create(NULL, NULL), BID_E_NULL);
-    EXPECT(bid_create(&table, &wrong_size), BID_E_OPTIONS_SIZE);
-    EXPECT(create_with((struct bid_options){.flags = 1u << 31}), BID_E_OPTION_FLAGS);
-    EXPECT(create_with((struct bid_options){.hash = 99}), BID_E_OPTION_HASH);
-    EXPECT(create_with((struct bid_options){.hash_shift = 1}), BID_E_OPTION_SHIFT);
-    EXPECT(create_with((struct bid_options){.id_size = LONG + 1}), BID_E_OPTION_ID_SIZE);
-    EXPECT(create_with((struct bid_options){.seed = 1}), BID_E_OPTION_SEED);
+    EXPECT(bid_create(&table, &wrong_size), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.flags = 1u << 31}), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.id_size = LONG + 1}), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.seed = 1}), BID_E_OPTIONS);
     EXPECT(create_with((struct bid_options){.expected_entries = UINT64_MAX}), BID_E_TOO_MANY);
-    return create_with((struct bid_options){.expected_entries = 1000, .byte_limit = 1000});
+    return create_with((struct bid_options){.expected_entries = 1000, .max_entries = 999});
 }
 
 static int reject_arguments(void)
@@ -213,7 +211,7 @@ static int reject_arguments(void)
     EXPECT(bid_shrink(NULL), BID_E_NULL);
     EXPECT(bid_iterate(NULL, stop_at_key, NULL), BID_E_NULL);
     EXPECT(bid_statistics(NULL, &stats), BID_E_NULL);
-    EXPECT(bid_statistics(stepped, &stats), BID_E_OPTIONS_SIZE);
+    EXPECT(bid_statistics(stepped, &stats), BID_E_OPTIONS);
     EXPECT(bid_inode_associate(NULL, NULL, NULL, 0), BID_E_NULL);
     EXPECT(bid_inode_evict(NULL, NULL), BID_E_NULL);
     bid_destroy(NULL);
@@ -223,9 +221,7 @@ static int reject_arguments(void)
 
 /* ----------------------------------------------------------------------------------------------- the list -- */
 
-static const struct bid_options fenced = {.expected_entries = 1, .flags = BID_FENCED_PINS};
-static const struct bid_options folded = {.expected_entries = 1, .hash = BID_HASH_XOR_FOLD};
-static const struct bid_options middle_bits = {.expected_entries = 1, .hash = BID_HASH_MIDDLE_BITS, .hash_shift = 10};
+static const struct bid_options fenced = {.expected_entries = 1, .id_size = LONG, .flags = BID_FENCED_PINS};
 static const struct bid_options narrow = {.expected_entries = 1, .id_size = 20}; /* with fewer records */
 
 const struct scenario form_scenarios[] = {
@@ -237,14 +233,6 @@ const struct scenario form_scenarios[] = {
      BID_OK},
     {"lookup-empty-resizing", "the same across a resize", COMPOUND, &small, prepare_empty_in_resize, look_up_empty, 1,
      1, BID_NO_BUILD_ID},
-    {"lookup-middle-bits", "a weak hash, in every form of lookup", COMPOUND, &middle_bits, prepare_long, look_up_long,
-     1, 1, BID_OK},
-    {"lookup-folded-resizing", "another weak hash, across a resize", COMPOUND, &folded, prepare_long_in_resize,
-     look_up_long, 1, 1, BID_OK},
-    {"insert-middle-bits", "a weak hash: seal a path, help", PLAIN, &middle_bits, prepare_resize, insert_key, ABSENT, 5,
-     BID_OK},
-    {"replace-folded", "another weak hash: seal a path, copy, help", PLAIN, &folded, prepare_key_in_resize, replace_key,
-     1, 5, BID_OK},
     {"insert-fenced", "fenced pins: insert, resize, reclaim", COMPOUND, &fenced, NULL, update_and_reclaim, ABSENT, 5,
      BID_OK},
     {"insert-many-lengths", "insert of a batch of IDs of all lengths", PLAIN, &roomy, prepare_key,
@@ -263,8 +251,7 @@ const struct scenario form_scenarios[] = {
     {"create-fenced", "the first table with fenced pins, locked in memory", PLAIN, &roomy, prepare_key, create_fenced,
      1, 1, BID_OK},
     {"create-by-default", "a table without options", PLAIN, &roomy, prepare_key, create_by_default, 1, 1, BID_OK},
-    {"reject-options", "each option that is rejected", PLAIN, &roomy, prepare_key, reject_options, 1, 1,
-     BID_E_OPTION_LIMIT},
+    {"reject-options", "each option that is rejected", PLAIN, &roomy, prepare_key, reject_options, 1, 1, BID_E_OPTIONS},
     {"reject-arguments", "each argument that is rejected", PLAIN, &roomy, prepare_key, reject_arguments, 1, 1, BID_OK},
     {0},
 };

@@ -8,8 +8,8 @@
 #include "stepper.h"
 #include "trace.h"
 
-#include "../../csrc/table/hash.h" /* for keys that collide, which need knowledge of the hash */
 #include "../../tests/c/check.h"
+#include "../unmix.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -30,28 +30,11 @@ static int neighbour_is_there[NEIGHBOURS];
 
 /* -------------------------------------------------------------------------------------------------- keys -- */
 
-/* Newton's iteration: each turn doubles the number of right bits, of which an odd number has three at once. */
-static uint64_t inverse(uint64_t odd)
-{
-    uint64_t found = odd;
-    for (int turn = 0; turn < 5; turn++)
-        found *= 2 - odd * found;
-    return found;
-}
-
-/* The key whose hash is `mixed`: bid_mix() backwards. */
-static uint64_t unmix(uint64_t mixed)
-{
-    uint64_t x = mixed * inverse(0xbb67ae8584caa73bull);
-    x ^= x >> 32;
-    return x * inverse(0x9e3779b97f4a7c15ull) ^ SEED;
-}
-
 /* The top bits of a hash are the home bucket; the low ones, xor-ed with the low ones of the upper half, the step and the tag:
  * only those between differ. */
 uint64_t path_key(uint64_t number)
 {
-    uint64_t mixed = 0x5ca1ab1e0000beefull | number << 20, key = unmix(mixed);
+    uint64_t mixed = 0x5ca1ab1e0000beefull | number << 20, key = unmix(mixed, SEED);
     if (bid_mix(key, SEED) != mixed)
         judge_wrong("the hash is not the one that was written backwards here", key, number);
     return key;

@@ -14,7 +14,7 @@ static void prepare_full(void)
     int status = BID_OK;
     for (uint64_t number = 2000; status == BID_OK; number++)
         status = insert(stepped, inode_key(number), 1, 20);
-    CHECK_STATUS(status, BID_E_BYTE_LIMIT);
+    CHECK_STATUS(status, BID_E_MAX_ENTRIES);
 }
 
 static void prepare_key_and_full(void)
@@ -108,18 +108,21 @@ static int create_another(void)
     return bid_create(&table, &options);
 }
 
-static const struct bid_options in_bytes = {.expected_entries = 100, .byte_limit = 100000, .id_size = 20};
+static const struct bid_options at_most = {.expected_entries = 100, .max_entries = 300, .id_size = 20};
 static const struct bid_options in_retired_bytes = {.expected_entries = 1, .retired_limit = 1};
 static const struct bid_options without_limit = {.expected_entries = 1, .retired_limit = UINT64_MAX};
 
 const struct scenario limit_scenarios[] = {
-    {"insert-byte-limit", "insert, refused by the byte limit", LIMITED, &in_bytes, prepare_full, insert_key, ABSENT,
-     ABSENT, BID_E_BYTE_LIMIT},
-    {"replace-byte-limit", "replace, refused by the byte limit", LIMITED, &in_bytes, prepare_key_and_full, replace_key,
-     1, 1, BID_E_BYTE_LIMIT},
-    {"reserve-byte-limit", "reserve, refused by the byte limit", LIMITED, &in_bytes, prepare_key, reserve_more, 1, 1,
-     BID_E_BYTE_LIMIT},
-    {"shrink-byte-limit", "shrink under a byte limit", LIMITED, &in_bytes, prepare_key, shrink, 1, 1, BID_OK},
+    {"insert-max-entries", "insert, refused by the limit on entries", LIMITED, &at_most, prepare_full, insert_key,
+     ABSENT, ABSENT, BID_E_MAX_ENTRIES},
+    {"insert-nmi-max-entries", "insert for NMI context, refused by the limit on entries", LIMITED, &at_most,
+     prepare_full, insert_from_nmi, ABSENT, ABSENT, BID_E_MAX_ENTRIES},
+    {"replace-max-entries", "replace in a table that is full", LIMITED, &at_most, prepare_key_and_full, replace_key, 1,
+     5, BID_OK},
+    {"reserve-max-entries", "reserve, refused by the limit on entries", LIMITED, &at_most, prepare_key, reserve_more, 1,
+     1, BID_E_MAX_ENTRIES},
+    {"shrink-max-entries", "shrink of a table that is full", LIMITED, &at_most, prepare_key_and_full, shrink, 1, 1,
+     BID_OK},
     {"insert-reclaims", "insert that frees a retired array first", LIMITED, &in_retired_bytes,
      prepare_retired_and_full_path, insert_key, ABSENT, 5, BID_OK},
     {"reserve-reclaims", "reserve that frees a retired array first", LIMITED, &in_retired_bytes,

@@ -96,7 +96,7 @@ int insert_key(void)
     return insert(stepped, KEY, 5, 20);
 }
 
-static int insert_from_nmi(void)
+int insert_from_nmi(void)
 {
     uint8_t id[20];
     make_id(KEY, 5, id, sizeof id);
@@ -257,7 +257,7 @@ int read_statistics(void)
 static int create_and_destroy(void)
 {
     struct bid_table *table;
-    struct bid_options options = {.size = sizeof options, .expected_entries = 1};
+    struct bid_options options = {.size = sizeof options, .expected_entries = 1, .id_size = BID_ID_MAX};
     int status = bid_create(&table, &options);
     if (status == BID_OK)
         status = insert(table, KEY, 1, BID_ID_MAX);
@@ -267,11 +267,12 @@ static int create_and_destroy(void)
 
 /* ----------------------------------------------------------------------------------------------- the list -- */
 
-const struct bid_options roomy = {.expected_entries = 3000};
-const struct bid_options small = {.expected_entries = 1};
-const struct bid_options few = {.expected_entries = 300};
-static const struct bid_options tall = {.expected_entries = 4000};  /* long to resize */
-static const struct bid_options wide = {.expected_entries = 30000}; /* with records for many updates by handlers */
+const struct bid_options roomy = {.expected_entries = 3000, .id_size = BID_ID_MAX};
+const struct bid_options small = {.expected_entries = 1, .id_size = BID_ID_MAX};
+const struct bid_options few = {.expected_entries = 300, .id_size = BID_ID_MAX};
+static const struct bid_options tall = {.expected_entries = 4000, .id_size = BID_ID_MAX}; /* long to resize */
+static const struct bid_options wide = {.expected_entries = 30000,
+                                        .id_size = BID_ID_MAX}; /* with records for many updates by handlers */
 
 const struct scenario plain_scenarios[] = {
     {"nothing", "no operation: what switching costs", PLAIN, &roomy, prepare_key, nothing, 1, 1, BID_OK},

@@ -49,7 +49,7 @@ int first_pin(void), last_pin(void), forked(void), forked_in_crowd(void);
 extern const struct bid_options roomy, small, few; /* small: grows soon; few: a path is full at a low load */
 void prepare_key(void), prepare_resize(void), prepare_key_in_resize(void), prepare_no_room(void), prepare_retired(void),
     prepare_full_path(void);
-int insert_key(void), replace_key(void), remove_key(void), look_up(void), reserve(void);
+int insert_key(void), insert_from_nmi(void), replace_key(void), remove_key(void), look_up(void), reserve(void);
 int iterate(void), list_keys(void), read_statistics(void);
 
 #endif

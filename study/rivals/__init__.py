@@ -11,6 +11,7 @@ PointerInInodeTable, PointerInFileTable and FixedTable may be read from a signal
 from __future__ import annotations
 
 import itertools
+import re
 from array import array
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pybuildid._arguments import build_id, byte_buffer, uint, uint64_buffer
+from pybuildid.collisions import HASHES
 from pybuildid.errors import BuildIdTableError, ClosedError, NoMemoryError, StaleError, check
 from study._measure import ffi, lib
 
@@ -60,7 +62,7 @@ def _destroy(number: int, destroy: Any, table: Any) -> None:
 
 
 class RivalTable(MutableMapping[int, bytes]):
-    """What all rivals have in common: Table's methods, but for those about its memory (byte_limit, reserve(), ...).
+    """What all rivals have in common: Table's methods, but for those about its memory (max_entries, reserve(), ...).
 
     Keys, values, generations, b"" for "known to have no build ID", and errors are as for Table. Build IDs have at most
     20 bytes; where buckets are fixed, 64. Any number of threads may use one at once. After close() its methods raise
@@ -280,10 +282,28 @@ class TryLockTable(FixedBucketsTable):
 
 
 class FixedTable(FixedBucketsTable):
-    """Fixed buckets with lock-free readers: always an answer, after as many steps as the chain has entries."""
+    """Fixed buckets with lock-free readers: always an answer, after as many steps as the chain has entries.
+
+    hash: of the bucket: "middle-bits:SHIFT" (key >> SHIFT, 0 to 63), "xor-fold" or "fibonacci" (pybuildid.collisions
+        judges them); None: two multiplications.
+    """
 
     __slots__ = ()
     design = "fixed"
+
+    def __init__(self, buckets: int = 1024, hash: str | None = None) -> None:
+        chosen = None if hash is None else _chain_hash(hash)
+        super().__init__(buckets)
+        if chosen is not None:
+            self._functions.choose_hash(self._table, chosen)
+
+
+def _chain_hash(text: str) -> Any:
+    """struct bid_chain_hash of its name. Raises ValueError."""
+    match = re.fullmatch(r"(xor-fold|fibonacci)|middle-bits:(\d{1,2})", text)
+    if match is None or int(match[2] or 0) > 63:
+        raise ValueError(f"hash must be middle-bits:SHIFT (0 to 63), xor-fold or fibonacci, not {text!r}")
+    return ffi.new("struct bid_chain_hash *", {"kind": HASHES[match[1] or "middle-bits"], "shift": int(match[2] or 0)})
 
 
 class GlobalLockTable(RivalTable):

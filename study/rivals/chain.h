@@ -8,6 +8,7 @@
 #ifndef RIVAL_CHAIN_H
 #define RIVAL_CHAIN_H
 
+#include "collisions/chains.h"
 #include "lock.h"
 #include "record.h"
 
@@ -29,7 +30,9 @@ struct rival_bucket {
 typedef _Atomic(struct rival_entry *) rival_link;
 
 struct rival_chains {
-    uint64_t buckets; /* a power of two */
+    uint64_t buckets;           /* a power of two */
+    struct bid_chain_hash hash; /* if it is not `usual` */
+    int usual;                  /* the hash is rival_hash() */
     _Atomic(uint64_t) count, busy;
     struct rival_bucket bucket[];
 };
@@ -43,7 +46,7 @@ static inline void *rival_chains_create(uint64_t expected_entries, uint64_t seed
         buckets *= 2;
     struct rival_chains *chains = calloc(1, sizeof *chains + buckets * sizeof chains->bucket[0]);
     if (chains)
-        chains->buckets = buckets;
+        *chains = (struct rival_chains){.buckets = buckets, .usual = 1};
     return chains;
 }
 
@@ -62,7 +65,9 @@ static inline void rival_chains_destroy(void *design)
 
 static inline struct rival_bucket *rival_bucket(struct rival_chains *chains, uint64_t key)
 {
-    return &chains->bucket[rival_hash(key) & (chains->buckets - 1)];
+    if (__builtin_expect(chains->usual, 1))
+        return &chains->bucket[rival_hash(key) & (chains->buckets - 1)];
+    return &chains->bucket[bid_chain_of(&chains->hash, key, chains->buckets)];
 }
 
 static inline struct rival_entry *rival_follow(const rival_link *link)

@@ -2,7 +2,8 @@
 /*
  * Fixed buckets with lock-free readers, as in many of the kernel's own hash tables: updaters take the bucket's lock,
  * readers follow the chain without one. Nothing blocks a reader; but the number of buckets is chosen once. Too many
- * waste memory; too few make chains that grow with the entries, and every lookup with them.
+ * waste memory; too few make chains that grow with the entries, and every lookup with them. For such a table the hashes
+ * without a seed were proposed, as middle bits of the address: it may be given one of them.
  *
  * Entries that were taken out are freed after a grace period (grace.h).
  *
@@ -36,6 +37,13 @@ static void fixed_destroy(void *design)
     rival_grace_end(&table->grace);
     rival_chains_destroy(table->chains);
     free(table);
+}
+
+static void fixed_choose_hash(void *design, const struct bid_chain_hash *hash)
+{
+    struct rival_chains *chains = ((struct fixed_table *)design)->chains;
+    chains->hash = *hash;
+    chains->usual = 0;
 }
 
 static inline int fixed_lookup(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
@@ -96,6 +104,7 @@ const struct bid_design bid_design_fixed = {
     .summary = "fixed buckets with lock-free readers: chains as long as the buckets are few",
     .create = fixed_create,
     .destroy = fixed_destroy,
+    .choose_hash = fixed_choose_hash,
     .lookup = fixed_lookup,
     .lookup_generation = fixed_lookup_generation,
     .insert = fixed_insert,

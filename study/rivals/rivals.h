@@ -12,6 +12,8 @@
 
 #include "pybuildid.h"
 
+struct bid_chain_hash; /* csrc/collisions/chains.h */
+
 enum rival_status {
     RIVAL_BUSY = 100, /* lookup: somebody holds the lock, so there is no answer */
     RIVAL_NOT_IN_MEMORY =
@@ -23,6 +25,10 @@ struct bid_design {
     const char *summary;                                       /* one line, for a reader who has not seen it */
     void *(*create)(uint64_t expected_entries, uint64_t seed); /* NULL: no memory */
     void (*destroy)(void *design);
+
+    /* Chooses the hash of an empty table that nobody else uses yet. NULL: it has one hash. */
+    void (*choose_hash)(void *design, const struct bid_chain_hash *hash);
+
     int (*lookup)(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost);
     int (*lookup_generation)(void *design, uint64_t key, uint32_t generation, struct bid_build_id *id);
     int (*insert)(void *design, uint64_t key, uint32_t generation, const void *id, size_t length);

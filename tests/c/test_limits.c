@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Limits on bytes: a clear error, nothing lost, and recovery. */
+/* Limits on entries and on what waits for readers: a clear error, nothing lost, and recovery. */
 #include "check.h"
+
+#include "table.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,91 +26,108 @@ static void all_there(struct bid_table *table, uint64_t entries)
     CHECK(bid_count(table) == entries);
 }
 
-/* A cache at its limit: whenever an entry is refused, the oldest ones leave until it is taken. It never gets below half. */
-static void turn_over(struct bid_table *table, uint64_t entries)
+static uint64_t bytes_of(const struct bid_table *table)
 {
-    uint64_t oldest = 0;
+    struct bid_stats stats = statistics(table);
+    return stats.bytes_slots + stats.bytes_records + stats.bytes_retired;
+}
+
+/* A table that is full takes no insert, in any form; all else goes on. */
+static void refuses_inserts_alone(struct bid_table *table, uint64_t entries)
+{
+    uint8_t id[20];
+    size_t inserted = 9;
+    make_id(inode_key(0), 1, id, sizeof id);
+    CHECK_STATUS(bid_insert_nmi(table, inode_key(entries), 1, id, sizeof id), BID_E_MAX_ENTRIES);
+    CHECK_STATUS(bid_upsert(table, inode_key(entries), 1, id, sizeof id), BID_E_MAX_ENTRIES);
+    uint64_t keys[] = {inode_key(0), inode_key(entries)};
+    uint8_t rows[40] = {0};
+    CHECK_STATUS(bid_insert_many(table, keys, 2, rows, 20, NULL, &inserted), BID_E_MAX_ENTRIES);
+    CHECK(inserted == 0);
+    CHECK_STATUS(bid_reserve(table, entries + 1), BID_E_MAX_ENTRIES);
+    CHECK_STATUS(bid_insert(table, inode_key(0), 1, id, sizeof id), BID_EXISTS);
+    CHECK_STATUS(bid_upsert(table, inode_key(0), 1, id, sizeof id), BID_EXISTS);
+    for (uint64_t i = 0; i < 5 * entries + 3000; i++) /* until the records are used up, and more */
+        CHECK_STATUS(bid_replace(table, inode_key(0), 1, id, sizeof id), BID_OK);
+    CHECK_STATUS(bid_reserve(table, entries), BID_OK);
+    CHECK(bid_shrink(table) >= 0);
+    all_there(table, entries);
+}
+
+/* A cache at its limit: whenever an entry is refused, the oldest one leaves, and then it is taken. */
+static void turn_over(struct bid_table *table, uint64_t entries, uint64_t most)
+{
     for (uint64_t next = entries; next < 4 * entries; next++) {
-        int status;
-        while ((status = insert(table, inode_key(next), 1, 20)) == BID_E_BYTE_LIMIT)
-            CHECK_STATUS(bid_remove(table, inode_key(oldest++)), BID_OK);
-        CHECK_STATUS(status, BID_OK);
-        CHECK(bid_count(table) * 2 > entries);
+        CHECK_STATUS(insert(table, inode_key(next), 1, 20), BID_E_MAX_ENTRIES);
+        CHECK_STATUS(bid_remove(table, inode_key(next - entries)), BID_OK);
+        CHECK_STATUS(insert(table, inode_key(next), 1, 20), BID_OK);
+        if (next % (entries / 8 + 1) == 0)
+            CHECK(bytes_of(table) <= most);
     }
-    for (uint64_t key = oldest; key < 4 * entries; key++)
+    for (uint64_t key = 3 * entries; key < 4 * entries; key++)
         CHECK_STATUS(bid_remove(table, inode_key(key)), BID_OK);
 }
 
-static void byte_limit(uint64_t limit)
+/* And takes no more memory than the header says. */
+static void max_entries(uint64_t entries, uint32_t id_size)
 {
-    struct bid_table *table = make_table((struct bid_options){.byte_limit = limit, .id_size = 20});
-    uint64_t entries = fill(table, 0, BID_E_BYTE_LIMIT);
-    struct bid_stats stats = statistics(table);
-    CHECK(stats.bytes_slots + stats.bytes_records + stats.bytes_retired <= limit);
-    CHECK(entries * 128 > limit); /* the limit is used, not just kept */
+    struct bid_table *table =
+        make_table((struct bid_options){.max_entries = entries, .id_size = id_size, .retired_limit = 1});
+    uint64_t most = 3 * BID_ARRAY_BYTES_MAX(entries, id_size);
+    CHECK(fill(table, 0, BID_E_MAX_ENTRIES) == entries);
     all_there(table, entries);
-    turn_over(table, entries);
-    CHECK(fill(table, 0, BID_E_BYTE_LIMIT) * 2 > entries);
+    refuses_inserts_alone(table, entries);
+    turn_over(table, entries, most);
+    CHECK(fill(table, 0, BID_E_MAX_ENTRIES) == entries);
+    CHECK(bytes_of(table) <= most);
     bid_destroy(table);
 }
 
-/* A limit that leaves no room to rebuild the table is refused; every other lets a table that is nearly empty go on for good. */
-static void small_limits(uint64_t expected)
+/* Every record and every slot of an array together is below the bound, for arrays of all sizes. */
+static void bound_of_an_array(uint32_t id_size)
 {
-    uint64_t refused = 0, taken = 0;
-    for (uint64_t limit = 1024; limit <= 64 << 10; limit += 512) {
-        struct bid_table *table;
-        struct bid_options options = {
-            .size = sizeof options, .byte_limit = limit, .expected_entries = expected, .id_size = 20};
-        int status = bid_create(&table, &options);
-        if (status != BID_OK) {
-            CHECK_STATUS(status, BID_E_OPTION_LIMIT);
-            CHECK(!taken);
-            refused++;
-            continue;
-        }
-        taken++;
-        for (uint64_t i = 0; i < 5000; i++) {
-            CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
-            CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
-        }
+    for (uint64_t entries = 100; entries < 5000000; entries = entries * 5 / 3) {
+        struct bid_table *table =
+            make_table((struct bid_options){.expected_entries = entries, .max_entries = entries, .id_size = id_size});
+        const struct bid_array *head = bid_load(&table->head, BID_RELAXED);
+        CHECK(head->mapping_bytes <= BID_ARRAY_BYTES_MAX(entries, id_size));
         bid_destroy(table);
     }
-    CHECK(refused > 10 && taken > 10);
 }
 
-/* Many threads, preempted anywhere in a resize: what makes room is never refused for want of it. */
-struct churn {
-    struct bid_table *table;
-    uint64_t number;
-};
+/* Many threads that insert, at the limit: together they get no more in than that, wherever they are preempted. */
+enum { THREADS = 16, ROOM = 500 };
+static atomic_int started;
+static atomic_long taken;
 
-static void *churn_at_the_limit(void *argument)
+static void *insert_to_the_limit(void *argument)
 {
-    struct churn *churn = argument;
-    uint8_t id[BID_ID_MAX] = {1};
-    uint64_t x = (churn->number + 1) * 0x9e3779b97f4a7c15ull;
-    for (int i = 0; i < 40000; i++) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        uint64_t key = inode_key(x % 4000);
-        int status = x >> 40 & 1 ? bid_upsert(churn->table, key, 0, id, sizeof id) : bid_remove(churn->table, key);
-        CHECK(status >= 0 || (x >> 40 & 1 && status == BID_E_BYTE_LIMIT));
+    struct bid_table *table = argument;
+    uint64_t first = (uint64_t)atomic_fetch_add(&started, 1) * 100000;
+    for (uint64_t i = 0; i < 3000; i++) {
+        int status = insert(table, inode_key(first + i), 1, 20);
+        CHECK(status == BID_OK || status == BID_E_MAX_ENTRIES);
+        taken += status == BID_OK;
+        CHECK(taken <= ROOM);
+        if (status == BID_OK && i % 2) {
+            taken--; /* before it is done: so the counter is never above the entries */
+            CHECK_STATUS(bid_remove(table, inode_key(first + i)), BID_OK);
+        }
     }
     return NULL;
 }
 
-static void removes_at_the_limit(void)
+static void threads_at_the_limit(void)
 {
-    enum { THREADS = 32 };
-    struct bid_table *table = make_table((struct bid_options){.byte_limit = 128 << 10});
-    struct churn churns[THREADS];
+    struct bid_table *table = make_table((struct bid_options){.expected_entries = 1, .max_entries = ROOM});
     pthread_t threads[THREADS];
-    for (uint64_t i = 0; i < THREADS; i++) {
-        churns[i] = (struct churn){table, i};
-        CHECK(pthread_create(&threads[i], NULL, churn_at_the_limit, &churns[i]) == 0);
-    }
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, insert_to_the_limit, table) == 0);
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(bid_count(table) == (uint64_t)taken && statistics(table).entries == (uint64_t)taken);
+    fill(table, 10000000, BID_E_MAX_ENTRIES);
+    CHECK(bid_count(table) == ROOM);
     bid_destroy(table);
 }
 
@@ -208,32 +227,17 @@ static void rows_that_are_too_long(void)
     bid_destroy(table);
 }
 
-/* Room that cannot be had is refused, and the table is as it was: it goes on growing as far as without that call. */
-static void refused_reserve(void)
-{
-    struct bid_table *table = make_table((struct bid_options){.byte_limit = 4 << 20, .id_size = 20});
-    uint64_t reached = fill(table, 0, BID_E_BYTE_LIMIT);
-    bid_destroy(table);
-    table = make_table((struct bid_options){.byte_limit = 4 << 20, .id_size = 20});
-    for (uint64_t i = 0; i < 1000; i++)
-        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
-    CHECK_STATUS(bid_reserve(table, 1000000), BID_E_BYTE_LIMIT);
-    CHECK(fill(table, 1000, BID_E_BYTE_LIMIT) == reached);
-    all_there(table, reached);
-    bid_destroy(table);
-}
-
 int main(void)
 {
-    refused_reserve();
     rows_that_are_too_long();
-    small_limits(0);
-    small_limits(100);
-    removes_at_the_limit();
+    threads_at_the_limit();
     preempted_reader();
-    byte_limit(64 << 10);
-    byte_limit(1 << 20);
-    byte_limit(20 << 20);
+    max_entries(1, 20);
+    max_entries(1000, 20);
+    max_entries(819, 21);
+    max_entries(100000, 64);
+    bound_of_an_array(20);
+    bound_of_an_array(64);
     stalled_reader(256 << 10, 0);
     stalled_reader(4 << 20, 0);
     stalled_reader(256 << 10, BID_FENCED_PINS);

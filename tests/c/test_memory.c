@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -97,7 +98,8 @@ static void huge_arrays(void)
         if (slots >= 4 * HUGE_PAGE) {
             CHECK(advised == (char *)head->slots && advised_bytes == slots + records);
         } else {
-            CHECK(advised_bytes % HUGE_PAGE == 0 && advised_bytes <= slots + head->record_charged * BID_RECORD_BYTES);
+            CHECK(advised_bytes % HUGE_PAGE == 0 &&
+                  advised_bytes <= slots + bid_load(&head->record_ready, BID_RELAXED) * BID_RECORD_BYTES);
             CHECK(advised_bytes + HUGE_PAGE > slots && (!advised_bytes || advised == (char *)head->slots));
         }
         bid_destroy(table);
@@ -120,10 +122,15 @@ static void make_and_break(void)
     CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
     CHECK(bid_iterate(table, grow_inside, table) == 1 && statistics(table).retired_arrays == 1);
     bid_destroy(table);
-    for (uint64_t limit = 1024; limit <= 32 << 10; limit += 1024) {
-        struct bid_options options = {.size = sizeof options, .byte_limit = limit, .id_size = 20};
+    for (uint64_t pages = 0; pages < 40; pages += 5) {
+        struct bid_options options = {.size = sizeof options, .expected_entries = 1000};
+        rlim_t most = (mapped_pages() + pages) * bid_platform_page();
+        struct rlimit before;
+        CHECK(getrlimit(RLIMIT_AS, &before) == 0);
+        CHECK(setrlimit(RLIMIT_AS, &(struct rlimit){most, before.rlim_max}) == 0);
         int status = bid_create(&table, &options);
-        CHECK(status == BID_OK || status == BID_E_OPTION_LIMIT);
+        CHECK(setrlimit(RLIMIT_AS, &before) == 0);
+        CHECK_STATUS(status, BID_E_NO_MEMORY);
         bid_destroy(table);
     }
 }

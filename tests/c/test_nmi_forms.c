@@ -164,7 +164,7 @@ static void removes_begin_nothing(void)
 /* bid_reserve() makes room for IDs of the longest kind. */
 static void reserved_room_is_enough_for_long_ids(uint64_t entries)
 {
-    struct bid_table *table = make_table((struct bid_options){0});
+    struct bid_table *table = make_table((struct bid_options){.id_size = BID_ID_MAX});
     uint8_t id[BID_ID_MAX];
     CHECK_STATUS(bid_reserve(table, entries), BID_OK);
     for (uint64_t i = 0; i < entries; i++) {
@@ -180,9 +180,9 @@ static void reserved_room_is_enough_for_long_ids(uint64_t entries)
 }
 
 /* Handlers that insert while a resize stands half done, and do not help with it, cannot fill the future array. */
-static void inserts_during_resizes(uint64_t byte_limit)
+static void inserts_during_resizes(uint64_t max_entries)
 {
-    struct bid_table *table = make_table((struct bid_options){.id_size = 20, .byte_limit = byte_limit});
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20, .max_entries = max_entries});
     uint64_t entries = 0, from_handlers = 0;
     uint8_t id[20] = {1};
     for (int status = BID_OK; entries < 200000; entries++) {
@@ -192,11 +192,14 @@ static void inserts_during_resizes(uint64_t byte_limit)
         from_handlers += status == BID_OK;
         if (status == BID_E_WOULD_ALLOCATE)
             status = bid_insert(table, inode_key(entries), 1, id, sizeof id);
-        if (status == BID_E_BYTE_LIMIT && byte_limit)
+        if (max_entries && entries == max_entries) {
+            CHECK_STATUS(status, BID_E_MAX_ENTRIES);
             break;
+        }
         CHECK_STATUS(status, BID_OK);
     }
-    CHECK(from_handlers > (byte_limit ? 0 : 100));
+    CHECK(from_handlers > 10);
+    CHECK(entries == (max_entries ? max_entries : 200000));
     for (uint64_t i = 0; i < entries; i++)
         CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
     CHECK_STATUS(bid_shrink(table), BID_OK);
@@ -207,8 +210,8 @@ static void inserts_during_resizes(uint64_t byte_limit)
 int main(void)
 {
     inserts_during_resizes(0);
-    inserts_during_resizes(96 << 10);
-    inserts_during_resizes(4 << 20);
+    inserts_during_resizes(3000);
+    inserts_during_resizes(60000);
     reserved_room_is_enough(1);
     reserved_room_is_enough(1000);
     reserved_room_is_enough(100000);

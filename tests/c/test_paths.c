@@ -13,10 +13,11 @@ static void check_all(struct bid_table *table, const uint64_t *keys, uint64_t n)
     }
 }
 
-/* Every key in one home bucket under a weak hash: the table must hold them all in memory like that of a good hash. */
-static void weak_hash(uint32_t hash, uint32_t shift, uint64_t n, uint64_t stride)
+/* Addresses at some distance from each other, also one at which a hash of few bits would give all one bucket: the table holds
+ * them in the memory that any other keys take. */
+static void strided(uint64_t n, uint64_t stride)
 {
-    struct bid_table *table = make_table((struct bid_options){.hash = hash, .hash_shift = shift, .id_size = 20});
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
     uint64_t *keys = calloc(n, sizeof *keys);
     for (uint64_t i = 0; i < n; i++) {
         keys[i] = 0xffff888100000000ull + i * stride;
@@ -27,7 +28,7 @@ static void weak_hash(uint32_t hash, uint32_t shift, uint64_t n, uint64_t stride
     check_all(table, keys, n);
     struct bid_stats stats = statistics(table);
     CHECK(stats.entries == n && stats.slots <= 8 * n);
-    printf("hash %u shift %u: %lu entries, %lu slots, at most %u slots read, %lu reseeds\n", hash, shift,
+    printf("stride %lu: %lu entries, %lu slots, at most %u slots read, %lu reseeds\n", (unsigned long)stride,
            (unsigned long)n, (unsigned long)stats.slots, stats.max_slots_read,
            (unsigned long)stats.resize_begun[BID_RESIZE_RESEED]);
     for (uint64_t i = 0; i < n; i++)
@@ -174,16 +175,12 @@ static void other_keys_of_a_crowd(void)
     bid_destroy(table);
 }
 
-/* The bucket that a weak hash gives may be the home bucket as well: a path through a small array has all of it still. */
-static void small_arrays(uint32_t hash)
+/* A path through a small array has all of it. */
+static void small_arrays(void)
 {
     for (uint64_t seed = 1; seed <= 200; seed++) {
-        struct bid_table *table = make_table((struct bid_options){.flags = BID_FIXED_SEED,
-                                                                  .seed = seed,
-                                                                  .expected_entries = 10,
-                                                                  .hash = hash,
-                                                                  .hash_shift = hash == BID_HASH_MIDDLE_BITS ? 10 : 0,
-                                                                  .id_size = 20});
+        struct bid_table *table = make_table(
+            (struct bid_options){.flags = BID_FIXED_SEED, .seed = seed, .expected_entries = 10, .id_size = 20});
         CHECK(statistics(table).slots == 16);
         for (uint64_t i = 0; i < 10; i++)
             CHECK_STATUS(bid_insert_nmi(table, 0xffff888100000000ull + i * 65536, 0, "x", 1), BID_OK);
@@ -194,21 +191,14 @@ static void small_arrays(uint32_t hash)
 int main(void)
 {
     other_keys_of_a_crowd();
-    small_arrays(BID_HASH_MIX);
-    small_arrays(BID_HASH_MIDDLE_BITS);
-    small_arrays(BID_HASH_XOR_FOLD);
+    small_arrays();
     worst_lookup();
     usual_lookup();
-    weak_hash(BID_HASH_MIDDLE_BITS, 63, 20000, 8);
-    weak_hash(BID_HASH_MIDDLE_BITS, 40, 20000, 1128);
-    weak_hash(BID_HASH_MIDDLE_BITS, 14, 20000, 1128);
-    weak_hash(BID_HASH_MIDDLE_BITS, 10, 20000, 1128);
-    weak_hash(BID_HASH_MIDDLE_BITS, 4, 20000, 1024);
-    weak_hash(BID_HASH_MIDDLE_BITS, 0, 20000, 1 << 20);
-    weak_hash(BID_HASH_XOR_FOLD, 0, 20000, 1128);
-    weak_hash(BID_HASH_XOR_FOLD, 0, 20000, 1ull << 40);
-    weak_hash(BID_HASH_MIX, 0, 20000, 1);
-    weak_hash(BID_HASH_MIX, 0, 20000, 1ull << 45);
+    strided(20000, 1);
+    strided(20000, 8);
+    strided(20000, 1128);
+    strided(20000, 1 << 20);
+    strided(20000, 1ull << 45);
     known_seed(6);
     known_seed(8);
     return 0;

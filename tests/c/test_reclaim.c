@@ -104,32 +104,20 @@ static void succeeds_at_once(int reserves)
 
 /* ------------------------------------------------------------------------------------------------ records -- */
 
-static uint64_t extra(void)
-{
-    return bid_load(&table->extra_units, BID_RELAXED);
-}
-
-/* Entries with long IDs take more than one unit of record: how many more is what the next array is planned by. */
-static void extra_units(void)
+/* All records of a table are as large as its id_size needs, however long the IDs are. */
+static void records_of_one_size(uint32_t id_size, uint64_t units)
 {
     uint8_t id[BID_ID_MAX] = {1};
-    table = make_table((struct bid_options){0});
-    CHECK_STATUS(bid_insert(table, 1, 0, id, 20), BID_OK);
-    CHECK(extra() == 0);
-    CHECK_STATUS(bid_insert(table, 2, 0, id, 64), BID_OK);
-    CHECK_STATUS(bid_insert(table, 2, 0, id, 21), BID_EXISTS);
-    CHECK(extra() == 2);
-    CHECK_STATUS(bid_replace(table, 1, 0, id, 21), BID_OK);
-    CHECK(extra() == 3);
-    CHECK_STATUS(bid_upsert(table, 2, 0, id, 52), BID_EXISTS);
-    CHECK(extra() == 2);
+    table = make_table((struct bid_options){.id_size = id_size});
+    struct bid_array *head = bid_load(&table->head, BID_RELAXED);
+    CHECK_STATUS(bid_insert(table, 1, 0, id, 1), BID_OK);
+    CHECK_STATUS(bid_insert(table, 2, 0, id, id_size), BID_OK);
+    CHECK_STATUS(bid_insert(table, 3, 0, id, id_size + 1), BID_E_ID_LENGTH);
+    CHECK_STATUS(bid_replace(table, 1, 0, NULL, 0), BID_OK);
+    CHECK(bid_load(&head->record_next, BID_RELAXED) == 3 * units);
     CHECK_STATUS(bid_reserve(table, 10000), BID_OK); /* copies them */
-    CHECK(extra() == 2);
-    CHECK_STATUS(bid_remove(table, 1), BID_OK);
-    CHECK_STATUS(bid_remove(table, 2), BID_OK);
-    CHECK(extra() == 0);
-    CHECK_STATUS(bid_upsert(table, 2, 0, id, 53), BID_OK); /* over its tombstone: there was none */
-    CHECK(extra() == 2);
+    head = bid_load(&table->head, BID_RELAXED);
+    CHECK(bid_load(&head->record_next, BID_RELAXED) == 2 * units);
     bid_destroy(table);
 }
 
@@ -139,6 +127,10 @@ int main(void)
     freed_by_the_way();
     succeeds_at_once(0);
     succeeds_at_once(1);
-    extra_units();
+    records_of_one_size(1, 1);
+    records_of_one_size(20, 1);
+    records_of_one_size(21, 2);
+    records_of_one_size(52, 2);
+    records_of_one_size(53, 3);
     return 0;
 }

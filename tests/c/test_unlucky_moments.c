@@ -23,11 +23,11 @@
 #include <semaphore.h>
 
 void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place);
-int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying, int may_allocate,
+int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
                     uint64_t *index);
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
-void bid_array_free(struct bid_table *table, struct bid_array *array);
+void bid_array_free(struct bid_array *array);
 
 enum moment {
     NOWHERE,
@@ -55,10 +55,10 @@ void stopping_place_find(const struct bid_array *array, uint64_t key, struct bid
     stop(PLACE_FOUND);
 }
 
-int stopping_record_take(struct bid_table *table, struct bid_array *array, unsigned units, int copying,
+int stopping_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying,
                          int may_allocate, uint64_t *index)
 {
-    int status = bid_record_take(table, array, units, copying, may_allocate, index);
+    int status = bid_record_take(table, array, records, copying, may_allocate, index);
     stop(RECORD_TAKEN);
     return status;
 }
@@ -74,7 +74,7 @@ int stopping_resize_complete(struct bid_table *table, struct bid_array *array)
 }
 
 static void (*when_made)(struct bid_table *table, const struct bid_array_plan *plan); /* an array, and not published */
-static void (*when_given_up)(struct bid_table *table);                                /* one that was too small */
+static void (*when_given_up)(void);                                                   /* one that was too small */
 
 int stopping_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array)
 {
@@ -84,11 +84,11 @@ int stopping_array_make(struct bid_table *table, const struct bid_array_plan *pl
     return status;
 }
 
-void stopping_array_free(struct bid_table *table, struct bid_array *array)
+void stopping_array_free(struct bid_array *array)
 {
-    bid_array_free(table, array);
+    bid_array_free(array);
     if (when_given_up)
-        when_given_up(table);
+        when_given_up();
 }
 
 /* ------------------------------------------------------------------------------------------ late inserts -- */
@@ -278,6 +278,7 @@ static void reserve_against_shrinks(void)
 
 /* Entries that come as soon as an array has been planned for those that are there, and have gone when the next one is. */
 static uint64_t visitors;
+static struct bid_table *visited;
 
 static void visitors_come(struct bid_table *table, const struct bid_array_plan *plan)
 {
@@ -285,12 +286,13 @@ static void visitors_come(struct bid_table *table, const struct bid_array_plan *
     CHECK(!turns || plan->log2_buckets > last);
     last = plan->log2_buckets;
     visitors = ++turns < 6 ? bid_plan_entries(plan) + 1 : 0;
+    visited = table;
     bid_add(&table->count, visitors, BID_RELAXED);
 }
 
-static void visitors_go(struct bid_table *table)
+static void visitors_go(void)
 {
-    bid_sub(&table->count, visitors, BID_RELAXED);
+    bid_sub(&visited->count, visitors, BID_RELAXED);
     visitors = 0;
 }
 
@@ -328,8 +330,30 @@ static void live_limit_is_kept(void)
     bid_destroy(table);
 }
 
+/* --------------------------------------------------------------------------------------- the limit on entries -- */
+
+/* An insert that stands still just before its swap has its place: another is refused, and there are never more than the limit. */
+static void the_last_place(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.max_entries = 100});
+    uint8_t id[20] = {1};
+    for (uint64_t i = 0; i < 100 - LATE; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    start_late(table, RECORD_TAKEN);
+    CHECK_STATUS(insert(table, inode_key(1000), 1, 20), BID_E_MAX_ENTRIES);
+    CHECK_STATUS(bid_insert_nmi(table, inode_key(1000), 1, id, sizeof id), BID_E_MAX_ENTRIES);
+    CHECK_STATUS(bid_replace(table, inode_key(0), 1, id, sizeof id), BID_OK);
+    for (int i = 0; i < LATE; i++)
+        sem_post(&go_on);
+    for (int i = 0; i < LATE; i++)
+        CHECK(pthread_join(late.threads[i], NULL) == 0);
+    CHECK(bid_count(table) == 100 && statistics(table).entries == 100);
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    the_last_place();
     CHECK(sem_init(&stopped, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0 && sem_init(&done, 0, 0) == 0);
     many_between_look_and_swap();
     many_before_the_look();
