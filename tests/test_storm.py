@@ -253,7 +253,7 @@ def test_a_storm_that_cannot_be_set_up_fails() -> None:
         (("--design", "none"), "--design"),
         (("--source", "thunder"), "--source"),
         (("--seed", "-1"), "--seed"),
-        (("--option", "hash=none"), "xor-fold"),
+        (("--option", "id-size=7"), "33"),
         (("--option", "colour=red"), "--option"),
         (("thunder",), "thunder"),
     ],

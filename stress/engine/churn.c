@@ -93,12 +93,14 @@ static int change_of(enum storm_operation operation, int status)
     return removes(operation) ? -1 : 1;
 }
 
-/* A limit on bytes refuses no remove. */
+/* A limit on entries refuses neither removes nor replaces. */
 static int is_refusal(const struct storm_thread *thread, enum storm_operation operation, int status)
 {
+    if (is_over_limit(thread, status))
+        return !removes(operation) && operation != STORM_replace;
     if (operation == STORM_insert_nmi || operation == STORM_remove_nmi)
         return status == BID_E_WOULD_ALLOCATE;
-    return status == BID_E_RETIRED || (!removes(operation) && is_over_limit(thread, status));
+    return status == BID_E_RETIRED;
 }
 
 /* The statuses of an update that was not refused, whatever others have made of its key. */
@@ -203,7 +205,7 @@ static void advance(struct storm_thread *thread, uint64_t number)
     if (update.operation == STORM_remove_generation)
         remove_stale(thread, key->key, &old);
     int status = update_until_done(thread, update, was),
-        refused = becomes != BID_ABSENT && is_over_limit(thread, status);
+        refused = was == BID_ABSENT && is_over_limit(thread, status);
     settle(key, version, !refused);
     count_update(&thread->shared->tally[0]);
     thread->shared->tally[0].refused += (uint64_t)refused;

@@ -303,7 +303,8 @@ def _chain_hash(text: str) -> Any:
     match = re.fullmatch(r"(xor-fold|fibonacci)|middle-bits:(\d{1,2})", text)
     if match is None or int(match[2] or 0) > 63:
         raise ValueError(f"hash must be middle-bits:SHIFT (0 to 63), xor-fold or fibonacci, not {text!r}")
-    return ffi.new("struct bid_chain_hash *", {"kind": HASHES[match[1] or "middle-bits"], "shift": int(match[2] or 0)})
+    kind: Any = match[1] or "middle-bits"
+    return ffi.new("struct bid_chain_hash *", {"kind": HASHES[kind], "shift": int(match[2] or 0)})
 
 
 class GlobalLockTable(RivalTable):
