@@ -12,7 +12,7 @@ STUDY_C := $(sort $(shell find study -name '*.[ch]' -o -name '*.cpp'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]'))
 TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/fuzz/*.[ch]))
 BUILD_PY := $(wildcard csrc/*.py)
-WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Icsrc/handle -Istudy/rivals
+WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Istudy/rivals
 
 .DELETE_ON_ERROR:
 .PHONY: setup run test check bench memory prove report lint lint-python lint-c format wheel clean verify verify-orders \
@@ -125,7 +125,7 @@ lint-python: setup
 	$(BIN)/mypy
 
 # The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
-FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c %/scan.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 CLEAN_C := $(patsubst %.c,build/lint/%.o,$(filter %.c,$(C_FILES) $(STUDY_C) $(STRESS_C)))
 
 lint-c: build/lint/format.stamp $(CLEAN_C)

@@ -17,7 +17,7 @@ PROFILER = ("table", "inode", "note", "resolve", "profile")  # of csrc
 #: process ends.
 profiler = Extension(
     "pybuildid._profiler",
-    sources=["csrc/handle/scan.c", *sorted(source for module in PROFILER for source in glob(f"csrc/{module}/*.c"))],
+    sources=sorted(source for module in PROFILER for source in glob(f"csrc/{module}/*.c")),
     depends=sorted(glob("csrc/*/*.h")),
     include_dirs=["csrc/include"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],

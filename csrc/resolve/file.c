@@ -10,7 +10,7 @@
 #define _GNU_SOURCE
 #include "resolve.h"
 
-#include "../handle/scan.h"
+#include "../note/scan.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include "mapped_code.h"
 
-#include "../../csrc/handle/scan.h"
+#include "../../csrc/note/scan.h"
 
 #include <errno.h>
 #include <sys/syscall.h>
