@@ -14,7 +14,7 @@ TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[c
 # Of a kernel's modules, and of BPF: `make kernel` compiles them, by the kernel's own rules.
 KERNEL_C := csrc/kernel/% stress/kernel/%
 BUILD_PY := $(wildcard csrc/*.py)
-WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Icsrc/handle -Istudy/rivals
+WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Istudy/rivals
 
 .DELETE_ON_ERROR:
 .PHONY: setup run test check bench memory prove report lint lint-python lint-c format wheel clean verify verify-orders \
@@ -134,7 +134,7 @@ lint-python: setup
 	$(BIN)/mypy
 
 # The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
-FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c %/scan.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 CLEAN_C := $(patsubst %.c,build/lint/%.o,$(filter-out $(KERNEL_C),$(filter %.c,$(C_FILES) $(STUDY_C) $(STRESS_C))))
 
 lint-c: build/lint/format.stamp $(CLEAN_C)

@@ -33,13 +33,15 @@ def profiler(name: str, parts: tuple[str, ...], more: list[str], flags: list[str
     )
 
 
+PARSER = [source for source in sources("note") if not source.endswith("scan.c")]  # which does I/O
+
 #: For LD_PRELOAD: the profiler's part in a process that is profiled.
-preload = profiler("_preload", AGENT, sources("preload", "note"), [])
+preload = profiler("_preload", AGENT, [*sources("preload"), *PARSER], [])
 #: Its part outside of it, and what a process needs to profile itself.
 server = profiler(
     "_profiler",
     AGENT + SERVER,
-    ["csrc/handle/scan.c", *sources("table", "inode", "note", "resolve")],
+    sources("table", "inode", "note", "resolve"),
     ['-DBID_EXPORTED=__attribute__((visibility("default")))'],
 )
 

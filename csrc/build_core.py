@@ -10,9 +10,13 @@ from cffi import FFI
 
 from csrc.cdefs import declarations
 
-HEADERS = ("include/pybuildid.h", "handle/handle.h", "collisions/chains.h")  # of csrc
-FUNCTIONS = ("bid_status_*", "bid_inode_init", "bid_handle_*", "bid_elf_*", "bid_chain_*")
-MODULES = ("table", "inode", "note", "handle", "collisions")  # of csrc
+HEADERS = ("include/pybuildid.h", "collisions/chains.h")  # of csrc
+FUNCTIONS = (
+    *("bid_status_*", "bid_create", "bid_destroy", "bid_lookup*", "bid_count", "bid_keys", "bid_statistics"),
+    *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
+    *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_inode_*", "bid_elf_*", "bid_chain_*"),
+)
+MODULES = ("table", "inode", "note", "collisions")  # of csrc
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations([Path("csrc") / header for header in HEADERS], FUNCTIONS))
@@ -21,7 +25,7 @@ ffibuilder.set_source(
     "".join(f'#include "{Path(header).name}"\n' for header in HEADERS),
     sources=sorted(source for module in MODULES for source in glob(f"csrc/{module}/*.c")),
     depends=sorted(glob("csrc/*/*.h")),
-    include_dirs=["csrc/include", "csrc/handle", "csrc/collisions"],
+    include_dirs=["csrc/include", "csrc/collisions"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
     py_limited_api=True,
 )

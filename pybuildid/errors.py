@@ -82,9 +82,6 @@ class EvictedError(BuildIdTableError, ValueError):
 class ClosedError(BuildIdTableError, ValueError):
     """The table has been closed."""
 
-    code = lib.BID_HANDLE_CLOSED
-    name = "BID_HANDLE_CLOSED"
-
     def __init__(self, message: str = "the table has been closed") -> None:
         super().__init__(message)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pybuildid._arguments import build_id, uint
 from pybuildid._core import ffi, lib
-from pybuildid.errors import ArgumentTypeError, check
+from pybuildid.errors import ArgumentTypeError, ClosedError, check
 from pybuildid.table import Table, answer
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class InodeCache:
         After one of these, evict an inode that may have been evicted meanwhile once more: its entry may be there.
         """
         data = build_id(id)
-        status = lib.bid_handle_associate(self._table._handle, self._memory(inode), data, len(data))
+        status = lib.bid_inode_associate(self._table._open, self._memory(inode), data, len(data))
         return check(status) != lib.BID_EXISTS
 
     def lookup(self, inode: Inode) -> bytes | None:
@@ -142,11 +142,11 @@ class InodeCache:
         Raises StaleError if the table has an entry for this address, but of another generation.
         """
         entry = ffi.new("struct bid_build_id *")
-        return answer(lib.bid_handle_lookup_inode(self._table._handle, self._memory(inode), entry), entry)
+        return answer(lib.bid_inode_lookup(self._table._open, self._memory(inode), entry), entry)
 
     def evict(self, inode: Inode) -> bool:
         """Marks the inode as dying and removes its entry. Returns whether there was one. May be called again."""
-        return check(lib.bid_handle_evict(self._table._handle, self._memory(inode))) == lib.BID_OK
+        return check(lib.bid_inode_evict(self._table._open, self._memory(inode))) == lib.BID_OK
 
     def _memory(self, inode: Inode) -> Any:
         if not isinstance(inode, Inode) or inode._cache is not self:
@@ -155,8 +155,11 @@ class InodeCache:
 
     def _drop(self, memory: Any) -> None:
         """The last reference is gone. Where the entry cannot be removed, the address must not come back."""
-        status = lib.bid_handle_evict(self._table._handle, memory)
-        if status < 0 and status != lib.BID_HANDLE_CLOSED:
+        try:
+            status = lib.bid_inode_evict(self._table._open, memory)
+        except ClosedError:
+            return  # there is no entry any more
+        if status < 0:
             self._kept.append(memory)
 
 

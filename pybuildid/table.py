@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import weakref
 from array import array
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, overload
 
 from pybuildid._arguments import build_id, byte_buffer, flag, separate, uint, uint64_buffer
@@ -118,7 +122,7 @@ class Table(MutableMapping[int, bytes]):
     CrowdedError or MemoryLockError, and then has changed nothing.
     """
 
-    __slots__ = ("__weakref__", "_closer", "_handle", "_id_size")
+    __slots__ = ("__weakref__", "_id_size", "_number", "_table")
 
     def __init__(
         self,
@@ -131,7 +135,7 @@ class Table(MutableMapping[int, bytes]):
         mlock: bool = False,
         fenced_pins: bool = False,
     ) -> None:
-        if hasattr(self, "_closer"):  # another thread may be using what is there
+        if hasattr(self, "_table"):  # another thread may be using what is there
             raise TypeError("a Table cannot be initialized twice: make a new one")
         options = ffi.new("struct bid_options *")
         options.size = ffi.sizeof("struct bid_options")
@@ -149,22 +153,36 @@ class Table(MutableMapping[int, bytes]):
             | (lib.BID_MLOCK if flag(mlock, "mlock") else 0)
             | (lib.BID_FENCED_PINS if flag(fenced_pins, "fenced_pins") else 0)
         )
-        handle = ffi.new("struct bid_handle *")
-        check(lib.bid_handle_open(handle, options))
-        self._handle, self._id_size = handle, options.id_size
-        # When a cycle of garbage is collected, this closes, and finalizers that run later still find a handle.
-        self._closer = ffi.gc(handle, lib.bid_handle_close)
+        created = ffi.new("struct bid_table **")
+        check(lib.bid_create(created, options))
+        self._id_size = options.id_size
+        self._own(created[0])
 
     # -------------------------------------------------------------------------------------------- lifetime
 
+    def _own(self, table: Any) -> None:
+        """Destroys a table in C when nothing refers to it any more, calls that are under way included."""
+        self._number = next(_numbers)
+        self._table: Any = ffi.gc(table, partial(_destroy, self._number))
+        _owners[self._number] = weakref.ref(self._table)
+        _tables[self._number] = self
+
+    @property
+    def _open(self) -> Any:
+        """The table in C, for one call, which holds this reference while it runs."""
+        table = self._table
+        if table is None or self._number not in _owners:
+            raise ClosedError
+        return table
+
     def close(self) -> None:
         """Frees the table's memory, as soon as the calls that are under way have returned. May be called again."""
-        lib.bid_handle_close(self._handle)
+        self._table = None
 
     @property
     def closed(self) -> bool:
         """Whether close() has been called."""
-        return bool(lib.bid_handle_closed(self._handle))
+        return self._table is None or self._number not in _owners
 
     def __enter__(self) -> Self:
         return self
@@ -194,34 +212,32 @@ class Table(MutableMapping[int, bytes]):
         With a generation, the entry must be of that one, else StaleError is raised: it belongs to another file.
         """
         entry = ffi.new("struct bid_build_id *")
+        number = uint(key, 64, "key")
         if generation is None:
-            status = lib.bid_handle_lookup(self._handle, uint(key, 64, "key"), entry)
+            status = lib.bid_lookup(self._open, number, entry)
         else:
-            status = lib.bid_handle_lookup_generation(
-                self._handle, uint(key, 64, "key"), uint(generation, 32, "generation"), entry
-            )
+            status = lib.bid_lookup_generation(self._open, number, uint(generation, 32, "generation"), entry)
         return answer(status, entry)
 
     def insert(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
         """Inserts an entry if the key has none, of whatever generation. Returns whether it did."""
         data = build_id(id)
         arguments = uint(key, 64, "key"), uint(generation, 32, "generation"), data, len(data)
-        return check(lib.bid_handle_insert(self._handle, *arguments)) != lib.BID_EXISTS
+        return check(lib.bid_insert(self._open, *arguments)) != lib.BID_EXISTS
 
     def replace(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
         """Replaces the entry of a key, its generation included, if there is one. Returns whether there was."""
         data = build_id(id)
         arguments = uint(key, 64, "key"), uint(generation, 32, "generation"), data, len(data)
-        return check(lib.bid_handle_replace(self._handle, *arguments)) != lib.BID_ABSENT
+        return check(lib.bid_replace(self._open, *arguments)) != lib.BID_ABSENT
 
     def evict(self, key: SupportsIndex, generation: SupportsIndex | None = None) -> bool:
         """Removes the entry of a key; with a generation only an entry of that one. Returns whether it did."""
+        number = uint(key, 64, "key")
         if generation is None:
-            status = lib.bid_handle_remove(self._handle, uint(key, 64, "key"))
+            status = lib.bid_remove(self._open, number)
         else:
-            status = lib.bid_handle_remove_generation(
-                self._handle, uint(key, 64, "key"), uint(generation, 32, "generation")
-            )
+            status = lib.bid_remove_generation(self._open, number, uint(generation, 32, "generation"))
         return check(status) == lib.BID_OK
 
     def __getitem__(self, key: SupportsIndex) -> bytes:
@@ -232,7 +248,7 @@ class Table(MutableMapping[int, bytes]):
 
     def __setitem__(self, key: SupportsIndex, id: Buffer) -> None:
         data = build_id(id)
-        check(lib.bid_handle_upsert(self._handle, uint(key, 64, "key"), 0, data, len(data)))
+        check(lib.bid_upsert(self._open, uint(key, 64, "key"), 0, data, len(data)))
 
     def __delitem__(self, key: SupportsIndex) -> None:
         if not self.evict(key):
@@ -283,9 +299,7 @@ class Table(MutableMapping[int, bytes]):
     # --------------------------------------------------------------------------------------- the whole table
 
     def __len__(self) -> int:
-        count = ffi.new("uint64_t *")
-        check(lib.bid_handle_count(self._handle, count))
-        return int(count[0])
+        return int(lib.bid_count(self._open))
 
     def __iter__(self) -> Iterator[int]:
         """Iterates over the keys as they are now."""
@@ -298,16 +312,15 @@ class Table(MutableMapping[int, bytes]):
         return _Items(self)
 
     def _keys(self) -> array[int]:
-        seen = ffi.new("size_t *")
         capacity = len(self)
         while True:
             capacity += capacity // 8 + 64  # for those that come meanwhile
             keys = array("Q", bytes(8 * capacity))
             with ffi.from_buffer("uint64_t[]", keys) as pointer:
-                check(lib.bid_handle_keys(self._handle, pointer, capacity, seen))
-            if seen[0] <= capacity:
-                return keys[: seen[0]]
-            capacity = seen[0]
+                seen = lib.bid_keys(self._open, pointer, capacity)
+            if seen <= capacity:
+                return keys[:seen]
+            capacity = seen
 
     def _entries(self) -> Iterator[tuple[int, bytes]]:
         keys = self._keys()
@@ -324,23 +337,21 @@ class Table(MutableMapping[int, bytes]):
 
         Raises BusyError if other threads shrink the table again and again meanwhile.
         """
-        check(lib.bid_handle_reserve(self._handle, uint(entries, 64, "entries")))
+        check(lib.bid_reserve(self._open, uint(entries, 64, "entries")))
 
     def shrink(self) -> bool:
         """Gives up reserved room and shrinks to what the entries need. Returns whether there was something to gain."""
-        return check(lib.bid_handle_shrink(self._handle)) == lib.BID_OK
+        return check(lib.bid_shrink(self._open)) == lib.BID_OK
 
     def reclaim(self) -> int:
         """Frees retired memory that no reader can see, without waiting. Returns how many bytes still wait."""
-        retired = ffi.new("uint64_t *")
-        check(lib.bid_handle_reclaim(self._handle, retired))
-        return int(retired[0])
+        return int(lib.bid_reclaim(self._open))
 
     def stats(self) -> TableStats:
         """Counts the statistics."""
         stats = ffi.new("struct bid_stats *")
         stats.size = ffi.sizeof("struct bid_stats")
-        check(lib.bid_handle_statistics(self._handle, stats))
+        check(lib.bid_statistics(self._open, stats))
         values: dict[str, Any] = {field.name: getattr(stats, field.name, None) for field in fields(TableStats)}
         values.update(
             load=stats.entries / stats.slots,
@@ -383,9 +394,7 @@ class Table(MutableMapping[int, bytes]):
             ids_pointer = stack.enter_context(byte_buffer(ids, "ids", n * self._id_size, writable=True))
             lengths_pointer = stack.enter_context(byte_buffer(lengths, "lengths", n, writable=True))
             separate(keys=(keys_pointer, 8 * n), ids=(ids_pointer, n * self._id_size), lengths=(lengths_pointer, n))
-            found = ffi.new("size_t *")
-            arguments = keys_pointer, n, ids_pointer, self._id_size, lengths_pointer, found
-            check(lib.bid_handle_lookup_many(self._handle, *arguments))
+            lib.bid_lookup_many(self._open, keys_pointer, n, ids_pointer, self._id_size, lengths_pointer)
         return ids, lengths
 
     def insert_many(self, keys: Buffer, ids: Buffer, lengths: Buffer | None = None) -> int:
@@ -407,13 +416,43 @@ class Table(MutableMapping[int, bytes]):
                 lengths_pointer = stack.enter_context(byte_buffer(lengths, "lengths", n))
             inserted = ffi.new("size_t *")
             arguments = keys_pointer, n, ids_pointer, self._id_size, lengths_pointer, inserted
-            status = lib.bid_handle_insert_many(self._handle, *arguments)
+            status = lib.bid_insert_many(self._open, *arguments)
             try:
                 check(status)
             except BuildIdTableError as error:
                 error.inserted = int(inserted[0])
                 raise
             return int(inserted[0])
+
+
+# ------------------------------------------------------------------------------------------- tables in C
+
+_numbers = itertools.count()
+#: Of the tables in C that are not destroyed. Finalizers of a cycle of garbage may still use one that is.
+_owners: dict[int, weakref.ref[Any]] = {}
+_tables: weakref.WeakValueDictionary[int, Table] = weakref.WeakValueDictionary()
+
+
+def _destroy(number: int, table: Any) -> None:
+    del _owners[number]
+    lib.bid_destroy(table)
+
+
+def _after_fork() -> None:
+    """In the child. Calls that were under way in other threads never return here, and what they hold is nobody's."""
+    for number, owner in list(_owners.items()):
+        table, user = owner(), _tables.get(number)
+        if table is None:
+            continue
+        ffi.gc(table, None)
+        if user is None or user._table is None:
+            _destroy(number, table)
+        else:
+            del _owners[number]
+            user._own(ffi.cast("struct bid_table *", table))
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Items(ItemsView[int, bytes]):

@@ -96,7 +96,7 @@ def test_the_address_of_an_entry_that_cannot_be_removed_does_not_come_back(monke
 
     class FailingLib:
         def __getattr__(self, name: str) -> object:
-            return (lambda *_: lib.BID_E_NO_MEMORY) if name == "bid_handle_evict" else getattr(lib, name)
+            return (lambda *_: lib.BID_E_NO_MEMORY) if name == "bid_inode_evict" else getattr(lib, name)
 
     with monkeypatch.context() as patch:
         patch.setattr("pybuildid.inode.lib", FailingLib())

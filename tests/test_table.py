@@ -327,12 +327,12 @@ def test_options_as_c_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class SpyLib:
         def __getattr__(self, name: str) -> Any:
-            return open_ if name == "bid_handle_open" else getattr(lib, name)
+            return create if name == "bid_create" else getattr(lib, name)
 
-    def open_(handle: Any, options: Any) -> int:
+    def create(table: Any, options: Any) -> int:
         names = "expected_entries", "max_entries", "retired_limit", "seed", "id_size", "flags"
         seen.append(tuple(getattr(options, name) for name in names))
-        return int(lib.bid_handle_open(handle, options))
+        return int(lib.bid_create(table, options))
 
     monkeypatch.setattr("pybuildid.table.lib", SpyLib())
     Table()

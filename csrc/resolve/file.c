@@ -17,8 +17,8 @@
 #define _GNU_SOURCE
 #include "resolve.h"
 
-#include "../handle/descriptor.h"
-#include "../handle/scan.h"
+#include "../note/descriptor.h"
+#include "../note/scan.h"
 
 #include <linux/fs.h>
 #include <linux/magic.h>

@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include "resolve.h"
 
-#include "../handle/descriptor.h"
+#include "../note/descriptor.h"
 
 #include <errno.h>
 #include <string.h>

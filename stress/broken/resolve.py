@@ -267,7 +267,7 @@ HARM = [
         "closes-what-is-not-ours",
         "G12",
         "a refresh closes a number that another thread has given to a file of the program",
-        (Edit("handle/descriptor.h", "    if (ours)\n", ""),),
+        (Edit("note/descriptor.h", "    if (ours)\n", ""),),
         (HARMLESS,),
     ),
     Twin(

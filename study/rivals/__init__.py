@@ -19,7 +19,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pybuildid._arguments import build_id, byte_buffer, uint, uint64_buffer
-from pybuildid.collisions import HASHES
 from pybuildid.errors import BuildIdTableError, ClosedError, NoMemoryError, StaleError, check
 from study._measure import ffi, lib
 
@@ -303,8 +302,8 @@ def _chain_hash(text: str) -> Any:
     match = re.fullmatch(r"(xor-fold|fibonacci)|middle-bits:(\d{1,2})", text)
     if match is None or int(match[2] or 0) > 63:
         raise ValueError(f"hash must be middle-bits:SHIFT (0 to 63), xor-fold or fibonacci, not {text!r}")
-    kind: Any = match[1] or "middle-bits"
-    return ffi.new("struct bid_chain_hash *", {"kind": HASHES[kind], "shift": int(match[2] or 0)})
+    kind = {"xor-fold": lib.BID_CHAIN_XOR_FOLD, "fibonacci": lib.BID_CHAIN_FIBONACCI, None: lib.BID_CHAIN_MIDDLE_BITS}
+    return ffi.new("struct bid_chain_hash *", {"kind": kind[match[1]], "shift": int(match[2] or 0)})
 
 
 class GlobalLockTable(RivalTable):

@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include "mapped_code.h"
 
-#include "../handle/scan.h"
+#include "../note/scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
