@@ -204,8 +204,7 @@ static void advance(struct storm_thread *thread, uint64_t number)
     struct update update = {draw_own(thread, was, becomes), key->key, becomes == BID_ABSENT ? &old : &id};
     if (update.operation == STORM_remove_generation)
         remove_stale(thread, key->key, &old);
-    int status = update_until_done(thread, update, was),
-        refused = was == BID_ABSENT && is_over_limit(thread, status);
+    int status = update_until_done(thread, update, was), refused = was == BID_ABSENT && is_over_limit(thread, status);
     settle(key, version, !refused);
     count_update(&thread->shared->tally[0]);
     thread->shared->tally[0].refused += (uint64_t)refused;

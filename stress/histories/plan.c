@@ -154,7 +154,7 @@ static struct bid_options draw_options(uint64_t *random)
         options.flags &= ~(uint32_t)BID_FIXED_SEED, options.seed = 0;
     if (draw(random, 16) == 0)
         options.flags |= BID_MLOCK; /* see recorder.c for where memory may not be locked */
-    if (draw(random, 6) == 0) /* refuses inserts now and then */
+    if (draw(random, 6) == 0)       /* refuses inserts now and then */
         options.max_entries = options.expected_entries + draw(random, 400) + 1;
     if (draw(random, 6) == 0) /* likewise */
         options.retired_limit = 1 + (uint64_t)draw(random, 64) * 1024;
