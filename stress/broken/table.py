@@ -175,34 +175,6 @@ LOOKUPS = [
         (Program("test_nothing_needed"),),
     ),
     Twin(
-        "many-unpinned",
-        "G7",
-        "a lookup of many keys gives its pin up before it reads",
-        (
-            Edit(
-                "table/lookup.c",
-                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n"
-                "        bid_unpin(table->pins, pin);\n",
-                "        bid_unpin(table->pins, pin);\n"
-                "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n",
-            ),
-        ),
-        (Storm(),),
-    ),
-    Twin(
-        "many-in-one-array",
-        "G3",
-        "a lookup of many keys asks the head alone",
-        (
-            Edit(
-                "table/lookup.c",
-                "        found = bid_find(table, key, NULL);",
-                "        (void)table, found = bid_probe(head, key, NULL);",
-            ),
-        ),
-        (Storm(), Histories()),
-    ),
-    Twin(
         "lookup-in-one-array",
         "G3",
         "a lookup never asks the future array",
@@ -235,7 +207,7 @@ LOOKUPS = [
                 "        hits += bid_lookup_batch(table, keys, some, ids, id_size, lengths);\n",
             ),
         ),
-        (Program("test_pins"), MANY),
+        (Storm(), Program("test_pins"), MANY),
     ),
     Twin(
         "many-in-one-array",
@@ -248,7 +220,7 @@ LOOKUPS = [
                 "        found = bid_probe(head, key, NULL);\n",
             ),
         ),
-        (Program("test_pins"),),
+        (Storm(), Histories(), Program("test_pins")),
     ),
     Twin(
         "tag-without-the-top-bits",
@@ -431,32 +403,6 @@ UPDATES = [
         (Program("test_iterate"), Storm()),
     ),
     Twin(
-        "live-limit-not-kept",
-        "G4",
-        "inserts fill an array beyond what the array that is being built to replace it has room for",
-        (
-            Edit(
-                "table/update.c",
-                "    if (!left && before < bid_load(&array->live_limit, BID_RELAXED))",
-                "    if (!left && before + 1)",
-            ),
-        ),
-        (Step(("shrink-filled",), ("collides",)),),
-    ),
-    Twin(
-        "nmi-form-maps-memory",
-        "G2",
-        "an insert for NMI context makes the table grow, as one in thread context does",
-        (
-            Edit(
-                "table/update.c",
-                "    return bid_store_entry(table, BID_INSERT, 0, key",
-                "    return bid_store_entry(table, BID_INSERT, 1, key",
-            ),
-        ),
-        (Storm(), Step(("insert-nmi-no-room",))),
-    ),
-    Twin(
         "nmi-form-yields",
         "G2",
         "a remove for NMI context yields the processor, by a bare system call",
@@ -471,20 +417,6 @@ UPDATES = [
         (Storm(), Step(("remove-nmi",)), Freeze("remove-nmi-resizing")),
     ),
     Twin(
-        "nmi-form-populates",
-        "G2",
-        "an update for NMI context makes records present when those that are have been taken",
-        (
-            Edit(
-                "table/record.c",
-                "    if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))\n"
-                "        return BID_E_WOULD_ALLOCATE;\n    int status",
-                "    int status",
-            ),
-        ),
-        (Storm(), Program("test_nmi_forms")),
-    ),
-    Twin(
         "late-insert-admitted",
         "G4",
         "an insert that comes late fills the array that is left, so that a resize cannot be finished",
@@ -496,7 +428,11 @@ UPDATES = [
         "G4",
         "an array takes more entries than the one that is being built in its place has room for",
         (Edit("table/update.c", "before < bid_load(&array->live_limit, BID_RELAXED))", "1)"),),
-        (Program("test_unlucky_moments"), Model("a late insert while a future array is built")),
+        (
+            Step(("shrink-filled",), ("collides",)),
+            Program("test_unlucky_moments"),
+            Model("a late insert while a future array is built"),
+        ),
     ),
     Twin(
         "entries-counted-late",
@@ -548,7 +484,7 @@ UPDATES = [
                 "",
             ),
         ),
-        (Program("test_nmi_forms"),),
+        (Storm(), Program("test_nmi_forms")),
     ),
     Twin(
         "nmi-form-maps",
@@ -561,7 +497,7 @@ UPDATES = [
                 "return bid_store_entry(table, BID_INSERT, 1, key, generation, id, length);",
             ),
         ),
-        (Program("test_nmi_forms"),),
+        (Storm(), Step(("insert-nmi-no-room",)), Program("test_nmi_forms")),
     ),
     Twin(
         "reserve-without-an-end",
