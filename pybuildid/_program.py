@@ -18,7 +18,7 @@ _SCRIPTS = 5  #: how many interpreters the kernel follows, one being the script 
 STATIC = "linked statically: no loader puts the profiler's library into it"
 GO = "written in Go, whose run time keeps all signals to itself: its own package runtime/pprof can profile it"
 RIGHTS = "set-user-ID, set-group-ID, or has capabilities: the loader puts no library of others into it"
-OTHER = "for another processor, or for 32 bits: the profiler's library is not, as the loader says on its standard error"
+OTHER = "for another processor, or for 32 bits: the profiler's library is not"
 
 
 def find_program(name: str | os.PathLike[str], environment: Mapping[str, str]) -> str | None:

@@ -37,6 +37,8 @@ REFUSALS = (
     "ignoring the signal that takes samples",
     "run by an emulator, such as valgrind or QEMU, which would get the samples' signals",
     "limited in its address space (`ulimit -v`), of which the recording would take 3 MiB",
+    "in a sandbox of its own (a seccomp filter), which may forbid the return from a signal handler: sampled until then",
+    "reading the samples' signal from a descriptor (signalfd), where it cannot be told from others: sampled until then",
 )
 
 #: Samples a second of CPU time. Each takes some 20 microseconds of it: a program whose samples take all of their period
@@ -46,7 +48,7 @@ MOST = 10_000
 PARSE, EVICT, TIMER = 1, 2, 4
 _SOURCES = {1: "perf events", 2: "a CPU timer of the process"}
 
-_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q9Q")
+_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q11Q")
 _COUNT = struct.Struct("<QQ")
 _SLOT = struct.Struct("<IIQQQII88x")
 _MODULE = struct.Struct("<IIQQQQQIHH64s")  # the path comes after it

@@ -17,8 +17,8 @@ import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -360,8 +360,10 @@ def profile_command(
         raise ProfileError(
             errno.ENOEXEC, f"cannot be profiled, and was not started: it is {why}", os.fspath(command[0])
         )
-    recording = Recording(frequency, follow, _flags(parse, evict, timer), shared=True)
-    try:
+    with ExitStack() as stack:
+        pass_on = stack.enter_context(_signals_are_passed_on())
+        recording = Recording(frequency, follow, _flags(parse, evict, timer), shared=True)
+        stack.callback(recording.close)
         with _preload() as name:
             preload = " ".join(filter(None, [name, os.environ.get("LD_PRELOAD")]))
             environment = {
@@ -369,8 +371,8 @@ def profile_command(
                 "LD_PRELOAD": preload,
                 "PYBUILDID_PROFILE": str(recording.path),
             }
-            with _children_are_waited_for() as again:
-                process = subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)
+            process = _start(command, program, environment)
+            pass_on(process)
             with process, _descriptors():
                 observer = Observer(process.pid, recording.watched)
                 try:
@@ -379,8 +381,49 @@ def profile_command(
                     unwatched = observer.stop()
         recording.stop()
         return _result(recording, cpu_seconds, unwatched), process.returncode
+
+
+def _start(
+    command: Sequence[str | os.PathLike[str]], program: str | None, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    with _children_are_waited_for() as again:
+        try:
+            return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC or not program:
+                raise
+        script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
+        return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=again)
+
+
+@contextmanager
+def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Who ends the profiler means the command: it gets the signal, and the profile is written when it has ended. Gives
+    what is to be told of it; signals that came before that are for it as well."""
+    came: list[int] = []
+    command: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(number: int, frame: object = None) -> None:
+        if not command:
+            came.append(number)
+        elif command[0].returncode is None:
+            os.kill(command[0].pid, number)  # a zombie at most: it is waited for afterwards
+
+    def started(process: subprocess.Popen[bytes]) -> None:
+        command.append(process)
+        while came:
+            pass_on(came.pop(0))
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, pass_on)
+    try:
+        yield started
     finally:
-        recording.close()
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 def _inherited() -> tuple[int, ...]:
