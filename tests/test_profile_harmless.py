@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -391,6 +395,103 @@ def test_go_is_refused_before_it_starts(tmp_path: Path) -> None:
     run = profiled("go", "version", cwd=tmp_path)
     assert (run.returncode, run.stdout) == (1, "")
     assert "written in Go" in run.stderr
+
+
+def test_a_script_without_a_first_line(tmp_path: Path) -> None:
+    """The kernel does not know what it is; execvp() and every shell give it to sh."""
+    script = tmp_path / "script"
+    script.write_text('echo "$0 $1 $#"\nexit 4\n')
+    script.chmod(0o755)
+    alone = subprocess.run(["env", script, "a b", "c"], capture_output=True, text=True)
+    under = profiled(script, "a b", "c", cwd=tmp_path)
+    assert (under.returncode, under.stdout) == (alone.returncode, alone.stdout) == (4, f"{script} a b 2\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_the_profiler_ends_the_command(tmp_path: Path, number: signal.Signals) -> None:
+    """Which gets the signal, and has the time that it takes; the profile is written."""
+    name = number.name[3:]
+    script = f"trap 'echo got {name}; exit 7' {name}; echo $PYBUILDID_PROFILE; while :; do :; done"
+    command = [sys.executable, "-m", "pybuildid", "profile", "--", "sh", "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as run:
+        try:
+            assert run.stdout
+            recording = Path(run.stdout.readline().strip())
+            assert recording.exists()
+            time.sleep(0.3)
+            run.send_signal(number)
+            output, report = run.communicate(timeout=LIMIT)
+        finally:
+            run.kill()
+    assert (run.returncode, output) == (7, f"got {name}\n"), report
+    assert (tmp_path / "profile.pb.gz").exists()
+    assert not recording.exists()
+
+
+def test_what_a_killed_profiler_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    """Not what a profiler that is running has, however old."""
+    command = [sys.executable, "-m", "pybuildid", "profile", "--", "sh", "-c", "echo $PYBUILDID_PROFILE; exec cat"]
+    pipe = subprocess.PIPE
+    with ExitStack() as stack:
+        runs = [
+            stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=-3, text=True, cwd=tmp_path))
+            for _ in range(2)
+        ]
+        files = [Path(run.stdout.readline().strip()) for run in runs if run.stdout]
+        runs[0].kill()
+        runs[0].wait(LIMIT)
+        for file in files:
+            os.utime(file, (time.time() - 3600,) * 2)
+        profiled("true", cwd=tmp_path)
+        assert [file.exists() for file in files] == [False, True]
+        for run in runs:
+            run.communicate(timeout=LIMIT)  # cat ends with its input
+    assert not files[1].exists()
+
+
+LEAVES = {
+    "signalfd": (
+        "",
+        "sigset_t s; sigemptyset(&s); sigaddset(&s, SIGTRAP); sigaddset(&s, SIGPROF); signalfd(-1, &s, 0);",
+        "(signalfd)",
+    ),
+    "traced": ("if (fork()) { wait(0); return 0; }", "ptrace(PTRACE_TRACEME, 0, 0, 0);", TRACED),
+    "filter": (
+        "prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);",
+        "struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);"
+        "struct sock_fprog program = {1, &all}; prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);",
+        "(a seccomp filter)",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LEAVES)
+@pytest.mark.parametrize("timer", [False, True])
+def test_no_samples_where_they_would_spoil_something(compiled: Compile, what: str, timer: bool) -> None:
+    """And the report says so. What was sampled until then is kept."""
+    first, then, reason = LEAVES[what]
+    includes = ("signal", "sys/signalfd", "sys/ptrace", "sys/prctl", "sys/wait", "unistd", "time")
+    source = "".join(f"#include <{name}.h>\n" for name in (*includes, "linux/filter", "linux/seccomp"))
+    work = "for (clock_t end = clock() + CLOCKS_PER_SEC / 5; clock() < end;) %s();"
+    functions = "".join(
+        f"__attribute__((noinline)) void {name}(void) {{ for (volatile int i = 0; i < 100000; i++); }}\n"
+        for name in ("before", "after")
+    )
+    body = f"int main(void) {{ {first} {work % 'before'} {then} {work % 'after'} return 0; }}"
+    program = compiled(source + functions + body)
+    result, code = profile_command([program], timer=timer)
+    assert code == 0
+    assert any(reason in each for each in reasons(result))
+    at = {
+        name: int(address, 16)
+        for address, name in re.findall(
+            r"(\w+) T (before|after)\n", subprocess.check_output(["nm", program], text=True)
+        )
+    }
+    sampled = [sample.address for sample in result.counts if sample.build_id]
+    size = abs(at["after"] - at["before"])
+    assert any(at["before"] <= address < at["before"] + size for address in sampled)
+    assert not any(at["after"] <= address < at["after"] + size for address in sampled)
 
 
 def test_programs_are_found_as_exec_finds_them(tmp_path: Path) -> None:
