@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from pybuildid import read_build_id
-from pybuildid._recording import Recording
 from pybuildid.cli import main
-from pybuildid.places import escaped, main_module, undeleted
 from pybuildid.profile import REASONS, Module, ProfileResult, Sample, _result, profile_command
+from pybuildid.profile._recording import Recording
+from pybuildid.profile.places import escaped, main_module, undeleted
 
 RESOLVED, NO_ID = REASONS[0], REASONS[4]
 ID, LONG = bytes(range(20)), bytes(range(32))

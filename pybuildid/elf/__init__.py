@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, Union
 
-from pybuildid import _packed
 from pybuildid._core import ffi, lib
+from pybuildid.elf import _packed
 
 if TYPE_CHECKING:
     from pybuildid._arguments import Buffer

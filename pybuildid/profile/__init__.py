@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
-from pybuildid._observer import UNKNOWN, Observer, Unwatched
-from pybuildid._program import find_program, why_not_profiled
-from pybuildid._recording import (
+from pybuildid.profile._observer import UNKNOWN, Observer, Unwatched
+from pybuildid.profile._program import find_program, why_not_profiled
+from pybuildid.profile._recording import (
     EVICT,
     MOST,
     PARSE,
@@ -36,8 +36,8 @@ from pybuildid._recording import (
     check_options,
     library,
 )
-from pybuildid.places import main_module, unstrip_line
-from pybuildid.pprof import PprofWriter
+from pybuildid.profile.places import main_module, unstrip_line
+from pybuildid.profile.pprof import PprofWriter
 
 __all__ = [
     "MOST",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsIndex
 
 from pybuildid import elf
-from pybuildid._packed import read_at
+from pybuildid.elf._packed import read_at
 
 if TYPE_CHECKING:
     from pybuildid.elf import StrPath

@@ -19,9 +19,9 @@ from typing import Any
 
 from cffi import FFI
 
-from pybuildid._observer import TRACED
-from pybuildid._program import GO
-from pybuildid.places import undeleted
+from pybuildid.profile._observer import TRACED
+from pybuildid.profile._program import GO
+from pybuildid.profile.places import undeleted
 
 #: What came of a sample, as enum bid_sample_reason has it. All but the first are fallbacks.
 REASONS = ("resolved", "no mapping", "no file", "unknown file", "no build ID", "no room")
@@ -66,7 +66,7 @@ class ProfileError(OSError):
 
 def library(name: str = "_preload") -> str:
     """The path of one of the profiler's shared libraries."""
-    for path in sorted(Path(__file__).parent.glob(f"{name}*.so")):
+    for path in sorted(Path(__file__).parents[1].glob(f"{name}*.so")):
         return str(path)
     raise ProfileError(errno.ENOENT, "the profiler's library is not there: install pybuildid again")
 

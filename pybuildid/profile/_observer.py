@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pybuildid._program import why_not_profiled
+from pybuildid.profile._program import why_not_profiled
 
 INTERVAL = 0.1  #: seconds between two looks
 _SHARE = 20  #: a look may take this part of the time between two
