@@ -185,6 +185,15 @@ def test_the_main_program_is_the_first_mapping(tmp_path: Path) -> None:
     assert "File: program\n" in pprof(quiet, tmp_path, "-top", "-symbolize=none")  # also without a sample
 
 
+def test_the_main_program_is_what_the_command_became(tmp_path: Path) -> None:
+    """Not env, which runs it in its place, nor the first file that has no library's name."""
+    program = compiled(tmp_path / "program", LOOP)
+    result, _ = profile_command(["env", program])
+    (first, *_) = result.modules
+    assert first.path != str(program)
+    assert "File: program\n" in pprof(result, tmp_path, "-top", "-symbolize=none")
+
+
 def in_file(result: ProfileResult, sample: Sample, path: Path) -> bool:
     module = result.module_of(sample)
     return bool(module and module.path == str(path))
