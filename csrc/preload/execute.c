@@ -50,9 +50,12 @@ __attribute__((constructor)) static void look_up(void)
 
 /* ----------------------------------------------------------------------------------------- which program -- */
 
+/* Of a regular file: to open a pipe or a device may have effects. */
 static ssize_t read_start(const char *path, char *start, size_t room)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+    int regular = stat(path, &status) == 0 && S_ISREG(status.st_mode);
+    int fd = regular ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
     ssize_t n = fd < 0 ? -1 : pread(fd, start, room - 1, 0);
     if (fd >= 0)
         close(fd);
