@@ -10,8 +10,8 @@ Profile, profile_command(): a sampling profiler whose signal handler does the sa
 
 from pybuildid import errors
 from pybuildid.census import Census, census
-from pybuildid.core import CoreModule, core_modules
 from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
+from pybuildid.elf.core import CoreModule, core_modules
 from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
 from pybuildid.inode import Inode, InodeCache
 from pybuildid.process import (

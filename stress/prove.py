@@ -32,6 +32,7 @@ GUARANTEES = {
     "G7": "memory is reclaimed",
     "G8": "no pathological input",
     "G9": "fork, thread exit, alternate stacks and nested handlers change nothing",
+    "G12": "an interrupted program is as it is alone",
     "notes": "the reader of build IDs bears any bytes",
 }
 
@@ -148,10 +149,13 @@ def _twins(found: Found) -> str:
     return f"{sum(twin['caught'] for twin in twins)} of {len(twins)} broken builds caught by every check named for them"
 
 
-def _tests(found: Found) -> str:
-    failed = int(found["failures"]) + int(found["errors"])
-    text = f"{found['tests']} tests of the lookup's object file and of the core in C, {failed} failed"
-    return "; ".join([f"{text}, {found['skipped']} skipped", *found["reasons"]])
+def _tests_of(what: str) -> Callable[[Found], str]:
+    def figure(found: Found) -> str:
+        failed = int(found["failures"]) + int(found["errors"])
+        text = f"{found['tests']} tests of {what}, {failed} failed, {found['skipped']} skipped"
+        return "; ".join([text, *found["reasons"]])
+
+    return figure
 
 
 def _models(found: list[Found]) -> str:
@@ -162,6 +166,7 @@ def _fuzz(found: Found) -> str:
     return f"{found['executions']:,} inputs, {found['broken'] or 'nothing broke'}"
 
 
+HARMLESS = ("differential", "harmless", "inside", "refused")
 CHECKS = (
     Check("storm", ("G1", "G2", "G3", "G4", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
     Check("step", ("G1", "G3", "G4", "G5", "G6", "G9"), ("-m", "stress", "step", "--json", "FILE"), _step),
@@ -171,9 +176,16 @@ CHECKS = (
     ),
     Check(
         "tests",
-        ("G1", "G2", "G3", "G4", "G6", "G7", "G8", "G9"),
+        ("G1", "G2", "G3", "G4", "G6", "G7", "G8", "G9", "G12"),
         ("-m", "pytest", "-q", "tests/test_lookup_object.py", "tests/test_c.py", "--junitxml", "FILE"),
-        _tests,
+        _tests_of("the lookup's object file and of the core in C"),
+        skipped=lambda found: int(found["skipped"]) > 0,
+    ),
+    Check(
+        "harmless",
+        ("G12",),
+        ("-m", "pytest", "-q", *(f"tests/test_profile_{part}.py" for part in HARMLESS), "--junitxml", "FILE"),
+        _tests_of("programs that are profiled"),
         skipped=lambda found: int(found["skipped"]) > 0,
     ),
     Check("faults", ("G4", "G6", "G7", "G9"), ("-m", "stress", "faults", "--quick", "--json", "FILE"), _faults),

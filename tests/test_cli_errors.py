@@ -182,7 +182,11 @@ def test_a_reader_that_has_gone_ends_a_command_as_sigpipe_would(tmp_path: Path) 
     [
         *("--help", "--version", "id --help", "id /bin/sh", "id --bare /bin/sh", "id --table /bin/sh"),
         *("id --json /bin/sh", "scan --table /bin/sh", "maps $$", "maps --json $$", "census", "census --json"),
-        *("collisions --object-size 1024 --count 999", "profile -o /dev/null true", "-m stress step --list"),
+        *(
+            "collisions --object-size 1024 --count 999",
+            "profile -o /dev/null --report /dev/stdout true",
+            "-m stress step --list",
+        ),
     ],
 )
 def test_nobody_reads_any_of_it(arguments: str, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from pybuildid.cli import _output, main
 from pybuildid.cli._output import print_table
 from pybuildid.cli._vdso import read_vdso
 from pybuildid.cli.scan import Scan
-from pybuildid.walk import walk
+from pybuildid.elf.walk import walk
 
 ID = bytes(range(1, 21))
 GOOD = Elf([Part([gnu(ID)])]).build()

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybuildid.cli import main
-from pybuildid.core import NOT_DUMPED, NT_AUXV, NT_FILE, CoreModule, core_modules
 from pybuildid.elf import ElfError, NotElfError, read_build_id
+from pybuildid.elf.core import NOT_DUMPED, NT_AUXV, NT_FILE, CoreModule, core_modules
 
 ID = bytes(range(1, 21))
 FORMS = [(bits, order) for bits in (32, 64) for order in ("little", "big")]

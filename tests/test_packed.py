@@ -22,9 +22,8 @@ from elfbuild import ET_REL, SHT_NOTE, Elf, Part, gnu, go, number
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pybuildid import _packed
 from pybuildid.cli import main
-from pybuildid.elf import BuildIdNote, ElfError, NotElfError, PackedElfError, read_build_id, read_note, scan
+from pybuildid.elf import BuildIdNote, ElfError, NotElfError, PackedElfError, _packed, read_build_id, read_note, scan
 
 ID = bytes(range(1, 21))
 OTHER = bytes(range(101, 121))

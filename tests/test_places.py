@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from pybuildid import read_build_id
-from pybuildid._recording import Recording
 from pybuildid.cli import main
-from pybuildid.places import escaped, main_module, undeleted
 from pybuildid.profile import REASONS, Module, ProfileResult, Sample, _result, profile_command
+from pybuildid.profile._recording import Recording
+from pybuildid.profile.places import escaped, main_module, undeleted
 
 RESOLVED, NO_ID = REASONS[0], REASONS[4]
 ID, LONG = bytes(range(20)), bytes(range(32))
@@ -183,6 +183,15 @@ def test_the_main_program_is_the_first_mapping(tmp_path: Path) -> None:
     assert "File: program\n" in pprof(result, tmp_path, "-top", "-symbolize=none")
     quiet = replace(result, counts=[sample for sample in result.counts if not in_file(result, sample, program)])
     assert "File: program\n" in pprof(quiet, tmp_path, "-top", "-symbolize=none")  # also without a sample
+
+
+def test_the_main_program_is_what_the_command_became(tmp_path: Path) -> None:
+    """Not env, which runs it in its place, nor the first file that has no library's name."""
+    program = compiled(tmp_path / "program", LOOP)
+    result, _ = profile_command(["env", program])
+    (first, *_) = result.modules
+    assert first.path != str(program)
+    assert "File: program\n" in pprof(result, tmp_path, "-top", "-symbolize=none")
 
 
 def in_file(result: ProfileResult, sample: Sample, path: Path) -> bool:

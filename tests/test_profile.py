@@ -23,9 +23,7 @@ from click.testing import CliRunner
 from terminal import on_terminal
 
 from pybuildid import read_build_id
-from pybuildid._recording import Recording, library
 from pybuildid.cli import main
-from pybuildid.pprof import PprofWriter
 from pybuildid.profile import (
     REASONS,
     Module,
@@ -36,6 +34,8 @@ from pybuildid.profile import (
     _result,
     profile_command,
 )
+from pybuildid.profile._recording import Recording, library
+from pybuildid.profile.pprof import PprofWriter
 
 BURN = """
 #include <time.h>

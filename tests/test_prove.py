@@ -74,6 +74,23 @@ def test_tests_that_were_skipped_are_no_success(tmp_path: Path, monkeypatch: pyt
     assert found.figure.endswith("0 failed, 1 skipped; no seccomp here")
 
 
+def test_the_page_has_a_line_for_programs_that_are_profiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tests are there, and one that fails fails it."""
+    (check,) = (check for check in prove.CHECKS if check.name == "harmless")
+    files = [word for word in check.command if word.endswith(".py")]
+    assert len(files) == 4
+    assert all((ROOT / file).exists() for file in files)
+    tests = tmp_path / "test_some.py"
+    tests.write_text("def test_a(): pass\ndef test_b(): assert not 'the same as alone'\n")
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), "--junitxml", "FILE")
+    monkeypatch.setattr(prove, "RESULTS", tmp_path)
+    found = prove.run_one(replace(check, command=command))
+    assert found.verdict == "FAILURE"
+    assert "| G12 | an interrupted program is as it is alone | harmless | FAILURE: 2 tests" in prove.page(
+        prove.Proof([found])
+    )
+
+
 def test_the_page_says_of_which_sources(tmp_path: Path) -> None:
     (tmp_path / "a.c").write_text("x")
     before = prove.digest(tmp_path)

@@ -4,15 +4,19 @@
  *
  * - actions: once the program had another one for the signal, samples would be lost to it, or end it;
  * - alternate stacks: one that is too small for a sample;
- * - waiting for signals: where a thread has SIGTRAP blocked, a perf event leaves one pending, which is not to be seen.
+ * - waiting for signals: where a thread has SIGTRAP blocked, a perf event leaves one pending, which is not to be seen;
+ * - what samples would spoil: a descriptor of signalfd(), a tracer, a filter of system calls. There they end.
  *
  * A program that makes the system calls itself passes by them; Go programs do, which is why they are not profiled.
  */
 #define _GNU_SOURCE
-#include "../profile/agent.h"
+#include "preload.h"
 
-#include <dlfcn.h>
 #include <errno.h>
+#include <linux/ptrace.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -21,18 +25,6 @@
 #ifndef SIG_HOLD
 #define SIG_HOLD ((void (*)(int))2)
 #endif
-#define EXPORTED __attribute__((visibility("default")))
-
-/* libc's function of that name, looked up once: not the loader's lock at each call. */
-static void *next(_Atomic(void *) *known, const char *name)
-{
-    void *function = bid_load(known, BID_RELAXED);
-    if (!function) {
-        function = dlsym(RTLD_NEXT, name);
-        bid_store(known, function, BID_RELAXED);
-    }
-    return function;
-}
 
 /* The run time of AddressSanitizer, which asks here, ends a program in which another library comes before it. */
 EXPORTED const char *__asan_default_options(void)
@@ -124,7 +116,7 @@ EXPORTED int sigaltstack(const stack_t *restrict stack, stack_t *restrict before
 {
     static _Atomic(void *) known;
     int (*function)(const stack_t *, stack_t *);
-    *(void **)&function = next(&known, "sigaltstack");
+    *(void **)&function = bid_next(&known, "sigaltstack");
     if (stack && !(stack->ss_flags & SS_DISABLE))
         bid_signals_stack(stack->ss_size); /* first: a sample may come as soon as the stack is there */
     return function(stack, before);
@@ -138,7 +130,7 @@ static wait_function real_wait(void)
 {
     static _Atomic(void *) known;
     wait_function function;
-    *(void **)&function = next(&known, "sigtimedwait");
+    *(void **)&function = bid_next(&known, "sigtimedwait");
     return function;
 }
 
@@ -206,21 +198,76 @@ EXPORTED int sigpending(sigset_t *set)
 {
     static _Atomic(void *) known;
     int (*function)(sigset_t *), before = errno;
-    *(void **)&function = next(&known, "sigpending");
+    *(void **)&function = bid_next(&known, "sigpending");
     if (bid_signals_taken())
         drain(bid_signals_taken());
     errno = before;
     return function(set);
 }
 
-/* A descriptor cannot tell the profiler's signals from others: it shows none of that number. */
+/* While the profiler's signal is pending for this thread, which has it blocked, another of that number would be lost. */
+EXPORTED int raise(int signal)
+{
+    static _Atomic(void *) known;
+    int (*function)(int), before = errno;
+    *(void **)&function = bid_next(&known, "raise");
+    if (signal && signal == bid_signals_taken())
+        drain(signal);
+    errno = before;
+    return function(signal);
+}
+
+/* ---------------------------------------------------------------------------------- what samples would spoil -- */
+
+static void leave(enum bid_refusal why)
+{
+    int before = errno;
+    bid_agent_leave(why);
+    if (bid_signals_taken())
+        drain(bid_signals_taken());
+    errno = before;
+}
+
+/* A descriptor cannot tell the profiler's signals from others. */
 EXPORTED int signalfd(int fd, const sigset_t *mask, int flags)
 {
     static _Atomic(void *) known;
     int (*function)(int, const sigset_t *, int);
-    *(void **)&function = next(&known, "signalfd");
-    sigset_t others = *mask;
-    if (bid_signals_taken())
-        sigdelset(&others, bid_signals_taken());
-    return function(fd, &others, flags);
+    *(void **)&function = bid_next(&known, "signalfd");
+    if (bid_signals_taken() && sigismember(mask, bid_signals_taken()) == 1)
+        leave(BID_REFUSED_SIGNALFD);
+    return function(fd, mask, flags);
+}
+
+/* Each sample would stop the process for its tracer. */
+EXPORTED long ptrace(int request, ...)
+{
+    static _Atomic(void *) known;
+    long (*function)(int, ...);
+    va_list arguments;
+    va_start(arguments, request);
+    pid_t process = va_arg(arguments, pid_t);
+    void *address = va_arg(arguments, void *), *data = va_arg(arguments, void *);
+    va_end(arguments);
+    *(void **)&function = bid_next(&known, "ptrace");
+    if (request == PTRACE_TRACEME)
+        leave(BID_REFUSED_TRACED);
+    return function(request, process, address, data);
+}
+
+/* A filter may end the process when the handler returns. The strict mode allows that, by its definition. */
+EXPORTED int prctl(int option, ...)
+{
+    static _Atomic(void *) known;
+    int (*function)(int, ...);
+    unsigned long values[4];
+    va_list arguments;
+    va_start(arguments, option);
+    for (int i = 0; i < 4; i++)
+        values[i] = va_arg(arguments, unsigned long);
+    va_end(arguments);
+    *(void **)&function = bid_next(&known, "prctl");
+    if (option == PR_SET_SECCOMP && values[0] == SECCOMP_MODE_FILTER)
+        leave(BID_REFUSED_SANDBOX);
+    return function(option, values[0], values[1], values[2], values[3]);
 }

@@ -213,6 +213,31 @@ int bid_agent_stop(void)
     return 0;
 }
 
+/* The server closes the events before it frees the slot, which may be another process's at once. */
+static void wait_for_release(struct bid_recording *recording, struct bid_slot *slot)
+{
+    uint64_t now = bid_now_ms(), end = now + BID_AGENT_PATIENCE_MS;
+    ring(recording);
+    while (bid_load(&slot->state, memory_order_acquire) == BID_SLOT_LEFT && now < end) { /* pairs with release() */
+        bid_futex_wait(&slot->state, BID_SLOT_LEFT, 10); /* another waiter may have been woken */
+        now = bid_now_ms();
+    }
+}
+
+void bid_agent_leave(enum bid_refusal why)
+{
+    int before = errno;
+    struct bid_recording *recording = bid_load(&agent.recording, BID_RELAXED);
+    struct bid_slot *slot = bid_load(&agent.slot, BID_RELAXED);
+    if (recording && slot && agent.process == getpid()) {
+        bid_agent_refuse(recording, why);
+        bid_timer_stop();
+        if (let_go(slot))
+            wait_for_release(recording, slot);
+    }
+    errno = before;
+}
+
 void bid_agent_forked(void)
 {
     int before = errno;

@@ -24,6 +24,12 @@ BID_EXPORTED int bid_agent_start(struct bid_recording *recording);
  * Returns: whether they are; else the recording must stay mapped. */
 BID_EXPORTED int bid_agent_stop(void);
 
+/* The program is about to do what it could not do as alone while it is sampled: it is not, from now on. Once this returns,
+ * no signal of the profiler's comes any more, but for one that a thread has pending which has it blocked. The handler stays, as it
+ * hides such ones. Nothing if the process is not registered, nor in the child of a vfork().
+ * Context: thread. Progress: blocking, at most BID_AGENT_PATIENCE_MS. Memory: none. Keeps errno. */
+void bid_agent_leave(enum bid_refusal why);
+
 /* Maps the recording at `path`, as agents map it. 0 or an errno; nothing stays open. Context: thread. */
 BID_EXPORTED int bid_agent_map(const char *path, struct bid_recording **recording);
 

@@ -70,6 +70,8 @@ enum bid_refusal {
     BID_REFUSED_IGNORED,  /* it ignores the signal */
     BID_REFUSED_EMULATED, /* an emulator runs the program (valgrind, QEMU), and would get the signals */
     BID_REFUSED_LIMITED,  /* its address space is limited, and the recording would take a part */
+    BID_REFUSED_SANDBOX,  /* it has a filter of system calls, which may forbid the return from a signal handler */
+    BID_REFUSED_SIGNALFD, /* it reads the signal from a descriptor, which cannot tell whose it is */
     BID_REFUSALS,
 };
 

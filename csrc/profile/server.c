@@ -47,7 +47,8 @@ static void release(struct bid_server *server, unsigned i)
     struct bid_slot *slot = &server->recording->slots[i];
     forget(server, i);
     slot->pid = 0;
-    bid_store(&slot->state, BID_SLOT_FREE, memory_order_release); /* pairs with claim_slot() */
+    bid_store(&slot->state, BID_SLOT_FREE, memory_order_release); /* pairs with claim_slot(), wait_for_release() */
+    bid_futex_wake(&slot->state);
 }
 
 /* The process has another slot since it began to run another program. */

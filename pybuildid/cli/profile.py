@@ -78,6 +78,9 @@ def profile(
     ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
     reason. Instruction pointers only: no call stacks.
 
+    COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
+    the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
+
     Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
     sampled is in it, with the reason.
 

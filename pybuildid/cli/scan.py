@@ -15,7 +15,7 @@ from pybuildid.cli._errors import explain, finish
 from pybuildid.cli._files import Answer, Show, complaining, output_options, show_lines
 from pybuildid.cli._output import console, progress
 from pybuildid.elf import NoDecompressorError, NotElfError
-from pybuildid.walk import walk
+from pybuildid.elf.walk import walk
 
 
 @dataclass

@@ -214,6 +214,22 @@ _PROCESSES = [
         SERVER,
     ),
     _twin(
+        "leaves-before-the-events-end",
+        "a program that samples would spoil goes on while its events are still there",
+        "profile/agent.c",
+        "            wait_for_release(recording, slot);\n",
+        "            (void)wait_for_release;\n",
+        SERVER,
+    ),
+    _twin(
+        "vfork-child-leaves",
+        "the child of a vfork() ends the profile of its parent",
+        "profile/agent.c",
+        "if (recording && slot && agent.process == getpid()) {",
+        "if (recording && slot) {",
+        SERVER,
+    ),
+    _twin(
         "waits-again-and-again",
         "after the profiler was killed every process waits for an answer",
         "profile/agent.c",

@@ -292,6 +292,40 @@ static void test_no_slot(void)
     end();
 }
 
+/* Once it is back no signal comes any more, also none that would be pending; the server, which sleeps, was woken. The child
+ * of a vfork() has its parent's memory, but is another process. */
+static void spoiled(void)
+{
+    sigset_t trap, pending;
+    sigemptyset(&trap);
+    sigaddset(&trap, SIGTRAP);
+    CHECK(bid_agent_start(mapped()) == 0);
+    pid_t child = vfork();
+    if (child == 0) {
+        bid_agent_leave(BID_REFUSED_TRACED);
+        _exit(0);
+    }
+    CHECK(waitpid(child, NULL, 0) == child && recording->refused[BID_REFUSED_TRACED] == 0);
+    burn(50);
+    CHECK(recording->samples > 5);
+    errno = 17;
+    bid_agent_leave(BID_REFUSED_SANDBOX);
+    CHECK(errno == 17 && slots_in_use() == 0 && recording->refused[BID_REFUSED_SANDBOX] == 1);
+    CHECK(sigprocmask(SIG_BLOCK, &trap, NULL) == 0);
+    uint64_t samples = recording->samples;
+    burn(50);
+    CHECK(sigpending(&pending) == 0 && !sigismember(&pending, SIGTRAP) && recording->samples == samples);
+    bid_agent_leave(BID_REFUSED_SANDBOX);
+    CHECK(recording->refused[BID_REFUSED_SANDBOX] == 1);
+}
+
+static void test_a_program_that_samples_would_spoil(void)
+{
+    begin(path_of_file, 3600000, 0);
+    CHECK(in_child(spoiled) == 0);
+    end();
+}
+
 static void timer(void)
 {
     CHECK(bid_agent_start(mapped()) == 0);
@@ -329,6 +363,7 @@ int main(void)
     test_no_server();
     test_false_names();
     test_no_slot();
+    test_a_program_that_samples_would_spoil();
     test_timer();
     printf("ok\n");
     return 0;

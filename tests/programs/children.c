@@ -175,10 +175,35 @@ static int part_exec(char **arguments)
     return 9;
 }
 
+/* Another program, by every function that takes an environment or the environment of this process. */
+static int part_foreign(char **arguments)
+{
+    char *program = arguments[2], *only[] = {program, NULL};
+    burn(20);
+    for (int way = 0; way < 4; way++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (way == 0)
+                execvp(program, only);
+            if (way == 1)
+                execvpe(program, only, environ);
+            if (way == 2)
+                execlp(program, program, NULL);
+            execlp("env", "env", program, NULL);
+            _exit(127);
+        }
+        say_end("exec", child);
+    }
+    pid_t child = -1;
+    posix_spawnp(&child, program, NULL, NULL, only, environ);
+    say_end("posix_spawnp", child);
+    return 0;
+}
+
 int main(int n, char **arguments)
 {
-    static const struct part parts[] = {
-        {"query", part_query}, {"ways", part_ways}, {"many", part_many}, {"exec", part_exec}, {0}};
+    static const struct part parts[] = {{"query", part_query}, {"ways", part_ways},       {"many", part_many},
+                                        {"exec", part_exec},   {"foreign", part_foreign}, {0}};
     (void)n;
     return run_part(parts, arguments);
 }

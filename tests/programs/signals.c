@@ -28,26 +28,43 @@ static void block(sigset_t *set)
 static int part_wait(char **arguments)
 {
     const struct timespec none = {0};
-    struct signalfd_siginfo read_info;
     siginfo_t info;
     sigset_t set;
     (void)arguments;
     block(&set);
-    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     for (int i = 0; i < 2; i++) {
         burn(40);
         say_pending("after some work");
         int got = sigtimedwait(&set, &info, &none);
         say("sigtimedwait: %d\n", got);
-        say("signalfd: %zd\n", read(fd, &read_info, sizeof read_info));
         kill(getpid(), both[i]);
         burn(20);
         got = sigwaitinfo(&set, &info);
         say("sigwaitinfo: %d, code %d, from this process %d\n", got, info.si_code, info.si_pid == getpid());
+    }
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    burn(20);
+    return 0;
+}
+
+/* The same by a descriptor, which shows what the thread has pending. */
+static int part_descriptor(char **arguments)
+{
+    struct signalfd_siginfo info;
+    sigset_t set;
+    (void)arguments;
+    burn(40);
+    block(&set);
+    burn(40);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    for (int i = 0; i < 2; i++) {
+        burn(40);
+        say_pending("after some work");
+        say("signalfd: %zd\n", read(fd, &info, sizeof info));
         sigqueue(getpid(), both[i], (union sigval){.sival_int = 42});
-        memset(&read_info, 0, sizeof read_info);
-        say("signalfd: %zd", read(fd, &read_info, sizeof read_info));
-        say(", signal %u, code %d, value %d\n", read_info.ssi_signo, read_info.ssi_code, read_info.ssi_int);
+        memset(&info, 0, sizeof info);
+        say("signalfd: %zd", read(fd, &info, sizeof info));
+        say(", signal %u, code %d, value %d\n", info.ssi_signo, info.ssi_code, info.ssi_int);
     }
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     burn(20);
@@ -314,6 +331,7 @@ int main(int n, char **arguments)
 {
     static const struct part parts[] = {
         {"wait", part_wait},
+        {"descriptor", part_descriptor},
         {"handlers", part_handlers},
         {"other-ways", part_other_ways},
         {"own-profiler", part_own_profiler},
