@@ -40,7 +40,7 @@ ffibuilder.set_source(
     sources=[str(source) for module in MODULES for source in sorted((ROOT / module).glob("*.c"))],
     depends=[str(path) for module in (*INCLUDES, "study/rivals") for path in sorted((ROOT / module).rglob("*.h"))],
     include_dirs=[str(ROOT / directory) for directory in INCLUDES],
-    extra_compile_args=["-std=c11", "-O2", "-g", "-Wall", "-fvisibility=hidden"],
+    extra_compile_args=["-std=c11", "-O2", "-g", "-DBID_DEBUG", "-Wall", "-fvisibility=hidden"],
     extra_link_args=["-pthread", "-lrt"],
     py_limited_api=True,
 )

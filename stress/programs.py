@@ -36,7 +36,7 @@ class Toolchain:
     """How to compile, and which sources of the table."""
 
     cc: str = os.environ.get("CC", "cc")
-    flags: tuple[str, ...] = ("-O2", "-g")
+    flags: tuple[str, ...] = ("-O2", "-g", "-DBID_DEBUG")
     csrc: Path = ROOT / "csrc"
     strict: tuple[str, ...] = STRICT
 

@@ -47,7 +47,7 @@ def clang_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compile_core(cc: str, build: Path, *more: str) -> Path:
-    objects = programs.objects(SOURCES, programs.Toolchain(cc, ("-O2", "-g", *more)))
+    objects = programs.objects(SOURCES, programs.Toolchain(cc, ("-O2", "-g", "-DBID_DEBUG", *more)))
     library = build / "libcore.a"
     subprocess.run(["ar", "rcs", str(library), *map(str, objects)], check=True)
     return library
@@ -58,7 +58,7 @@ def run_program(program: Path, library: Path, tmp_path: Path, cc: str = os.envir
     subprocess.run(
         [
             cc,
-            *("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror"),
+            *("-std=gnu11", "-O2", "-g", "-DBID_DEBUG", "-Wall", "-Wextra", "-Werror"),
             f"-I{ROOT / 'csrc' / 'include'}",
             f"-I{ROOT / 'csrc' / 'table'}",
             str(program),

@@ -351,6 +351,13 @@ struct bid_stats {
  * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS (stats->size is below 8 or over 4,096). */
 int bid_statistics(const struct bid_table *table, struct bid_stats *stats);
 
+/* Checks a table against its own invariants, slot by slot: one slot for each key, where a lookup finds it; records and lengths
+ * that can be; counts; what a resize may leave half done. For tests and for whoever suspects a stray write. No update may
+ * run meanwhile; `unfinished` is how many stand half done for good, as those of threads that a fork left behind: 0 if none.
+ * Context: thread. Progress: wait-free, in the number of slots. Memory: none.
+ * Returns: NULL if all is well, else a constant sentence that says what is not. */
+const char *bid_audit(const struct bid_table *table, uint64_t unfinished);
+
 /* ------------------------------------------------------------------- the protocol on inodes (csrc/inode) -- */
 /*
  * As Al Viro proposed it: a bit in the inode's flags says whether the table, keyed by the inode's address, has an

@@ -187,6 +187,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
 /* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. */
 void bid_array_free(struct bid_array *array)
 {
+    BID_ASSERT((bid_load(&array->life, BID_RELAXED) & BID_LIFE_MASK) != BID_LIFE_FREE);
     bid_array_unmap(array);
     bid_descriptor_release(array);
 }

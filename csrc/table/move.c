@@ -75,6 +75,7 @@ static int bid_copy(struct bid_table *table, const struct bid_array *array, stru
         return n <= 0 ? n : status == BID_STEP_NO_ROOM ? BID_E_CROWDED : status;
     }
     for (int i = 0; i < n && status >= 0; i++) {
+        BID_ASSERT(words[i] & BID_FROZEN && bid_word_is_live(words[i]));
         bid_copy_record(&future->records[index], &array->records[bid_word_index(words[i])], table->record_units);
         status = bid_copy_publish(future, &places[i], index, bid_word_length(words[i]));
         claimed += status > 0;
@@ -107,8 +108,9 @@ int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array
     while (!(place.word & BID_FROZEN)) {
         uint64_t expected = place.word;
         if (bid_cas(place.slot, &expected, place.word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_place_find() */
-            break;
-        bid_place_find(array, key, &place);
+            place.word |= BID_FROZEN;
+        else
+            bid_place_find(array, key, &place);
     }
     if (!place.own || !bid_word_is_live(place.word))
         return BID_OK;
@@ -164,6 +166,7 @@ static void bid_moved_hint(struct bid_array *array, uint64_t chunk)
 static int bid_freeze_bucket(struct bid_array *array, uint64_t slot, uint64_t *live)
 {
     int n = 0;
+    BID_ASSERT(bid_load(&array->future, BID_RELAXED));
     for (uint64_t end = slot + BID_BUCKET_SLOTS; slot < end; slot++) {
         uint64_t word = bid_freeze(&array->slots[slot]);
         if (bid_word_is_empty(word))
@@ -191,6 +194,7 @@ static int bid_move_chunk(struct bid_table *table, struct bid_array *array, stru
 static void bid_resize_finish(struct bid_table *table, struct bid_array *array, struct bid_array *future)
 {
     struct bid_array *expected = array;
+    BID_ASSERT(bid_all_done(array) && bid_load(&array->future, BID_RELAXED) == future);
     if (!bid_cas(&table->head, &expected, future, BID_H_RELEASE)) /* (H) pairs with every load of the head */
         return;
     bid_add(&table->resizes, 1, BID_RELAXED);

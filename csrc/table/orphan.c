@@ -36,10 +36,7 @@ static int bid_array_is_orphan(const struct bid_table *table, const struct bid_a
 void bid_orphans_take_back(struct bid_table *table)
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED); /* constant while this process has threads */
-    if (__builtin_expect(bid_load(&table->forks, BID_RELAXED) == forks, 1) ||
-        bid_oldest_pin(table->pins) <= bid_load(&table->pins->forked, BID_RELAXED))
-        return;
-    struct bid_pin pin = bid_pin_update(table->pins, 1); /* for a fork of this process */
+    struct bid_pin pin = bid_pin_update(table->pins, 1);         /* for a fork of this process */
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         struct bid_array *array = &table->arrays[i];
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */

@@ -89,12 +89,21 @@ static void bid_retired_free(struct bid_table *table, struct bid_array *array, u
     bid_unpin_update(table->pins, pin);
 }
 
+/* What another thread was at when the process forked is nobody's in the child, once no pin from before the fork is left. */
+static void bid_orphans_consider(struct bid_table *table)
+{
+    uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED); /* constant while this process has threads */
+    if (__builtin_expect(bid_load(&table->forks, BID_RELAXED) != forks, 0) &&
+        bid_oldest_pin(table->pins) > bid_load(&table->pins->forked, BID_RELAXED))
+        bid_orphans_take_back(table);
+}
+
 /* The lives are read before the barrier and the scan, and the compare-and-swap fails if one has changed since. */
 uint64_t bid_reclaim(struct bid_table *table)
 {
     uint64_t lives[BID_ARRAYS];
     int any = 0;
-    bid_orphans_take_back(table);
+    bid_orphans_consider(table);
     bid_store(&table->waiting, 0, BID_RELAXED); /* before what may set it again */
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {

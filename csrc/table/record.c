@@ -66,7 +66,10 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned r
         return BID_STEP_NO_ROOM;
     if (!may_allocate && *index + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
-    return bid_record_ready(table, array, *index + units);
+    status = bid_record_ready(table, array, *index + units);
+    BID_ASSERT(status != BID_OK || *index + units <= bid_load(&array->record_ready, BID_RELAXED));
+    BID_ASSERT(*index % table->record_units == 0);
+    return status;
 }
 
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t records)

@@ -177,6 +177,8 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
             break;
         bid_array_free(future); /* too small by now: other threads have inserted meanwhile */
     }
+    BID_ASSERT(bid_load(&array->live_limit, BID_RELAXED) <= bid_array_slots(future) / 2); /* the capacity invariant */
+    BID_ASSERT(future->record_copies >= bid_load(&array->live_limit, BID_RELAXED) * table->record_units);
     if (bid_cas(&array->future, &none, future, BID_F_RELEASE)) /* (F) pairs with every load of a future */
         bid_add(&table->causes[cause], 1, BID_RELAXED);
     else

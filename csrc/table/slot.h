@@ -18,6 +18,9 @@
 #define BID_SLOT_H
 
 #include "bid_atomic.h"
+#include "pybuildid.h"
+
+#include <stddef.h>
 
 #ifndef BID_BUCKET_SLOTS
 #define BID_BUCKET_SLOTS 8 /* one cache line */
@@ -45,6 +48,15 @@ struct bid_record {
     uint32_t generation;
     uint8_t id[BID_RECORD_BYTES - BID_RECORD_ID];
 };
+
+_Static_assert(sizeof(struct bid_record) == BID_RECORD_BYTES, "the index of a slot word counts these");
+_Static_assert(offsetof(struct bid_record, id) == BID_RECORD_ID, "where lookups copy an ID from");
+_Static_assert(BID_ID_MAX <= BID_LENGTH_MASK, "every length has its place in a slot word");
+_Static_assert(BID_FROZEN < 1ull << BID_LENGTH_SHIFT, "FROZEN lies below the length");
+_Static_assert(BID_LENGTH_MASK << BID_LENGTH_SHIFT < 1ull << BID_STATE_SHIFT, "the length lies below the state");
+_Static_assert(BID_STATE_MASK < 1ull << BID_INDEX_SHIFT, "the state lies below the index");
+_Static_assert(BID_INDEX_SHIFT + BID_INDEX_BITS == BID_TAG_SHIFT, "the index lies below the tag");
+_Static_assert(BID_TAG_SHIFT == 48 && BID_TAG_ONE >> 63 == 1, "the tag is the upper half of a word's upper half");
 
 static inline unsigned bid_word_length(uint64_t word)
 {

@@ -4,6 +4,12 @@
  *
  * A table has a head array; while it is being resized that array has a future array. Descriptors of arrays are part
  * of the table and are never unmapped, so that they may be read without a pin; what they point to may not.
+ *
+ * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be that.
+ *   live slots of A  <=  A.live_limit  <=  slots of F / 2                      what may have to be copied
+ *   record units of A's live slots  <=  F.record_copies                        their records, which nobody else gets
+ *   record units that updates take in F before it is the head  <=  F.guest_limit, for a sixteenth of F's slots
+ * So at most 9/16 of F is claimed while it is being filled. bid_audit() checks it, and assertions where it is made.
  */
 #ifndef BID_TABLE_H
 #define BID_TABLE_H

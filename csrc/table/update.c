@@ -96,8 +96,11 @@ static void bid_operation_count(struct bid_table *table, struct bid_array *array
 {
     if (!place->own)
         bid_add(&array->claimed, 1, BID_RELAXED);
-    if (op->kind == BID_REMOVE)
-        bid_sub(&table->count, 1, BID_C_RELEASE); /* (C) pairs with bid_entry_admit() */
+    if (op->kind != BID_REMOVE)
+        return;
+    uint64_t before = bid_sub(&table->count, 1, BID_C_RELEASE); /* (C) pairs with bid_entry_admit() */
+    BID_ASSERT(before > 0);
+    (void)before;
 }
 
 /* BID_OK with op->status set, an error, or one of enum bid_step. */

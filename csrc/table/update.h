@@ -5,6 +5,7 @@
 #ifndef BID_UPDATE_H
 #define BID_UPDATE_H
 
+#include "debug.h"
 #include "hash.h"
 #include "pin.h"
 
@@ -90,6 +91,8 @@ uint64_t bid_array_slots(const struct bid_array *array);
 #define BID_LOG2_BUCKETS_START 8 /* 2,048 slots, and no array shrinks below by itself */
 #endif
 #define BID_LOG2_BUCKETS_MAX 30
+_Static_assert(3ull * (BID_BUCKET_SLOTS * 7 / 4 + 1) << BID_LOG2_BUCKETS_MAX < 1ull << BID_INDEX_BITS,
+               "every unit of record of the largest array has an index");
 #define BID_WAITING_FOR_TWICE 16 /* for so many retired arrays that wait, the least size is doubled */
 #ifndef BID_GUESTS
 #define BID_GUESTS 16 /* of an array that is not the head yet, updates may take one in so many slots */
@@ -127,7 +130,8 @@ uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays);
 unsigned bid_retired_arrays(const struct bid_table *table);
 
 /* ---- orphan.c */
-/* In the child of a fork: frees the arrays of which a thread that it does not have was making, freeing or giving up one. */
+/* In the child of a fork, once no pin from before that is left: frees the arrays of which a thread that it does not have was
+ * making, freeing or giving up one. */
 void bid_orphans_take_back(struct bid_table *table);
 
 #endif

@@ -166,7 +166,7 @@ RECLAMATION = [
         "orphan-has-its-thread",
         "G9",
         "the child of a thread that forked in the middle of making or freeing an array takes that away from it",
-        (Edit("table/orphan.c", "bid_oldest_pin(table->pins) <= bid_load(&table->pins->forked, BID_RELAXED)", "0"),),
+        (Edit("table/reclaim.c", "bid_oldest_pin(table->pins) > bid_load(&table->pins->forked, BID_RELAXED)", "1"),),
         (Program("test_fork_resize"),),
     ),
     Twin(

@@ -467,6 +467,19 @@ UPDATES = [
         (Program("test_limits"), Program("test_unlucky_moments"), Fault("max-entries")),
     ),
     Twin(
+        "claimed-twice",
+        "G5",
+        "an insert over a tombstone counts its slot as claimed once more: only the audit compares that with the slots",
+        (
+            Edit(
+                "table/update.c",
+                "    if (!place->own)\n        bid_add(&array->claimed,",
+                "    if (op->kind == BID_INSERT)\n        bid_add(&array->claimed,",
+            ),
+        ),
+        (Program("test_inode"), Fault("max-entries")),
+    ),
+    Twin(
         "nmi-form-populates",
         "G4",
         "the forms for NMI context make records present themselves, by a system call",

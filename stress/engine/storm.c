@@ -256,6 +256,9 @@ static void run_child(struct storm *storm)
         pthread_join(storm->thread[i].pthread, NULL);
     __atomic_store_n(&storm->shared->state, STORM_CHECKING, __ATOMIC_RELEASE);
     check_at_end(storm);
+    const char *unsound = storm->design == &bid_design_ours ? bid_audit(storm->table, 0) : NULL;
+    if (unsound)
+        fail(storm, "the audit of the table", unsound);
     storm->design->destroy(storm->table);
     __atomic_store_n(&storm->shared->state, STORM_DONE, __ATOMIC_RELEASE);
     _exit(0);

@@ -234,6 +234,10 @@ int main(int count, char **arguments)
     stepper_begin();
     operation->act();
     stepper_end();
+    const char *unsound = design == &bid_design_ours ? bid_audit(table, 0) : NULL; /* all have gone on by now */
+    if (unsound)
+        fprintf(stderr, "the audit of the table: %s\n", unsound);
+    CHECK(!unsound);
     print(operation->name, 1);
     return 0;
 }

@@ -97,6 +97,9 @@ static struct judge_orders read_orders(char **words)
                                  strtoull(words[3], NULL, 10)};
 }
 
+/* Of the threads that a scenario leaves standing in an update, at the most. */
+#define STANDING 8
+
 static int program(int count, char **arguments)
 {
     if (count != 7) {
@@ -117,6 +120,9 @@ static int program(int count, char **arguments)
         step_with_restarts(scenario);
     else
         step_once(scenario, 0);
+    const char *unsound = bid_audit(stepped, STANDING);
+    if (unsound)
+        judge_wrong(unsound, 0, 0);
     print(scenario);
     trace_write(arguments[6]);
     return 0;

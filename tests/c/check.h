@@ -68,6 +68,22 @@ static inline int insert(struct bid_table *table, uint64_t key, uint64_t version
     return bid_insert(table, key, (uint32_t)version, id, length);
 }
 
+/* Every table of a test is sound at its end, but for as many updates as stand half done for good. */
+static uint64_t unfinished_updates;
+
+static inline void check_and_destroy(struct bid_table *table, const char *file, int line)
+{
+    const char *wrong = table ? bid_audit(table, unfinished_updates) : NULL;
+    if (wrong) {
+        fprintf(stderr, "%s:%d: the audit says: %s\n", file, line, wrong);
+        exit(1);
+    }
+    bid_destroy(table);
+}
+#ifndef CHECK_NO_AUDIT /* where handlers update a table all the time */
+#define bid_destroy(table) check_and_destroy((table), __FILE__, __LINE__)
+#endif
+
 /* BID_OK also if there was nothing to gain. */
 static inline int shrink_table(struct bid_table *table)
 {
