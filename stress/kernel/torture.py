@@ -16,6 +16,7 @@ from stress.kernel.mutants import MUTANTS, Mutant
 
 BOOT_SECONDS = 120.0  #: of a busy machine
 SILENCE = 120.0  #: seconds without a line of the torture's, which says so every 10,000 NMIs
+SAY_SECONDS = 10.0
 SLOWEST = 5000  #: exact NMIs a second: a run takes at most so long
 MODULES_AT = "0xffffffffc0000000+0x2000000"  #: where the kernel loads modules
 CRASH = re.compile(r"(BUG: .*|Kernel panic.*|general protection fault.*|watchdog: .*lockup.*|WARNING: .*)")
@@ -95,11 +96,14 @@ def exact(
     modules: Modules, nmis: int, seed: int, more: str = "", tick: Callable[[str], None] = lambda name: None
 ) -> Exact:
     """NMIs after exact numbers of instructions, on one processor. `more`: parameters. Raises SlowError."""
-    began = time.monotonic()
+    began = said = time.monotonic()
 
     def watch(log: Path) -> None:
-        done = passed(log.read_text(errors="replace"))
-        tick(f"{done:,} of {nmis:,} exact NMIs, {done / (time.monotonic() - began):,.0f} a second")
+        nonlocal said
+        now, done = time.monotonic(), passed(log.read_text(errors="replace"))
+        if now - said > SAY_SECONDS:
+            said = now
+            tick(f"{done:,} of {nmis:,} exact NMIs, {done / (now - began):,.0f} a second")
 
     record = BUILD / "runs" / "exact.asm"
     arguments = f"nmis={nmis} seed={seed} warm=20000 seconds=1000000 rare=24 map=1 {more}"
