@@ -166,6 +166,17 @@ def _fuzz(found: Found) -> str:
     return f"{found['executions']:,} inputs, {found['broken'] or 'nothing broke'}"
 
 
+def _kernel(found: Found) -> str:
+    two, inodes, caught = found["two_processors"], found["inodes"], found["mutants"]
+    return (
+        f"real NMIs, in Linux {found['kernel']} under QEMU: {found['nmis']:,} exact ones, {found['in_update']:,} "
+        f"inside an update, {found['in_resize']:,} inside a resize; {two['nmis']:,} between two processors; "
+        f"{found['lookups'] + two['lookups']:,} lookups, {found['wrong'] + two['wrong']} wrong, {found['blocked']} "
+        f"blocked; {inodes['looked']:,} lookups of real inodes, {inodes['wrong']} wrong; "
+        f"{sum(map(bool, caught.values()))} of {len(caught)} broken builds caught"
+    )
+
+
 HARMLESS = ("differential", "harmless", "inside", "refused")
 CHECKS = (
     Check("storm", ("G1", "G2", "G3", "G4", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
@@ -189,6 +200,7 @@ CHECKS = (
         skipped=lambda found: int(found["skipped"]) > 0,
     ),
     Check("faults", ("G4", "G6", "G7", "G9"), ("-m", "stress", "faults", "--quick", "--json", "FILE"), _faults),
+    Check("kernel", ("G3", "G4", "G7"), ("-m", "stress", "kernel", "--quick", "--json", "FILE"), _kernel, skips=True),
     Check("twins", tuple(GUARANTEES), ("-m", "stress", "twins", "--json", "FILE"), _twins),
     Check(
         "fuzz",

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from stress.__main__ import main
 from stress.edits import Edit
-from stress.kernel import build, campaign, coverage, inodes, kfunc, torture
+from stress.kernel import build, campaign, coverage, kfunc, torture, vm
 from stress.kernel.build import Modules
 
 #: What the lookup's object file may need of a kernel. All of its calls are these.
@@ -19,6 +23,9 @@ NEEDS = {
     "__x86_return_thunk",  # how functions return where a processor's return predictor is not to be trusted
 }
 SEED = 7
+FIGURES = {"nmis", "in_update", "in_resize", "lookups", "wrong", "resizes", "instructions", "interrupted"}
+FIELDS = {*FIGURES, "verdict", "seed", "blocked", "mutants", "inodes"}
+INODE_FIELDS = {"nmis", "kicked", "reused", "wrong", "control_wrong"}
 
 needs_kernel = pytest.mark.skipif(bool(build.missing()), reason=build.missing())
 
@@ -55,44 +62,85 @@ def test_a_lookup_needs_nothing_of_the_kernel(modules: Modules) -> None:
     assert set(symbols.split()) - {"U"} <= NEEDS
 
 
-@needs_kernel
-def test_exact_nmis_find_nothing_and_repeat(modules: Modules) -> None:
-    first, second = (torture.exact(modules, campaign.QUICK_NMIS, SEED, warm=2000) for _ in range(2))
-    assert first.torture.caught == ""
-    assert first.torture["nmis"] >= campaign.QUICK_NMIS
-    assert first.torture["in_update"] * 2 > first.torture["nmis"]
-    assert first.torture["in_resize"] > first.torture["nmis"] // 10
-    assert first.coverage.share > 0.5
-    assert first.torture.figures == second.torture.figures  # the same seed does the same
-    assert first.coverage == second.coverage
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The report of the short form, by the command line."""
+    file = tmp_path_factory.mktemp("kernel") / "kernel.json"
+    run = CliRunner().invoke(main, ["kernel", "--quick", "--seed", str(SEED), "--json", str(file)])
+    assert run.exit_code == 0, run.output
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 @needs_kernel
-def test_mutants_are_caught(modules: Modules) -> None:
-    some = campaign.quick(SEED)
-    caught = torture.catch(modules, some.mutant_nmis, SEED, some.mutants)
-    assert set(caught.how) == set(campaign.QUICK_MUTANTS)
-    assert caught.missed == []
+def test_the_short_form(short: dict[str, Any]) -> None:
+    assert not FIELDS - set(short)
+    assert not INODE_FIELDS - set(short["inodes"])
+    assert (short["verdict"], short["seed"], short["wrong"], short["blocked"]) == ("SUCCESS", SEED, 0, 0)
+    assert short["nmis"] >= campaign.QUICK_NMIS
+    assert short["in_update"] * 2 > short["nmis"]
+    assert short["in_resize"] > short["nmis"] // 10
+    assert short["interrupted"] > short["instructions"] // 2
+    assert short["two_processors"]["nmis"] > 0
 
 
 @needs_kernel
-def test_spinlocks_are_caught(modules: Modules) -> None:
-    assert "has not returned" in torture.spinlock(modules, SEED).complaint
+def test_exact_nmis_repeat(modules: Modules, short: dict[str, Any]) -> None:
+    again = torture.exact(modules, campaign.QUICK_NMIS, SEED)
+    figures = {**again.torture.figures, **again.coverage.report()}
+    assert {name: figures[name] for name in FIGURES} == {name: short[name] for name in FIGURES}
 
 
 @needs_kernel
-def test_inodes_come_and_go(modules: Modules) -> None:
-    found = inodes.run(modules, "test-inodes", 2)
-    assert found.complaint == ""
+def test_nmis_that_leave_no_time_end_all_the_same(modules: Modules) -> None:
+    """A timer that allows too little for the way out of a handler stopped all threads, without a limit."""
+    found = torture.exact(modules, 5000, SEED, "least=1 period=16").torture
+    assert found.caught == ""
+    assert found["nmis"] >= 5000
+    assert found["most_row"] > 0
+
+
+@needs_kernel
+def test_a_slow_machine_is_not_said_to_be_wrong(modules: Modules, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torture, "BOOT_SECONDS", 1)
+    with pytest.raises(build.SlowError, match="too slow here: 0 of 1,000 NMIs in"):
+        torture.exact(modules, 1000, SEED)
+
+
+@needs_kernel
+def test_a_machine_that_says_nothing_hangs() -> None:
+    run = vm.boot(vm.Machine("silent", "while :; do :; done", {}, exact=True, silence=5, limit=200))
+    assert run.end == vm.SILENT
+
+
+def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "missing", lambda: "missing: a kernel (Debian: apt-get install it)")
+    run = CliRunner().invoke(main, ["kernel", "--quick"])
+    assert run.exit_code == 2
+    assert "apt-get install it" in run.output
+
+
+@needs_kernel
+def test_mutants_are_caught(short: dict[str, Any]) -> None:
+    names = {*campaign.QUICK_MUTANTS, campaign.SPINLOCK, "address of an inode alone"}
+    assert set(short["mutants"]) == names
+    assert all(short["mutants"].values())
+    assert "has not returned" in short["mutants"][campaign.SPINLOCK]
+
+
+@needs_kernel
+def test_inodes_come_and_go(short: dict[str, Any]) -> None:
+    found = short["inodes"]
+    assert found["complaint"] == ""
     assert found["wrong"] == found["missed"] == 0
     assert min(found[name] for name in ("nmis", "right", "absent", "kicked", "in_resize", "reused", "mapped")) > 0
+    assert found["control_wrong"] > 0
 
 
 @needs_kernel
 @pytest.mark.skipif(bool(kfunc.missing()), reason=kfunc.missing())
-def test_a_bpf_program_looks_up_in_nmis(modules: Modules) -> None:
-    found = kfunc.run(modules)
-    assert found.works, found
+def test_a_bpf_program_looks_up_in_nmis(short: dict[str, Any]) -> None:
+    assert short["kfunc"]["works"], short["kfunc"]
 
 
 def test_what_a_log_says() -> None:

@@ -46,6 +46,17 @@ def test_a_missing_tool_is_skipped_and_named() -> None:
     assert prove.run_one(prove.Check("absent", ("G1",), lacks, str)).verdict == "FAILURE"
 
 
+def test_real_nmis_stand_beside_emulated_ones() -> None:
+    (check,) = (check for check in prove.CHECKS if check.name == "kernel")
+    assert "--quick" in check.command
+    assert check.skips
+    run = {"nmis": 1000, "in_update": 600, "in_resize": 200, "lookups": 9000, "wrong": 1}
+    report = {**run, "kernel": "6.1", "blocked": 0, "two_processors": run, "inodes": {"looked": 5, "wrong": 2}}
+    text = check.figure({**report, "mutants": {"no-seal": "3 wrong answers", "torn-copy": ""}})
+    assert "1,000 exact ones, 600 inside an update, 200 inside a resize" in text
+    assert "18,000 lookups, 2 wrong, 0 blocked; 5 lookups of real inodes, 2 wrong; 1 of 2 broken builds" in text
+
+
 def test_every_guarantee_has_a_check() -> None:
     covered = {guarantee for check in prove.CHECKS if check.name != "twins" for guarantee in check.guarantees}
     assert covered == set(prove.GUARANTEES)

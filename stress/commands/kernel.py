@@ -28,6 +28,7 @@ ROWS = {
     "nmi_updates": "updates from NMIs",
     "resizes": "resizes",
     "most_slots": "worst lookup, slots read",
+    "again": "NMIs where the last one had come",
     "wrong": "wrong answers",
 }
 
@@ -86,7 +87,10 @@ def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> 
     and without touching the kernel of this machine. Threads update the table; NMIs come after exact numbers of
     instructions on one processor, so that the same seed does the same, and by IPIs between two. Then real inodes that
     are mapped, looked up by NMIs, and evicted; a BPF program that looks up in NMIs; and builds with one fault each, and
-    a table with spinlocks, which must be caught. The exit status is 0 for SUCCESS only.
+    a table with spinlocks, which must be caught.
+
+    The exit status is 0 for SUCCESS only; 2 if this machine lacks something; 3 if it is too slow, so that nothing was
+    shown either way.
     """
     plan = campaign.quick(seed) if quick else campaign.Plan(seed)
     if nmis:
@@ -96,7 +100,8 @@ def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> 
         with console.status("building the modules") as status:
             outcome = campaign.run(plan, tick=lambda name: status.update(f"{name}"))
     except KernelError as error:
-        raise click.ClickException(str(error)) from None
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_status)
     print_torture(console, outcome)
     print_rest(console, outcome)
     exact = outcome.exact.torture

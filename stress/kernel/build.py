@@ -24,6 +24,20 @@ PACKAGES = "linux-image-amd64 linux-headers-amd64 qemu-system-x86 busybox-static
 class KernelError(Exception):
     """Something is missing or could not be built; the message says what and what to do about it."""
 
+    exit_status = 1
+
+
+class MissingError(KernelError):
+    """This machine lacks something; the message says how to install it."""
+
+    exit_status = 2
+
+
+class SlowError(KernelError):
+    """The time was over before enough had happened: nothing is known to be wrong, and nothing was shown."""
+
+    exit_status = 3
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -50,7 +64,7 @@ def find_kernel() -> Kernel:
         if (headers / "Makefile").is_file() and os.access(image, os.R_OK):
             found.append(Kernel(release, image, headers.resolve()))
     if not found:
-        raise KernelError(f"no kernel with headers in /lib/modules and an image in /boot: apt-get install {PACKAGES}")
+        raise MissingError(f"no kernel with headers in /lib/modules and an image in /boot: apt-get install {PACKAGES}")
     return max(found, key=_version_key)
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from stress.kernel import inodes, kfunc, memory, torture
-from stress.kernel.build import KernelError, Modules, build, find_kernel, missing
+from stress.kernel import inodes, kfunc, memory, torture, vm
+from stress.kernel.build import MissingError, Modules, build, find_kernel, missing
 from stress.kernel.inodes import Inodes
 from stress.kernel.kfunc import Kfunc
 from stress.kernel.mutants import MUTANTS, Mutant
@@ -61,13 +61,14 @@ class Outcome:
         exact = self.exact.torture
         names = ("nmis", "in_text", "in_update", "in_resize", "lookups", "updates", "nmi_updates", "resizes", "wrong")
         more = ("most_slots", "most_records", "dwelt")
+        hpet = ("again", "most_row")  # NMIs that came where the last one had; the most in a row
         blocked = [run for run in (exact, self.two) if run.complaint]
         return {
             "verdict": self.verdict,
             "failures": self.failures,
             "kernel": find_kernel().release,
             "seed": self.plan.seed,
-            **{name: exact[name] for name in (*names, *more[:2])},
+            **{name: exact[name] for name in (*names, *more[:2], *hpet)},
             "blocked": len(blocked),
             **self.exact.coverage.report(),
             "two_processors": {name: self.two[name] for name in (*names, *more)},
@@ -112,7 +113,7 @@ def _judge_rest(outcome: Outcome) -> list[str]:
 @dataclass(frozen=True)
 class _Others:
     two: Torture
-    spinlock: Torture
+    spinlock: str  #: how it was caught
     sound: Inodes
     control: Inodes
     kfunc: Kfunc | None
@@ -135,18 +136,22 @@ def _others(modules: Modules, plan: Plan, tick: Callable[[str], None]) -> _Other
 
 
 def run(plan: Plan, tick: Callable[[str], None] = lambda name: None) -> Outcome:
-    """Two machines at a time. Raises KernelError."""
+    """Two machines at a time. Raises KernelError; SlowError if the time was over before the NMIs were."""
     if lacking := missing():
-        raise KernelError(lacking)
+        raise MissingError(lacking)
+    vm.stopped.clear()
     tick("building the modules")
     modules = build()
     with ThreadPoolExecutor(1) as pool:
         others = pool.submit(_others, modules, plan, tick)
-        tick(f"{plan.nmis:,} exact NMIs")
-        exact = torture.exact(modules, plan.nmis, plan.seed)
-        caught = torture.catch(modules, plan.mutant_nmis, plan.seed, plan.mutants, tick)
+        try:
+            exact = torture.exact(modules, plan.nmis, plan.seed, tick=tick)
+            caught = torture.catch(modules, plan.mutant_nmis, plan.seed, plan.mutants, tick)
+        except BaseException:
+            vm.stopped.set()
+            raise
         rest = others.result()
-    caught.how[SPINLOCK] = rest.spinlock.complaint
+    caught.how[SPINLOCK] = rest.spinlock
     caught.how["address of an inode alone"] = (
         f"{rest.control['wrong']:,} wrong answers" if rest.control["wrong"] else ""
     )

@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stress.kernel import coverage, vm
-from stress.kernel.build import BUILD, KernelError, Modules, build
+from stress.kernel.build import BUILD, KernelError, Modules, SlowError, build
 from stress.kernel.coverage import Coverage
 from stress.kernel.mutants import MUTANTS, Mutant
 
 BOOT_SECONDS = 120.0  #: of a busy machine
+SILENCE = 120.0  #: seconds without a line of the torture's, which says so every 10,000 NMIs
+SAY_SECONDS = 10.0
+SLOWEST = 5000  #: exact NMIs a second: a run takes at most so long
 MODULES_AT = "0xffffffffc0000000+0x2000000"  #: where the kernel loads modules
 CRASH = re.compile(r"(BUG: .*|Kernel panic.*|general protection fault.*|watchdog: .*lockup.*|WARNING: .*)")
 
@@ -55,6 +59,19 @@ def read(text: str, done: bool = True) -> Torture:
     return Torture(figures, complaint)
 
 
+def passed(text: str) -> int:
+    """NMIs that are over, as far as the log tells."""
+    said = re.findall(r"bid_torture: passed (\d+)", text)
+    return int(said[-1]) if said else 0
+
+
+def _refuse_slow(run: vm.Run, what: str, nmis: int) -> None:
+    """Raises SlowError if the machine was stopped while it went on: that is no finding."""
+    if run.end == vm.SLOW:
+        done = f"{passed(run.text):,} of {nmis:,} NMIs in {run.seconds:,.0f} s"
+        raise SlowError(f"{what}: too slow here: {done}; see {run.log}")
+
+
 def insert_and_run(modules: Modules, table: str, arguments: str) -> str:
     """Lines of a script that load a table, torture it, and unload both."""
     size = coverage.text_size(modules["bid_table"])
@@ -75,19 +92,33 @@ class Exact:
     log: Path
 
 
-def exact(modules: Modules, nmis: int, seed: int, warm: int = 20000) -> Exact:
-    """NMIs after exact numbers of instructions, on one processor."""
+def exact(
+    modules: Modules, nmis: int, seed: int, more: str = "", tick: Callable[[str], None] = lambda name: None
+) -> Exact:
+    """NMIs after exact numbers of instructions, on one processor. `more`: parameters. Raises SlowError."""
+    began = said = time.monotonic()
+
+    def watch(log: Path) -> None:
+        nonlocal said
+        now, done = time.monotonic(), passed(log.read_text(errors="replace"))
+        if now - said > SAY_SECONDS:
+            said = now
+            tick(f"{done:,} of {nmis:,} exact NMIs, {done / (now - began):,.0f} a second")
+
     record = BUILD / "runs" / "exact.asm"
-    arguments = f"nmis={nmis} seed={seed} warm={warm} seconds=1000000 rare=24 map=1"
+    arguments = f"nmis={nmis} seed={seed} warm=20000 seconds=1000000 rare=24 map=1 {more}"
     machine = vm.Machine(
         "exact",
         insert_and_run(modules, "bid_table", arguments),
         {f"{name}.ko": modules[name] for name in ("bid_table", "bid_torture")},
         exact=True,
-        limit=BOOT_SECONDS + nmis / 2000,
+        limit=BOOT_SECONDS + nmis / SLOWEST,
+        silence=SILENCE,
+        watch=watch,
         arguments=("-d", "in_asm", "-D", str(record), "-dfilter", MODULES_AT),
     )
     run = vm.boot(machine)
+    _refuse_slow(run, "exact NMIs", nmis)
     torture = read(run.text, run.ended)
     if "@leaked" in run.text:
         torture = Torture(torture.figures, "memory was left when the table had been destroyed")
@@ -110,13 +141,14 @@ def two_processors(modules: Modules, seconds: int, seed: int) -> Torture:
     return read(run.text, run.ended)
 
 
-def spinlock(modules: Modules, seed: int) -> Torture:
-    """Buckets with a spinlock each, on two processors: a handler must wait for what it interrupted."""
+def spinlock(modules: Modules, seed: int) -> str:
+    """Buckets with a spinlock each, on two processors: a handler must wait for what it interrupted. How that showed."""
     arguments = f"cpus=2 hpet=0 nmis=1000000000 seconds=60 seed={seed} rival=1 patience=4"
     files = {f"{name}.ko": modules[name] for name in ("bid_table", "bid_torture")}
     script = insert_and_run(modules, "bid_table", arguments)
     run = vm.boot(vm.Machine("spinlock", script, files, cpus=2, limit=BOOT_SECONDS * 2))
-    return read(run.text, run.ended)
+    complaint = read(run.text, run.ended).complaint
+    return complaint if "has not returned" in complaint else ""
 
 
 @dataclass
@@ -135,9 +167,9 @@ def _some_mutants(builds: Mapping[str, Modules], names: Sequence[str], sound: Mo
     script = "".join(insert_and_run(builds[name], name, f"nmis={nmis} seed={seed} bear=20") for name in names)
     files = {f"{name}.ko": builds[name]["bid_table"] for name in names}
     limit = BOOT_SECONDS + 30 * len(names)
-    run = vm.boot(
-        vm.Machine("mutants", script, {**files, "bid_torture.ko": sound["bid_torture"]}, exact=True, limit=limit)
-    )
+    files["bid_torture.ko"] = sound["bid_torture"]
+    run = vm.boot(vm.Machine("mutants", script, files, exact=True, limit=limit, silence=SILENCE))
+    _refuse_slow(run, f"mutants {', '.join(names)}", nmis)
     parts = re.split(r"@table (\S+)", run.text)[1:]
     found = Caught()
     for name, text in zip(parts[::2], parts[1::2]):

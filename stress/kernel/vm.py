@@ -8,11 +8,13 @@ import os
 import signal
 import stat
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stress.kernel.build import BUILD, find_kernel
+from stress.kernel.build import BUILD, KernelError, find_kernel
 
 #: Two instructions of a nanosecond would be as well: what counts is that time passes with instructions only.
 ICOUNT = ("-icount", "shift=4,sleep=off")
@@ -29,6 +31,9 @@ export PATH=/bin
 echo 8 >/proc/sys/kernel/printk
 """
 EPILOGUE = "\necho @end\n/bin/busybox poweroff -f\n"
+POLL_SECONDS = 0.5
+
+stopped = threading.Event()  #: set: every machine is to end, and no other may begin
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,20 @@ class Machine:
     exact: bool = False  #: time passes with instructions, so that the same seed does the same
     memory: int = 512  #: MiB
     limit: float = 300.0  #: seconds
+    silence: float | None = None  #: seconds without a new line, after which it is said to hang
+    watch: Callable[[Path], None] = lambda log: None  #: called with the log from time to time
     arguments: tuple[str, ...] = ()  #: more of QEMU's
+
+
+SILENT = "no line came any more"
+SLOW = "its time was over"
 
 
 @dataclass(frozen=True)
 class Run:
     log: Path
-    status: int | None  #: QEMU's exit status; None: stopped at the limit
+    end: str  #: "" if the machine ended by itself, else SILENT or SLOW: why it was stopped
+    seconds: float
     text: str = field(repr=False)
 
     @property
@@ -101,27 +113,53 @@ def command(machine: Machine, initrd: Path) -> list[str]:
     return ["qemu-system-x86_64", *options, *machine.arguments]
 
 
+def _wait(process: subprocess.Popen[bytes], machine: Machine, log: Path) -> str:
+    """Why the machine has to be stopped; "" if it ended by itself. Raises KernelError if all machines have to."""
+    began = heard = time.monotonic()
+    size = 0
+    while True:
+        try:
+            process.wait(POLL_SECONDS)
+            return ""
+        except subprocess.TimeoutExpired:
+            pass
+        if stopped.is_set():
+            raise KernelError(f"{machine.name}: stopped with the other machines")
+        now, before, size = time.monotonic(), size, log.stat().st_size
+        if size != before:
+            heard = now
+            machine.watch(log)
+        if machine.silence and now - heard > machine.silence:
+            return SILENT
+        if now - began > machine.limit:
+            return SLOW
+
+
 def boot(machine: Machine) -> Run:
-    """Runs the machine until its script has ended, it has crashed, or its time is over."""
+    """Runs the machine until its script has ended, it has crashed or hangs, or its time is over.
+
+    QEMU gets a session of its own. Its threads wait for each other at each NMI. Where the kernel shares the processors
+    out by session, they wait less behind the other threads of ours.
+    """
     folder = BUILD / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     initrd, log = folder / f"{machine.name}.cpio", folder / f"{machine.name}.log"
     script = (PRELUDE + machine.script + EPILOGUE).encode()
     initrd.write_bytes(initramfs({"init": script, "bin/busybox": Path("/bin/busybox"), **machine.files}))
+    began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(machine, initrd),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
             preexec_fn=_dies_with_its_parent(),
         )
         try:
-            status: int | None = process.wait(machine.limit)
-        except subprocess.TimeoutExpired:
-            status = None
+            end = _wait(process, machine, log)
         finally:
             process.kill()
             process.wait()
-    initrd.unlink()
-    return Run(log, status, log.read_text(errors="replace"))
+            initrd.unlink()
+    return Run(log, end, time.monotonic() - began, log.read_text(errors="replace"))

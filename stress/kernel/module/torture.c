@@ -111,9 +111,11 @@ static void report(int blocked)
             max(cpus[0].most_records, cpus[1].most_records));
     pr_info("bid_torture: updates=%llu nmi_updates=%llu nmi_refused=%llu resizes=%llu\n", updates(), SUM(updates),
             SUM(refused), table ? bid_resizes(table) : 0);
+    pr_info("bid_torture: again=%llu most_row=%llu\n", SUM(again), max(cpus[0].most_row, cpus[1].most_row));
     pr_info("bid_torture: wrong=%llu blocked=%d\n", SUM(wrongs), blocked);
 }
 
+#define PROGRESS 10000 /* NMIs from one line to the next */
 #define HITS_A_LINE 12
 
 static void report_hits(void)
@@ -222,6 +224,17 @@ static void table_destroy(void)
     vfree(hits);
 }
 
+/* So that a machine that is slow is told from one that hangs. */
+static void say_progress(void)
+{
+    static u64 said;
+    u64 passed = SUM(left);
+    if (passed - said < PROGRESS)
+        return;
+    said = passed;
+    pr_info("bid_torture: passed %llu, again %llu\n", passed, SUM(again));
+}
+
 static int torture(void)
 {
     u64 start = ktime_get_ns();
@@ -236,6 +249,7 @@ static int torture(void)
     status = interrupts_start();
     while (!status && SUM(left) < nmis && SUM(wrongs) < bear && ktime_get_ns() - start < seconds * NSEC_PER_SEC) {
         msleep(50);
+        say_progress();
     }
     WRITE_ONCE(stop, 1);
     for (i = 0; i < ncpus * UPDATERS; i++) {

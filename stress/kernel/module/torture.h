@@ -66,7 +66,9 @@ struct cpu {
     u32 own[OWN];
     u64 sent, entered, left; /* NMIs; entered and not left: the handler hangs */
     u64 in_text, in_update, in_resize, lookups, updates, refused, before, after, second, most_slots, most_records;
-    u64 dwelt; /* NMIs that stayed while the other processor resized */
+    u64 dwelt;                /* NMIs that stayed while the other processor resized */
+    unsigned long ip, sp;     /* where the last NMI came */
+    u64 row, again, most_row; /* NMIs in a row that came there, too; all of these; the longest row */
     u64 wrong[WRONGS], wrongs;
     int quiet; /* no more messages */
 };
