@@ -90,11 +90,11 @@ verify: setup
 verify-orders: setup
 	$(BIN)/python tests/models/weaken.py --markdown docs/orders.md
 
-# Every check in its short form, in about ten minutes: writes docs/proof.md.
+# Every check in its short form, in about twelve minutes: writes docs/proof.md.
 prove: setup
 	$(BIN)/python -m stress prove --page docs/proof.md --json build/proof.json
 
-# The table as a module of the installed kernel, under real NMIs in QEMU: four to eight minutes. SEED=n, NMIS=n.
+# The table as a module of the installed kernel, under real NMIs in QEMU: four to ten minutes. SEED=n, NMIS=n.
 SEED ?= 2023
 NMIS ?= 2000000
 kernel: setup

@@ -169,7 +169,7 @@ def _fuzz(found: Found) -> str:
 def _kernel(found: Found) -> str:
     two, inodes, caught = found["two_processors"], found["inodes"], found["mutants"]
     return (
-        f"real NMIs, in Linux {found['kernel']} under QEMU: {found['nmis']:,} exact ones, {found['in_update']:,} "
+        f"real NMIs, in Linux {found['guest_kernel']} under QEMU: {found['nmis']:,} exact ones, {found['in_update']:,} "
         f"inside an update, {found['in_resize']:,} inside a resize; {two['nmis']:,} between two processors; "
         f"{found['lookups'] + two['lookups']:,} lookups, {found['wrong'] + two['wrong']} wrong, {found['blocked']} "
         f"blocked; {inodes['looked']:,} lookups of real inodes, {inodes['wrong']} wrong; "

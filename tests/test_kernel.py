@@ -81,6 +81,7 @@ def test_the_short_form(short: dict[str, Any]) -> None:
     assert short["in_update"] * 2 > short["nmis"]
     assert short["in_resize"] > short["nmis"] // 10
     assert short["interrupted"] > short["instructions"] // 2
+    assert short["guest_kernel"] == build.find_kernel().release
     assert short["two_processors"]["nmis"] > 0
 
 

@@ -51,7 +51,7 @@ def test_real_nmis_stand_beside_emulated_ones() -> None:
     assert "--quick" in check.command
     assert check.skips
     run = {"nmis": 1000, "in_update": 600, "in_resize": 200, "lookups": 9000, "wrong": 1}
-    report = {**run, "kernel": "6.1", "blocked": 0, "two_processors": run, "inodes": {"looked": 5, "wrong": 2}}
+    report = {**run, "guest_kernel": "6.1", "blocked": 0, "two_processors": run, "inodes": {"looked": 5, "wrong": 2}}
     text = check.figure({**report, "mutants": {"no-seal": "3 wrong answers", "torn-copy": ""}})
     assert "1,000 exact ones, 600 inside an update, 200 inside a resize" in text
     assert "18,000 lookups, 2 wrong, 0 blocked; 5 lookups of real inodes, 2 wrong; 1 of 2 broken builds" in text

@@ -66,7 +66,7 @@ class Outcome:
         return {
             "verdict": self.verdict,
             "failures": self.failures,
-            "kernel": find_kernel().release,
+            "guest_kernel": find_kernel().release,
             "seed": self.plan.seed,
             **{name: exact[name] for name in (*names, *more[:2], *hpet)},
             "blocked": len(blocked),

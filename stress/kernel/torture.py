@@ -16,6 +16,7 @@ from stress.kernel.mutants import MUTANTS, Mutant
 
 BOOT_SECONDS = 120.0  #: of a busy machine
 SILENCE = 120.0  #: seconds without a line of the torture's, which says so every 10,000 NMIs
+TRIES = 8  #: seeds for a mutant until it is caught
 SAY_SECONDS = 10.0
 SLOWEST = 5000  #: exact NMIs a second: a run takes at most so long
 MODULES_AT = "0xffffffffc0000000+0x2000000"  #: where the kernel loads modules
@@ -185,17 +186,19 @@ def catch(
     mutants: Sequence[Mutant] = MUTANTS,
     tick: Callable[[str], None] = lambda name: None,
 ) -> Caught:
-    """Every mutant under exact NMIs."""
+    """Every mutant under exact NMIs; one that is not caught again, with the next seed."""
     builds = {}
     for mutant in mutants:
         tick(f"building {mutant.name}")
         builds[mutant.name] = build(f"mutants/{mutant.name}", mutant.edits, ("csrc/kernel",))
-    caught, left = Caught(), list(builds)
-    while left:
-        tick(f"torturing {', '.join(left)}")
-        found = _some_mutants(builds, left, sound, nmis, seed).how
-        if not found:
-            raise KernelError(f"the machine did not come up: see {BUILD / 'runs' / 'mutants.log'}")
-        caught.how.update(found)
-        left = [name for name in left if name not in found]
+    caught = Caught()
+    for attempt in range(TRIES):
+        left = [name for name in builds if not caught.how.get(name)]
+        while left:
+            tick(f"torturing {', '.join(left)}")
+            found = _some_mutants(builds, left, sound, nmis, seed + attempt).how
+            if not found:
+                raise KernelError(f"the machine did not come up: see {BUILD / 'runs' / 'mutants.log'}")
+            caught.how.update(found)
+            left = [name for name in left if name not in found]
     return caught

@@ -22,8 +22,9 @@
 #define DWELL_NS 20000000ull
 #define DOUBLED 14 /* times at most */
 
-/* The way out of a handler may be longer than the timer allows for: then the next NMI comes before the thread has executed
- * anything, and so on without end. Each NMI in a row that finds the thread where it was gives it twice the time. */
+/* An NMI may come before the thread has executed anything since the last one: if the way out of the handler takes longer
+ * than the timer allows for. Without what follows that was seen to go on for ever. Each NMI in a row that finds the thread
+ * where it was gives it twice the time. */
 static void notice_row(struct cpu *cpu, const struct pt_regs *regs)
 {
     int here = regs->ip == cpu->ip && regs->sp == cpu->sp;
