@@ -97,7 +97,7 @@ enum bid_status {
     BID_E_MAX_ENTRIES = -12, /* the table has options.max_entries entries, or is to reserve more */
     BID_E_RETIRED = -13,     /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
-    BID_E_CROWDED = -15,        /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
+    BID_E_COLLISIONS = -15,     /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
     BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK); what needs none, as removing, goes on */
 
     /* Creation only. */
@@ -240,7 +240,7 @@ int bid_remove_nmi(struct bid_table *table, uint64_t key);
 
 /* ------------------------------------------------------------------------------ updates: thread context -- */
 /* All of these may allocate a bucket array or records, help with a resize that is under way, and free memory whose
- * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_RETIRED, BID_E_CROWDED or BID_E_MLOCK, and those that
+ * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_RETIRED, BID_E_COLLISIONS or BID_E_MLOCK, and those that
  * insert also with BID_E_MAX_ENTRIES; the table is then as it was. Those that take an ID fail with BID_E_NULL and BID_E_ID_LENGTH. */
 
 /* Inserts an entry if the key has none.

@@ -57,12 +57,12 @@ static void bid_array_shape(const struct bid_array_plan *plan, struct bid_array 
     array->chunks = bid_plan_chunks(plan);
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
-    array->guest_limit = plan->guests;
+    array->early_limit = plan->early;
     bid_store(&array->future, NULL, BID_RELAXED);
     bid_store(&array->moved, 0, BID_RELAXED);
     bid_store(&array->record_next, 0, BID_RELAXED);
     bid_store(&array->record_ready, 0, BID_RELAXED);
-    bid_store(&array->guests, 0, BID_RELAXED);
+    bid_store(&array->early, 0, BID_RELAXED);
     bid_store(&array->claimed, 0, BID_RELAXED);
     bid_store(&array->live_limit, UINT64_MAX, BID_RELAXED);
     bid_store(&array->consider, 0, BID_RELAXED);
@@ -146,7 +146,7 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
     if (status == BID_OK)
         status = bid_record_ready(table, array, layout->at_once);
     if (status == BID_OK)
-        bid_platform_settle(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
+        bid_platform_no_collapse(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
     return status;
 }
 

@@ -98,7 +98,7 @@ static const char *bid_audit_capacity(const struct bid_table *table, const struc
         return "an array has more entries than its limit, which its future has room for";
     if (limit > bid_array_slots(future) / 2)
         return "an array may get more entries than half of its future";
-    if (new->claimed > limit + future->guest_limit / table->record_units)
+    if (new->claimed > limit + future->early_limit / table->record_units)
         return "more of a future array is claimed than copies and updates together may";
     return NULL;
 }

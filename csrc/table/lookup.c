@@ -51,14 +51,14 @@ struct bid_pin bid_pin(struct bid_pins *pins)
 {
     uintptr_t thread = bid_platform_thread();
     struct bid_pin_slot *slot = bid_pin_own(pins, thread);
-    struct bid_pin pin = {NULL, bid_pin_crowd(thread)};
+    struct bid_pin pin = {NULL, bid_pin_overflow(thread)};
     int plain = slot && !pins->fenced;
     if (!slot)
         slot = bid_pin_temporary(pins, thread);
     if (slot)
         pin = bid_pin_enter(pins, slot);
     else
-        bid_add(&pins->area->crowd[pin.before], 1, BID_RELAXED);
+        bid_add(&pins->area->overflow[pin.before], 1, BID_RELAXED);
     if (plain)
         bid_platform_compiler_barrier();
     else
@@ -69,7 +69,7 @@ struct bid_pin bid_pin(struct bid_pins *pins)
 void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 {
     if (!pin.slot) {
-        bid_sub(&pins->area->crowd[pin.before], 1, BID_U_RELEASE); /* (U) */
+        bid_sub(&pins->area->overflow[pin.before], 1, BID_U_RELEASE); /* (U) */
         return;
     }
     bid_pin_leave(pin);

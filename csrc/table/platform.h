@@ -56,9 +56,9 @@ void *bid_platform_map(size_t bytes, size_t huge);
  * it already. `lock` locks it too. Returns BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
 int bid_platform_populate(void *address, size_t bytes, int lock);
 
-/* Memory keeps the pages that it has, or gets small ones: the system is not to gather them into huge ones, for whoever reads
- * meanwhile takes a fault. Huge pages that are there already lie wholly in it or not at all. */
-void bid_platform_settle(void *address, size_t bytes);
+/* Keeps khugepaged from collapsing this range into huge pages: a reader would fault meanwhile. Huge pages that are there
+ * already lie wholly in it or not at all. */
+void bid_platform_no_collapse(void *address, size_t bytes);
 
 void bid_platform_unmap(void *address, size_t bytes);
 

@@ -42,8 +42,8 @@ uint64_t bid_oldest_pin(const struct bid_pins *pins)
         if (word & BID_PIN_DEPTH_MASK && word >> BID_PIN_DEPTH_BITS < oldest)
             oldest = word >> BID_PIN_DEPTH_BITS;
     }
-    for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
-        if (bid_load(&pins->area->crowd[i], BID_U_ACQUIRE)) /* (U) likewise */
+    for (unsigned i = 0; i < BID_PIN_OVERFLOWS; i++)
+        if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE)) /* (U) likewise */
             return 0;
     return oldest;
 }

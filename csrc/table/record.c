@@ -37,7 +37,7 @@ static uint64_t bid_record_limit(const struct bid_table *table, const struct bid
 
 /* Until the array is the head, updates may take few of its units, and so few of its slots: else those that do not help with
  * the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
-static int bid_record_is_guest(const struct bid_table *table, const struct bid_array *array, int copying)
+static int bid_record_is_early(const struct bid_table *table, const struct bid_array *array, int copying)
 {
     return !copying && bid_load(&table->head, BID_RELAXED) != array;
 }
@@ -50,16 +50,16 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned r
 {
     uint64_t units = (uint64_t)records * table->record_units;
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
-    int guest = bid_record_is_guest(table, array, copying);
+    int early = bid_record_is_early(table, array, copying);
     if (next + units > bid_record_limit(table, array, copying) ||
-        (guest && bid_load(&array->guests, BID_RELAXED) + units > array->guest_limit))
+        (early && bid_load(&array->early, BID_RELAXED) + units > array->early_limit))
         return BID_STEP_NO_ROOM;
     if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
     int status = bid_record_ready(table, array, next + units);
     if (status != BID_OK)
         return status;
-    if (guest && bid_add(&array->guests, units, BID_RELAXED) + units > array->guest_limit)
+    if (early && bid_add(&array->early, units, BID_RELAXED) + units > array->early_limit)
         return BID_STEP_NO_ROOM;
     *index = bid_add(&array->record_next, units, BID_RELAXED);
     if (*index + units > array->record_capacity)

@@ -13,7 +13,7 @@
  */
 #include "update.h"
 
-#define BID_RESEEDS_MAX 4 /* in a row; then keys are made for the seeds, and BID_E_CROWDED says so */
+#define BID_RESEEDS_MAX 4 /* in a row; then keys are made for the seeds, and BID_E_COLLISIONS says so */
 
 static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t denominator)
 {
@@ -85,7 +85,7 @@ void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t res
     uint64_t churn = slots * 5 / 4;
     plan->at_once = (live + live / 8 + 32) * units;
     plan->copies = (bid_plan_entries(plan) + 1024) * units;
-    plan->guests = slots / BID_GUESTS * units;
+    plan->early = slots / BID_EARLY_SHARE * units;
     plan->capacity = plan->copies + (churn > reserved ? churn : reserved) * units;
 }
 
@@ -108,7 +108,7 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
         plan->log2_buckets = BID_LOG2_BUCKETS_MAX; /* which these fill to a half at most */
     if (need == BID_NEED_PATH && claimed * 2 < bid_array_slots(array)) {
         if (array->reseeds == BID_RESEEDS_MAX)
-            return BID_E_CROWDED;
+            return BID_E_COLLISIONS;
         plan->log2_buckets = now;
         plan->reseeds = array->reseeds + 1;
     }
@@ -198,11 +198,11 @@ int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_
 void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
-    int crowded = claimed * 8 > slots * 5;
+    int filled = claimed * 8 > slots * 5;
     int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > BID_LOG2_BUCKETS_START &&
                bid_array_log2(array) > bid_log2_for_room(bid_reserved(table, 0)) &&
                bid_array_log2(array) > bid_log2_least(table);
-    if ((!crowded && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
+    if ((!filled && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
         return;
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
     if (builder == birth || !bid_cas(&table->builder, &builder, birth, BID_RELAXED))
@@ -258,11 +258,11 @@ struct bid_rebuild {
     unsigned done; /* arrays that it has put in the place of the head, or another thread has when it was about to */
 };
 
-/* Updates that came meanwhile may have used up a part of an array that just fits: up to one slot in BID_GUESTS of it before it was
+/* Updates that came meanwhile may have used up a part of an array that just fits: up to one slot in BID_EARLY_SHARE of it before it was
  * the head. The next one has room for these as well. */
 static uint64_t bid_rebuild_entries(const struct bid_rebuild *rebuild)
 {
-    return rebuild->done ? rebuild->entries + rebuild->entries * 8 / (5 * BID_GUESTS - 8) + 1 : rebuild->entries;
+    return rebuild->done ? rebuild->entries + rebuild->entries * 8 / (5 * BID_EARLY_SHARE - 8) + 1 : rebuild->entries;
 }
 
 /* After so many: there was room, and others have used it up; or their arrays, which were smaller, came before ours each time. */

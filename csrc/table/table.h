@@ -8,7 +8,7 @@
  * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be that.
  *   live slots of A  <=  A.live_limit  <=  slots of F / 2                      what may have to be copied
  *   record units of A's live slots  <=  F.record_copies                        their records, which nobody else gets
- *   record units that updates take in F before it is the head  <=  F.guest_limit, for a sixteenth of F's slots
+ *   record units that updates take in F before it is the head  <=  F.early_limit, for a sixteenth of F's slots
  * So at most 9/16 of F is claimed while it is being filled. bid_audit() checks it, and assertions where it is made.
  */
 #ifndef BID_TABLE_H
@@ -73,7 +73,7 @@ struct bid_array {
     BID_LINE uint64_t record_capacity; /* in units */
     uint64_t record_copies;            /* units set aside for the records that the resize copies into this array */
     uint64_t record_step;              /* units populated at once */
-    uint64_t guest_limit;              /* units that updates may take before this is the head: see record.c */
+    uint64_t early_limit;              /* units that updates may take before this is the head: see record.c */
     uint64_t chunks;                   /* of the buckets, for helpers of a resize */
     bid_word *done;                    /* a bit for each chunk: frozen and copied */
     void *mapping;
@@ -83,7 +83,7 @@ struct bid_array {
     /* Written by updates. */
     BID_LINE bid_word record_next; /* the first unit that nobody has taken */
     bid_word record_ready;         /* units populated */
-    bid_word guests;               /* units that updates took before this was the head */
+    bid_word early;                /* units that updates took before this was the head */
     bid_word claimed;              /* slots that are not EMPTY */
     bid_word live_limit;           /* entries at which inserts go to the future array: see bid_resize_build() */
     bid_word consider;             /* claimed slots from which on a resize is begun early: more once that failed */

@@ -5,7 +5,7 @@
  * In an array that nobody resizes:  insert   EMPTY or TOMBSTONE -> LIVE
  *                                   replace  LIVE -> LIVE with another record
  *                                   remove   LIVE -> TOMBSTONE; the record stays, so that the slot still names its key
- * An update that meets a future array helps with the resize, carries its key over (seal, copy), then works there.
+ * An update that meets a future array helps with the resize, migrates its key (seal, copy), then works there.
  *
  * Progress: lock-free. Each turn of a loop here follows on a compare-and-swap that another thread won, or on a resize
  * that moved on. No step waits: an update that needs the resize to be finished finishes it itself.
@@ -148,8 +148,8 @@ static int bid_update_resizing(struct bid_table *table, struct bid_array *array,
 {
     bid_prefetch(array, future, op->key); /* needed after what comes first */
     int status = op->may_allocate ? bid_help(table, array, future) : BID_OK;
-    if (status == BID_OK || status == BID_E_CROWDED) /* another key's path: no reason to refuse this one */
-        status = bid_carry(table, array, future, op->key, op->may_allocate);
+    if (status == BID_OK || status == BID_E_COLLISIONS) /* another key's path: no reason to refuse this one */
+        status = bid_migrate(table, array, future, op->key, op->may_allocate);
     if (status != BID_OK)
         return status;
     status = bid_update_array(table, future, op);
