@@ -7,8 +7,8 @@
  */
 #include "update.h"
 
-/* Huge pages: those that lie wholly in what is populated at once; from this size of the slots on all of the array, for what
- * that rounds up is then small beside it. */
+/* Huge pages: those that lie wholly in what is populated at once; from this size of the slots on all of the array, for
+ * what that rounds up is then small beside it. */
 #define BID_HUGE_PAGE (2ull << 20)
 #define BID_HUGE_SLOT_BYTES (8ull << 20)
 #define BID_STEP_MIN (16ull << 10) /* each step is a system call */
@@ -131,8 +131,8 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
     return status;
 }
 
-/* Maps and populates an array, with the records that a resize will copy into it and some to spare: so it is not left half
- * done for want of memory. */
+/* Maps and populates an array, with the records that a resize will copy into it and some to spare: so it is not left
+ * half done for want of memory. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
@@ -150,8 +150,8 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
     return status;
 }
 
-/* In this order the child of a fork may believe what it finds when another thread was at this: that the memory is there as long
- * as the array knows where. At worst it loses addresses. */
+/* In this order the child of a fork may believe what it finds when another thread was at this: that the memory is there
+ * as long as the array knows where. At worst it loses addresses. */
 static void bid_array_unmap(struct bid_array *array)
 {
     void *mapping = array->mapping;

@@ -158,8 +158,8 @@ static void bid_moved_hint(struct bid_array *array, uint64_t chunk)
         bid_store(&array->moved, (chunk + 1) * BID_CHUNK_BUCKETS, BID_RELAXED);
 }
 
-/* Freezes the bucket that begins at a slot, and gathers its live words. Nobody claims a slot after the first EMPTY one, so
- * these need not be frozen once that one is. */
+/* Freezes the bucket that begins at a slot, and gathers its live words. Nobody claims a slot after the first EMPTY one,
+ * so these need not be frozen once that one is. */
 static int bid_freeze_bucket(struct bid_array *array, uint64_t slot, uint64_t *live)
 {
     int n = 0;

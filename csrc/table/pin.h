@@ -53,13 +53,15 @@ struct bid_pin_area {
 struct bid_pins {
     struct bid_pin_area *area;
     int fenced;
-    /* What an outermost pin writes into its slot: the epoch, counted up after each move of a head (E), and a depth of 1. */
+    /* What an outermost pin writes into its slot: the epoch, counted up after each move of a head (E), and a depth of
+     * 1. */
     bid_word epoch;
     bid_word forks;  /* that lie behind this process, since its first ancestor made these pins */
     bid_word forked; /* the epoch of the last one: pins of a later one were taken in this process */
 };
 
-/* What a pin took, for unpin: the slot and the word that it found there; or NULL and the number of the overflow's counter. */
+/* What a pin took, for unpin: the slot and the word that it found there; or NULL and the number of the overflow's
+ * counter. */
 struct bid_pin {
     struct bid_pin_slot *slot;
     uint64_t before;

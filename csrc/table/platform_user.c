@@ -81,16 +81,16 @@ void bid_platform_empty(void *address, size_t bytes)
         madvise(address, bytes, MADV_DONTNEED);
 }
 
-/* The kernel joins neighbouring mappings, so to unmap may take one more than a process may have (vm.max_map_count). Then the
- * addresses are lost, but not the memory. */
+/* The kernel joins neighbouring mappings, so to unmap may take one more than a process may have (vm.max_map_count).
+ * Then the addresses are lost, but not the memory. */
 void bid_platform_unmap(void *address, size_t bytes)
 {
     if (munmap(address, bytes) != 0)
         bid_platform_empty(address, bytes);
 }
 
-/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. `nothing` is
- * volatile because a compiler that knew its value might make a mere load of it all. */
+/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing.
+ * `nothing` is volatile because a compiler that knew its value might make a mere load of it all. */
 static void bid_touch(char *address, size_t bytes)
 {
     volatile char nothing = 0;
@@ -136,9 +136,9 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
 }
 
 /* What the child of a fork gets back: a copy of the forking thread's own pins, made by that thread before the fork.
- * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here. In a counter of `overflow` they
- * may: it holds the most that was seen since none of them was between here and its fork, and above BID_FORK_ONE how many are.
- * Too much would keep the child from freeing, too little would free too early. */
+ * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here. In a counter of
+ * `overflow` they may: it holds the most that was seen since none of them was between here and its fork, and above
+ * BID_FORK_ONE how many are. Too much would keep the child from freeing, too little would free too early. */
 static struct bid_pin_area bid_fork_saved[2];
 #define BID_FORK_ONE (1ull << 32)
 
@@ -155,8 +155,8 @@ static int bid_membarrier_register(void)
     return bid_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
-/* Where membarrier() has been taken away since, as by a seccomp filter, plain pins may not be seen. Then nothing may ever be
- * freed again: as if a reader without an epoch stayed among the overflow. */
+/* Where membarrier() has been taken away since, as by a seccomp filter, plain pins may not be seen. Then nothing may
+ * ever be freed again: as if a reader without an epoch stayed among the overflow. */
 void bid_platform_barrier(const struct bid_pins *pins)
 {
     if (!pins->fenced && bid_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
@@ -221,8 +221,8 @@ static void bid_fork_parent(void)
         bid_sub(&bid_fork_saved[kind].overflow[number], BID_FORK_ONE, BID_RELAXED);
 }
 
-/* This thread is the only one, and what it goes on with has the pins that it had. With a slot for life it is among the overflow only if
- * it was when the process began: a child has room for all. */
+/* This thread is the only one, and what it goes on with has the pins that it had. With a slot for life it is among the
+ * overflow only if it was when the process began: a child has room for all. */
 static void bid_fork_restore(int kind, struct bid_pin_area *area, struct bid_pin_area *saved)
 {
     uintptr_t thread = bid_platform_thread();
@@ -250,7 +250,8 @@ static void bid_fork_child(void)
     bid_membarrier_register();
 }
 
-/* Before the first area is published. The handlers bear being there twice, which two threads that come first bring about. */
+/* Before the first area is published. The handlers bear being there twice, which two threads that come first bring
+ * about. */
 static int bid_fork_handlers(void)
 {
     static int registered;

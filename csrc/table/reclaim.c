@@ -9,13 +9,15 @@
  *   - A reader that the scan sees with an epoch of r or less may be in the array: it stays.
  * So what is freed has epoch below every pin's (U).
  *
- * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin meanwhile, by
- * which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it frees.
+ * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin
+ * meanwhile, by which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it
+ * frees.
  */
 #include "update.h"
 
-/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F). The
- * head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E). */
+/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F).
+ * The head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E).
+ * */
 static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
 {
     return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_RELAXED) != array;
@@ -87,7 +89,8 @@ static void bid_retired_free(struct bid_table *table, struct bid_array *array, u
     bid_unpin(table->pins, pin);
 }
 
-/* What another thread was at when the process forked is nobody's in the child, once no pin from before the fork is left. */
+/* What another thread was at when the process forked is nobody's in the child, once no pin from before the fork is
+ * left. */
 static void bid_orphans_consider(struct bid_table *table)
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED); /* constant while this process has threads */

@@ -5,7 +5,8 @@
  * A table has a head array; while it is being resized that array has a future array. Descriptors of arrays are part
  * of the table and are never unmapped, so that they may be read without a pin; what they point to may not.
  *
- * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be that.
+ * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be
+ * that.
  *   live slots of A  <=  A.live_limit  <=  slots of F / 2                      what may have to be copied
  *   record units of A's live slots  <=  F.record_copies                        their records, which nobody else gets
  *   record units that updates take in F before it is the head  <=  F.early_limit, for a sixteenth of F's slots
@@ -39,7 +40,8 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "pybuildid needs a 64-bit sys
  * from a word seen earlier fails if the descriptor has lived on.
  *   FREE -> BUILDING (its maker's alone) -> IN USE, number of birth -> RETIRED, epoch -> FREEING (one thread's alone)
  *   -> FREE
- * BUILDING, IN USE and FREEING also say how many forks lay behind the process: see orphan.c. What is FREE has no memory.
+ * BUILDING, IN USE and FREEING also say how many forks lay behind the process: see orphan.c. What is FREE has no
+ * memory.
  */
 enum bid_life { BID_LIFE_FREE, BID_LIFE_BUILDING, BID_LIFE_IN_USE, BID_LIFE_RETIRED, BID_LIFE_FREEING };
 #define BID_LIFE_BITS 3

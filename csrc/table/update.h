@@ -52,8 +52,8 @@ struct bid_place {
 void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place);
 
 /* ---- record.c */
-/* Takes consecutive records; *index is the unit that the first one begins with. copying: for a resize, which has units set
- * aside for it. Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
+/* Takes consecutive records; *index is the unit that the first one begins with. copying: for a resize, which has units
+ * set aside for it. Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
                     uint64_t *index);
 /* Populates so that as many records can be taken without allocating. Returns as bid_record_take(). */
@@ -104,8 +104,8 @@ enum bid_need {
     BID_NEED_SHRINK,  /* bid_shrink() */
     BID_NEED_RESERVE, /* bid_reserve() */
 };
-/* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. `wanted`: the entries
- * that BID_NEED_RESERVE asks for. */
+/* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. `wanted`: the
+ * entries that BID_NEED_RESERVE asks for. */
 int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need, uint64_t wanted);
 /* BID_OK when `array` is not the head any more. */
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
@@ -130,8 +130,8 @@ uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays);
 unsigned bid_retired_arrays(const struct bid_table *table);
 
 /* ---- orphan.c */
-/* In the child of a fork, once no pin from before that is left: frees the arrays of which a thread that it does not have was
- * making, freeing or giving up one. */
+/* In the child of a fork, once no pin from before that is left: frees the arrays of which a thread that it does not
+ * have was making, freeing or giving up one. */
 void bid_orphans_take_back(struct bid_table *table);
 
 #endif

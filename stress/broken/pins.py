@@ -120,7 +120,7 @@ RECLAMATION = [
     Twin(
         "fork-takes-the-overflow-of-others",
         "G9",
-        "a child whose thread has a slot of its own gets the overflow of threads that it does not have, and frees nothing",
+        "a child whose thread has a slot of its own gets the overflow of threads it does not have, and frees nothing",
         (
             Edit(
                 "table/platform_user.c", "bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread", "0"
