@@ -108,10 +108,10 @@ class RetiredLimitError(BuildIdTableError, MemoryError):
     code = lib.BID_E_RETIRED
 
 
-class CrowdedError(BuildIdTableError):
+class CollisionsError(BuildIdTableError):
     """Keys that were made for this table's seeds fill a path."""
 
-    code = lib.BID_E_CROWDED
+    code = lib.BID_E_COLLISIONS
 
 
 class MemoryLockError(BuildIdTableError, MemoryError):

@@ -119,7 +119,7 @@ class Table(MutableMapping[int, bytes]):
     A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
 
     Errors: those of pybuildid.errors; an update may raise NoMemoryError, MaxEntriesError, RetiredLimitError,
-    CrowdedError or MemoryLockError, and then has changed nothing.
+    CollisionsError or MemoryLockError, and then has changed nothing.
     """
 
     __slots__ = ("__weakref__", "_id_size", "_number", "_table")

@@ -60,7 +60,7 @@ FAULTS = {
     "an insert that gives up when a handler has inserted its key": (
         "insert-new",
         list(next(twin.edits for twin in TWINS if twin.name == "insert-gives-up")),
-        "the operation: BID_E_CROWDED; seen, key",
+        "the operation: BID_E_COLLISIONS; seen, key",
     ),
 }
 

@@ -31,8 +31,8 @@ static inline uint64_t bid_top_part(uint64_t value, uint64_t buckets)
     return (uint64_t)((unsigned __int128)value * buckets >> 64);
 }
 
-/* The chain of a key, below `buckets`, which is any number but 0. For a power of two the reductions are the top bits of a
- * multiplicative hash, and the low bits of the others. */
+/* The chain of a key, below `buckets`, which is any number but 0. For a power of two the reductions are the top bits of
+ * a multiplicative hash, and the low bits of the others. */
 static inline uint64_t bid_chain_of(const struct bid_chain_hash *hash, uint64_t key, uint64_t buckets)
 {
     if (hash->kind == BID_CHAIN_MIX)

@@ -13,20 +13,20 @@
  *   retired later is never freed (updates then fail with BID_E_RETIRED; lookups stay right).
  *   So does a longjmp() or an exception out of a visit of bid_iterate(), and visits that end in another order than they
  *   began, as on coroutines of one thread, leave each other's pins unprotected: neither may be.
- *   So does asynchronous cancellation of a thread (PTHREAD_CANCEL_ASYNCHRONOUS), and pthread_exit() in a handler, while the
- *   thread is inside a function of this header: the next thread with its thread pointer has that pin. Deferred cancellation,
- *   the default, is safe: no function here is a cancellation point.
+ *   So does asynchronous cancellation of a thread (PTHREAD_CANCEL_ASYNCHRONOUS), and pthread_exit() in a handler, while
+ *   the thread is inside a function of this header: the next thread with its thread pointer has that pin. Deferred
+ *   cancellation, the default, is safe: no function here is a cancellation point.
  * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else, until the limit on that is
  *   reached: then updates that need a new array fail with BID_E_RETIRED. Many threads that insert and remove on few
  *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps.
  * - A process that forbids membarrier() after its first table, as by a seccomp filter, frees nothing any more.
  * - fork(): the child has its own copy of every table and may use it at once. For each
- *   other thread that was inserting at that moment bid_count() may be one too high there; the arrays that other threads were
- *   making or freeing are taken back by the first updates. Memory locks are not inherited (mlock(2)), so BID_MLOCK ends
- *   there. A child made by _Fork() or a bare clone() system call skips the fork handlers: its first pin takes page faults,
- *   and a lookup, update or visit that was under way when it was made is not protected there and must not go on.
- *   After a fork the system copies pages that one side writes, and a lookup that meets an update of another thread may
- *   take a page fault for that.
+ *   other thread that was inserting at that moment bid_count() may be one too high there; the arrays that other threads
+ *   were making or freeing are taken back by the first updates. Memory locks are not inherited (mlock(2)), so BID_MLOCK
+ *   ends there. A child made by _Fork() or a bare clone() system call skips the fork handlers: its first pin takes page
+ *   faults, and a lookup, update or visit that was under way when it was made is not protected there and must not go
+ *   on. After a fork the system copies pages that one side writes, and a lookup that meets an update of another thread
+ *   may take a page fault for that.
  * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) may not use a table at once.
  * - A thread must not run while its stack or its thread pointer is being set up or torn down by hand.
  *
@@ -40,8 +40,8 @@
  * its own steps; lock-free: some thread's operation finishes, whatever the others do, stopped ones included;
  * blocking), Memory (what it allocates) and Returns.
  *
- * It needs a 64-bit system. Lengths and sizes are in bytes. Functions that return int return one of enum bid_status; none touches errno
- * unless it says so.
+ * It needs a 64-bit system. Lengths and sizes are in bytes. Functions that return int return one of enum bid_status;
+ * none touches errno unless it says so.
  */
 #ifndef PYBUILDID_H
 #define PYBUILDID_H
@@ -58,10 +58,10 @@ extern "C" {
 #define BID_ID_MAX 64    /* the longest build ID that an entry can hold */
 #define BID_ID_NARROW 20 /* the usual length (SHA-1), and the default of options.id_size: records of 32 bytes */
 
-/* The bound of a lookup (guarantee G1): a key's path in one bucket array has BID_PATH_SLOTS slots, in buckets of eight. A
- * lookup looks at the first bucket, and nearly always that is all. If not, it starts again and follows at most two paths,
- * and in each it may look at the first bucket twice: 8 + 2 * (8 + 64) slots. It reads at most one record for each slot of
- * the paths, and one for each of the three looks at a first bucket. */
+/* The bound of a lookup (guarantee G1): a key's path in one bucket array has BID_PATH_SLOTS slots, in buckets of eight.
+ * A lookup looks at the first bucket, and nearly always that is all. If not, it starts again and follows at most two
+ * paths, and in each it may look at the first bucket twice: 8 + 2 * (8 + 64) slots. It reads at most one record for
+ * each slot of the paths, and one for each of the three looks at a first bucket. */
 #define BID_PATH_SLOTS 64
 #define BID_LOOKUP_MAX_SLOTS (2 * BID_PATH_SLOTS + 3 * 8)
 #define BID_LOOKUP_MAX_RECORDS (2 * BID_PATH_SLOTS + 3)
@@ -69,7 +69,8 @@ extern "C" {
 /* What bid_lookup_many() writes as the length of an entry that says "known to have no build ID". */
 #define BID_LENGTH_NO_BUILD_ID 255
 
-/* bid_reserve() and bid_shrink() put so many new arrays in the head's place at most, whatever handlers and other threads do. */
+/* bid_reserve() and bid_shrink() put so many new arrays in the head's place at most, whatever handlers and other
+ * threads do. */
 #define BID_REBUILDS_MAX 4
 
 /* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
@@ -97,7 +98,7 @@ enum bid_status {
     BID_E_MAX_ENTRIES = -12, /* the table has options.max_entries entries, or is to reserve more */
     BID_E_RETIRED = -13,     /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
-    BID_E_CROWDED = -15,        /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
+    BID_E_COLLISIONS = -15,     /* keys made for this table's seeds fill a path; needs knowledge of the seeds */
     BID_E_MLOCK = -16,          /* memory could not be locked (RLIMIT_MEMLOCK); what needs none, as removing, goes on */
 
     /* Creation only. */
@@ -126,8 +127,8 @@ enum bid_flags {
     BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
 };
 
-/* As open_how of openat2(): of a caller's larger struct what this version does not know must be zero, and a smaller one is
- * filled up with zeros. So fields can be added at the end. Anything else is BID_E_OPTIONS. */
+/* As open_how of openat2(): of a caller's larger struct what this version does not know must be zero, and a smaller one
+ * is filled up with zeros. So fields can be added at the end. Anything else is BID_E_OPTIONS. */
 struct bid_options {
     uint64_t size;             /* sizeof(struct bid_options), as the caller knows it: 8 to 4,096 */
     uint64_t expected_entries; /* room for that many without growing, at most max_entries; 0: 2,048 slots, for 1,280
@@ -144,18 +145,20 @@ struct bid_options {
 };
 
 /*
- * The most bytes that a table takes with max_entries and id_size, beside some 50 KiB for itself. It has at most one array that
- * it uses, one that takes the place of that, and retired ones: these take retired_limit, or one array if that is more. So it is
- * three arrays if retired_limit is at most one, and with the default of that seven and 16 MiB. Each thread that
- * makes an array while another does the same may have one more for that moment.
+ * The most bytes that a table takes with max_entries and id_size, beside some 50 KiB for itself. It has at most one
+ * array that it uses, one that takes the place of that, and retired ones: these take retired_limit, or one array if
+ * that is more. So it is three arrays if retired_limit is at most one, and with the default of that seven and 16 MiB.
+ * Each thread that makes an array while another does the same may have one more for that moment.
  *
- * These are bounds for the worst moment of the worst use: each slot claimed, each record used up. Right after a resize a table
- * takes about 61 bytes an entry, and about 45 right before one, with IDs of up to 20 bytes.
+ * These are bounds for the worst moment of the worst use: each slot claimed, each record used up. Right after a resize
+ * a table takes about 61 bytes an entry, and about 45 right before one, with IDs of up to 20 bytes.
  */
 #define BID_RECORD_BYTES_MAX(id_size) ((12ull + (id_size) + 31) / 32 * 32)
-/* Fewer than five slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at most. */
+/* Fewer than five slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at
+ * most. */
 #define BID_ARRAY_SLOTS_MAX(max_entries) ((max_entries) < 52429 ? 262144ull : 5ull * (max_entries))
-/* A slot is 8 bytes; for eight slots there are at most 14 records, and 1,024 more; each section ends with its page or step. */
+/* A slot is 8 bytes; for eight slots there are at most 14 records, and 1,024 more; each section ends with its page or
+ * step. */
 #define BID_ARRAY_BYTES_MAX(max_entries, id_size)                                                                      \
     (BID_ARRAY_SLOTS_MAX(max_entries) * 9 +                                                                            \
      (BID_ARRAY_SLOTS_MAX(max_entries) * 7 / 4 + 1024) * BID_RECORD_BYTES_MAX(id_size) + (4ull << 20))
@@ -240,8 +243,9 @@ int bid_remove_nmi(struct bid_table *table, uint64_t key);
 
 /* ------------------------------------------------------------------------------ updates: thread context -- */
 /* All of these may allocate a bucket array or records, help with a resize that is under way, and free memory whose
- * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_RETIRED, BID_E_CROWDED or BID_E_MLOCK, and those that
- * insert also with BID_E_MAX_ENTRIES; the table is then as it was. Those that take an ID fail with BID_E_NULL and BID_E_ID_LENGTH. */
+ * grace period has passed. They fail with BID_E_NO_MEMORY, BID_E_RETIRED, BID_E_COLLISIONS or BID_E_MLOCK, and those
+ * that insert also with BID_E_MAX_ENTRIES; the table is then as it was. Those that take an ID fail with BID_E_NULL and
+ * BID_E_ID_LENGTH. */
 
 /* Inserts an entry if the key has none.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_EXISTS, errors. */
@@ -276,16 +280,19 @@ int bid_insert_many(struct bid_table *table, const uint64_t *keys, size_t n, con
 
 /* Makes room for that many entries in all, records included, so that inserts up to there do not allocate, also from
  * NMI context, as long as nothing else consumes the room (every insert and replace consumes a record, also of a key
- * that was there before). An insert may still find its key's path full, by accident and rarely: at most once in a million
- * inserts, near the end of the room. The table does not shrink below this by itself.
- * Context: thread. Progress: lock-free; it begins at most BID_REBUILDS_MAX resizes, and finishes those that it finds under way
- * before each. If updates of others use up the room of the last array while it is made, that counts as consumed: BID_OK.
- * Memory: may allocate. May change errno. Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, BID_E_MAX_ENTRIES, BID_E_BUSY, errors. */
+ * that was there before). An insert may still find its key's path full, by accident and rarely: at most once in a
+ * million inserts, near the end of the room. The table does not shrink below this by itself.
+ * Context: thread. Progress: lock-free; it begins at most BID_REBUILDS_MAX resizes, and finishes those that it finds
+ * under way before each. If updates of others use up the room of the last array while it is made, that counts as
+ * consumed: BID_OK.
+ * Memory: may allocate. May change errno. Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, BID_E_MAX_ENTRIES, BID_E_BUSY,
+ * errors. */
 int bid_reserve(struct bid_table *table, uint64_t entries);
 
-/* Gives up reserved room, and replaces the array if one made for the entries there are takes less memory, or has fewer tombstones
- * or used-up records. Below the start size the table grows again in steps as it is used.
- * Context: thread. Progress: lock-free; it begins one resize at most, and finishes those that it finds under way before and after.
+/* Gives up reserved room, and replaces the array if one made for the entries there are takes less memory, or has fewer
+ * tombstones or used-up records. Below the start size the table grows again in steps as it is used.
+ * Context: thread. Progress: lock-free; it begins one resize at most, and finishes those that it finds under way before
+ * and after.
  * Memory: may allocate (the new array). May change errno.
  * Returns: BID_OK if the array was replaced, BID_UNCHANGED if there was nothing to gain, BID_E_NULL, errors. */
 int bid_shrink(struct bid_table *table);
@@ -298,8 +305,8 @@ uint64_t bid_reclaim(struct bid_table *table);
 /* Calls visit for each entry. Weakly consistent: an entry that stays throughout is seen exactly once, one that comes,
  * goes or changes meanwhile at most once; none is seen twice. What visit gets is the entry at the moment of the
  * visit. visit may use the table. It stops the iteration by returning non-zero. The caller's thread is a reader
- * throughout: memory retired meanwhile is freed after it. Visits of one thread must nest: the last bid_iterate() to begin
- * must be the first to end. At most 65,535 iterations and lookups nest in one thread.
+ * throughout: memory retired meanwhile is freed after it. Visits of one thread must nest: the last bid_iterate() to
+ * begin must be the first to end. At most 65,535 iterations and lookups nest in one thread.
  * Context: any (but visit runs in the caller's context). Progress: wait-free but for visit, in the number of slots.
  * Memory: none. Returns: BID_OK, BID_E_NULL, or what visit returned. */
 typedef int (*bid_visit)(void *argument, uint64_t key, int status, const struct bid_build_id *id);
@@ -351,9 +358,10 @@ struct bid_stats {
  * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS (stats->size is below 8 or over 4,096). */
 int bid_statistics(const struct bid_table *table, struct bid_stats *stats);
 
-/* Checks a table against its own invariants, slot by slot: one slot for each key, where a lookup finds it; records and lengths
- * that can be; counts; what a resize may leave half done. For tests and for whoever suspects a stray write. No update may
- * run meanwhile; `unfinished` is how many stand half done for good, as those of threads that a fork left behind: 0 if none.
+/* Checks a table against its own invariants, slot by slot: one slot for each key, where a lookup finds it; records and
+ * lengths that can be; counts; what a resize may leave half done. For tests and for whoever suspects a stray write. No
+ * update may run meanwhile; `unfinished` is how many stand half done for good, as those of threads that a fork left
+ * behind: 0 if none.
  * Context: thread. Progress: wait-free, in the number of slots. Memory: none.
  * Returns: NULL if all is well, else a constant sentence that says what is not. */
 const char *bid_audit(const struct bid_table *table, uint64_t unfinished);
@@ -366,8 +374,8 @@ const char *bid_audit(const struct bid_table *table, uint64_t unfinished);
  *
  * Who wins: of several associates the first (the others get BID_EXISTS); of an associate and an evict always the
  * evict: whatever the order, once both have returned the table has no entry for the inode, and the associate
- * returned BID_OK if it came before or BID_E_EVICTED; but for an associate that returns an error of bid_remove(), see there.
- * The caller keeps the inode alive during each call.
+ * returned BID_OK if it came before or BID_E_EVICTED; but for an associate that returns an error of bid_remove(), see
+ * there. The caller keeps the inode alive during each call.
  */
 struct bid_inode {
     uint64_t device;
@@ -382,8 +390,8 @@ void bid_inode_init(struct bid_inode *inode, uint64_t device, uint64_t number, u
 
 /* Inserts the build ID (length 0: known to have none), then sets the bit.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
- * Returns: BID_OK, BID_EXISTS, BID_E_EVICTED, or as bid_insert(); an error also if an evict came first and the entry could not
- * be removed again: call bid_inode_evict() once more then, which removes it. */
+ * Returns: BID_OK, BID_EXISTS, BID_E_EVICTED, or as bid_insert(); an error also if an evict came first and the entry
+ * could not be removed again: call bid_inode_evict() once more then, which removes it. */
 int bid_inode_associate(struct bid_table *table, struct bid_inode *inode, const void *id, size_t length);
 
 /* Marks the inode as dying, and removes its entry if the bit is set. May be called again.
@@ -403,9 +411,9 @@ int bid_inode_lookup(const struct bid_table *table, const struct bid_inode *inod
  *     thread context:  bid_maps_create(&maps, NULL); bid_maps_refresh(maps); perhaps bid_maps_follow(maps, 100);
  *     any context:     reason = bid_resolve(maps, ip, &record, NULL);
  *
- * A refresh reads /proc/self/maps, gives each mapped file a struct bid_inode whose build ID it associates in a table, and
- * publishes the executable ranges as one sorted snapshot, replaced whole. A lookup pins the snapshot, searches it, and
- * asks the table by the inode's flag bit. G1 to G9 hold for it as for the table.
+ * A refresh reads /proc/self/maps, gives each mapped file a struct bid_inode whose build ID it associates in a table,
+ * and publishes the executable ranges as one sorted snapshot, replaced whole. A lookup pins the snapshot, searches it,
+ * and asks the table by the inode's flag bit. G1 to G9 hold for it as for the table.
  *
  * Caveats
  * -------
@@ -463,7 +471,8 @@ struct bid_maps;
 
 /* Resolves an instruction pointer. Fills *record, whatever the result; id may be NULL, else it gets the whole build ID
  * with BID_RESOLVED and BID_RESOLVE_LONG_ID.
- * Context: any. Progress: wait-free: a pin, at most BID_RESOLVE_MAX_STEPS steps and one bid_inode_lookup(). Memory: none.
+ * Context: any. Progress: wait-free: a pin, at most BID_RESOLVE_MAX_STEPS steps and one bid_inode_lookup(). Memory:
+ * none.
  * Returns: enum bid_resolve_reason. */
 int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record, struct bid_build_id *id);
 

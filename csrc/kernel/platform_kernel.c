@@ -42,7 +42,7 @@ int bid_platform_populate(void *address, size_t bytes, int lock)
     return BID_OK; /* vmalloc() has, and nothing of a kernel is swapped out */
 }
 
-void bid_platform_settle(void *address, size_t bytes)
+void bid_platform_no_collapse(void *address, size_t bytes)
 {
 }
 

@@ -7,8 +7,8 @@
  */
 #include "update.h"
 
-/* Huge pages: those that lie wholly in what is populated at once; from this size of the slots on all of the array, for what
- * that rounds up is then small beside it. */
+/* Huge pages: those that lie wholly in what is populated at once; from this size of the slots on all of the array, for
+ * what that rounds up is then small beside it. */
 #define BID_HUGE_PAGE (2ull << 20)
 #define BID_HUGE_SLOT_BYTES (8ull << 20)
 #define BID_STEP_MIN (16ull << 10) /* each step is a system call */
@@ -57,12 +57,12 @@ static void bid_array_shape(const struct bid_array_plan *plan, struct bid_array 
     array->chunks = bid_plan_chunks(plan);
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
-    array->guest_limit = plan->guests;
+    array->early_limit = plan->early;
     bid_store(&array->future, NULL, BID_RELAXED);
     bid_store(&array->moved, 0, BID_RELAXED);
     bid_store(&array->record_next, 0, BID_RELAXED);
     bid_store(&array->record_ready, 0, BID_RELAXED);
-    bid_store(&array->guests, 0, BID_RELAXED);
+    bid_store(&array->early, 0, BID_RELAXED);
     bid_store(&array->claimed, 0, BID_RELAXED);
     bid_store(&array->live_limit, UINT64_MAX, BID_RELAXED);
     bid_store(&array->consider, 0, BID_RELAXED);
@@ -131,8 +131,8 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
     return status;
 }
 
-/* Maps and populates an array, with the records that a resize will copy into it and some to spare: so it is not left half
- * done for want of memory. */
+/* Maps and populates an array, with the records that a resize will copy into it and some to spare: so it is not left
+ * half done for want of memory. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
@@ -146,12 +146,12 @@ static int bid_array_map(struct bid_table *table, struct bid_array *array, const
     if (status == BID_OK)
         status = bid_record_ready(table, array, layout->at_once);
     if (status == BID_OK)
-        bid_platform_settle(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
+        bid_platform_no_collapse(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
     return status;
 }
 
-/* In this order the child of a fork may believe what it finds when another thread was at this: that the memory is there as long
- * as the array knows where. At worst it loses addresses. */
+/* In this order the child of a fork may believe what it finds when another thread was at this: that the memory is there
+ * as long as the array knows where. At worst it loses addresses. */
 static void bid_array_unmap(struct bid_array *array)
 {
     void *mapping = array->mapping;

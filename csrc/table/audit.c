@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The integrity walk: whether a table that nobody updates keeps its own invariants. Those of table.h, slot.h and move.c are
- * looked at slot by slot; nothing is repaired, and nothing is changed.
+ * The integrity walk: whether a table that nobody updates keeps its own invariants. Those of table.h, slot.h and move.c
+ * are looked at slot by slot; nothing is repaired, and nothing is changed.
  *
  * Two slots cannot name one record unnoticed: they would have its key, and a key has one slot.
  */
@@ -40,8 +40,8 @@ static int bid_audit_moved(const struct bid_array *array, const struct bid_array
     return place.own;
 }
 
-/* The slots of a bucket fill from the first to the last. If the resize is done with it, they are FROZEN up to the first EMPTY one,
- * and each key that was live has a slot in the future array. */
+/* The slots of a bucket fill from the first to the last. If the resize is done with it, they are FROZEN up to the first
+ * EMPTY one, and each key that was live has a slot in the future array. */
 static const char *bid_audit_bucket(const struct bid_table *table, const struct bid_array *array,
                                     const struct bid_array *future, uint64_t bucket, struct bid_audit_counts *counts)
 {
@@ -98,7 +98,7 @@ static const char *bid_audit_capacity(const struct bid_table *table, const struc
         return "an array has more entries than its limit, which its future has room for";
     if (limit > bid_array_slots(future) / 2)
         return "an array may get more entries than half of its future";
-    if (new->claimed > limit + future->guest_limit / table->record_units)
+    if (new->claimed > limit + future->early_limit / table->record_units)
         return "more of a future array is claimed than copies and updates together may";
     return NULL;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Assertions of the update side, for debug builds (-DBID_DEBUG): whatever is wrong stops the process where it happens. */
+/* Assertions of the update side, for debug builds (-DBID_DEBUG): whatever is wrong stops the process where it happens.
+ * */
 #ifndef BID_DEBUG_H
 #define BID_DEBUG_H
 

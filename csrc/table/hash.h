@@ -2,8 +2,8 @@
 /*
  * Where a key may be in an array: its path. Bucket i of a path is home + i * step, modulo the number of buckets.
  *
- * The seeded mixing hash gives home, step and tag. Home is the top bits: with the same seed a larger array keeps the order,
- * and growing walks both arrays from front to back.
+ * The seeded mixing hash gives home, step and tag. Home is the top bits: with the same seed a larger array keeps the
+ * order, and growing walks both arrays from front to back.
  */
 #ifndef BID_HASH_H
 #define BID_HASH_H
@@ -25,8 +25,8 @@ static inline uint64_t bid_mix(uint64_t key, uint64_t seed)
     return x * 0xbb67ae8584caa73bull;
 }
 
-/* The path of a key under the mixing hash, whose value is `mixed`. Only the upper half of that depends on every bit of the
- * key; so step and tag come from the lower half with the upper one folded into it. */
+/* The path of a key under the mixing hash, whose value is `mixed`. Only the upper half of that depends on every bit of
+ * the key; so step and tag come from the lower half with the upper one folded into it. */
 static inline struct bid_path bid_path_mixed(const struct bid_array *array, uint64_t mixed)
 {
     uint64_t folded = mixed ^ mixed >> 32;

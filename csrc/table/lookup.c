@@ -3,15 +3,15 @@
  * Lookups: an object file of its own, which calls nothing outside and includes nothing of the update side.
  *
  * Progress: wait-free. One bucket, then at most two paths (guarantee G1), whatever the writers do: there is no loop but
- * those over the buckets of a path, the slots of a bucket, the words of an ID, the keys of a batch, and the slots of the pin
- * table's window.
+ * those over the buckets of a path, the slots of a bucket, the words of an ID, the keys of a batch, and the slots of
+ * the pin table's window.
  *
  * Why two paths are enough. Let A be the head that it reads first, and F the future of A that it reads next.
  *   - There is no F. Then nothing of A was frozen when F was read, and what froze since was current since: A decides.
- *   - A slot of the key in F decides, frozen or not: F can freeze only after the head has moved to F, which this lookup's
- *     read of the head precedes, so a frozen word was current since.
- *   - A slot of the key in A decides if it is not FROZEN, or if F, asked before or after, has no slot of the key: nobody had
- *     copied or updated the key in F at that moment, so A had its state.
+ *   - A slot of the key in F decides, frozen or not: F can freeze only after the head has moved to F, which this
+ *     lookup's read of the head precedes, so a frozen word was current since.
+ *   - A slot of the key in A decides if it is not FROZEN, or if F, asked before or after, has no slot of the key:
+ *     nobody had copied or updated the key in F at that moment, so A had its state.
  * csrc/README.md has the argument in full, with every edge.
  */
 #include "pin.h"
@@ -52,14 +52,14 @@ struct bid_pin bid_pin(struct bid_pins *pins)
 {
     uintptr_t thread = bid_platform_thread();
     struct bid_pin_slot *slot = bid_pin_own(pins, thread);
-    struct bid_pin pin = {NULL, bid_pin_crowd(thread)};
+    struct bid_pin pin = {NULL, bid_pin_overflow(thread)};
     int plain = slot && !pins->fenced;
     if (!slot)
         slot = bid_pin_temporary(pins, thread);
     if (slot)
         pin = bid_pin_enter(pins, slot);
     else
-        bid_add(&pins->area->crowd[pin.before], 1, BID_RELAXED);
+        bid_add(&pins->area->overflow[pin.before], 1, BID_RELAXED);
     if (plain)
         bid_platform_compiler_barrier();
     else
@@ -70,7 +70,7 @@ struct bid_pin bid_pin(struct bid_pins *pins)
 void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 {
     if (!pin.slot) {
-        bid_sub(&pins->area->crowd[pin.before], 1, BID_U_RELEASE); /* (U) */
+        bid_sub(&pins->area->overflow[pin.before], 1, BID_U_RELEASE); /* (U) */
         return;
     }
     bid_pin_leave(pin);
@@ -92,8 +92,8 @@ BID_APART struct bid_probe bid_probe(const struct bid_array *array, uint64_t key
 }
 
 /* The key's state, from at most two paths. The caller holds a pin.
- * While a resize is under way, which array is asked first is a guess, by how far the resize is. A wrong one costs a second
- * probe; the order of the two makes no difference to the answer. */
+ * While a resize is under way, which array is asked first is a guess, by how far the resize is. A wrong one costs a
+ * second probe; the order of the two makes no difference to the answer. */
 static struct bid_probe bid_find(const struct bid_table *table, uint64_t key, struct bid_probe_cost *cost)
 {
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
@@ -151,8 +151,8 @@ BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bi
     return BID_OK;
 }
 
-/* Gives up the plain pin of this thread, whose slot's word was `before`: one argument less for those who are called with a
- * pin, and all fit in registers. */
+/* Gives up the plain pin of this thread, whose slot's word was `before`: one argument less for those who are called
+ * with a pin, and all fit in registers. */
 BID_INLINE void bid_pin_leave_plain(const struct bid_table *table, uint64_t before)
 {
     bid_pin_leave((struct bid_pin){bid_pin_first(table->simple_pins), before});
@@ -168,8 +168,8 @@ BID_APART int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uin
 }
 
 /* The same in the midst of a resize: one look at the home bucket in the array that bid_find() would
- * ask first, which nearly always decides. Which one that is comes out of masks, not of a branch: half way through a resize
- * it would be mispredicted every other time. */
+ * ask first, which nearly always decides. Which one that is comes out of masks, not of a branch: half way through a
+ * resize it would be mispredicted every other time. */
 BID_APART int bid_lookup_resizing(const struct bid_table *table, uint64_t key, uint64_t generation,
                                   struct bid_build_id *id, uint64_t before, struct bid_probe_cost *cost)
 {
@@ -272,8 +272,8 @@ BID_INLINE void bid_fetch_bucket(const struct bid_array *head, uint64_t key)
     bid_platform_prefetch(bid_bucket(head, &path));
 }
 
-/* Second step: a glance, kept in the key's row until the answer takes its place, for the stack is not ours to fill; the record
- * that it points to is fetched. */
+/* Second step: a glance, kept in the key's row until the answer takes its place, for the stack is not ours to fill; the
+ * record that it points to is fetched. */
 BID_INLINE void bid_fetch_record(const struct bid_array *head, uint64_t key, uint8_t *row)
 {
     uint64_t glance = bid_glance(head, bid_mix(key, head->seed), NULL);
@@ -296,8 +296,8 @@ BID_INLINE size_t bid_answer_row(const struct bid_table *table, const struct bid
     return *length != 0 && *length != BID_LENGTH_NO_BUILD_ID;
 }
 
-/* At most BID_BATCH keys. Returns how many have a build ID. The caller holds a pin. Where a glance will not do, or there is no
- * room for one in a row, the third step does all. */
+/* At most BID_BATCH keys. Returns how many have a build ID. The caller holds a pin. Where a glance will not do, or
+ * there is no room for one in a row, the third step does all. */
 BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *rows,
                                    size_t id_size, uint8_t *lengths)
 {

@@ -5,10 +5,10 @@
  * Tags are random, so a branch on each slot would be mispredicted, and a processor that waits for a bucket from memory
  * would stop looking ahead to the next lookup.
  *
- * With SSE2, eight words take four loads of 16 bytes. Each half of such an aligned load is one access (Intel SDM vol. 3,
- * 9.1.1; AMD APM vol. 2, 7.3.2), and loads are not reordered with others (SDM 9.2.2, APM 7.2): an acquire load of each slot.
- * Elsewhere, in a kernel (where vector registers are not to be touched), for a model checker and under ThreadSanitizer it
- * is eight C11 loads; -DBID_SCALAR asks for these.
+ * With SSE2, eight words take four loads of 16 bytes. Each half of such an aligned load is one access (Intel SDM vol.
+ * 3, 9.1.1; AMD APM vol. 2, 7.3.2), and loads are not reordered with others (SDM 9.2.2, APM 7.2): an acquire load of
+ * each slot. Elsewhere, in a kernel (where vector registers are not to be touched), for a model checker and under
+ * ThreadSanitizer it is eight C11 loads; -DBID_SCALAR asks for these.
  */
 #ifndef BID_MATCH_H
 #define BID_MATCH_H

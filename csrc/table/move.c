@@ -26,7 +26,7 @@ static void bid_copy_record(struct bid_record *to, const struct bid_record *from
 }
 
 /* Keeps of the n words those whose key has no slot in F yet, with the slots to claim. Returns how many are left, or
- * BID_E_CROWDED. */
+ * BID_E_COLLISIONS. */
 static int bid_copy_survey(const struct bid_array *array, const struct bid_array *future, uint64_t *words, int n,
                            struct bid_place *places)
 {
@@ -37,7 +37,7 @@ static int bid_copy_survey(const struct bid_array *array, const struct bid_array
         if (place->own || place->word & BID_FROZEN) /* F freezes only when A is done: then the copy is made already */
             continue;
         if (!bid_word_is_empty(place->word))
-            return BID_E_CROWDED;
+            return BID_E_COLLISIONS;
         words[left++] = words[i];
     }
     return left;
@@ -55,7 +55,7 @@ static int bid_copy_publish(struct bid_array *future, struct bid_place *place, u
         if (place->own || place->word & BID_FROZEN)
             return 0;
         if (!bid_word_is_empty(place->word))
-            return BID_E_CROWDED;
+            return BID_E_COLLISIONS;
     }
 }
 
@@ -72,7 +72,7 @@ static int bid_copy(struct bid_table *table, const struct bid_array *array, stru
     int status = bid_record_take(table, future, (unsigned)n, 1, may_allocate, &index);
     if (status != BID_OK) { /* no matter, if other threads have made the copies meanwhile */
         n = bid_copy_survey(array, future, words, n, places);
-        return n <= 0 ? n : status == BID_STEP_NO_ROOM ? BID_E_CROWDED : status;
+        return n <= 0 ? n : status == BID_STEP_NO_ROOM ? BID_E_COLLISIONS : status;
     }
     for (int i = 0; i < n && status >= 0; i++) {
         BID_ASSERT(words[i] & BID_FROZEN && bid_word_is_live(words[i]));
@@ -100,8 +100,8 @@ static uint64_t bid_freeze(bid_word *slot)
 
 /* Sealing freezes the deciding word alone. The slots before it belong to other keys for good; they cannot become this
  * key's, so they need not be frozen. */
-int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
-              int may_allocate)
+int bid_migrate(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
+                int may_allocate)
 {
     struct bid_place place;
     bid_place_find(array, key, &place);
@@ -161,8 +161,8 @@ static void bid_moved_hint(struct bid_array *array, uint64_t chunk)
         bid_store(&array->moved, (chunk + 1) * BID_CHUNK_BUCKETS, BID_RELAXED);
 }
 
-/* Freezes the bucket that begins at a slot, and gathers its live words. Nobody claims a slot after the first EMPTY one, so
- * these need not be frozen once that one is. */
+/* Freezes the bucket that begins at a slot, and gathers its live words. Nobody claims a slot after the first EMPTY one,
+ * so these need not be frozen once that one is. */
 static int bid_freeze_bucket(struct bid_array *array, uint64_t slot, uint64_t *live)
 {
     int n = 0;

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What a fork leaves behind: arrays that a thread was making, freeing or giving up which the child does not have. There they are
- * nobody's, and with them descriptors and memory. The child takes them back.
+ * What a fork leaves behind: arrays that a thread was making, freeing or giving up which the child does not have. There
+ * they are nobody's, and with them descriptors and memory. The child takes them back.
  *
- * An array is an orphan if its life says that this was begun before the last fork, and if the thread that forked is not the one that
- * did: that thread may have forked in a handler, or in a visit, and goes on with what it was at. All that makes, frees or gives up an
- * array holds a pin meanwhile, and the child has no pins from before the fork but those of that thread. So as soon as there are none
- * left, what was begun before the fork is nobody's.
+ * An array is an orphan if its life says that this was begun before the last fork, and if the thread that forked is not
+ * the one that did: that thread may have forked in a handler, or in a visit, and goes on with what it was at. All that
+ * makes, frees or gives up an array holds a pin meanwhile, and the child has no pins from before the fork but those of
+ * that thread. So as soon as there are none left, what was begun before the fork is nobody's.
  *
- * What is never taken back: the count of an insert that had counted its entry, and not made it. It leaves bid_count() one too
- * high, and max_entries one entry lower.
+ * What is never taken back: the count of an insert that had counted its entry, and not made it. It leaves bid_count()
+ * one too high, and max_entries one entry lower.
  *
  * Progress: lock-free, one pass. An orphan belongs to whoever wins the compare-and-swap to FREEING.
  */
 #include "update.h"
 
-/* IN USE, and no lookup or update can come to it: made, and not published, or not any more. The head is read first: an array
- * that it has moved on from since has a future by then (H). */
+/* IN USE, and no lookup or update can come to it: made, and not published, or not any more. The head is read first: an
+ * array that it has moved on from since has a future by then (H). */
 static int bid_array_is_private(const struct bid_table *table, const struct bid_array *array)
 {
     const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);      /* (H) pairs with bid_resize_finish() */

@@ -8,7 +8,7 @@
  * plain store are enough, wherever the handler came in between.
  *
  * A thread whose window of the table is full takes a temporary slot for each pin, by compare-and-swap; if those are
- * all taken too, it counts itself in `crowd`. The three forms give the same protection; only their cost differs.
+ * all taken too, it counts itself in `overflow`. The three forms give the same protection; only their cost differs.
  *
  * Progress of pin and unpin: wait-free, at most BID_PIN_WINDOW + BID_PIN_TEMPORARY slots.
  * Ordering: (S) the store of a pin comes before the load of the head. A plain pin leaves that to the reclaimer's
@@ -33,8 +33,8 @@
 #ifndef BID_PIN_TEMPORARY
 #define BID_PIN_TEMPORARY 128
 #endif
-#ifndef BID_PIN_CROWDS
-#define BID_PIN_CROWDS 64
+#ifndef BID_PIN_OVERFLOWS
+#define BID_PIN_OVERFLOWS 64
 #endif
 
 #define BID_PIN_DEPTH_BITS 16
@@ -50,20 +50,22 @@ struct bid_pin_slot {
 /* Readers write this, so it lies in memory that a fork wipes: it is never write-protected by one. */
 struct bid_pin_area {
     struct bid_pin_slot slots[BID_PIN_SLOTS + BID_PIN_TEMPORARY]; /* the last ones are the temporary ones */
-    bid_word crowd[BID_PIN_CROWDS]; /* by thread: a fork takes over that of the thread that forks */
+    bid_word overflow[BID_PIN_OVERFLOWS]; /* by thread: a fork takes over that of the thread that forks */
 };
 
 /* Readers only read this. */
 struct bid_pins {
     struct bid_pin_area *area;
     int fenced;
-    /* What an outermost pin writes into its slot: the epoch, counted up after each move of a head (E), and a depth of 1. */
+    /* What an outermost pin writes into its slot: the epoch, counted up after each move of a head (E), and a depth of
+     * 1. */
     bid_word epoch;
     bid_word forks;  /* that lie behind this process, since its first ancestor made these pins */
     bid_word forked; /* the epoch of the last one: pins of a later one were taken in this process */
 };
 
-/* What a pin took, for unpin: the slot and the word that it found there; or NULL and the number of the crowd's counter. */
+/* What a pin took, for unpin: the slot and the word that it found there; or NULL and the number of the overflow's
+ * counter. */
 struct bid_pin {
     struct bid_pin_slot *slot;
     uint64_t before;
@@ -95,10 +97,10 @@ static inline uint64_t bid_epoch_pass(struct bid_pins *pins)
     return bid_add(&pins->epoch, BID_PIN_EPOCH_ONE, BID_E_RELEASE) >> BID_PIN_DEPTH_BITS; /* (E) with bid_pin_enter() */
 }
 
-/* The counter of the crowd for a thread. */
-static inline uint64_t bid_pin_crowd(uintptr_t thread)
+/* The counter of the overflow for a thread. */
+static inline uint64_t bid_pin_overflow(uintptr_t thread)
 {
-    return bid_pin_slot_number(thread) % BID_PIN_CROWDS;
+    return bid_pin_slot_number(thread) % BID_PIN_OVERFLOWS;
 }
 
 /* The first slot of this thread's window. */
@@ -135,7 +137,7 @@ static inline void bid_unpin_update(struct bid_pins *pins, struct bid_pin pin)
     bid_unpin(pins, pin);
 }
 
-/* For reclaimers, in reclaim.c: the lowest epoch of a pin; 0 if a reader is in the crowd, which has no epochs. */
+/* For reclaimers, in reclaim.c: the lowest epoch of a pin; 0 if a reader is among the overflow, which has no epochs. */
 uint64_t bid_oldest_pin(const struct bid_pins *pins);
 
 #endif

@@ -20,8 +20,8 @@ static int bid_place_own(const struct bid_array *array, bid_word *bucket, uint32
     return place->own;
 }
 
-/* The slots before the first EMPTY one have other keys, for good. If it is not EMPTY any more when its word is read, the
- * bucket is read again: at most once for each of its slots.
+/* The slots before the first EMPTY one have other keys, for good. If it is not EMPTY any more when its word is read,
+ * the bucket is read again: at most once for each of its slots.
  * Bound: the slots of one path, each at most as often as a bucket has slots; and a record for each. */
 void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place)
 {

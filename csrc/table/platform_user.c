@@ -40,7 +40,7 @@ static void *bid_map_plain(size_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-void bid_platform_settle(void *address, size_t bytes)
+void bid_platform_no_collapse(void *address, size_t bytes)
 {
     if (bytes)
         madvise(address, bytes, MADV_NOHUGEPAGE); /* refused by kernels that have no huge pages */
@@ -59,7 +59,7 @@ static void *bid_map_huge(size_t bytes, size_t huge)
         munmap(memory, before);
     munmap(memory + before + bytes, BID_HUGE_ALIGN - before);
     madvise(memory + before, huge, MADV_HUGEPAGE); /* advice: small pages do as well */
-    bid_platform_settle(memory + before + huge, bytes - huge);
+    bid_platform_no_collapse(memory + before + huge, bytes - huge);
     return memory + before;
 }
 
@@ -70,8 +70,8 @@ void *bid_platform_map(size_t bytes, size_t huge)
         return memory;
     memory = bid_map_plain(bytes);
     if (memory)
-        bid_platform_settle(memory,
-                            bytes); /* else, where all memory has huge pages, populating one page makes 2 MB present */
+        bid_platform_no_collapse(
+            memory, bytes); /* else, where all memory has huge pages, populating one page makes 2 MB present */
     return memory;
 }
 
@@ -81,16 +81,16 @@ void bid_platform_empty(void *address, size_t bytes)
         madvise(address, bytes, MADV_DONTNEED);
 }
 
-/* The kernel joins neighbouring mappings, so to unmap may take one more than a process may have (vm.max_map_count). Then the
- * addresses are lost, but not the memory. */
+/* The kernel joins neighbouring mappings, so to unmap may take one more than a process may have (vm.max_map_count).
+ * Then the addresses are lost, but not the memory. */
 void bid_platform_unmap(void *address, size_t bytes)
 {
     if (munmap(address, bytes) != 0)
         bid_platform_empty(address, bytes);
 }
 
-/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing. `nothing` is
- * volatile because a compiler that knew its value might make a mere load of it all. */
+/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing.
+ * `nothing` is volatile because a compiler that knew its value might make a mere load of it all. */
 static void bid_touch(char *address, size_t bytes)
 {
     volatile char nothing = 0;
@@ -136,14 +136,14 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
 }
 
 /* What the child of a fork gets back: a copy of the forking thread's own pins, made by that thread before the fork.
- * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here. In a counter of `crowd` they
- * may: it holds the most that was seen since none of them was between here and its fork, and above BID_FORK_ONE how many are.
- * Too much would keep the child from freeing, too little would free too early. */
+ * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here. In a counter of
+ * `overflow` they may: it holds the most that was seen since none of them was between here and its fork, and above
+ * BID_FORK_ONE how many are. Too much would keep the child from freeing, too little would free too early. */
 static struct bid_pin_area bid_fork_saved[2];
 #define BID_FORK_ONE (1ull << 32)
 
-/* The thread that went on in this process, at its last fork, with pins in the crowd; 0: it had none. */
-static uintptr_t bid_fork_from_crowd[2];
+/* The thread that went on in this process, at its last fork, with pins among the overflow; 0: it had none. */
+static uintptr_t bid_fork_from_overflow[2];
 
 static int bid_membarrier(int command)
 {
@@ -155,12 +155,12 @@ static int bid_membarrier_register(void)
     return bid_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
-/* Where membarrier() has been taken away since, as by a seccomp filter, plain pins may not be seen. Then nothing may ever be
- * freed again: as if a reader without an epoch stayed in the crowd. */
+/* Where membarrier() has been taken away since, as by a seccomp filter, plain pins may not be seen. Then nothing may
+ * ever be freed again: as if a reader without an epoch stayed among the overflow. */
 void bid_platform_barrier(const struct bid_pins *pins)
 {
     if (!pins->fenced && bid_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
-        bid_add(&pins->area->crowd[0], 1, BID_RELAXED);
+        bid_add(&pins->area->overflow[0], 1, BID_RELAXED);
     atomic_thread_fence(BID_S_FENCE);
 }
 
@@ -193,45 +193,46 @@ static void bid_fork_forget_own(struct bid_pin_area *saved)
 }
 
 /* Counts this thread among those that are about to fork. */
-static void bid_fork_save_crowd(bid_word *saved, uint64_t crowd)
+static void bid_fork_save_overflow(bid_word *saved, uint64_t overflow)
 {
     uint64_t before = bid_load(saved, BID_RELAXED), after;
     do {
         uint64_t most = before % BID_FORK_ONE;
-        after = before - most + BID_FORK_ONE + (before < BID_FORK_ONE || most < crowd ? crowd : most);
+        after = before - most + BID_FORK_ONE + (before < BID_FORK_ONE || most < overflow ? overflow : most);
     } while (!bid_cas(saved, &before, after, BID_RELAXED));
 }
 
 static void bid_fork_prepare(void)
 {
-    uint64_t number = bid_pin_crowd(bid_platform_thread());
+    uint64_t number = bid_pin_overflow(bid_platform_thread());
     for (int kind = 0; kind < 2; kind++) {
         struct bid_pin_area *area = bid_pin_area_published(kind), *saved = &bid_fork_saved[kind];
         bid_fork_forget_own(saved);
         if (area)
             bid_fork_copy_own(saved, area);
-        bid_fork_save_crowd(&saved->crowd[number], area ? bid_load(&area->crowd[number], BID_RELAXED) : 0);
+        bid_fork_save_overflow(&saved->overflow[number], area ? bid_load(&area->overflow[number], BID_RELAXED) : 0);
     }
 }
 
 static void bid_fork_parent(void)
 {
-    uint64_t number = bid_pin_crowd(bid_platform_thread());
+    uint64_t number = bid_pin_overflow(bid_platform_thread());
     for (int kind = 0; kind < 2; kind++)
-        bid_sub(&bid_fork_saved[kind].crowd[number], BID_FORK_ONE, BID_RELAXED);
+        bid_sub(&bid_fork_saved[kind].overflow[number], BID_FORK_ONE, BID_RELAXED);
 }
 
-/* This thread is the only one, and what it goes on with has the pins that it had. With a slot for life it is in the crowd only if
- * it was when the process began: a child has room for all. */
+/* This thread is the only one, and what it goes on with has the pins that it had. With a slot for life it is among the
+ * overflow only if it was when the process began: a child has room for all. */
 static void bid_fork_restore(int kind, struct bid_pin_area *area, struct bid_pin_area *saved)
 {
     uintptr_t thread = bid_platform_thread();
-    uint64_t number = bid_pin_crowd(thread), crowd = bid_load(&saved->crowd[number], BID_RELAXED) % BID_FORK_ONE;
+    uint64_t number = bid_pin_overflow(thread),
+             overflow = bid_load(&saved->overflow[number], BID_RELAXED) % BID_FORK_ONE;
     bid_platform_populate(area, sizeof *area, 0);
-    if (bid_fork_copy_own(area, saved) && bid_fork_from_crowd[kind] != thread)
-        crowd = 0;
-    bid_store(&area->crowd[number], crowd, BID_RELAXED);
-    bid_fork_from_crowd[kind] = crowd ? thread : 0;
+    if (bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread)
+        overflow = 0;
+    bid_store(&area->overflow[number], overflow, BID_RELAXED);
+    bid_fork_from_overflow[kind] = overflow ? thread : 0;
 }
 
 static void bid_fork_child(void)
@@ -241,15 +242,16 @@ static void bid_fork_child(void)
         struct bid_pin_area *area = bid_pin_area_published(kind), *saved = &bid_fork_saved[kind];
         if (area)
             bid_fork_restore(kind, area, saved);
-        for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
-            bid_store(&saved->crowd[i], 0, BID_RELAXED); /* nobody else is about to fork here */
+        for (unsigned i = 0; i < BID_PIN_OVERFLOWS; i++)
+            bid_store(&saved->overflow[i], 0, BID_RELAXED); /* nobody else is about to fork here */
         bid_store(&pins->forked, bid_epoch_pass(pins), BID_RELAXED);
         bid_add(&pins->forks, 1, BID_RELAXED);
     }
     bid_membarrier_register();
 }
 
-/* Before the first area is published. The handlers bear being there twice, which two threads that come first bring about. */
+/* Before the first area is published. The handlers bear being there twice, which two threads that come first bring
+ * about. */
 static int bid_fork_handlers(void)
 {
     static int registered;

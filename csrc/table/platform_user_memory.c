@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * How much memory there is on Linux: what the kernel says it can give (MemAvailable and free swap of /proc/meminfo), and what each
- * memory cgroup of the process leaves of its limit, page cache not counted. What cannot be read limits nothing.
+ * How much memory there is on Linux: what the kernel says it can give (MemAvailable and free swap of /proc/meminfo),
+ * and what each memory cgroup of the process leaves of its limit, page cache not counted. What cannot be read limits
+ * nothing.
  *
  * It may be less by the time the memory is used, so this keeps absurd sizes away, and no more than that.
  */

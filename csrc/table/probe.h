@@ -38,8 +38,8 @@ BID_INLINE void bid_cost_record(struct bid_probe_cost *cost)
 }
 
 /* The slots of one bucket one by one. *end is the last one, read before the others. If it was EMPTY then,
- * no slot of this key lay in a later bucket at that moment, and one in this bucket is still there when its turn comes. Hence
- * "not here, last EMPTY" means that the array had no slot of the key when *end was read. */
+ * no slot of this key lay in a later bucket at that moment, and one in this bucket is still there when its turn comes.
+ * Hence "not here, last EMPTY" means that the array had no slot of the key when *end was read. */
 BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, const struct bid_path *path, uint64_t key,
                                               struct bid_probe_cost *cost, uint64_t *end)
 {
@@ -70,12 +70,14 @@ BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64
     }
 }
 
-/* What one look at the home bucket says: the word of a slot with the key's tag, without the pattern; or one of these. */
+/* What one look at the home bucket says: the word of a slot with the key's tag, without the pattern; or one of these.
+ * */
 #define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
 #define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
 
 /* `mixed`: the value of the mixing hash. The last slot is read after the others: if it is EMPTY, it was so when the
- * first one was read, for it never is again. That moment is the one of which "absent" holds, as in bid_bucket_search(). */
+ * first one was read, for it never is again. That moment is the one of which "absent" holds, as in bid_bucket_search().
+ * */
 BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t mixed, struct bid_probe_cost *cost)
 {
     bid_cost_bucket(cost);

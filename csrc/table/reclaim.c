@@ -9,13 +9,15 @@
  *   - A reader that the scan sees with an epoch of r or less may be in the array: it stays.
  * So what is freed has epoch below every pin's (U).
  *
- * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin meanwhile, by
- * which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it frees.
+ * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin
+ * meanwhile, by which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it
+ * frees.
  */
 #include "update.h"
 
-/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F). The
- * head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E). */
+/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F).
+ * The head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E).
+ * */
 static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
 {
     return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_RELAXED) != array;
@@ -43,8 +45,8 @@ uint64_t bid_oldest_pin(const struct bid_pins *pins)
         if (word & BID_PIN_DEPTH_MASK && word >> BID_PIN_DEPTH_BITS < oldest)
             oldest = word >> BID_PIN_DEPTH_BITS;
     }
-    for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
-        if (bid_load(&pins->area->crowd[i], BID_U_ACQUIRE)) /* (U) likewise */
+    for (unsigned i = 0; i < BID_PIN_OVERFLOWS; i++)
+        if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE)) /* (U) likewise */
             return 0;
     return oldest;
 }
@@ -89,7 +91,8 @@ static void bid_retired_free(struct bid_table *table, struct bid_array *array, u
     bid_unpin_update(table->pins, pin);
 }
 
-/* What another thread was at when the process forked is nobody's in the child, once no pin from before the fork is left. */
+/* What another thread was at when the process forked is nobody's in the child, once no pin from before the fork is
+ * left. */
 static void bid_orphans_consider(struct bid_table *table)
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED); /* constant while this process has threads */

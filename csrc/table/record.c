@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Records of an array: handed out by a counter and never twice, populated a step ahead of it. All records of a table have
- * the same size, one to three units of 32 bytes.
+ * Records of an array: handed out by a counter and never twice, populated a step ahead of it. All records of a table
+ * have the same size, one to three units of 32 bytes.
  *
  * Invariants: a unit is used only below record_capacity and record_ready, so that filling it never faults; record_next
  * and record_ready only grow. The watermark carries no data, only that the kernel has made pages present, which it
@@ -9,7 +9,8 @@
  */
 #include "update.h"
 
-/* Populates up to at least `need` units. Several threads may populate the same units; one of them moves the watermark. */
+/* Populates up to at least `need` units. Several threads may populate the same units; one of them moves the watermark.
+ * */
 int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
 {
     uint64_t ready = bid_load(&array->record_ready, BID_RELAXED);
@@ -35,31 +36,31 @@ static uint64_t bid_record_limit(const struct bid_table *table, const struct bid
     return array->record_capacity - array->record_copies;
 }
 
-/* Until the array is the head, updates may take few of its units, and so few of its slots: else those that do not help with
- * the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
-static int bid_record_is_guest(const struct bid_table *table, const struct bid_array *array, int copying)
+/* Until the array is the head, updates may take few of its units, and so few of its slots: else those that do not help
+ * with the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
+static int bid_record_is_early(const struct bid_table *table, const struct bid_array *array, int copying)
 {
     return !copying && bid_load(&table->head, BID_RELAXED) != array;
 }
 
-/* Whatever can fail comes before the additions, so that a failure takes no units, however often it is met. They decide; units
- * that others took meanwhile may put one past the end, and what it took there is lost: a few at most for each thread that
- * was under way. */
+/* Whatever can fail comes before the additions, so that a failure takes no units, however often it is met. They decide;
+ * units that others took meanwhile may put one past the end, and what it took there is lost: a few at most for each
+ * thread that was under way. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
                     uint64_t *index)
 {
     uint64_t units = (uint64_t)records * table->record_units;
     uint64_t next = bid_load(&array->record_next, BID_RELAXED);
-    int guest = bid_record_is_guest(table, array, copying);
+    int early = bid_record_is_early(table, array, copying);
     if (next + units > bid_record_limit(table, array, copying) ||
-        (guest && bid_load(&array->guests, BID_RELAXED) + units > array->guest_limit))
+        (early && bid_load(&array->early, BID_RELAXED) + units > array->early_limit))
         return BID_STEP_NO_ROOM;
     if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
     int status = bid_record_ready(table, array, next + units);
     if (status != BID_OK)
         return status;
-    if (guest && bid_add(&array->guests, units, BID_RELAXED) + units > array->guest_limit)
+    if (early && bid_add(&array->early, units, BID_RELAXED) + units > array->early_limit)
         return BID_STEP_NO_ROOM;
     *index = bid_add(&array->record_next, units, BID_RELAXED);
     if (*index + units > array->record_capacity)

@@ -3,8 +3,8 @@
  * When to resize, to what, and the start of it. The work itself is in move.c.
  *
  * The rules: an array is left when 5/8 of its slots are claimed, when a path is full, when its records are used up, or
- * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most 2/5, but
- * not below the least size.
+ * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most
+ * 2/5, but not below the least size.
  * A path of 64 slots is full by accident with a probability of 10^-14 at a load of 2/5, 10^-10 at 1/2 and 10^-7 at 5/8
  * (docs/paths.py). Above 1/2 that means to grow a little earlier. Below, it is taken for what it is: keys that collide
  * under this seed; they get another seed, not more memory.
@@ -13,7 +13,7 @@
  */
 #include "update.h"
 
-#define BID_RESEEDS_MAX 4 /* in a row; then keys are made for the seeds, and BID_E_CROWDED says so */
+#define BID_RESEEDS_MAX 4 /* in a row; then keys are made for the seeds, and BID_E_COLLISIONS says so */
 
 static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t denominator)
 {
@@ -23,8 +23,8 @@ static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t deno
     return log2;
 }
 
-/* No array shrinks below this by itself. It is more while arrays that were left wait for a reader or for an update that was
- * preempted: there is a bound on how many may wait, and larger ones last longer. */
+/* No array shrinks below this by itself. It is more while arrays that were left wait for a reader or for an update that
+ * was preempted: there is a bound on how many may wait, and larger ones last longer. */
 static uint32_t bid_log2_least(const struct bid_table *table)
 {
     if (!bid_load(&table->waiting, BID_RELAXED))
@@ -79,20 +79,21 @@ static uint32_t bid_log2_rebuilt(uint64_t live, uint64_t reserved, uint32_t leas
 }
 
 /* Room for the records: as many as may have to be copied, with a margin for the inserts that are under way when the
- * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved; those
- * that are likely to be copied are populated at once, so that want of memory does not stop a resize half way. */
+ * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved;
+ * those that are likely to be copied are populated at once, so that want of memory does not stop a resize half way. */
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan)
 {
     uint64_t units = table->record_units, slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets;
     uint64_t churn = slots * 5 / 4;
     plan->at_once = (live + live / 8 + 32) * units;
     plan->copies = (bid_plan_entries(plan) + 1024) * units;
-    plan->guests = slots / BID_GUESTS * units;
+    plan->early = slots / BID_EARLY_SHARE * units;
     plan->capacity = plan->copies + (churn > reserved ? churn : reserved) * units;
 }
 
-/* The array to replace `array`, for the entries that there are now. What bid_shrink() left below the start size gets there
- * in steps, each array twice as large as the last: small ones do not last long. `at_least`: buckets, as a logarithm. */
+/* The array to replace `array`, for the entries that there are now. What bid_shrink() left below the start size gets
+ * there in steps, each array twice as large as the last: small ones do not last long. `at_least`: buckets, as a
+ * logarithm. */
 static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need, uint64_t wanted,
                     uint32_t at_least, struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
@@ -110,7 +111,7 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
         plan->log2_buckets = BID_LOG2_BUCKETS_MAX; /* which these fill to a half at most */
     if (need == BID_NEED_PATH && claimed * 2 < bid_array_slots(array)) {
         if (array->reseeds == BID_RESEEDS_MAX)
-            return BID_E_CROWDED;
+            return BID_E_COLLISIONS;
         plan->log2_buckets = now;
         plan->reseeds = array->reseeds + 1;
     }
@@ -163,8 +164,8 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
     struct bid_array_plan plan;
     enum bid_resize_cause cause;
     struct bid_array *future = NULL, *none = NULL;
-    /* Each turn follows on inserts of others that made the last array too small. Its successor is twice as large, so the turns
-     * are as many as there are sizes, whatever leaves and comes meanwhile. */
+    /* Each turn follows on inserts of others that made the last array too small. Its successor is twice as large, so
+     * the turns are as many as there are sizes, whatever leaves and comes meanwhile. */
     for (uint32_t at_least = 0;; at_least = plan.log2_buckets + 1) {
         int status = bid_plan(table, array, need, wanted, at_least, &plan, &cause);
         if (status == BID_OK)
@@ -200,11 +201,11 @@ int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_
 void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
-    int crowded = claimed * 8 > slots * 5;
+    int filled = claimed * 8 > slots * 5;
     int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > BID_LOG2_BUCKETS_START &&
                bid_array_log2(array) > bid_log2_for_room(bid_reserved(table, 0)) &&
                bid_array_log2(array) > bid_log2_least(table);
-    if ((!crowded && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
+    if ((!filled && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
         return;
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
     if (builder == birth || !bid_cas(&table->builder, &builder, birth, BID_RELAXED))
@@ -226,8 +227,8 @@ static uint64_t bid_shrunk_bytes(const struct bid_table *table, uint64_t live)
     return bid_plan_bytes(&plan);
 }
 
-/* Whether a new array would be smaller, or free of tombstones or of used-up records. Above half load it has more buckets, and may
- * take less memory all the same, without the used-up records. */
+/* Whether a new array would be smaller, or free of tombstones or of used-up records. Above half load it has more
+ * buckets, and may take less memory all the same, without the used-up records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table);
@@ -260,14 +261,15 @@ struct bid_rebuild {
     unsigned done; /* arrays that it has put in the place of the head, or another thread has when it was about to */
 };
 
-/* Updates that came meanwhile may have used up a part of an array that just fits: up to one slot in BID_GUESTS of it before it was
- * the head. The next one has room for these as well. */
+/* Updates that came meanwhile may have used up a part of an array that just fits: up to one slot in BID_EARLY_SHARE of
+ * it before it was the head. The next one has room for these as well. */
 static uint64_t bid_rebuild_entries(const struct bid_rebuild *rebuild)
 {
-    return rebuild->done ? rebuild->entries + rebuild->entries * 8 / (5 * BID_GUESTS - 8) + 1 : rebuild->entries;
+    return rebuild->done ? rebuild->entries + rebuild->entries * 8 / (5 * BID_EARLY_SHARE - 8) + 1 : rebuild->entries;
 }
 
-/* After so many: there was room, and others have used it up; or their arrays, which were smaller, came before ours each time. */
+/* After so many: there was room, and others have used it up; or their arrays, which were smaller, came before ours each
+ * time. */
 static int bid_rebuild_ended(const struct bid_rebuild *rebuild, const struct bid_array *head)
 {
     return rebuild->need == BID_NEED_SHRINK || bid_array_fits(head, rebuild->entries) ? BID_OK : BID_E_BUSY;
@@ -299,8 +301,8 @@ static int bid_rebuild_once(struct bid_table *table, struct bid_rebuild *rebuild
     return BID_STEP_MOVED;
 }
 
-/* Ends when the head will do, or after BID_REBUILDS_MAX. Each turn has a pin of its own, so that it does not hold up what the last
- * one left. */
+/* Ends when the head will do, or after BID_REBUILDS_MAX. Each turn has a pin of its own, so that it does not hold up
+ * what the last one left. */
 static int bid_rebuild_until_done(struct bid_table *table, struct bid_rebuild *rebuild)
 {
     for (;;) {

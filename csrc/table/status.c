@@ -27,7 +27,7 @@ static const struct bid_status_entry bid_statuses[] = {
     BID_ENTRY(BID_E_MAX_ENTRIES, "the table has as many entries as its max_entries allows"),
     BID_ENTRY(BID_E_RETIRED, "too much retired memory waits for a reader or an update that stands still: try again"),
     BID_ENTRY(BID_E_WOULD_ALLOCATE, "this would allocate memory, which is not allowed in NMI context"),
-    BID_ENTRY(BID_E_CROWDED, "too many keys collide under the table's seeds"),
+    BID_ENTRY(BID_E_COLLISIONS, "too many keys collide under the table's seeds"),
     BID_ENTRY(BID_E_MLOCK, "memory could not be locked: see RLIMIT_MEMLOCK"),
     BID_ENTRY(BID_E_UNSUPPORTED, "the system lacks anonymous memory that a fork wipes (Linux 4.14)"),
     BID_ENTRY(BID_E_EVICTED, "the inode is being evicted"),

@@ -5,10 +5,11 @@
  * A table has a head array; while it is being resized that array has a future array. Descriptors of arrays are part
  * of the table and are never unmapped, so that they may be read without a pin; what they point to may not.
  *
- * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be that.
+ * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be
+ * that.
  *   live slots of A  <=  A.live_limit  <=  slots of F / 2                      what may have to be copied
  *   record units of A's live slots  <=  F.record_copies                        their records, which nobody else gets
- *   record units that updates take in F before it is the head  <=  F.guest_limit, for a sixteenth of F's slots
+ *   record units that updates take in F before it is the head  <=  F.early_limit, for a sixteenth of F's slots
  * So at most 9/16 of F is claimed while it is being filled. bid_audit() checks it, and assertions where it is made.
  */
 #ifndef BID_TABLE_H
@@ -39,7 +40,8 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "pybuildid needs a 64-bit sys
  * from a word seen earlier fails if the descriptor has lived on.
  *   FREE -> BUILDING (its maker's alone) -> IN USE, number of birth -> RETIRED, epoch -> FREEING (one thread's alone)
  *   -> FREE
- * BUILDING, IN USE and FREEING also say how many forks lay behind the process: see orphan.c. What is FREE has no memory.
+ * BUILDING, IN USE and FREEING also say how many forks lay behind the process: see orphan.c. What is FREE has no
+ * memory.
  */
 enum bid_life { BID_LIFE_FREE, BID_LIFE_BUILDING, BID_LIFE_IN_USE, BID_LIFE_RETIRED, BID_LIFE_FREEING };
 #define BID_LIFE_BITS 3
@@ -73,7 +75,7 @@ struct bid_array {
     BID_LINE uint64_t record_capacity; /* in units */
     uint64_t record_copies;            /* units set aside for the records that the resize copies into this array */
     uint64_t record_step;              /* units populated at once */
-    uint64_t guest_limit;              /* units that updates may take before this is the head: see record.c */
+    uint64_t early_limit;              /* units that updates may take before this is the head: see record.c */
     uint64_t chunks;                   /* of the buckets, for helpers of a resize */
     bid_word *done;                    /* a bit for each chunk: frozen and copied */
     void *mapping;
@@ -83,7 +85,7 @@ struct bid_array {
     /* Written by updates. */
     BID_LINE bid_word record_next; /* the first unit that nobody has taken */
     bid_word record_ready;         /* units populated */
-    bid_word guests;               /* units that updates took before this was the head */
+    bid_word early;                /* units that updates took before this was the head */
     bid_word claimed;              /* slots that are not EMPTY */
     bid_word live_limit;           /* entries at which inserts go to the future array: see bid_resize_build() */
     bid_word consider;             /* claimed slots from which on a resize is begun early: more once that failed */

@@ -5,7 +5,7 @@
  * In an array that nobody resizes:  insert   EMPTY or TOMBSTONE -> LIVE
  *                                   replace  LIVE -> LIVE with another record
  *                                   remove   LIVE -> TOMBSTONE; the record stays, so that the slot still names its key
- * An update that meets a future array helps with the resize, carries its key over (seal, copy), then works there.
+ * An update that meets a future array helps with the resize, migrates its key (seal, copy), then works there.
  *
  * Progress: lock-free. Each turn of a loop here follows on a compare-and-swap that another thread won, or on a resize
  * that moved on. No step waits: an update that needs the resize to be finished finishes it itself.
@@ -57,10 +57,11 @@ static int bid_operation_declines(const struct bid_array *array, const struct bi
  * Counts an entry up before it is there, if the table and the array may take one more. Returns BID_OK, BID_STEP_MOVED,
  * BID_STEP_NO_ROOM or BID_E_MAX_ENTRIES.
  *
- * So the count is never below the entries, whatever stands still where: there are never more than max_entries. And what was
- * stopped on its way into the array is in it. Whoever builds the future array lowers the limit, then adds 0 to the count (C): an addition that comes before is in what that reads, and one
- * that comes after sees the limit. A remove makes room in the array only if it was done there: one that was done in the
- * future array takes the count down by a release (C), so who gets that room sees that there is a future, and goes there.
+ * So the count is never below the entries, whatever stands still where: there are never more than max_entries. And what
+ * was stopped on its way into the array is in it. Whoever builds the future array lowers the limit, then adds 0 to the
+ * count (C): an addition that comes before is in what that reads, and one that comes after sees the limit. A remove
+ * makes room in the array only if it was done there: one that was done in the future array takes the count down by a
+ * release (C), so who gets that room sees that there is a future, and goes there.
  */
 static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
 {
@@ -72,8 +73,8 @@ static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
     return left ? BID_STEP_MOVED : before >= table->options.max_entries ? BID_E_MAX_ENTRIES : BID_STEP_NO_ROOM;
 }
 
-/* What an insert or replace needs: a slot, room in the array, a record. BID_OK and the word to publish, an error, or one of
- * enum bid_step. */
+/* What an insert or replace needs: a slot, room in the array, a record. BID_OK and the word to publish, an error, or
+ * one of enum bid_step. */
 static int bid_operation_prepare(struct bid_table *table, struct bid_array *array, struct bid_operation *op,
                                  const struct bid_place *place, uint64_t *word)
 {
@@ -129,8 +130,8 @@ static int bid_update_array(struct bid_table *table, struct bid_array *array, st
 
 /* ------------------------------------------------------------------------------------- across a resize -- */
 
-/* The home buckets of a key, on their way while something else is done. Inlined: GCC takes a function that does nothing but
- * prefetch for one that does nothing, and leaves its calls out. */
+/* The home buckets of a key, on their way while something else is done. Inlined: GCC takes a function that does nothing
+ * but prefetch for one that does nothing, and leaves its calls out. */
 static inline __attribute__((always_inline)) void bid_prefetch(const struct bid_array *head,
                                                                const struct bid_array *future, uint64_t key)
 {
@@ -148,8 +149,8 @@ static int bid_update_resizing(struct bid_table *table, struct bid_array *array,
 {
     bid_prefetch(array, future, op->key); /* needed after what comes first */
     int status = op->may_allocate ? bid_help(table, array, future) : BID_OK;
-    if (status == BID_OK || status == BID_E_CROWDED) /* another key's path: no reason to refuse this one */
-        status = bid_carry(table, array, future, op->key, op->may_allocate);
+    if (status == BID_OK || status == BID_E_COLLISIONS) /* another key's path: no reason to refuse this one */
+        status = bid_migrate(table, array, future, op->key, op->may_allocate);
     if (status != BID_OK)
         return status;
     status = bid_update_array(table, future, op);
@@ -191,7 +192,8 @@ static void bid_reclaim_now_and_then(struct bid_table *table)
         bid_reclaim(table);
 }
 
-/* Each attempt has a pin of its own, so that an update that goes through many resizes does not hold up what they left. */
+/* Each attempt has a pin of its own, so that an update that goes through many resizes does not hold up what they left.
+ * */
 static int bid_update_until_done(struct bid_table *table, struct bid_operation *op)
 {
     for (;;) {

@@ -52,8 +52,8 @@ struct bid_place {
 void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place);
 
 /* ---- record.c */
-/* Takes consecutive records; *index is the unit that the first one begins with. copying: for a resize, which has units set
- * aside for it. Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
+/* Takes consecutive records; *index is the unit that the first one begins with. copying: for a resize, which has units
+ * set aside for it. Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
                     uint64_t *index);
 /* Populates so that as many records can be taken without allocating. Returns as bid_record_take(). */
@@ -72,7 +72,7 @@ struct bid_array_plan {
     uint64_t copies; /* units set aside for the records to be copied */
     uint64_t
         at_once; /* units populated when the array is made: those for the entries that are there, and some to spare */
-    uint64_t guests;   /* units that updates may take before the array is the head */
+    uint64_t early;    /* units that updates may take before the array is the head */
     uint64_t capacity; /* units in all */
 };
 /* Maps and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */
@@ -94,8 +94,8 @@ uint64_t bid_array_slots(const struct bid_array *array);
 _Static_assert(3ull * (BID_BUCKET_SLOTS * 7 / 4 + 1) << BID_LOG2_BUCKETS_MAX < 1ull << BID_INDEX_BITS,
                "every unit of record of the largest array has an index");
 #define BID_WAITING_FOR_TWICE 16 /* for so many retired arrays that wait, the least size is doubled */
-#ifndef BID_GUESTS
-#define BID_GUESTS 16 /* of an array that is not the head yet, updates may take one in so many slots */
+#ifndef BID_EARLY_SHARE
+#define BID_EARLY_SHARE 16 /* of an array that is not the head yet, updates may take one in so many slots */
 #endif
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan);
 enum bid_need {
@@ -104,8 +104,8 @@ enum bid_need {
     BID_NEED_SHRINK,  /* bid_shrink() */
     BID_NEED_RESERVE, /* bid_reserve() */
 };
-/* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. `wanted`: the entries
- * that BID_NEED_RESERVE asks for. */
+/* Gives the head array a future, or finds that it has one. BID_OK also if it is not head any more. `wanted`: the
+ * entries that BID_NEED_RESERVE asks for. */
 int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need, uint64_t wanted);
 /* BID_OK when `array` is not the head any more. */
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
@@ -115,8 +115,8 @@ uint32_t bid_log2_for_room(uint64_t entries);
 
 /* ---- move.c: the resize itself */
 /* Seals the key's path in `array` and copies its live record to the future array. */
-int bid_carry(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
-              int may_allocate);
+int bid_migrate(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
+                int may_allocate);
 /* Does one chunk of the resize, and moves the head when all are done. */
 int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future);
 
@@ -130,8 +130,8 @@ uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays);
 unsigned bid_retired_arrays(const struct bid_table *table);
 
 /* ---- orphan.c */
-/* In the child of a fork, once no pin from before that is left: frees the arrays of which a thread that it does not have was
- * making, freeing or giving up one. */
+/* In the child of a fork, once no pin from before that is left: frees the arrays of which a thread that it does not
+ * have was making, freeing or giving up one. */
 void bid_orphans_take_back(struct bid_table *table);
 
 #endif

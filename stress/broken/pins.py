@@ -77,10 +77,10 @@ RECLAMATION = [
         (Program("test_iterate"),),
     ),
     Twin(
-        "crowd-not-counted",
+        "overflow-not-counted",
         "G6",
         "readers for whom the pin table had no room do not keep what they read",
-        (Edit("table/reclaim.c", "if (bid_load(&pins->area->crowd[i], BID_U_ACQUIRE))", "if (0)"),),
+        (Edit("table/reclaim.c", "if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE))", "if (0)"),),
         (Program("test_threads"), Model("retire, reclaim, crowded pins")),
     ),
     Twin(
@@ -111,17 +111,21 @@ RECLAMATION = [
         (Program("test_pins"),),
     ),
     Twin(
-        "fork-forgets-the-crowd",
+        "fork-forgets-the-overflow",
         "G9",
-        "a child whose thread was in the crowd is not",
-        (Edit("table/platform_user.c", "    bid_store(&area->crowd[number], crowd, BID_RELAXED);\n", ""),),
+        "a child whose thread was counted in the overflow is not",
+        (Edit("table/platform_user.c", "    bid_store(&area->overflow[number], overflow, BID_RELAXED);\n", ""),),
         (Program("test_pins"),),
     ),
     Twin(
-        "fork-takes-the-crowd-of-others",
+        "fork-takes-the-overflow-of-others",
         "G9",
-        "a child whose thread has a slot of its own gets the crowd of threads that it does not have, and frees nothing",
-        (Edit("table/platform_user.c", "bid_fork_copy_own(area, saved) && bid_fork_from_crowd[kind] != thread", "0"),),
+        "a child whose thread has a slot of its own gets the overflow of threads it does not have, and frees nothing",
+        (
+            Edit(
+                "table/platform_user.c", "bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread", "0"
+            ),
+        ),
         (Program("test_pins"),),
     ),
     Twin(

@@ -298,13 +298,13 @@ UPDATES = [
     Twin(
         "insert-gives-up",
         "G5",
-        "an insert whose swap another insert of the same key has forestalled says that the table is crowded",
+        "an insert whose swap another insert of the same key has forestalled says that keys collide",
         (
             Edit(
                 "table/update.c",
                 f"{COUNTED}            return BID_OK;\n        }}\n",
                 f"{COUNTED}            return BID_OK;\n        }}\n"
-                "        if (op->kind == BID_INSERT)\n            return BID_E_CROWDED;\n",
+                "        if (op->kind == BID_INSERT)\n            return BID_E_COLLISIONS;\n",
             ),
         ),
         (Step(("insert-new",), ("collides",)),),
@@ -328,7 +328,7 @@ UPDATES = [
             ),
             Edit(
                 "table/move.c",
-                "        if (!bid_word_is_empty(place->word))\n            return BID_E_CROWDED;\n        words[",
+                "        if (!bid_word_is_empty(place->word))\n            return BID_E_COLLISIONS;\n        words[",
                 "        if (!place->own && !bid_word_is_empty(place->word))\n            continue;\n        words[",
             ),
         ),

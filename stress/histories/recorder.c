@@ -133,7 +133,7 @@ static int insert_many(struct bid_table *table, const struct arguments *with)
     atomic_fetch_add(&run.background, (int64_t)(inserted < PLAN_BATCH ? inserted : PLAN_BATCH));
     if (status < 0)
         return status;
-    return inserted == PLAN_BATCH + 1 ? BID_OK : inserted == PLAN_BATCH ? BID_EXISTS : BID_E_CROWDED;
+    return inserted == PLAN_BATCH + 1 ? BID_OK : inserted == PLAN_BATCH ? BID_EXISTS : BID_E_COLLISIONS;
 }
 
 static int call(struct bid_table *table, const struct history_op *op, struct arguments *with)
@@ -223,7 +223,7 @@ static void see(struct all *all, uint64_t key, int status, const struct bid_buil
         if (id)
             answer(all->op[i], id);
         if (all->seen[i]++)
-            all->op[i]->status = BID_E_CROWDED;
+            all->op[i]->status = BID_E_COLLISIONS;
     }
 }
 

@@ -211,7 +211,7 @@ static int drop_tombstones(void)
 static int has_reseeded(int status)
 {
     stepper_end();
-    return statistics(stepped).resize_begun[BID_RESIZE_RESEED] || judged->updated_at ? status : BID_E_CROWDED;
+    return statistics(stepped).resize_begun[BID_RESIZE_RESEED] || judged->updated_at ? status : BID_E_COLLISIONS;
 }
 
 static int insert_key_and_reseed(void)

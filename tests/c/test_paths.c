@@ -120,7 +120,7 @@ static void worst_lookup(void)
         if (!is_on_the_twins_path(key))
             CHECK_STATUS(insert(table, key, 1, 20), BID_OK);
     uint8_t id[20];
-    for (uint64_t i = 0; i < BID_PATH_SLOTS; i++) { /* each is carried over */
+    for (uint64_t i = 0; i < BID_PATH_SLOTS; i++) { /* each is migrated */
         make_id(twin_key(i), 1, id, sizeof id);
         CHECK_STATUS(bid_upsert(table, twin_key(i), 1, id, sizeof id), BID_EXISTS);
     }
@@ -159,7 +159,7 @@ static void other_keys_of_a_crowd(void)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
     for (; !bid_resizing(table); key++) /* until the tombstones are too many */
         CHECK(insert(table, key, 1, 20) == BID_OK && bid_remove(table, key) == BID_OK);
-    CHECK_STATUS(bid_shrink(table), BID_E_CROWDED);
+    CHECK_STATUS(bid_shrink(table), BID_E_COLLISIONS);
     CHECK(bid_resizing(table));
     for (uint64_t i = 0; i < 400; i++) {
         uint8_t id[20];

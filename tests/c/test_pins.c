@@ -187,7 +187,7 @@ static void fork_beside_readers(enum form form)
 {
     begin(form);
     start_other();
-    if (form == CROWD && bid_pin_crowd(bid_platform_thread()) == bid_pin_crowd((uintptr_t)other))
+    if (form == CROWD && bid_pin_overflow(bid_platform_thread()) == bid_pin_overflow((uintptr_t)other))
         start_other(); /* those two share a counter: what one adds, the other's child has as well */
     pid_t pid = fork();
     CHECK(pid >= 0);

@@ -116,8 +116,8 @@ static void readers_in_temporary_slots(void)
         CHECK(pthread_create(&threads[i], NULL, read_until_told, (void *)i) == 0);
     while (atomic_load(&inside) < FEW)
         sched_yield();
-    for (unsigned i = 0; i < BID_PIN_CROWDS; i++)
-        CHECK(bid_load(&table->pins->area->crowd[i], BID_RELAXED) == 0);
+    for (unsigned i = 0; i < BID_PIN_OVERFLOWS; i++)
+        CHECK(bid_load(&table->pins->area->overflow[i], BID_RELAXED) == 0);
     CHECK_STATUS(bid_reserve(table, 400000), BID_OK);
     CHECK(bid_reclaim(table) > 0);
     atomic_store(&leave, FEW);

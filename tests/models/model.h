@@ -77,7 +77,7 @@ static void model_membarrier(void);
 #ifndef BID_ARRAYS
 #define BID_ARRAYS 4
 #endif
-#define BID_GUESTS 1 /* an eighth of these arrays is nothing */
+#define BID_EARLY_SHARE 1 /* an eighth of these arrays is nothing */
 #define BID_LOG2_BUCKETS_START 1
 #ifndef PIN_SLOTS /* with fewer than threads, some have to take a temporary one, or go into the crowd */
 #define PIN_SLOTS 4
@@ -88,7 +88,7 @@ static void model_membarrier(void);
 #define BID_PIN_SLOTS PIN_SLOTS
 #define BID_PIN_WINDOW PIN_SLOTS
 #define BID_PIN_TEMPORARY PIN_TEMPORARY
-#define BID_PIN_CROWDS 1
+#define BID_PIN_OVERFLOWS 1
 
 #include "array.c"
 #include "create.c"
@@ -149,7 +149,7 @@ static inline void model_setup(void)
     assert(status == BID_OK);
 }
 
-/* Updates in the form for NMI context, which carry their key across a resize but do not help with the rest of it: less
+/* Updates in the form for NMI context, which migrate their key across a resize but do not help with the rest of it: less
  * for the model checker to go through. Values are the one byte of an ID and the generation as well, so that a torn
  * answer is noticed. */
 #ifndef MODEL_MAY_ALLOCATE

@@ -55,7 +55,7 @@ int bid_platform_populate(void *address, size_t bytes, int lock)
     return BID_OK;
 }
 
-void bid_platform_settle(void *address, size_t bytes)
+void bid_platform_no_collapse(void *address, size_t bytes)
 {
     (void)address, (void)bytes;
 }

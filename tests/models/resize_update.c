@@ -9,11 +9,11 @@
  */
 #include "states.h"
 
-static inline void carry(void)
+static inline void migrate(void)
 {
     struct bid_pin pin = bid_pin(table.pins);
     struct bid_array *head = model_head(), *future = bid_load(&head->future, BID_F_ACQUIRE);
-    assert(bid_carry(&table, head, future, 7, 1) == BID_OK);
+    assert(bid_migrate(&table, head, future, 7, 1) == BID_OK);
     bid_unpin(table.pins, pin);
 }
 
@@ -24,7 +24,7 @@ static void *resizer(void *unused)
     model_resize_begin();
 #endif
 #ifdef COPY
-    carry();
+    migrate();
 #else
     model_resize_complete();
 #endif
@@ -53,7 +53,7 @@ int main(void)
     model_resize_begin();
 #endif
 #ifdef COPIED
-    carry();
+    migrate();
 #endif
     model_start(&threads, resizer);
     model_start(&threads, writer);

@@ -43,7 +43,7 @@ REASONS = {
     "table/statistics.c bid_statistics BID_F_ACQUIRE 1": LIKE_A_WALK,
     "table/place.c bid_place_find BID_P_ACQUIRE 1": AGAIN,
     "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
-    "table/move.c bid_carry BID_P_RELEASE 1": AGAIN,
+    "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_resize_complete BID_F_ACQUIRE 1": LIKE_AN_UPDATE,
     "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
     "table/reclaim.c bid_oldest_pin BID_U_ACQUIRE 2": "the reclaimer's own pin, taken next, is fenced in that model",

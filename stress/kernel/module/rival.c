@@ -111,7 +111,7 @@ static int spinlock_update(u64 key, u32 generation, const void *id, int replaces
 {
     struct bucket *bucket = bucket_of(key);
     struct entry *entry;
-    int status = BID_E_CROWDED;
+    int status = BID_E_COLLISIONS;
     raw_spin_lock(&bucket->lock);
     entry = entry_of(bucket, key);
     if (entry) {
