@@ -298,7 +298,7 @@ static void maintain(struct storm_thread *thread, uint64_t random)
     else
         design->reclaim(table);
     judge_leave(thread, 0, call);
-    if (status < 0 && status != BID_E_RETIRED && !is_over_limit(thread, status))
+    if (status < 0 && status != BID_E_RETIRED && status != BID_E_BUSY && !is_over_limit(thread, status))
         churn_failed(thread, status);
 }
 
