@@ -124,6 +124,7 @@ def make_modules(tree: Path, folder: str, symbols: Iterable[Path] = ()) -> None:
     )
     complaints = [line for line in run.stdout.splitlines() if re.search(r"warning|error", line, re.IGNORECASE)]
     if run.returncode or complaints:
+        shutil.rmtree(tree)  # what compiled with a warning would not be compiled again, and so pass the next time
         lines = [f"building {folder} for Linux {kernel.release}:", *complaints[:20], *run.stdout.splitlines()[-10:]]
         raise KernelError("\n".join(lines))
 
