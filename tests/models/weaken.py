@@ -39,8 +39,8 @@ REASONS = {
     "table/platform_user.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
     "table/match.h bid_match BID_P_ACQUIRE 1": "the SSE2 form, which the models cannot have; the other form is below",
     "table/lookup.c bid_lookup_resizing BID_H_ACQUIRE 1": "for a later head than bid_lookup_simple() read",
-    "table/statistics.c bid_statistics BID_H_ACQUIRE 1": LIKE_A_WALK,
-    "table/statistics.c bid_statistics BID_F_ACQUIRE 1": LIKE_A_WALK,
+    "table/statistics.c bid_count_all BID_H_ACQUIRE 1": LIKE_A_WALK,
+    "table/statistics.c bid_count_all BID_F_ACQUIRE 1": LIKE_A_WALK,
     "table/place.c bid_place_find BID_P_ACQUIRE 1": AGAIN,
     "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
@@ -58,6 +58,16 @@ REASONS |= {
         "bid_array_is_private BID_F_ACQUIRE 2",
         "bid_orphans_take_back BID_L_ACQUIRE 1",
         "bid_orphans_take_back BID_L_ACQUIRE 2",
+    )
+}
+REASONS |= {
+    f"table/audit.c {use} 1": "nobody updates the table while it is audited"
+    for use in (
+        "bid_audit_slot BID_P_ACQUIRE",
+        "bid_audit_bucket BID_D_ACQUIRE",
+        "bid_audit_bucket BID_P_ACQUIRE",
+        "bid_audit BID_H_ACQUIRE",
+        "bid_audit BID_F_ACQUIRE",
     )
 }
 TIMEOUT = 60  #: seconds for a model
