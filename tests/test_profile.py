@@ -184,7 +184,10 @@ def test_header_pages_evicted(compiled: Callable[..., Path], tmp_path: Path) -> 
     assert code == 3
     assert result.by_reason["resolved"] == result.in_elf_code == result.samples > 100
     assert result.parsed > 0.9 * result.samples
-    result, _ = profile_command([program], parse=True, evict=True, follow=0.01)
+    for _ in range(3):  # on a busy machine the profiler's thread, which evicts, may get too little of a processor
+        result, _ = profile_command([program], parse=True, evict=True, follow=0.01)
+        if result.not_in_memory > 0.5 * result.samples:
+            break
     kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout.strip()
     if kind in ("tmpfs", "ramfs"):
         pytest.skip(f"{tmp_path} is on {kind}, which evicts nothing: run with TMPDIR=/var/tmp")

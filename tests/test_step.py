@@ -48,11 +48,13 @@ FAULTS = {
     "a record that is published before it is filled": (
         "insert-new",
         [
-            Edit("table/update.c", "    bid_record_fill(array, op);\n    op->record_array", "    op->record_array"),
+            Edit(
+                "table/update.c", "    bid_record_fill(table, array, op);\n    op->record_array", "    op->record_array"
+            ),
             Edit(
                 "table/update.c",
                 "            op->status = op->kind == BID_UPSERT",
-                "            bid_record_fill(array, op);\n            op->status = op->kind == BID_UPSERT",
+                "            bid_record_fill(table, array, op);\n            op->status = op->kind == BID_UPSERT",
             ),
         ],
         "no answer, or a torn one",

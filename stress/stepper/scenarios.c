@@ -267,7 +267,7 @@ static int create_and_destroy(void)
 
 /* ----------------------------------------------------------------------------------------------- the list -- */
 
-const struct bid_options roomy = {.expected_entries = 3000, .id_size = BID_ID_MAX};
+const struct bid_options roomy = {.expected_entries = 6000, .id_size = BID_ID_MAX};
 const struct bid_options small = {.expected_entries = 1, .id_size = BID_ID_MAX};
 const struct bid_options few = {.expected_entries = 300, .id_size = BID_ID_MAX};
 static const struct bid_options tall = {.expected_entries = 4000, .id_size = BID_ID_MAX}; /* long to resize */
