@@ -224,9 +224,11 @@ static int insert_another_and_reseed(void)
     return has_reseeded(insert(stepped, FULL_PATH(filler), 1, 20));
 }
 
+/* What another thread's resize leaves meanwhile may still wait. */
 static int reclaim(void)
 {
-    return bid_reclaim(stepped) ? BID_E_RETIRED : BID_OK;
+    uint64_t resizes = bid_resizes(stepped), left = bid_reclaim(stepped);
+    return left && bid_resizes(stepped) == resizes ? BID_E_RETIRED : BID_OK;
 }
 
 int count_entries(void *argument, uint64_t key, int status, const struct bid_build_id *id)
