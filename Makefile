@@ -90,7 +90,7 @@ verify: setup
 verify-orders: setup
 	$(BIN)/python tests/models/weaken.py --markdown docs/orders.md
 
-# Every check in its short form, in about twelve minutes: writes docs/proof.md.
+# Every check in its short form, in about fifteen minutes: writes docs/proof.md.
 prove: setup
 	$(BIN)/python -m stress prove --page docs/proof.md --json build/proof.json
 

@@ -27,7 +27,7 @@ from stress.commands._options import json_option
 @click.option("--page", "page_file", type=OutputFile(), help="Write the page here.")
 @json_option
 def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None) -> None:
-    """Runs every check in its short form, in about twelve minutes, and writes one page of what they found.
+    """Runs every check in its short form, in about fifteen minutes, and writes one page of what they found.
 
     A line for each guarantee and check, with its figure, and the broken twins with the checks that caught them. What
     `python -m stress campaign --page` wrote into the page stays there.
