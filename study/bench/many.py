@@ -38,8 +38,8 @@ class Many:
     def _ids(self, present: array[int]) -> bytearray:
         """Those of the subject's entries."""
         ids, lengths = bytearray(len(present) * ID_BYTES), bytearray(len(present))
-        arguments = buffer(present), len(present), octets(ids), ID_BYTES, octets(lengths)
-        found = lib.bid_lookup_many(self.subject.table, *arguments)
+        arguments = buffer(present), len(present), octets(ids), octets(lengths)
+        found = self.subject.functions.lookup_many(self.subject.table, *arguments)
         if found != len(present):
             raise BenchError("ours: a key is missing")
         return ids

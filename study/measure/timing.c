@@ -478,8 +478,7 @@ int timing_into_arrays(const struct bid_design *design, void *table, const struc
                        uint8_t *ids, uint8_t *lengths, struct timing *timing)
 {
     uint64_t begin = now_ns();
-    size_t found = many ? bid_lookup_many(table, draws->keys, draws->n, ids, BID_ID_NARROW, lengths)
-                        : design->into_arrays(table, draws->keys, draws->n, ids, lengths);
+    size_t found = (many ? design->lookup_many : design->into_arrays)(table, draws->keys, draws->n, ids, lengths);
     *timing = (struct timing){.ns = (double)(now_ns() - begin) / (double)draws->n, .operations = draws->n};
     return found == draws->n ? TIMING_OK : TIMING_WRONG;
 }
