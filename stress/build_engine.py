@@ -11,7 +11,7 @@ from pathlib import Path
 from cffi import FFI
 
 from csrc.build import build_in_place
-from csrc.cdefs import declarations
+from csrc.cdefs import declarations, public_headers
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "engine"
@@ -19,7 +19,6 @@ ENGINE = ("stress/engine", "stress/quiet")
 MODULES = ("csrc/table", "csrc/note", "study/rivals", *ENGINE)
 INCLUDES = ("csrc/include", "csrc", "stress/engine")
 HEADERS = (
-    "csrc/include/pybuildid.h",
     "stress/quiet/quiet.h",
     "stress/engine/engine.h",
     "stress/engine/oracle.h",
@@ -33,7 +32,7 @@ def engine_sources() -> list[Path]:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations([ROOT / header for header in HEADERS], FUNCTIONS))
+ffibuilder.cdef(declarations([*public_headers(), *(ROOT / header for header in HEADERS)], FUNCTIONS))
 ffibuilder.set_source(
     "stress._engine",
     '#include "oracle.h"\n',

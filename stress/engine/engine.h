@@ -8,7 +8,7 @@
 #ifndef ENGINE_H
 #define ENGINE_H
 
-#include "pybuildid.h"
+#include "bid.h"
 
 #include "../quiet/quiet.h"
 

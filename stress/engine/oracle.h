@@ -20,8 +20,8 @@
 #ifndef ORACLE_H
 #define ORACLE_H
 
+#include "bid.h"
 #include "engine.h"
-#include "pybuildid.h"
 
 #include <stdatomic.h>
 
