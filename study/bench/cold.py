@@ -57,13 +57,13 @@ class Cold:
             count = min(AT_ONCE, self.n - first)
             for i, who in enumerate(samples):
                 self._check(lib.cold_hits(self._lookups + i, first, count, ns), who)
-                samples[who] += ns[0:count]
+                samples[who] += list(ns)[:count]
         call = middle(samples.pop(CALL))
         return {who: middle(found) - call for who, found in samples.items()}
 
     def pages(self, i: int) -> list[set[int]]:
         """Of each key's lookup in the table of the i-th subject."""
-        return [set(one.page[0 : one.count]) for one in self._lookups[i].pages[0 : self.n]]
+        return [set(list(one.page)[: one.count]) for one in self._lookups[i].pages[0 : self.n]]
 
 
 def middle(samples: Sequence[float]) -> float:
