@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from textwrap import wrap
 
 import click
 from rich.console import Console
@@ -24,7 +25,20 @@ from study.bench.against import ROUNDS
 from study.bench.ahead import LEAST, SHOWN
 from study.bench.contenders import DEFAULT
 from study.bench.keys import KINDS
-from study.bench.result import MANY_C, MANY_LFHT, MANY_LOOP, MANY_PYTHON, WAITS, Figure, document
+from study.bench.result import (
+    AFTER_GROW,
+    BEFORE_GROW,
+    CYCLE_MEAN,
+    LOADED_HIT,
+    MANY_C,
+    MANY_LFHT,
+    MANY_LOOP,
+    MANY_PYTHON,
+    WAITS,
+    WHILE_GROWING,
+    Figure,
+    document,
+)
 
 MOST = 1_500_000  # entries: as many keys again are absent, and designs with objects have room for 4 million
 
@@ -202,8 +216,16 @@ def _busy(figure: Figure) -> Text:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(_folded(column, HEAD), justify="left" if number == 0 else "right", overflow="fold")
     return table
+
+
+HEAD, LABEL = 22, 46  #: characters of a column's head, and of a row's
+
+
+def _folded(text: str, width: int) -> str:
+    """In lines: a table has at most 120 columns, also in a file, where nothing else folds it."""
+    return "\n".join(wrap(text, width))
 
 
 def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int) -> None:
@@ -220,11 +242,14 @@ def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int)
 
 #: Titles, and how the names of their figures begin: in this order, the first that fits.
 GROUPS = (
+    ((AFTER_GROW, CYCLE_MEAN, BEFORE_GROW, WHILE_GROWING), "{size:,} entries: memory in a cycle of growth"),
     ("bytes a", "{size:,} entries: memory"),
     ("lookup while", "Lookups while another thread inserts up to {size:,} entries: ns"),
     (("hit before", "hit beside"), "{size:,} entries: hits before another thread works, and beside it: ns"),
+    (LOADED_HIT, "{size:,} entries, the starts of loaded objects: ns"),
+    ("hit, ", "{size:,} entries: hits by several threads: ns"),
     (("insert", "churn", "remove"), "{size:,} entries: ns an update"),
-    (WAITS, "{size:,} entries: counted"),
+    (WAITS, "{size:,} entries: cache lines"),
     ((MANY_PYTHON, MANY_C, MANY_LOOP, MANY_LFHT), "{size:,} entries: ns a key, many at a call"),
     ("", "{size:,} entries: ns a lookup, median (least..most)"),
 )
@@ -291,18 +316,20 @@ def _ahead(out: Console, result: Result) -> None:
 
 def _ratios(out: Console, result: Result) -> None:
     """The bounds, last: what a reader looks for first."""
-    table = _table("To reach: at most the bound", "ratio of the same round", "entries", "bound", "median", "spread", "")
+    columns = ("ratio of the same round", "entries", "bound", "median", "spread", "")
+    table = _table("To reach: at most the bound", *columns)
     for one in result.ratios:
-        unit = f" {one.unit}" if one.unit else ""
-        bound = "" if one.bound is None else f"{one.bound:.3g}{unit}"
+        cells = (_folded(one.label, LABEL), f"{one.size:,}", f"{one.bound:.3g}")
         if one.median is None or one.min is None or one.max is None:
-            table.add_row(one.label, f"{one.size:,}", bound, "", "", Text(f"not measured: {one.reason}", "yellow"))
+            table.add_row(*cells, "", "", Text("not measured", "yellow"))
             continue
-        spread = f"{_number(one.min, 3)}..{_number(one.max, 3)}"
+        spread = "" if one.min == one.max else f"{_number(one.min, 3)}..{_number(one.max, 3)}"
         verdict = Text("met", "green") if one.ok else Text("MISSED", "bold red")
-        table.add_row(one.label, f"{one.size:,}", bound, _number(one.median, 3) + unit, spread, verdict)
+        table.add_row(*cells, _number(one.median, 3), spread, verdict)
     out.print(table)
     counts = [sum(one.ok is ok for one in result.ratios) for ok in (True, False, None)]
+    for reason in dict.fromkeys(f"{one.label}: {one.reason}" for one in result.ratios if one.ok is None):
+        out.print(f"not measured: {reason}", soft_wrap=True)
     out.print(f"Of {len(result.ratios)} bounds: {counts[0]} met, {counts[1]} missed, {counts[2]} not measured.")
 
 
@@ -312,7 +339,7 @@ def _head_to_head(out: Console, result: Result) -> None:
     for one in result.head_to_head:
         spread = f"{one.min:.3f}..{one.max:.3f}"
         verdict = Text("WORSE", "bold red") if one.worse else Text()
-        table.add_row(one.what, f"{one.size:,}", f"{one.median:.3f}", spread, f"{one.rounds}", verdict)
+        table.add_row(_folded(one.what, LABEL), f"{one.size:,}", f"{one.median:.3f}", spread, f"{one.rounds}", verdict)
     out.print(table)
     worse = sum(one.worse for one in result.head_to_head)
     out.print(f"Of {len(result.head_to_head)} figures {worse} are worse by more than their spread.")

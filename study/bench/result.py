@@ -88,13 +88,13 @@ class Ratio:
     median: float | None
     min: float | None
     max: float | None
-    bound: float | None
+    bound: float
     reason: str = ""
     unit: str = ""  # "": a ratio
 
     @property
     def ok(self) -> bool | None:
-        return None if self.median is None or self.bound is None else self.median <= self.bound
+        return None if self.median is None else self.median <= self.bound
 
 
 @dataclass(frozen=True)
