@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from study.bench.ahead import SMALL
 from study.bench.contenders import AGAINST, OURS, ROOT, last_line, load
 from study.bench.result import Figure, HeadToHead, by_round, find
 
@@ -58,8 +59,17 @@ def judge(figures: Sequence[Figure]) -> tuple[HeadToHead, ...]:
         other = find(figures, own.what, AGAINST, own.size)
         values = by_round(own, other) if own.who == OURS and other else ()
         if values:
-            middle, least = median(values), min(values)
-            spread_is_known = len(values) >= ROUNDS or own.what.startswith("bytes")
-            worse = spread_is_known and least > 1 and middle > LEAST
-            found.append(HeadToHead(own.what, own.size, middle, least, max(values), len(values), worse))
+            spread = min(values), max(values)
+            worse = is_worse(values) if _tells(own, len(values)) else None
+            found.append(HeadToHead(own.what, own.size, median(values), *spread, len(values), worse))
     return tuple(found)
+
+
+def is_worse(ratios: Sequence[float]) -> bool:
+    """In each round, and by more than LEAST."""
+    return min(ratios) > 1 and median(ratios) > LEAST
+
+
+def _tells(figure: Figure, rounds: int) -> bool:
+    """Whether the spread is known. Bytes have none; but with few entries they are those of a page more or less."""
+    return figure.size >= SMALL if figure.what.startswith("bytes") else rounds >= ROUNDS

@@ -21,7 +21,6 @@ from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.cli._types import OutputFile, Range
 from study.bench import BenchError, KeysError, Options, Result, UnknownDesignError, plots
 from study.bench import run as measure
-from study.bench.against import ROUNDS
 from study.bench.ahead import LEAST, SHOWN
 from study.bench.contenders import DEFAULT
 from study.bench.keys import KINDS
@@ -124,7 +123,7 @@ def bench(
     Exit status with --strict:
       0  each bound is met (with --against: no figure is worse by more than its spread)
       1  one is not
-      3  cannot be said: too much was left out as interrupted, or a bound was not measured
+      3  cannot be said: too much was left out as interrupted, a bound was not measured, or too few rounds were
 
     \b
     Examples:
@@ -167,8 +166,8 @@ def exit_status(result: Result) -> int:
     if any(one.ok is False for one in result.ratios) or any(one.worse for one in result.head_to_head):
         return MISSED
     unknown = any(one.ok is None and one.label != WAITS for one in result.ratios)
-    few = result.against and min((one.rounds for one in result.head_to_head if not one.of_bytes), default=0) < ROUNDS
-    return UNDECIDED if unknown or few else 0
+    unseen = any(one.worse is None and not one.once for one in result.head_to_head)
+    return UNDECIDED if unknown or unseen or not (result.ratios or result.head_to_head) else 0
 
 
 def show(out: Console, result: Result) -> None:
@@ -337,9 +336,9 @@ def _head_to_head(out: Console, result: Result) -> None:
     title = f"This build / {printable(result.against)}: below 1 this one is better"
     table = _table(title, "figure", "entries", "median", "spread", "rounds", "")
     for one in result.head_to_head:
-        spread = f"{one.min:.3f}..{one.max:.3f}"
-        verdict = Text("WORSE", "bold red") if one.worse else Text()
+        spread = "" if one.min == one.max else f"{one.min:.3f}..{one.max:.3f}"
+        verdict = Text("WORSE", "bold red") if one.worse else Text("" if one.worse is False else "not judged", "dim")
         table.add_row(_folded(one.what, LABEL), f"{one.size:,}", f"{one.median:.3f}", spread, f"{one.rounds}", verdict)
     out.print(table)
-    worse = sum(one.worse for one in result.head_to_head)
+    worse = sum(one.worse is True for one in result.head_to_head)
     out.print(f"Of {len(result.head_to_head)} figures {worse} are worse by more than their spread.")

@@ -116,12 +116,12 @@ class HeadToHead:
     min: float
     max: float
     rounds: int
-    worse: bool  # by more than its spread
+    worse: bool | None  # by more than its spread; None: that was not to be seen, with so few rounds
 
     @property
-    def of_bytes(self) -> bool:
-        """One sample is enough: memory is the same each time."""
-        return self.what.startswith("bytes")
+    def once(self) -> bool:
+        """It is measured once in a run, however many rounds there are."""
+        return self.what.startswith(("bytes", "lookup while"))
 
 
 @dataclass(frozen=True)
