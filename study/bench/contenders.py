@@ -184,10 +184,18 @@ def preloads(names: Sequence[str]) -> list[str]:
     return [found for name in wanted if (found := find_library(name))]
 
 
+def tableless() -> list[str]:
+    """The designs that keep no table: IDs in objects, or nowhere."""
+    return [name for name, functions in designs().items() if _has_no_table(functions)]
+
+
+def _has_no_table(functions: Any) -> bool:
+    return bool(functions.traits & (lib.RIVAL_POINTER | lib.RIVAL_REPARSES))
+
+
 def _contender(functions: Any, name: str, ahead: tuple[str, str], peer: bool) -> Contender:
-    tableless = functions.traits & (lib.RIVAL_POINTER | lib.RIVAL_REPARSES)
     grows = bool(functions.traits & lib.RIVAL_GROWS)
-    return Contender(name, text(functions.summary), *ahead, peer, grows, not tableless, functions)
+    return Contender(name, text(functions.summary), *ahead, peer, grows, not _has_no_table(functions), functions)
 
 
 def _rivals() -> dict[str, Contender]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pybuildid.collisions import plot
-from study.bench.contenders import OURS
+from study.bench.contenders import OURS, tableless
 from study.bench.result import COLD, FLOOR_HUGE, FLOOR_PLAIN, RESIDENT
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ def _of(figures: Sequence[Found], what: str) -> list[Found]:
 
 
 def looks(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
-    """Of everyone in a panel: ours, the best rival at the largest size and the floor in colour, the others grey."""
+    """Of everyone in a panel: ours, the best other table at the largest size and the floor in colour, the rest grey."""
     everyone = dict.fromkeys(figure["who"] for figure in found)
     largest = max(figure["size"] for figure in found)
-    rivals = [one for one in found if one["size"] == largest and one["who"] not in (OURS, FLOOR_PLAIN, FLOOR_HUGE)]
+    none = (OURS, FLOOR_PLAIN, FLOOR_HUGE, *tableless())
+    rivals = [one for one in found if one["size"] == largest and one["who"] not in none]
     best = min(rivals, key=lambda one: one["median"])["who"] if rivals else ""
     floor = next((who for who in (FLOOR_HUGE, FLOOR_PLAIN) if who in everyone), "")
     coloured = {
