@@ -61,9 +61,9 @@ class Cold:
         call = middle(samples.pop(CALL))
         return {who: middle(found) - call for who, found in samples.items()}
 
-    def pages(self, i: int) -> list[set[int]]:
-        """Of each key's lookup in the table of the i-th subject."""
-        return [set(list(one.page)[: one.count]) for one in self._lookups[i].pages[0 : self.n]]
+    def keys(self, number: int) -> set[int]:
+        """Those that are looked up in the table of a subject."""
+        return set(self._lookups[number].keys[0 : self.n])
 
 
 def middle(samples: Sequence[float]) -> float:
