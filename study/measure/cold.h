@@ -6,7 +6,7 @@
  * key up; each page fault names a page. So designs and peers are treated alike. Before a lookup is timed, all lines of
  * its pages are flushed from all caches (CLFLUSH). What is not cold: the code, for the same lookup of another key comes
  * just before; the stack, on which a handler runs as well; and the TLB, which a flush needs itself. A walk over more
- * memory than the last-level cache holds was tried instead: it evicts code and TLB entries, too, and these hid the data.
+ * memory than the last-level cache holds was tried instead: it evicts code and TLB entries, too, which hides the data.
  *
  * Context: the main thread of a process, whose stack counts as no data. x86-64; elsewhere TIMING_UNSUPPORTED. They
  * return one of enum timing_status.
