@@ -42,6 +42,11 @@ class Cold:
             if i <= len(subjects):
                 one.pages = self._pages + i * n
         self._check(lib.cold_trace(self._lookups, len(subjects) + 1), "the child that finds out what a lookup reads")
+        #: Those of which a lookup reads so many pages that it cannot be made cold.
+        self.warm = [who for who, one in zip(self.who, self._lookups) if self._most(one) == lib.COLD_PAGES_MAX]
+
+    def _most(self, one: Any) -> int:
+        return max(int(one.pages[i].count) for i in range(self.n))
 
     def _check(self, status: int, who: str) -> None:
         if status == lib.TIMING_UNSUPPORTED:
@@ -50,12 +55,16 @@ class Cold:
             raise BenchError(f"{who}: {'a wrong answer' if status == lib.TIMING_WRONG else 'failed'}")
 
     def measure(self) -> dict[str, float]:
-        """ns of a cold hit by contender, and of a load (LOAD), above those of a call; the contenders take turns."""
-        samples: dict[str, list[float]] = {who: [] for who in (*self.who, LOAD, CALL)}
+        """ns of a cold hit by contender, not of those in `warm`, and of a load (LOAD), above those of a call. All take
+        turns."""
+        everyone = list(enumerate((*self.who, LOAD, CALL)))
+        samples: dict[str, list[float]] = {who: [] for _, who in everyone if who not in self.warm}
         ns = ffi.new("double[]", AT_ONCE)
         for first in range(0, self.n, AT_ONCE):
             count = min(AT_ONCE, self.n - first)
-            for i, who in enumerate(samples):
+            for i, who in everyone:
+                if who in self.warm:
+                    continue
                 self._check(lib.cold_hits(self._lookups + i, first, count, ns), who)
                 samples[who] += list(ns)[:count]
         call = middle(samples.pop(CALL))

@@ -214,14 +214,14 @@ def _busy(figure: Figure) -> Text:
     return Text("" if figure.busy is None else f" {figure.busy:.2%} busy", "yellow")
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, head: int = 22) -> Table:
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(_folded(column, HEAD), justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(_folded(column, head), justify="left" if number == 0 else "right", overflow="fold")
     return table
 
 
-HEAD, LABEL = 22, 46  #: characters of a column's head, and of a row's
+LABEL = 46  #: characters of a row's head
 
 
 def _folded(text: str, width: int) -> str:
@@ -294,7 +294,7 @@ def _versus(out: Console, result: Result) -> None:
     if not whats:
         return
     title = f"Ours / theirs, medians of ratios of the same round; * above {LEAST}: ours is behind"
-    table = _table(title, "design", "entries", *whats)
+    table = _table(title, "design", "entries", *whats, head=10)
     for number, one in enumerate(result.versus):
         last = number + 1 == len(result.versus) or result.versus[number + 1].who != one.who
         cells = (_part(one.ratios.get(what)) for what in whats)

@@ -311,10 +311,13 @@ class Measurement:
         n = turn[0].keys.n
         self.report(f"{n:,} entries: cold hits, round {number + 1}")
         try:
-            found = Cold(turn, floor, number).measure()
+            cold = Cold(turn, floor, number)
         except UnsupportedError as error:
             self._note(True, str(error))
             return
+        for who in cold.warm:
+            self._note(True, f"{who}: no cold hits at {n:,} entries, for a lookup may read {lib.COLD_PAGES_MAX} pages")
+        found = cold.measure()
         self._sample(COLD, FLOOR_HUGE, n, found.pop(LOAD))
         for who, ns in found.items():
             self._sample(COLD, who, n, ns)

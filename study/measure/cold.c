@@ -114,7 +114,6 @@ struct range {
 /* Shared with the parent, so no data of the child's own: it stays accessible, as does the stack. */
 struct trace {
     struct cold_pages *current; /* of the lookup at hand */
-    int overflow;               /* a lookup had more than COLD_PAGES_MAX */
     struct range thread;        /* what every lookup is taken to read */
     size_t count;
     struct range range[RANGES_MAX]; /* the data, in order */
@@ -162,8 +161,6 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     struct cold_pages *pages = trace->current;
     if (pages && pages->count < COLD_PAGES_MAX)
         pages->page[pages->count++] = page;
-    else if (pages)
-        trace->overflow = 1;
     protect(page, page + PAGE, range->protection);
 }
 
@@ -266,7 +263,7 @@ static _Noreturn void trace_child(const struct cold_lookups *lookups, size_t tab
         pages += lookups[i].n;
         keys += lookups[i].n;
     }
-    _exit(trace->overflow);
+    _exit(0);
 }
 
 static void take_pages(const struct cold_lookups *one, const struct cold_pages *found, struct range thread)
