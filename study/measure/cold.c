@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "cold.h"
 
+#include "clock.h"
+
 #include <string.h>
 
 static int nothing(void *table, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
@@ -26,7 +28,6 @@ const struct bid_design *cold_floor(int loads)
 
 #if defined __x86_64__
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,7 +35,6 @@ const struct bid_design *cold_floor(int loads)
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -66,13 +66,6 @@ static __attribute__((noinline)) uint64_t ticks_of(lookup_function lookup, void 
     *status = lookup(table, key, id, NULL);
     _mm_lfence();
     return __rdtscp(&processor) - begin;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static int is_right(int status, const struct bid_build_id *id, uint64_t next)

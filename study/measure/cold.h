@@ -20,7 +20,7 @@
 
 struct cold_pages {
     uint64_t page[COLD_PAGES_MAX]; /* addresses */
-    uint32_t count; /* COLD_PAGES_MAX: there may be more, so the lookup is not cold */
+    uint32_t count;                /* COLD_PAGES_MAX: there may be more, so the lookup is not cold */
 };
 
 /* Lookups of n keys, two at least, in one table. next[i]: what the ID of keys[i] begins with; NULL: answers are not
