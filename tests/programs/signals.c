@@ -27,7 +27,7 @@ static void block(sigset_t *set)
 /* Nobody sends this program what it waits for, but itself. */
 static int part_wait(char **arguments)
 {
-    const struct timespec none = {0};
+    const struct timespec soon = {.tv_nsec = 20000000};
     siginfo_t info;
     sigset_t set;
     (void)arguments;
@@ -35,7 +35,7 @@ static int part_wait(char **arguments)
     for (int i = 0; i < 2; i++) {
         burn(40);
         say_pending("after some work");
-        int got = sigtimedwait(&set, &info, &none);
+        int got = sigtimedwait(&set, &info, &soon);
         say("sigtimedwait: %d\n", got);
         kill(getpid(), both[i]);
         burn(20);
