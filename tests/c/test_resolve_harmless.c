@@ -15,8 +15,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define NOBODY 65534
@@ -136,71 +134,6 @@ static void close_all(void)
 {
     for (int fd = 3; fd < DESCRIPTORS; fd++)
         close(fd);
-}
-
-/* The thread may be in the midst of a look at any of these. */
-static void closing_over_and_over(void)
-{
-    CHECK_STATUS(bid_maps_follow(maps, 1), BID_OK);
-    for (int round = 0; round < 300; round++) {
-        int ends[2];
-        char bytes[16];
-        close_all();
-        CHECK(pipe2(ends, O_NONBLOCK) == 0 && ends[0] == 3 && ends[1] == 4);
-        for (int fd = 5; fd < 32; fd++)
-            CHECK(dup2(ends[1], fd) == fd);
-        CHECK(write(31, "12345678", 8) == 8);
-        if (round % 16 == 0)
-            usleep(3000);
-        CHECK(read(3, bytes, sizeof bytes) == 8);
-    }
-    close_all();
-    check_it_follows();
-    CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
-}
-
-/* Every number holds one end of two streams. */
-static void duplicating_over_all(void)
-{
-    int ends[2];
-    struct stat wanted[2], found;
-    char bytes[64];
-    CHECK_STATUS(bid_maps_follow(maps, 1), BID_OK);
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    int high[2] = {fcntl(ends[0], F_DUPFD, DESCRIPTORS), fcntl(ends[1], F_DUPFD, DESCRIPTORS)};
-    CHECK(fstat(high[0], &wanted[0]) == 0 && fstat(high[1], &wanted[1]) == 0);
-    for (int fd = 3; fd < DESCRIPTORS; fd++)
-        CHECK(dup2(high[fd % 2], fd) == fd);
-    CHECK(write(high[0], "from the first", 14) == 14 && write(high[1], "from the second", 15) == 15);
-    usleep(30000);
-    for (int fd = 3; fd < DESCRIPTORS; fd++)
-        CHECK(fstat(fd, &found) == 0 && found.st_ino == wanted[fd % 2].st_ino && fcntl(fd, F_GETFD) == 0);
-    CHECK(read(high[0], bytes, sizeof bytes) == 15 && read(high[1], bytes, sizeof bytes) == 14);
-    close_all();
-    check_it_follows();
-    CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
-}
-
-static int count_free(void)
-{
-    int fds[64], count = 0;
-    while (count < 64 && (fds[count] = open("/dev/null", O_RDONLY)) >= 0)
-        count++;
-    for (int i = 0; i < count; i++)
-        close(fds[i]);
-    return count;
-}
-
-static void few_descriptors(void)
-{
-    struct rlimit limit;
-    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    limit.rlim_cur = 8;
-    CHECK_STATUS(bid_maps_follow(maps, 1), BID_OK);
-    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    for (int i = 0; i < 200; i++)
-        CHECK(count_free() == 5);
-    CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
 }
 
 /* A close() of any descriptor of the file, by any thread that shares the table of descriptors, gives the lock up. */
@@ -461,9 +394,6 @@ int main(void)
         close(fd);
     RUN(robbed);
     RUN(closing_everything);
-    RUN(closing_over_and_over);
-    RUN(duplicating_over_all);
-    RUN(few_descriptors);
     RUN(record_locks);
     RUN(end_of_a_pipe);
     RUN(without_close_range);
