@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What follows the mappings leaves the program as it is: descriptors, signals, ids and capabilities, children. And a refresh
- * of the program's own reads and closes nothing that is not its own, whatever another thread does to its numbers.
+ * What follows the mappings leaves the program as it is: descriptors, signals, ids and capabilities,
+ * children. And a refresh of the program's own reads and closes nothing that is not its own, whatever another
+ * thread does to its numbers.
  */
 #define _GNU_SOURCE
 #include "mapped_code.h"
@@ -22,7 +23,8 @@
 
 /* --------------------------------------------------------------------------- numbers that are taken away -- */
 
-/* In the place of libc's: before a read of a file of that name, another thread puts a pipe in the descriptor's place. */
+/* In the place of libc's: before a read of a file of that name, another thread puts a pipe
+ * in the descriptor's place. */
 static struct {
     const char *name; /* NULL: none does */
     int pipe[2];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Becomes another user, as daemons do; for root. Ids and capabilities are asked of every thread that the kernel knows. */
+/* Becomes another user, as daemons do; for root. Ids and capabilities are asked of every
+ * thread that the kernel knows. */
 #define _GNU_SOURCE
 #include "program.h"
 
