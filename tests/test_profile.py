@@ -121,21 +121,37 @@ def test_modules_agree_with_elfutils() -> None:
 # ------------------------------------------------------------------------------------------------- commands
 
 
+#: Works once the header of its own file is not in memory any more: when the profiler has had it dropped.
+WAITS = r"""
+#include <sys/mman.h>
+extern const char __ehdr_start[];
+int main(int count, char **arguments)
+{
+    unsigned char there = 1;
+    for (int i = 0; count > 1 && there & 1 && i < 5000; i++) {
+        nap(2);
+        mincore((void *)__ehdr_start, 4096, &there);
+    }
+    for (clock_t end = clock() + CLOCKS_PER_SEC / 2; clock() < end;)
+        burn_without_calls();
+    return there & 1;
+}
+"""
+
+
 def test_header_pages_evicted(compiled: Compile, tmp_path: Path) -> None:
-    program = compiled("int main(void) { burn(1500); return 3; }")
+    program = compiled(WAITS)
     result, code = profile_command([program], parse=True)
-    assert code == 3
+    assert code == 1
     assert result.by_reason["resolved"] == result.in_elf_code == result.samples > 100
     assert result.parsed > 0.9 * result.samples
-    for _ in range(3):  # on a busy machine the profiler's thread, which evicts, may get too little of a processor
-        result, _ = profile_command([program], parse=True, evict=True, follow=0.01)
-        if result.not_in_memory > 0.5 * result.samples:
-            break
+    result, code = profile_command([program, "wait"], parse=True, evict=True, follow=0.01)
     kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout.strip()
-    if kind in ("tmpfs", "ramfs"):
+    if code and kind in ("tmpfs", "ramfs"):
         pytest.skip(f"{tmp_path} is on {kind}, which evicts nothing: run with TMPDIR=/var/tmp")
+    assert code == 0
     assert result.resolved == result.in_elf_code == result.samples > 100
-    assert result.not_in_memory > 0.5 * result.samples
+    assert result.not_in_memory > 0.8 * result.samples
     assert count_of(result, read_build_id(program)) > 0.9 * result.samples
 
 
@@ -154,7 +170,7 @@ int main(int count, char **arguments)
 
 
 def test_code_that_is_loaded_meanwhile(compiled: Compile) -> None:
-    works = "void work(void) { for (int i = 0; i < 8; i++) burn_without_calls(); }"
+    works = "void work(void) { for (int i = 0; i < 80; i++) burn_without_calls(); }"
     loaded = compiled(works, "-shared", "-fPIC", name="loaded.so")
     program = compiled(LOADER)
     followed, code = profile_command([program, loaded], follow=0.02)
