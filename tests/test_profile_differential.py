@@ -76,10 +76,10 @@ SHELLS_AND_TOOLS = [
 HOW_IT_WAS_BUILT = [
     Case("go", "sh -c 'work-go; echo $?'", tools=("go",)),
     Case("static", "sh -c 'plain-static; echo $?'"),
-    Case("musl", "sh -c 'plain-musl; echo $?'"),
+    Case("musl", "plain-musl", status=13, sampled=True),
     Case("32 bits", "sh -c 'plain-32; echo $?'"),
     Case("32 bits by all ways", "children foreign plain-32"),
-    Case("AddressSanitizer", "sh -c 'plain-asan; echo $?'"),
+    Case("AddressSanitizer", "plain-asan", status=13, sampled=True),
     Case("ThreadSanitizer", "sh -c 'setarch -R plain-tsan; echo $?'", tools=("setarch",)),
     Case(
         "set-user-ID", "sh -c 'cp $(command -v plain) p && chown 65534 p && chmod 4755 p && ./p'", status=13, root=True

@@ -16,25 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from profiled import BURNS, LIMIT, Compile, need, need_root, profiled, reasons, same_as_alone
+from profiled import BURNS, LIMIT, Compile, need, need_root, profiled, reasons
 
 from pybuildid.profile import ProfileError, profile_command
 from pybuildid.profile._observer import CLEARED, TRACED, USER
 from pybuildid.profile._program import GO, OTHER, RIGHTS, STATIC, find_program, why_not_profiled
 
 # ----------------------------------------------------------------------------------------- other programs
-
-
-def test_a_program_of_musl(compiled: Compile, tmp_path: Path) -> None:
-    need("musl-gcc", "musl-tools")
-    program = compiled(BURNS % 500, cc="musl-gcc")
-    same_as_alone("sh", "-c", str(program), cwd=tmp_path)
-    result, code = profile_command([program])
-    assert code == 0
-    assert result.samples > 100
-    assert {result.modules[sample.module].path for sample in result.counts if sample.module is not None} >= {
-        str(program)
-    }
 
 
 def test_a_static_program_in_a_shell(compiled: Compile) -> None:
@@ -95,16 +83,6 @@ def test_a_limited_address_space(compiled: Compile, tmp_path: Path) -> None:
     result, code = profile_command(["sh", "-c", f"ulimit -v 20000; exec {program}"])
     assert code == 0
     assert any("ulimit -v" in reason for reason in reasons(result))
-
-
-def test_address_sanitizer(compiled: Compile, tmp_path: Path) -> None:
-    check = subprocess.run(["cc", "-fsanitize=address", "-xc", "-", "-o", tmp_path / "no"], input=b"int main(){}")
-    if check.returncode:
-        pytest.skip("no AddressSanitizer: apt-get install gcc")
-    program = compiled(BURNS % 200, "-fsanitize=address")
-    result, code = profile_command([program])
-    assert code == 0
-    assert result.samples > 50
 
 
 @pytest.mark.parametrize("kind", ["static", "32 bits", "set-user-ID", "script"])
