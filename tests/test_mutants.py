@@ -71,6 +71,15 @@ def test_two_threads_compile_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [file.name for file in tmp_path.iterdir()] == [made[0].result()[0].name]
 
 
+def test_a_source_that_another_includes_is_compiled_anew(tmp_path: Path) -> None:
+    """Some C tests compile a file of the core with changes of their own: of a mutant it has to be the mutant's."""
+    csrc, test = copy_edited([HARMLESS], tmp_path / "csrc"), [ROOT / "tests" / "c" / "test_pins.c"]
+    here, there = (programs.objects(test, programs.Toolchain(csrc=folder)) for folder in (CSRC, csrc))
+    assert here != there
+    (csrc / "table" / "lookup.c").write_text((CSRC / "table" / "lookup.c").read_text())
+    assert programs.objects(test, programs.Toolchain(csrc=csrc)) == here
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_fits_the_sources(mutant: Mutant) -> None:
     texts = edited_files(mutant.edits)
@@ -138,7 +147,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("build")
 def test_a_harmless_mutant_is_missed() -> None:
     checks = (Program("test_nmi_forms"),)
-    verdict = mutants.judge(Mutant("harmless", "G1", "an empty line", (HARMLESS,), checks), [])
+    verdict = mutants.judge_mutant(Mutant("harmless", "G1", "an empty line", (HARMLESS,), checks))
     assert [finding.found for finding in verdict.findings] == [""]
     assert not verdict.caught
     assert not verdict.ok
@@ -147,7 +156,7 @@ def test_a_harmless_mutant_is_missed() -> None:
 @pytest.mark.usefixtures("build")
 def test_a_mutant_that_cannot_be_built_is_no_success() -> None:
     edits = (Edit("table/place.c", '#include "update.h"', "#error broken"),)
-    verdict = mutants.judge(Mutant("unbuilt", "G1", "", edits, (Program("test_nmi_forms"),)), [])
+    verdict = mutants.judge_mutant(Mutant("unbuilt", "G1", "", edits, (Program("test_nmi_forms"),)))
     assert "#error broken" in verdict.error
     assert not verdict.ok
 

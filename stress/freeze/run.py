@@ -84,7 +84,7 @@ class Outcome:
 def program(csrc: Path = ROOT / "csrc") -> Path:
     if platform.machine() != "x86_64":
         raise StepError(NEEDS_TRAP_FLAG)
-    sources = [file for folder in ("freeze", "common") for file in sorted((ROOT / "stress" / folder).glob("*.c"))]
+    sources = programs.c_files(ROOT / "stress" / "freeze", ROOT / "stress" / "common")
     rivals = [programs.RIVALS / f"{name}.c" for name in DESIGNS]
     return programs.build("freeze", [*sources, *rivals], Toolchain(flags=FIXED, csrc=csrc))
 

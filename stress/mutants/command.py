@@ -16,7 +16,7 @@ from rich.console import Console
 from pybuildid.cli import _output
 from stress.mutants.catalog import MUTANTS, Mutant
 from stress.mutants.edits import EditError
-from stress.mutants.run import SOUND, BuildError, Verdict, judge_all, label
+from stress.mutants.run import SOUND, Verdict, judge_all
 from stress.options import json_option
 
 NAMES = [mutant.name for mutant in MUTANTS]
@@ -63,7 +63,10 @@ def summary(verdicts: list[Verdict], seconds: float) -> str:
 def print_list(console: Console) -> None:
     for mutant in MUTANTS:
         console.print(mutant.name, style="bold", highlight=False)
-        lines = [f"{mutant.guarantee}: {mutant.fault}", f"has to be caught by {', '.join(map(label, mutant.checks))}"]
+        lines = [
+            f"{mutant.guarantee}: {mutant.fault}",
+            f"has to be caught by {', '.join(check.label for check in mutant.checks)}",
+        ]
         if mutant.only_modelled:
             lines.append(f"only the model checker: {mutant.only_modelled}")
         for line in lines:
@@ -127,7 +130,7 @@ def mutants(names: tuple[str, ...], only_list: bool, json_file: Path | None, job
         for verdict in judge_all(chosen(names), jobs):
             verdicts.append(verdict)
             say(console, verdict)
-    except (EditError, BuildError) as error:
+    except EditError as error:
         raise click.ClickException(str(error)) from error
     seconds = time.monotonic() - began
     console.print(summary(verdicts, seconds), highlight=False, markup=False, soft_wrap=True)

@@ -149,8 +149,8 @@ class Outcome:
 def sources(parent: bool = False) -> list[Path]:
     """parent: that step from a parent process; else, on x86-64, by the trap flag."""
     other = "stepper" if parent or platform.machine() != "x86_64" else "parent"
-    found = [*(ROOT / "stress" / "step").glob("*.c"), *(ROOT / "stress" / "common").glob("*.c")]
-    return sorted(file for file in found if file.stem != other)
+    found = programs.c_files(ROOT / "stress" / "step", ROOT / "stress" / "common")
+    return [file for file in found if file.stem != other]
 
 
 def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
@@ -159,7 +159,9 @@ def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
     if machine not in ATOMICS:
         raise StepError(NEEDS)
     try:
-        return programs.build("step", sources(parent), Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc))
+        toolchain = Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc)
+        whole = [*sources(parent), *toolchain.sources()]  # also what it does not call: coverage is of all functions
+        return programs.build("step", whole, toolchain, library=())
     except programs.CompilerError as error:
         raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 
