@@ -56,6 +56,7 @@ class Finding:
     found: str  #: the first thing that it found wrong, in a sentence; "": nothing
     seconds: float
     skipped: str = ""  #: why it could not be run
+    kind: str = ""  #: of the check
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def missing(check: Check) -> str:
 def examine(check: Check, mutant: str, build: Build) -> Finding:
     """Raises CompilerError and CheckError."""
     if reason := missing(check):
-        return Finding(check.label, "", 0.0, reason)
+        return Finding(check.label, "", 0.0, reason, check.kind)
     if isinstance(check, Program):
         build.program(check.name)  # not to be timed
     if isinstance(check, Storm):
@@ -264,8 +265,8 @@ def examine(check: Check, mutant: str, build: Build) -> Finding:
     try:
         found = run_check(check, mutant, build)
     except SkippedError as reason:
-        return Finding(check.label, "", 0.0, str(reason))
-    return Finding(check.label, found, round(time.monotonic() - start, 2))
+        return Finding(check.label, "", 0.0, str(reason), check.kind)
+    return Finding(check.label, found, round(time.monotonic() - start, 2), kind=check.kind)
 
 
 # ------------------------------------------------------------------------------------------------------- runs --

@@ -130,7 +130,7 @@ SCENARIOS = [
     scenario("retire, reclaim, look up twice", "grace_period", "LOOKUPS=2"),
     scenario("retire, another thread reclaims, look up", "grace_period", "LOOKUPS=1", "RECLAIMER"),
     scenario("retire, reclaim, temporary pin", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=1"),
-    scenario("retire, reclaim, crowded pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
+    scenario("retire, reclaim, overflowing pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
     scenario(
         "a temporary slot handed over",
         "grace_period",
