@@ -138,7 +138,8 @@ FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c %/scan.c
 CLEAN_C := $(patsubst %.c,build/lint/%.o,$(filter-out $(KERNEL_C),$(filter %.c,$(C_FILES) $(STUDY_C) $(STRESS_C))))
 
 lint-c: build/lint/format.stamp $(CLEAN_C)
-	$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ csrc/include/pybuildid.h
+	for header in csrc/include/bid.h csrc/include/bid/*.h; do \
+		$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c++ $$header || exit; done
 	$(CC) $(WARNINGS) -ffreestanding -nostdlib -r -o build/freestanding.o $(FREESTANDING)
 	! nm -u build/freestanding.o | grep -Ev ' (bid_platform_.*|mem(cpy|move|set|cmp))$$'
 

@@ -133,7 +133,7 @@ def test_edits_of_one_file_add_up(tmp_path: Path) -> None:
     csrc = copy_edited(edits, tmp_path / "csrc")
     assert "\n#second\n" in (csrc / "table" / "place.c").read_text()
     assert (csrc / "table" / "move.c").read_text() == (CSRC / "table" / "move.c").read_text()
-    assert (csrc / "include" / "pybuildid.h").exists()
+    assert (csrc / "include" / "bid.h").exists()
 
 
 # ---------------------------------------------------------------------------------------------------- verdicts --

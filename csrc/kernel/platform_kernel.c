@@ -17,7 +17,7 @@
 #include <linux/srcu.h>
 #include <linux/vmalloc.h>
 
-#include "pybuildid.h"
+#include "bid/table.h"
 
 #include "../table/pin.h"
 #include "../table/platform.h"

@@ -7,7 +7,7 @@
 
 #define CHECK_NO_AUDIT /* of tests/c/check.h: handlers update the tables that operations destroy */
 
-#include "pybuildid.h"
+#include "bid.h"
 
 #include "../common/quiet.h"
 

@@ -3,7 +3,7 @@
 #ifndef OTHERS_H
 #define OTHERS_H
 
-#include "pybuildid.h"
+#include "bid.h"
 
 void others_begin(void);
 

@@ -17,12 +17,12 @@ from threading import Lock
 
 from cffi import FFI
 
-from csrc.cdefs import declarations
+from csrc.cdefs import declarations, public_headers
 from stress import programs
 from stress.programs import RIVALS, ROOT, Toolchain
 
 HERE = ROOT / "stress" / "storm"
-HEADERS = (ROOT / "csrc/include/pybuildid.h", ROOT / "stress/common/quiet.h", HERE / "shared.h", HERE / "oracle.h")
+HEADERS = (ROOT / "stress/common/quiet.h", HERE / "shared.h", HERE / "oracle.h")
 FUNCTIONS = ("oracle_state", "oracle_judge*", "storm_*", "bid_status_name")
 MODULES = ("table", "note")  #: of csrc
 
@@ -37,7 +37,7 @@ def storm_sources() -> list[Path]:
 @cache
 def _interface() -> Path:
     ffi = FFI()
-    ffi.cdef(declarations(HEADERS, FUNCTIONS))
+    ffi.cdef(declarations([*public_headers(), *HEADERS], FUNCTIONS))
     ffi.set_source("stress.storm._storm", '#include "oracle.h"\n', py_limited_api=True)
     source = ROOT / "build" / "storm" / "_storm.c"
     source.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@
 #ifndef ORACLE_H
 #define ORACLE_H
 
-#include "pybuildid.h"
+#include "bid.h"
 #include "shared.h"
 
 #include <stdatomic.h>

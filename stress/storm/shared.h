@@ -8,7 +8,7 @@
 #ifndef SHARED_H
 #define SHARED_H
 
-#include "pybuildid.h"
+#include "bid.h"
 
 #include "../common/quiet.h"
 
