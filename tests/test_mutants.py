@@ -182,7 +182,7 @@ def test_all_checks_of_a_mutant_have_to_catch_it_and_none_the_sound_sources() ->
 
 def command(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stress", "mutants", *options], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "stress", "mutants", *options], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
 
 

@@ -25,6 +25,7 @@ HERE = ROOT / "stress" / "storm"
 HEADERS = (ROOT / "stress/common/quiet.h", HERE / "shared.h", HERE / "oracle.h")
 FUNCTIONS = ("oracle_state", "oracle_judge*", "storm_*", "bid_status_name")
 MODULES = ("table", "note")  #: of csrc
+SHARED = Toolchain(flags=("-O2", "-g", "-DBID_DEBUG", "-fPIC", "-fvisibility=hidden"), strict=())
 
 _writing = Lock()
 
@@ -53,14 +54,16 @@ def interface() -> Path:
 
 
 def extension(toolchain: Toolchain) -> Path:
-    """The storm over these sources of the table, as a module that Python can load. Raises CompilerError."""
+    """The storm over these sources of the table, as a module that Python can load. Raises CompilerError.
+
+    toolchain: makes code for shared objects. cffi's file has warnings.
+    """
     includes = f"-I{sysconfig.get_path('include')}", f"-I{HERE}"
-    toolchain = replace(toolchain, flags=(*toolchain.flags, "-fPIC", "-fvisibility=hidden", *includes), strict=())
-    library = [*programs.c_files(RIVALS), *toolchain.sources(MODULES)]
-    parts = [*programs.objects([interface(), *storm_sources()], toolchain), programs.archive(library, toolchain)]
-    return programs.link("_storm", parts, toolchain, "-shared")
+    own = programs.objects([interface(), *storm_sources()], replace(toolchain, flags=(*toolchain.flags, *includes)))
+    library = programs.archive([*programs.c_files(RIVALS), *toolchain.sources(MODULES)], toolchain)
+    return programs.link("_storm", [*own, library], toolchain, "-shared")
 
 
 if __name__ == "__main__":
-    shutil.copy(extension(Toolchain()), HERE / "_storm.new")  # a process may have the old one mapped
+    shutil.copy(extension(SHARED), HERE / "_storm.new")  # a process may have the old one mapped
     (HERE / "_storm.new").replace(HERE / "_storm.abi3.so")
