@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The one place that compiles C programs with the table's sources: ``python -m stress.programs`` makes the harness's.
+"""The one place that compiles C programs with the table's sources.
 
 A check runs its programs in processes of their own, so that a table that crashes or hangs takes nothing else with it,
 and may give them another compiler, other flags (a sanitizer) or an edited copy of csrc (a mutant). Objects, libraries
@@ -50,15 +50,6 @@ class Toolchain:
 
 def c_files(*folders: Path) -> list[Path]:
     return [source for folder in folders for source in sorted(folder.glob("*.c"))]
-
-
-def recorder_sources() -> list[Path]:
-    return c_files(ROOT / "stress" / "histories")
-
-
-def fault_sources() -> list[Path]:
-    """Each is a program."""
-    return c_files(ROOT / "stress" / "faults")
 
 
 def _digest(*parts: object) -> str:
@@ -142,18 +133,3 @@ def build(
     library = toolchain.sources() if library is None else library
     parts = [*objects(sources, toolchain), *([archive(library, toolchain)] if library else [])]
     return link(name, parts, toolchain)
-
-
-def recorder(toolchain: Toolchain | None = None) -> Path:
-    """The recorder and checker of histories."""
-    return build("recorder", recorder_sources(), toolchain)
-
-
-def main() -> None:
-    recorder()
-    for source in fault_sources():
-        build(source.stem, [source])
-
-
-if __name__ == "__main__":
-    main()

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from pybuildid.cli import _output
 from pybuildid.cli._types import OutputFile
+from stress import report
 from stress.campaign.run import LONG_RUNS
 from stress.options import json_option
 from stress.prove import run as proving
@@ -50,6 +50,4 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
         _, mark, long_runs = page_file.read_text().partition(LONG_RUNS) if page_file.exists() else ("", "", "")
         page_file.write_text(page(proof) + (f"\n{mark}{long_runs}" if mark else ""))
     console.print(proof.summary(), markup=False, soft_wrap=True)
-    if json_file:
-        json_file.write_text(json.dumps(proof.as_json(), indent=2) + "\n")
-    sys.exit(proof.verdict != "SUCCESS")
+    report.conclude(proof.verdict, asdict(proof), json_file)

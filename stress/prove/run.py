@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -65,9 +65,6 @@ class Proof:
         if skipped:
             text += f", without {len(skipped)} that were skipped, at least in part: {', '.join(skipped)}"
         return text
-
-    def as_json(self) -> Found:
-        return {"verdict": self.verdict, **asdict(self)}
 
 
 def _read(file: Path) -> Any:

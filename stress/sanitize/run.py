@@ -20,6 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stress import programs
+from stress.faults import run as faults
+from stress.histories import run as histories
 from stress.programs import ROOT, Toolchain
 from stress.step import run as step
 from stress.storm import build
@@ -84,8 +86,8 @@ def _programs(sanitizer: str = "") -> Iterator[tuple[str, list[Path], list[str]]
         yield source.stem, [source], []
     yield "step", step.sources(), ["replace-resizing", "updates", "61", "0", "0", "/dev/null"]
     yield "storm", storm_sources(), [str(STORM_SECONDS), str(sources)]
-    yield "histories", programs.recorder_sources(), ["record", "1", "0", str(HISTORIES)]
-    yield "threads", [ROOT / "stress" / "faults" / "threads.c"], ["2000", "8"]
+    yield "histories", histories.sources(), ["record", "1", "0", str(HISTORIES)]
+    yield "threads", faults.sources("threads"), ["2000", "8"]
 
 
 def names() -> list[str]:

@@ -20,6 +20,7 @@ from pybuildid._core import lib
 from stress import programs
 from stress.common.object_file import ATOMICS
 from stress.programs import ROOT, Toolchain
+from stress.report import Judged
 from stress.step import trace
 from stress.step.trace import Coverage, Executed, Trace
 
@@ -105,14 +106,10 @@ class Result:
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     results: list[Result] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
 
     def total(self, name: str) -> int:
         return sum(getattr(result, name) for result in self.results)
@@ -132,7 +129,6 @@ class Outcome:
             "quiet_calls",
         )
         return {
-            "verdict": self.verdict,
             "failures": self.failures,
             **{name: self.total(name) for name in (*counts, "updates", "refused", "updated_at", "wrong")},
             "max_slots_read": self.highest("max_slots"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stress.report import Judged
 from stress.storm import axes
 from stress.storm._storm import ffi, lib
 
@@ -31,7 +32,7 @@ class Design:
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     """What one storm came to; the fields are those of the JSON report."""
 
     design: str
@@ -69,10 +70,6 @@ class Outcome:
     finished: bool = False  #: with all threads joined and the whole table compared
     complaints: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  #: why it is no success, one sentence each
-
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
 
 
 def designs() -> Iterator[Design]:
