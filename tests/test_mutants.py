@@ -17,8 +17,9 @@ import pytest
 from stress import programs
 from stress.common import object_file
 from stress.mutants import run as mutants
-from stress.mutants.catalog import MUTANTS, Fault, Model, Mutant, Program, Reading, Storm
+from stress.mutants.catalog import MUTANTS
 from stress.mutants.catalog.note import READER
+from stress.mutants.checks import Fault, Model, Mutant, Program, Reading, Storm
 from stress.mutants.edits import CSRC, Edit, EditError, copy_edited, edited_files
 from stress.mutants.run import SOUND, Finding, Verdict
 

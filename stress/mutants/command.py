@@ -13,7 +13,8 @@ from rich.console import Console
 
 from pybuildid.cli import _output
 from stress import report
-from stress.mutants.catalog import MUTANTS, Mutant
+from stress.mutants.catalog import MUTANTS
+from stress.mutants.checks import Mutant
 from stress.mutants.edits import EditError
 from stress.mutants.run import SOUND, Verdict, judge_all
 from stress.options import json_option

@@ -27,7 +27,7 @@ from stress.common import object_file
 from stress.faults import run as faults
 from stress.freeze import run as freeze
 from stress.histories import run as histories
-from stress.mutants.catalog import Check, Fault, Freeze, Histories, Model, Mutant, Program, Reading, Step, Storm
+from stress.mutants.checks import Check, Fault, Freeze, Histories, Model, Mutant, Program, Reading, Step, Storm
 from stress.mutants.edits import Edit, copy_edited
 from stress.programs import ROOT, Toolchain
 from stress.step import run as step

@@ -62,7 +62,7 @@ class Outcome(Judged):
     resizes: int = 0
     max_slots_read: int = 0
     max_records_read: int = 0
-    options: dict[str, str] = field(default_factory=dict)  #: of the table, where it is ours: see stress/options.py
+    options: dict[str, str] = field(default_factory=dict)  #: of the table, where it is ours: see axes.py
     operations: dict[str, int] = field(default_factory=dict)  #: calls, by function of the table
     quiet_threads: int = 0  #: whose lookups and updates for NMI context were watched for system calls
     system_calls: int = 0  #: that these made
@@ -97,7 +97,7 @@ class Storm:
         sources: int = sum(SOURCES.values()),
         options: Mapping[str, str] | None = None,
     ) -> None:
-        """options: values on the axes of stress/options.py; the usual ones for the others."""
+        """options: values on the axes of axes.py; the usual ones for the others."""
         self.outcome = Outcome(design, seed, seconds, lookers + churners, entries_at_start=len(keys))
         self._began = time.monotonic()
         self._inside: dict[tuple[int, int], tuple[int, float]] = {}  # thread, level: lookup, CPU time when first seen

@@ -27,7 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 sys.path.insert(0, str(HERE.parents[1]))
-from stress.mutants.catalog import MUTANTS, Model, Mutant  # noqa: E402
+from stress.mutants.catalog import MUTANTS  # noqa: E402
+from stress.mutants.checks import Model, Mutant  # noqa: E402
 from stress.mutants.edits import Edit, copy_edited  # noqa: E402
 
 HOW_TO_GET = (
