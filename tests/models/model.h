@@ -79,7 +79,7 @@ static void model_membarrier(void);
 #endif
 #define BID_EARLY_SHARE 1 /* an eighth of these arrays is nothing */
 #define BID_LOG2_BUCKETS_START 1
-#ifndef PIN_SLOTS /* with fewer than threads, some have to take a temporary one, or go into the crowd */
+#ifndef PIN_SLOTS /* with fewer than threads, some have to take a temporary one, or count in the overflow */
 #define PIN_SLOTS 4
 #endif
 #ifndef PIN_TEMPORARY

@@ -27,7 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 sys.path.insert(0, str(HERE.parents[1]))
-from stress.mutants.catalog import MUTANTS, Model, Mutant  # noqa: E402
+from stress.mutants.catalog import MUTANTS  # noqa: E402
+from stress.mutants.checks import Model, Mutant  # noqa: E402
 from stress.mutants.edits import Edit, copy_edited  # noqa: E402
 
 HOW_TO_GET = (
@@ -130,7 +131,7 @@ SCENARIOS = [
     scenario("retire, reclaim, look up twice", "grace_period", "LOOKUPS=2"),
     scenario("retire, another thread reclaims, look up", "grace_period", "LOOKUPS=1", "RECLAIMER"),
     scenario("retire, reclaim, temporary pin", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=1"),
-    scenario("retire, reclaim, crowded pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
+    scenario("retire, reclaim, overflowing pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
     scenario(
         "a temporary slot handed over",
         "grace_period",
