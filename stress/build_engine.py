@@ -16,7 +16,7 @@ from csrc.cdefs import declarations
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "engine"
 ENGINE = ("stress/engine", "stress/quiet")
-MODULES = ("csrc/table", "csrc/note", "study/rivals", *ENGINE)
+MODULES = ("csrc/table", "csrc/process", "csrc/note", "study/rivals", *ENGINE)
 INCLUDES = ("csrc/include", "csrc", "stress/engine")
 HEADERS = (
     "csrc/include/pybuildid.h",

@@ -24,7 +24,7 @@ NOTHING = 0  #: the first address after a break
 OUTSIDE = 0xFFFFFFFF  #: not of the program: the vdso
 #: What compilers make calls of by themselves, in libc under names like __memmove_avx_unaligned_erms.
 COPIES = re.compile(r"_*mem(cpy|move|set|cmp)")
-PLATFORM = "platform_user.c"  #: of the table: where it calls the system
+PLATFORM = "process"  #: the folder of csrc/ whose files call the system
 PADDING = ("nop", "data16", "cs", "xchg")
 PREFIXES = ("lock", "bnd", "notrack", "rep", "repz", "repnz")
 
@@ -107,7 +107,7 @@ def _functions(binary: Path) -> tuple[dict[str, tuple[int, int]], list[tuple[int
         place, source = (int(match[1], 16), int(match[2], 16)), Path(match[4] or "")
         if source.name in defined and source.parent.name in MODULES:
             found[match[3]] = place
-        if source.name == PLATFORM or not match[4]:
+        if source.parent.name == PLATFORM or not match[4]:
             others.append((*place, match[3]))
     return found, sorted(others)
 

@@ -32,7 +32,7 @@ from stress.edits import Edit, copy_edited
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "twins"
-CORE = ("table", "inode", "note", "resolve", "profile")  #: folders of csrc/ in a twin's library
+CORE = ("table", "process", "region", "inode", "note", "resolve", "profile")  #: folders of csrc/ in a twin's library
 FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
 STORM_SECONDS = 6.0  #: at most: a storm over a twin ends with the first fault
 SEED = 7

@@ -36,7 +36,8 @@ BROKEN = {
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All designs, and the table under ours."""
     folder = tmp_path_factory.mktemp("designs")
-    sources = [str(path) for name in ("csrc/table", "csrc/note", "study/rivals") for path in (ROOT / name).glob("*.c")]
+    folders = ("csrc/table", "csrc/process", "csrc/note", "study/rivals")
+    sources = [str(path) for name in folders for path in (ROOT / name).glob("*.c")]
     subprocess.run([*CC, "-c", *sources], cwd=folder, check=True)
     subprocess.run(["ar", "rcs", "libdesigns.a", *(path.name for path in folder.glob("*.o"))], cwd=folder, check=True)
     return folder / "libdesigns.a"

@@ -95,6 +95,13 @@ struct bid_array {
     bid_word bytes;                /* of slots and bitmap; read also of an array that is being freed */
 };
 
+/* The grace periods of a table's readers, as numbers that only grow. Nothing here waits. */
+struct bid_flavor {
+    uint64_t (*start)(struct bid_table *table); /* the number of what readers cannot reach any more by now */
+    uint64_t (*over)(struct bid_table *table);  /* no reader is left that may be in what has a lower number */
+    int shared;                                 /* others read the table, and a fork does not copy it */
+};
+
 struct bid_table {
     BID_LINE _Atomic(struct bid_array *) head;
     struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence */
@@ -112,6 +119,9 @@ struct bid_table {
     bid_word ticks;           /* updates since something waits */
     bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];
+    bid_word observed; /* of bid_flavor_shared: the number of the last grace period that is over */
+    const struct bid_flavor *flavor;
+    struct bid_allocator allocator;
     struct bid_options options; /* with the defaults in place of zeros */
     uint32_t record_units;      /* of every record, from options.id_size: 1 to 3 */
 
