@@ -14,6 +14,9 @@
 #ifndef BID_PIN_H
 #define BID_PIN_H
 
+#include "bid_atomic.h"
+#include "platform.h"
+
 #ifdef __KERNEL__
 #include "pin_kernel.h"
 #else

@@ -4,6 +4,24 @@
  * runs out; grace periods that somebody observes; what the child of a fork may do.
  */
 #define _GNU_SOURCE
+#include "bid_atomic.h"
+
+#include <stddef.h>
+
+/* Between a look at the bits of pages and the claim of them. */
+static void (*before_claim)(void);
+static int claim_comes(void)
+{
+    void (*now)(void) = before_claim;
+    before_claim = NULL;
+    if (now)
+        now();
+    return 0;
+}
+#undef bid_or
+#define bid_or(pointer, value, order) (claim_comes(), atomic_fetch_or_explicit((pointer), (value), (order)))
+#include "../region/region.c"
+
 #include "shared_region.h"
 
 #include "update.h"
@@ -205,6 +223,39 @@ static void blocks_are_nobody_elses(void)
     give_up_region(&shared);
 }
 
+static struct bid_allocator racing;
+static void *quicker;
+static size_t skipped_bytes, quicker_bytes;
+
+static void be_quicker(void)
+{
+    void *skipped = racing.map(racing.context, skipped_bytes, skipped_bytes, 0);
+    quicker = racing.map(racing.context, quicker_bytes, quicker_bytes, 0);
+    racing.unmap(racing.context, &skipped, skipped_bytes);
+}
+
+/* Pages that another thread takes at the last moment, all or some of them: it keeps them, and the others are given back. */
+static void pages_taken_at_the_last_moment(void)
+{
+    struct shared_region shared = make_region(4 * MEGABYTE);
+    uint64_t bytes = bid_region_free(shared.region), page = shared.region->page;
+    racing = shared.allocator;
+    for (size_t more = 0; more < 400; more++) {
+        skipped_bytes = page * (more / 2);
+        quicker_bytes = page * (more % 2 * 200 + 1);
+        before_claim = be_quicker;
+        size_t wanted = page * 130;
+        void *memory = racing.map(racing.context, wanted, wanted, 0);
+        CHECK(memory && quicker && !before_claim);
+        CHECK((char *)memory >= (char *)quicker + quicker_bytes || (char *)quicker >= (char *)memory + wanted);
+        CHECK(bid_region_free(shared.region) == bytes - wanted - quicker_bytes);
+        racing.unmap(racing.context, &memory, wanted);
+        racing.unmap(racing.context, &quicker, quicker_bytes);
+        CHECK(bid_region_free(shared.region) == bytes);
+    }
+    give_up_region(&shared);
+}
+
 /* ------------------------------------------------------------------------------------------ grace periods -- */
 
 static int observe_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
@@ -286,6 +337,7 @@ int main(void)
     found_at_another_address();
     memory_runs_out_and_comes_back();
     blocks_are_nobody_elses();
+    pages_taken_at_the_last_moment();
     both_grace_periods_count();
     a_child_leaves_the_table_alone();
     return 0;
