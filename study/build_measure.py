@@ -11,7 +11,7 @@ from pathlib import Path
 from cffi import FFI
 
 from csrc.build import build_in_place
-from csrc.cdefs import declarations
+from csrc.cdefs import declarations, public_headers
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ("csrc/table", "csrc/process", "csrc/note", "study/rivals", "study/measure")
@@ -26,7 +26,7 @@ def header(name: str) -> Path:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations([ROOT / "csrc/include/pybuildid.h", CHAINS, *map(header, HEADERS)], FUNCTIONS))
+ffibuilder.cdef(declarations([*public_headers(), CHAINS, *map(header, HEADERS)], FUNCTIONS))
 ffibuilder.set_source(
     "study._measure",
     '#include "collisions/chains.h"\n' + "".join(f'#include "{name}.h"\n' for name in HEADERS),

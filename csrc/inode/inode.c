@@ -10,7 +10,7 @@
  * But for that error, the table has no entry of the inode when both have returned. A second associate finds the first's
  * entry and returns BID_EXISTS; it sets the bit as well, so that it never returns before the bit is set.
  */
-#include "pybuildid.h"
+#include "bid/inode.h"
 
 #include "../table/bid_atomic.h"
 

@@ -9,6 +9,8 @@
  */
 #include "inodes.h"
 
+#include "bid/elf.h"
+
 #include <linux/file.h>
 #include <linux/kprobes.h>
 #include <linux/llist.h>

@@ -13,7 +13,7 @@
 
 #include <linux/fs.h>
 
-#include <pybuildid.h>
+#include "bid/table.h"
 
 /* Reads the build ID of a file to which the caller has a reference, and enters it; or that it has none.
  * Context: thread; sleeps. Progress: blocking. Memory: may allocate.

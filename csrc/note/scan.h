@@ -3,7 +3,7 @@
 #ifndef BID_SCAN_H
 #define BID_SCAN_H
 
-#include <pybuildid.h>
+#include "bid/elf.h"
 
 /* Parses the image in the memory of this process that begins at `base`, which is not 0. Where nothing is mapped the image
  * ends; nothing at `base` is an error.

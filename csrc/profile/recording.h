@@ -25,7 +25,8 @@
 #define BID_RECORDING_H
 
 #include "../table/bid_atomic.h"
-#include "pybuildid.h"
+#include "bid/elf.h"
+#include "bid/resolve.h"
 
 #include <stddef.h>
 

@@ -10,7 +10,8 @@
 #ifndef BID_RESOLVE_H
 #define BID_RESOLVE_H
 
-#include "pybuildid.h"
+#include "bid/inode.h"
+#include "bid/resolve.h"
 
 #include "identity.h"
 

@@ -6,7 +6,7 @@
 #ifndef BID_PLATFORM_H
 #define BID_PLATFORM_H
 
-#include "pybuildid.h"
+#include "bid/table.h"
 
 struct bid_pins;
 

@@ -2,7 +2,7 @@
 /*
  * The designs that are compared, behind one interface: ours and its rivals.
  *
- * Statuses, arguments and contexts are those of the functions of the same name in pybuildid.h, and the statuses of
+ * Statuses, arguments and contexts are those of the functions of the same name in bid/table.h, and the statuses of
  * enum rival_status besides; a lookup's cost may be NULL, and is not measured then. Which lookups may interrupt what is
  * said at the head of each design's file. A design leaves NULL what it does not have, of the functions after remove.
  * The designs that grow, but ours, and those without a table hold build IDs of at most BID_ID_NARROW bytes.
@@ -10,7 +10,7 @@
 #ifndef BID_RIVALS_H
 #define BID_RIVALS_H
 
-#include "pybuildid.h"
+#include "bid.h"
 
 struct bid_chain_hash; /* csrc/collisions/chains.h */
 

@@ -9,7 +9,7 @@
  *
  * The address sanitizer sees reads outside of the bytes given: each window is a block of its own.
  */
-#include <pybuildid.h>
+#include <bid.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /*
  * pybuildid - tables in memory that others read: of a BPF map, or of other processes.
  *
- * One process updates, by the functions of pybuildid.h. Others see the same memory, mostly at another address, and
+ * One process updates, by the functions of table.h. Others see the same memory, mostly at another address, and
  * read it by one base: all that a reader comes to lies in the region, and every address in it is one of the updating
  * process. The header at the region's start says what was mapped where:
  *
@@ -32,10 +32,10 @@
  *   map is.
  * - The child of a fork may read by bid_region_lookup(), as any other process, and may not update.
  */
-#ifndef BID_REGION_H
-#define BID_REGION_H
+#ifndef BID_PUBLIC_REGION_H
+#define BID_PUBLIC_REGION_H
 
-#include "../pybuildid.h"
+#include "table.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -63,27 +63,27 @@ struct bid_region {
  * take memory at once and it is nearly used up, one may find none that could have had some. Context: thread. Progress:
  * wait-free. Memory: none beside the region. Returns: BID_OK; BID_E_NULL; BID_E_REGION: not at a page, or fewer bytes
  * than the header and one page take. */
-int bid_region_init(void *memory, size_t bytes, struct bid_region **region, struct bid_allocator *allocator);
+BID_PUBLIC int bid_region_init(void *memory, size_t bytes, struct bid_region **region, struct bid_allocator *allocator);
 
 /* Lets readers find a table in a region, by a number below BID_REGION_TABLES; with NULL, no longer. Before
  * bid_destroy() the caller unpublishes the table, and waits for the readers who may have seen it. Context: thread.
  * Progress: wait-free. Memory: none. Returns: BID_OK; BID_E_NULL; BID_E_REGION: the table is not in this region, or
  * the number is too large. */
-int bid_region_publish(struct bid_region *region, unsigned number, const struct bid_table *table);
+BID_PUBLIC int bid_region_publish(struct bid_region *region, unsigned number, const struct bid_table *table);
 
 /* The bytes of a region that are not given out. Context: any. Progress: wait-free. Memory: none. */
-uint64_t bid_region_free(const struct bid_region *region);
+BID_PUBLIC uint64_t bid_region_free(const struct bid_region *region);
 
 /* For readers: the region in memory that is mapped here.
  * Context: any. Progress: wait-free. Memory: none.
  * Returns: BID_OK; BID_E_NULL; BID_E_REGION: no region begins there, it is of another layout, or it has more bytes. */
-int bid_region_open(const void *memory, size_t bytes, const struct bid_region **region);
+BID_PUBLIC int bid_region_open(const void *memory, size_t bytes, const struct bid_region **region);
 
 /* As bid_lookup(), of the table with this number, through the region as it is mapped here. It writes nothing but *id,
  * holds no pin, and is protected by what the thread that observes waits for. Context: any. Progress: wait-free, at
  * most the two longest probe sequences. Memory: none. Returns: BID_OK, BID_ABSENT (also if there is no such table),
  * BID_NO_BUILD_ID. */
-int bid_region_lookup(const struct bid_region *region, unsigned number, uint64_t key, struct bid_build_id *id);
+BID_PUBLIC int bid_region_lookup(const struct bid_region *region, unsigned number, uint64_t key, struct bid_build_id *id);
 
 #ifdef __cplusplus
 }
