@@ -123,7 +123,7 @@ def includes(path: Path, seen: set[str] | None = None) -> set[str]:
     seen = set() if seen is None else seen
     for name in re.findall(r'#include "([^"]+)"', path.read_text()):
         file = next(folder / name for folder in (path.parent, TABLE, *OTHERS) if (folder / name).exists())
-        where = str(file.relative_to(ROOT / "csrc"))
+        where = str(file.resolve().relative_to(ROOT / "csrc"))
         if where not in seen:
             seen.add(where)
             includes(file, seen)

@@ -83,7 +83,8 @@ BID_PUBLIC int bid_region_open(const void *memory, size_t bytes, const struct bi
  * holds no pin, and is protected by what the thread that observes waits for. Context: any. Progress: wait-free, at
  * most the two longest probe sequences. Memory: none. Returns: BID_OK, BID_ABSENT (also if there is no such table),
  * BID_NO_BUILD_ID. */
-BID_PUBLIC int bid_region_lookup(const struct bid_region *region, unsigned number, uint64_t key, struct bid_build_id *id);
+BID_PUBLIC int bid_region_lookup(const struct bid_region *region, unsigned number, uint64_t key,
+                                 struct bid_build_id *id);
 
 #ifdef __cplusplus
 }
