@@ -2,12 +2,9 @@
 /*
  * Reclamation: arrays that were left are retired, and freed after a grace period. Nobody waits for one.
  *
- * An array is retired when the head has moved on from it: it then gets the epoch r, and the epoch is counted up (E).
- *   - A reader whose pin has an epoch above r has seen the new head (H, E) and cannot reach the array.
- *   - A reader whose pin the scan does not see had not stored it when the reclaimer executed its barrier (S), so its
- *     load of the head comes later and finds the new one.
- *   - A reader that the scan sees with an epoch of r or less may be in the array: it stays.
- * So what is freed has epoch below every pin's (U).
+ * The table's flavor numbers grace periods, and says which are over: who has to have left by then is its affair, and
+ * the argument stands with it (process/grace.c, kernel/platform_kernel.c). An array is retired when the head has moved
+ * on from it: then it gets a number, and it is freed when all that has this number is over.
  *
  * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin
  * meanwhile, by which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it
@@ -67,7 +64,7 @@ static void bid_retired_free(struct bid_table *table, struct bid_array *array, u
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED);
     struct bid_pin pin = bid_pin_update(table->pins, 1);
-    /* Relaxed: a life that is still the same was acquired at the barrier of bid_reclaim(). */
+    /* Relaxed: a life that is still the same was acquired by the fence in over(): see bid_reclaim(). */
     if (bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_RELAXED)) {
         bid_array_free(table, array);
         bid_add(&table->frees, 1, BID_RELAXED);
@@ -85,7 +82,7 @@ static void bid_orphans_consider(struct bid_table *table)
         bid_orphans_take_back(table);
 }
 
-/* The lives are read before the barrier and the scan, and the compare-and-swap fails if one has changed since. */
+/* The lives are read before the question what is over, and the compare-and-swap fails if one has changed since. */
 uint64_t bid_reclaim(struct bid_table *table)
 {
     uint64_t lives[BID_ARRAYS];
@@ -96,7 +93,7 @@ uint64_t bid_reclaim(struct bid_table *table)
     bid_store(&table->waiting, 0, BID_RELAXED); /* before what may set it again */
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the barrier acquires what that says: (S), (L) */
+        lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the fence in over() acquires what that says (L) */
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
     if (!any)

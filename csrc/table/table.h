@@ -95,11 +95,14 @@ struct bid_array {
     bid_word bytes;                /* of slots and bitmap; read also of an array that is being freed */
 };
 
-/* The grace periods of a table's readers, as numbers that only grow. Nothing here waits. */
+/* The grace periods of a table's readers, as numbers that only grow. Neither function waits. */
 struct bid_flavor {
-    uint64_t (*start)(struct bid_table *table); /* the number of what readers cannot reach any more by now */
-    uint64_t (*over)(struct bid_table *table);  /* no reader is left that may be in what has a lower number */
-    int shared;                                 /* others read the table, and a fork does not copy it */
+    /* Returns the number of what no reader that begins from now on can reach. */
+    uint64_t (*start)(struct bid_table *table);
+    /* Returns a number: no reader is left that may be in what has a lower one. A fence in it comes after all that the
+     * caller has read so far: see bid_reclaim(). */
+    uint64_t (*over)(struct bid_table *table);
+    int shared; /* others read the table as well, and a fork does not copy it */
 };
 
 struct bid_table {
