@@ -131,8 +131,8 @@ lint-python: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
-FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c %/scan.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+# The table and the note reader are code for a kernel as well: no libc.
+FREESTANDING := $(filter-out %/scan.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 CLEAN_C := $(patsubst %.c,build/lint/%.o,$(filter-out $(KERNEL_C),$(filter %.c,$(C_FILES) $(STUDY_C) $(STRESS_C))))
 
 lint-c: build/lint/format.stamp $(CLEAN_C)

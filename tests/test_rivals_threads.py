@@ -37,7 +37,7 @@ def run(design: str, milliseconds: int, *sources: Path) -> tuple[int, str]:
     toolchain = programs.Toolchain(flags=("-O2", f"-I{programs.RIVALS}"), strict=())
     torn = replace(toolchain, flags=(*toolchain.flags, f"-DDESIGN=bid_design_{design}"))
     parts = programs.objects([ROOT / "tests" / "c" / "torn_answers.c"], torn) + programs.objects(sources, toolchain)
-    library = [*toolchain.sources(("table", "note")), *programs.c_files(programs.RIVALS)]
+    library = [*toolchain.sources(("table", "process", "note")), *programs.c_files(programs.RIVALS)]
     binary = programs.link("torn_answers", [*parts, programs.archive(library, toolchain)], toolchain)
     done = subprocess.run([str(binary), str(milliseconds)], capture_output=True, text=True, timeout=60)
     if done.returncode == SKIPPED:

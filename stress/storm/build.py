@@ -24,7 +24,7 @@ from stress.programs import RIVALS, ROOT, Toolchain
 HERE = ROOT / "stress" / "storm"
 HEADERS = (ROOT / "stress/common/quiet.h", HERE / "shared.h", HERE / "oracle.h")
 FUNCTIONS = ("oracle_state", "oracle_judge*", "storm_*", "bid_status_name")
-MODULES = ("table", "note")  #: of csrc
+MODULES = ("table", "process", "note")  #: of csrc
 SHARED = Toolchain(flags=("-O2", "-g", "-DBID_DEBUG", "-fPIC", "-fvisibility=hidden"), strict=())
 
 _writing = Lock()
