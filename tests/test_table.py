@@ -222,8 +222,7 @@ def test_statistics_add_up(n: int) -> None:
     assert stats.entries == len(table) == n - n // 3
     assert stats.load == stats.entries / stats.slots <= 1
     assert stats.entries + stats.tombstones <= stats.slots
-    assert stats.bytes_slots == 8 * stats.slots
-    assert stats.bytes_records >= 32 * stats.entries
+    assert stats.bytes_slots == 32 * stats.slots  # a bucket of eight slots, with the places in it
     assert stats.bytes_pins > 0
     assert 1 <= stats.pin_slots_used <= stats.pin_slots
     assert sum(stats.slots_read) == sum(stats.records_read) == stats.entries
