@@ -17,19 +17,16 @@
 
 #include "slot.h"
 
-/* Sets of slots: bit i stands for slot i. */
+/* Sets of slots: BID_SLOT_BITS bits stand for each, which are all set or none. */
 struct bid_slots {
     uint32_t tagged; /* have the tag */
     uint32_t empty;
 };
 
-static inline unsigned bid_first_slot(uint32_t slots) /* of a set that is not empty */
-{
-    return (unsigned)__builtin_ctz(slots);
-}
-
 #if defined(__SSE2__) && BID_BUCKET_SLOTS == 8 && !defined(BID_SCALAR) && !defined(BID_PLATFORM_MODEL) &&              \
     !defined(__SANITIZE_THREAD__)
+
+#define BID_SLOT_BITS 2
 
 typedef int16_t bid_tags __attribute__((vector_size(16))); /* eight, in the order of their slots */
 typedef int32_t bid_halves
@@ -39,8 +36,7 @@ typedef float bid_pair __attribute__((vector_size(16), may_alias)); /* two words
 static inline uint32_t bid_slots_signs(bid_tags tags)
 {
     typedef char bytes __attribute__((vector_size(16)));
-    bytes signs = __builtin_ia32_packsswb128(tags, tags);
-    return (uint8_t)__builtin_ia32_pmovmskb128(signs);
+    return (uint32_t)__builtin_ia32_pmovmskb128((bytes)(tags >> 15));
 }
 
 static inline struct bid_slots bid_bucket_read(bid_word *bucket, uint32_t tag)
@@ -53,11 +49,13 @@ static inline struct bid_slots bid_bucket_read(bid_word *bucket, uint32_t tag)
     int16_t one = (int16_t)tag;
     return (struct bid_slots){
         .tagged = bid_slots_signs(tags == (bid_tags){one, one, one, one, one, one, one, one}),
-        .empty = (uint8_t)~bid_slots_signs(tags),
+        .empty = bid_slots_signs(tags) ^ 0xffffu,
     };
 }
 
 #else
+
+#define BID_SLOT_BITS 1
 
 static inline struct bid_slots bid_bucket_read(bid_word *bucket, uint32_t tag)
 {
@@ -72,5 +70,21 @@ static inline struct bid_slots bid_bucket_read(bid_word *bucket, uint32_t tag)
 }
 
 #endif
+
+static inline int bid_slots_have(uint32_t slots, unsigned slot)
+{
+    return slots >> slot * BID_SLOT_BITS & 1;
+}
+
+/* The first slot of a set that is not empty. */
+static inline unsigned bid_first_slot(uint32_t slots)
+{
+    return (unsigned)__builtin_ctz(slots) / BID_SLOT_BITS;
+}
+
+static inline bid_word *bid_first_word(bid_word *bucket, uint32_t slots)
+{
+    return (bid_word *)((char *)bucket + (unsigned)__builtin_ctz(slots) * (sizeof *bucket / BID_SLOT_BITS));
+}
 
 #endif

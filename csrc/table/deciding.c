@@ -17,8 +17,10 @@ static void bid_deciding_is(struct bid_deciding *at, bid_word *slot)
 static int bid_deciding_own(const struct bid_array *array, bid_word *bucket, uint32_t tagged, uint64_t key,
                             struct bid_deciding *at)
 {
-    for (; tagged && !at->own; tagged &= tagged - 1) {
-        bid_deciding_is(at, &bucket[bid_first_slot(tagged)]);
+    for (unsigned slot = bid_first_slot(tagged); slot < BID_BUCKET_SLOTS && !at->own; slot++) {
+        if (!bid_slots_have(tagged, slot))
+            continue;
+        bid_deciding_is(at, &bucket[slot]);
         at->own = bid_record_of(array->base, at->word)->key == key;
     }
     return at->own;

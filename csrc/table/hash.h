@@ -29,8 +29,7 @@ struct bid_product {
 static inline struct bid_product bid_multiply(uint64_t value, uint64_t buckets)
 {
 #if defined(__SIZEOF_INT128__) && !defined(BID_PLATFORM_MODEL)
-    unsigned __int128 product = (unsigned __int128)value * buckets;
-    return (struct bid_product){(uint64_t)(product >> 64), (uint64_t)product};
+    return (struct bid_product){(uint64_t)((unsigned __int128)value * buckets >> 64), value * buckets};
 #else
     uint64_t low = (value & UINT32_MAX) * buckets, high = (value >> 32) * buckets + (low >> 32);
     return (struct bid_product){high >> 32, high << 32 | (low & UINT32_MAX)};

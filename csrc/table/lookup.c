@@ -120,6 +120,42 @@ BID_INLINE bid_word *bid_bucket_fetch(char *base, uint64_t number)
     return bucket;
 }
 
+/* One look at a bucket: the word of the first slot that has the tag; or BID_FOUND_END or BID_FOUND_GOES_ON. */
+BID_INLINE uint64_t bid_glance(bid_word *bucket, uint32_t tag)
+{
+    struct bid_slots read = bid_bucket_read(bucket, tag);
+    if (__builtin_expect(!read.tagged, 0))
+        return read.empty ? BID_FOUND_END : BID_FOUND_GOES_ON;
+    uint64_t word =
+        bid_load(bid_first_word(bucket, read.tagged), BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+    if (!(word & BID_TAG_ONE))
+        __builtin_unreachable(); /* a slot keeps its key, and so its tag */
+    return word;
+}
+
+/* What a glance says about a key. Another key's tag is the same once in some thousand times. */
+BID_INLINE struct bid_found bid_glanced(char *base, uint64_t glance, uint64_t key)
+{
+    if (__builtin_expect(!(glance & BID_TAG_ONE), 0))
+        return (struct bid_found){NULL, glance};
+    struct bid_record *record = bid_record_of(base, glance);
+    if (__builtin_expect(record->key != key, 0))
+        return (struct bid_found){NULL, BID_FOUND_GOES_ON};
+    return (struct bid_found){record, glance};
+}
+
+/* A glance at a home bucket. Bound: its slots, and one record. */
+BID_INLINE struct bid_found bid_home_search(char *base, uint64_t buckets, uint64_t mixed, uint64_t key,
+                                            struct bid_probe_cost *cost)
+{
+    struct bid_sequence home = bid_sequence_mixed(mixed, buckets);
+    uint64_t glance = bid_glance(bid_bucket_fetch(base, home.bucket), home.tag);
+    bid_cost_bucket(cost);
+    if (glance & BID_TAG_ONE)
+        bid_cost_record(cost);
+    return bid_glanced(base, glance, key);
+}
+
 /* One bucket of a probe sequence. Bound: its slots, and a record for each. */
 BID_INLINE struct bid_found bid_bucket_search(char *base, uint64_t number, uint32_t tag, uint64_t key,
                                               struct bid_probe_cost *cost)
@@ -127,14 +163,16 @@ BID_INLINE struct bid_found bid_bucket_search(char *base, uint64_t number, uint3
     bid_word *bucket = bid_bucket_fetch(base, number);
     struct bid_slots read = bid_bucket_read(bucket, tag);
     bid_cost_bucket(cost);
-    for (; __builtin_expect(read.tagged, 1); read.tagged &= read.tagged - 1) {
-        uint64_t word = bid_load(&bucket[bid_first_slot(read.tagged)], BID_P_ACQUIRE); /* (P) pairs with every CAS */
+    for (unsigned slot = 0; slot < BID_BUCKET_SLOTS; slot++) {
+        if (!bid_slots_have(read.tagged, slot))
+            continue;
+        uint64_t word = bid_load(&bucket[slot], BID_P_ACQUIRE); /* (P) as in bid_glance() */
         struct bid_record *record = bid_record_of(base, word);
         bid_cost_record(cost);
-        if (__builtin_expect(record->key == key, 1)) /* another key's tag is the same once in some thousand times */
+        if (record->key == key)
             return (struct bid_found){record, word};
     }
-    return (struct bid_found){NULL, __builtin_expect(read.empty, 1) ? BID_FOUND_END : BID_FOUND_GOES_ON};
+    return (struct bid_found){NULL, read.empty ? BID_FOUND_END : BID_FOUND_GOES_ON};
 }
 
 /* A whole probe sequence. Bound: its slots, and a record for each. */
@@ -242,8 +280,7 @@ BID_APART int bid_lookup_resizing(const struct bid_table *table, uint64_t key, u
         array = bid_choose(head, future, mixed, &moved);
     if (__builtin_expect(array->seed != head->seed, 0))
         mixed = bid_mix(key, array->seed);
-    struct bid_sequence at = bid_sequence_mixed(mixed, array->buckets);
-    struct bid_found found = bid_bucket_search(array->base, at.bucket, at.tag, key, cost);
+    struct bid_found found = bid_home_search(array->base, array->buckets, mixed, key, cost);
     uint64_t decides = moved | !(found.word & BID_FROZEN);
     if (__builtin_expect(found.record ? !decides : future || found.word == BID_FOUND_GOES_ON, 0))
         return bid_lookup_pinned(table, key, generation, id, before, cost);
@@ -262,16 +299,6 @@ BID_APART int bid_lookup_general(const struct bid_table *table, uint64_t key, ui
     return status;
 }
 
-/* One look at the home bucket of an array whose head word has neither LEFT nor RESEEDED. The seed is read after the word
- * that says so: see bid_seed_adopt(). */
-BID_INLINE struct bid_found bid_home_search(const struct bid_table *table, uint64_t head, uint64_t key,
-                                            struct bid_probe_cost *cost)
-{
-    uint64_t mixed = bid_mix(key, bid_load(&table->seed, BID_RELAXED));
-    struct bid_sequence at = bid_sequence_mixed(mixed, bid_head_buckets(head));
-    return bid_bucket_search(bid_head_base(head), at.bucket, at.tag, key, cost);
-}
-
 /* Nearly every lookup is this simple: a plain pin, no resize, and the home bucket says it all. It waits for two lines
  * of memory one after the other: the table's first one, and the bucket's. Whatever is not that simple starts again, in
  * general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The instructions count, for
@@ -285,7 +312,8 @@ BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, ui
     uint64_t head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */
     if (__builtin_expect(head & BID_HEAD_GENERAL, 0))
         return bid_lookup_resizing(table, key, generation, id, pin.before, cost);
-    struct bid_found found = bid_home_search(table, head, key, cost);
+    uint64_t mixed = bid_mix(key, bid_load(&table->seed, BID_RELAXED)); /* after the head: see bid_seed_adopt() */
+    struct bid_found found = bid_home_search(bid_head_base(head), bid_head_buckets(head), mixed, key, cost);
     if (__builtin_expect(found.word == BID_FOUND_GOES_ON, 0))
         return bid_lookup_pinned(table, key, generation, id, pin.before, cost);
     int status = bid_answer(found, generation, id);
@@ -335,46 +363,33 @@ static inline uint8_t bid_row(struct bid_found found, uint8_t *row, size_t id_si
 #define BID_BATCH 256     /* keys for which one pin is held */
 #define BID_STEPS_APART 8 /* keys between two steps of one: their cache misses overlap */
 
-/* The head of a batch. */
-struct bid_batch {
-    const struct bid_table *table;
-    char *base;
-    uint64_t buckets, seed;
-};
-
 /* First step of a key: the words of its home bucket are fetched, but not its places: one of these is enough. */
-BID_INLINE void bid_fetch_words(const struct bid_batch *batch, uint64_t key)
+BID_INLINE void bid_fetch_words(const struct bid_array *head, uint64_t key)
 {
-    bid_platform_prefetch(
-        bid_bucket(batch->base, bid_sequence_mixed(bid_mix(key, batch->seed), batch->buckets).bucket));
+    bid_platform_prefetch(bid_bucket(head->base, bid_sequence(head, key).bucket));
 }
 
-/* Second step: the word of the slot that has the key's tag, or what bid_bucket_search() says without one. It is kept in
- * the key's row until the answer takes its place, for the stack is not ours to fill. The record is fetched. */
-BID_INLINE void bid_fetch_record(const struct bid_batch *batch, uint64_t key, uint8_t *row)
+/* Second step: a glance at them. It is kept in the key's row until the answer takes its place, for the stack is not ours
+ * to fill. The record is fetched. */
+BID_INLINE void bid_fetch_record(const struct bid_array *head, uint64_t key, uint8_t *row)
 {
-    struct bid_sequence at = bid_sequence_mixed(bid_mix(key, batch->seed), batch->buckets);
-    bid_word *bucket = bid_bucket(batch->base, at.bucket);
-    struct bid_slots read = bid_bucket_read(bucket, at.tag);
-    uint64_t word = read.empty ? BID_FOUND_END : BID_FOUND_GOES_ON;
-    if (__builtin_expect(read.tagged, 1)) {
-        word = bid_load(&bucket[bid_first_slot(read.tagged)], BID_P_ACQUIRE); /* (P) */
-        bid_platform_prefetch(bid_record_of(batch->base, word));
-    }
+    struct bid_sequence home = bid_sequence(head, key);
+    uint64_t word = bid_glance(bid_bucket(head->base, home.bucket), home.tag);
+    if (__builtin_expect(word & BID_TAG_ONE, 1))
+        bid_platform_prefetch(bid_record_of(head->base, word));
     __builtin_memcpy(row, &word, sizeof word);
 }
 
 /* Third step: the answer. Returns 1 if the key has a build ID, else 0. */
-BID_INLINE size_t bid_answer_row(const struct bid_batch *batch, uint64_t key, int fetched, uint8_t *row, size_t id_size,
-                                 uint8_t *length)
+BID_INLINE size_t bid_answer_row(const struct bid_table *table, const struct bid_array *head, uint64_t key, int fetched,
+                                 uint8_t *row, size_t id_size, uint8_t *length)
 {
-    struct bid_found found = {NULL, BID_FOUND_GOES_ON};
+    uint64_t glance = BID_FOUND_GOES_ON;
     if (fetched)
-        __builtin_memcpy(&found.word, row, sizeof found.word);
-    if (__builtin_expect(found.word & BID_TAG_ONE, 1))
-        found.record = bid_record_of(batch->base, found.word);
-    if (found.record ? found.record->key != key : found.word != BID_FOUND_END)
-        found = bid_find(batch->table, key, NULL);
+        __builtin_memcpy(&glance, row, sizeof glance);
+    struct bid_found found = bid_glanced(head->base, glance, key);
+    if (__builtin_expect(found.word == BID_FOUND_GOES_ON, 0))
+        found = bid_find(table, key, NULL);
     *length = bid_row(found, row, id_size);
     return *length != 0 && *length != BID_LENGTH_NO_BUILD_ID;
 }
@@ -384,18 +399,18 @@ BID_INLINE size_t bid_answer_row(const struct bid_batch *batch, uint64_t key, in
 BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *rows,
                                    size_t id_size, uint8_t *lengths)
 {
-    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */
-    int simple = id_size >= sizeof(uint64_t) && !(head & BID_HEAD_GENERAL);
-    struct bid_batch batch = {table, bid_head_base(head), bid_head_buckets(head), bid_load(&table->seed, BID_RELAXED)};
-    size_t hits = 0, fetched = simple ? n : 0;
+    uint64_t word = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */
+    const struct bid_array *head = bid_array_of(table, word);
+    size_t hits = 0, fetched = id_size >= sizeof word && !(word & BID_HEAD_LEFT) ? n : 0;
     for (size_t third = 0 - (size_t)BID_STEPS_APART * 2; third != n; third++) { /* what is below 0 is not below n */
         size_t second = third + BID_STEPS_APART, first = second + BID_STEPS_APART;
         if (first < fetched)
-            bid_fetch_words(&batch, keys[first]);
+            bid_fetch_words(head, keys[first]);
         if (second < fetched)
-            bid_fetch_record(&batch, keys[second], rows + second * id_size);
+            bid_fetch_record(head, keys[second], rows + second * id_size);
         if (third < n)
-            hits += bid_answer_row(&batch, keys[third], fetched != 0, rows + third * id_size, id_size, lengths + third);
+            hits += bid_answer_row(table, head, keys[third], fetched != 0, rows + third * id_size, id_size,
+                                   lengths + third);
     }
     return hits;
 }

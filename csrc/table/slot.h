@@ -81,7 +81,7 @@ static inline unsigned bid_word_length(uint64_t word)
 
 static inline uint64_t bid_word_index(uint64_t word)
 {
-    return (word >> BID_INDEX_SHIFT) & ((1ull << BID_INDEX_BITS) - 1);
+    return word << (64 - BID_TAG_SHIFT) >> (64 - BID_TAG_SHIFT + BID_INDEX_SHIFT);
 }
 
 static inline int bid_word_is_live(uint64_t word)

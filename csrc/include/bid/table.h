@@ -45,10 +45,10 @@ extern "C" {
 
 /* The bound of a lookup (guarantee G1): a key's probe sequence in one bucket array has BID_SEQUENCE_SLOTS slots, in
  * buckets of eight. A lookup looks at the first bucket, and nearly always that is all. If not, it starts again and
- * follows at most two sequences. It reads at most one record for each slot. */
+ * follows at most two sequences. It reads at most one record for each slot of these, and one in the first bucket. */
 #define BID_SEQUENCE_SLOTS 128
 #define BID_LOOKUP_MAX_SLOTS (2 * BID_SEQUENCE_SLOTS + 8)
-#define BID_LOOKUP_MAX_RECORDS BID_LOOKUP_MAX_SLOTS
+#define BID_LOOKUP_MAX_RECORDS (2 * BID_SEQUENCE_SLOTS + 1)
 
 /* What bid_lookup_many() writes as the length of an entry that says "known to have no build ID". */
 #define BID_LENGTH_NO_BUILD_ID 255
