@@ -15,6 +15,7 @@
 #ifndef BID_BUCKET_H
 #define BID_BUCKET_H
 
+#include "platform.h"
 #include "slot.h"
 
 /* Sets of slots: BID_SLOT_BITS bits stand for each, which are all set or none. */
@@ -70,6 +71,16 @@ static inline struct bid_slots bid_bucket_read(bid_word *bucket, uint32_t tag)
 }
 
 #endif
+
+/* The words of a bucket, and with them the lines of its places: the record is nearly always in one of these. */
+static inline __attribute__((always_inline)) bid_word *bid_bucket_fetch(char *base, uint64_t number)
+{
+    bid_word *bucket = bid_bucket(base, number);
+#pragma GCC unroll 4
+    for (unsigned line = 64; line < BID_BUCKET_BYTES; line += 64)
+        bid_platform_prefetch((char *)bucket + line);
+    return bucket;
+}
 
 static inline int bid_slots_have(uint32_t slots, unsigned slot)
 {

@@ -36,7 +36,7 @@ void bid_deciding_find(const struct bid_table *table, const struct bid_array *ar
     struct bid_sequence sequence = bid_sequence_mixed(mixed, array->buckets);
     *at = (struct bid_deciding){.tag = sequence.tag};
     for (uint32_t more = BID_SEQUENCE_BUCKETS;;) {
-        bid_word *bucket = bid_bucket(array->base, sequence.bucket);
+        bid_word *bucket = bid_bucket_fetch(array->base, sequence.bucket);
         struct bid_slots read = bid_bucket_read(bucket, sequence.tag);
         if (read.tagged && bid_deciding_own(array, bucket, read.tagged, key, at))
             return;

@@ -110,16 +110,6 @@ BID_INLINE void bid_cost_record(struct bid_probe_cost *cost)
         cost->records++;
 }
 
-/* The words of a bucket, and with them the lines of its places: the record is nearly always in one of these. */
-BID_INLINE bid_word *bid_bucket_fetch(char *base, uint64_t number)
-{
-    bid_word *bucket = bid_bucket(base, number);
-#pragma GCC unroll 4
-    for (unsigned line = 64; line < BID_BUCKET_BYTES; line += 64)
-        bid_platform_prefetch((char *)bucket + line);
-    return bucket;
-}
-
 /* One look at a bucket: the word of the first slot that has the tag; or BID_FOUND_END or BID_FOUND_GOES_ON. */
 BID_INLINE uint64_t bid_glance(bid_word *bucket, uint32_t tag)
 {
