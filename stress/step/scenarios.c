@@ -61,7 +61,7 @@ void prepare_full_path(void)
     uint8_t id[20] = {1};
     while (bid_insert_nmi(stepped, FULL_PATH(filler), 1, id, sizeof id) == BID_OK)
         filler++;
-    CHECK(filler > BID_PATH_SLOTS / 2 && filler <= BID_PATH_SLOTS && !bid_resizing(stepped));
+    CHECK(filler > BID_SEQUENCE_SLOTS / 2 && filler <= BID_SEQUENCE_SLOTS && !bid_resizing(stepped));
 }
 
 static void prepare_key_and_full_path(void)
