@@ -18,6 +18,10 @@
 #include "pin.h"
 #include "probe.h"
 
+#ifndef __KERNEL__ /* where all pins are inline */
+#include "../process/pin_forms.h"
+#endif
+
 /* ---------------------------------------------------------------------------------------------- lookups -- */
 
 /* The key's state, from at most two probe sequences. The caller holds a pin.

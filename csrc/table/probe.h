@@ -12,10 +12,6 @@
 #define BID_APART                                                                                                      \
     static __attribute__((__noinline__)) /* rarely needed: not to take registers and stack from the rest */
 
-#ifndef __KERNEL__ /* where all pins are inline */
-#include "../process/pin_forms.h"
-#endif
-
 /* What an array says about a key: the word of its slot and its record. Without a record, no slot that was read is the
  * key's, and the word says whether its probe sequence ended there. */
 struct bid_found {
