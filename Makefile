@@ -47,7 +47,7 @@ pybuildid/_core.abi3.so: $(VENV)/run.stamp $(C_FILES) $(BUILD_PY)
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
-stress/storm/_storm.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stress/storm/build.py
+stress/storm/_storm.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stress/storm/build.py stress/programs.py
 	@echo 'Building $@'
 	@$(BIN)/python -m stress.storm.build
 	@touch $@

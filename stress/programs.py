@@ -17,6 +17,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,7 +90,8 @@ def _make(made: Path, command: Callable[[str], Sequence[str]]) -> Path:
         with TemporaryDirectory(dir=BUILD) as folder:
             _run(command(str(Path(folder, made.name))))
             for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == made.name):  # this one last
-                file.replace(BUILD / file.name)
+                with suppress(FileExistsError):  # somebody may be reading what is there already
+                    (BUILD / file.name).hardlink_to(file)
     return made
 
 

@@ -72,6 +72,20 @@ def test_two_threads_compile_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [file.name for file in tmp_path.iterdir()] == [made[0].result()[0].name]
 
 
+def test_what_is_there_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may be reading it, and takes one of another size, with other paths in it, for one that is cut off."""
+    made = tmp_path / "some.o"
+
+    def run_beside_another(command: Sequence[str]) -> None:
+        made.write_text("the first")
+        Path(command[-1]).write_text("the second")
+
+    monkeypatch.setattr(programs, "BUILD", tmp_path)
+    monkeypatch.setattr(programs, "_run", run_beside_another)
+    programs._make(made, lambda to: ["cc", to])
+    assert made.read_text() == "the first"
+
+
 def test_a_source_that_another_includes_is_compiled_anew(tmp_path: Path) -> None:
     """Some C tests compile a file of the core with changes of their own: of a mutant it has to be the mutant's."""
     csrc, test = copy_edited([HARMLESS], tmp_path / "csrc"), [ROOT / "tests" / "c" / "test_pins.c"]
