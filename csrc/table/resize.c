@@ -91,11 +91,12 @@ static uint32_t bid_size_rebuilt(uint64_t live, uint64_t claimed, uint64_t reser
     return size < least ? least : size;
 }
 
-/* Of so many entries in a new array, the units elsewhere that are likely to be needed, with a margin: up to a load of
- * 9/16 one in twelve gets no place, or with records of two and three units one in two (docs/paths.py). */
-static uint64_t bid_plan_elsewhere(const struct bid_table *table, uint64_t live)
+/* Of so many entries the records that are likely to be elsewhere, with a margin: those that get no place, in a new array
+ * or in one that is filled until it is left (docs/paths.py). */
+static uint64_t bid_elsewhere(const struct bid_table *table, uint64_t entries, int filled)
 {
-    return ((table->record_units == 1 ? live / 8 : live * 3 / 4) + 32) * table->record_units;
+    static const uint8_t eighths[] = {1, 4, 5}; /* by the units of a record */
+    return entries * (uint64_t)(eighths[table->record_units - 1] + filled) / 8 + 32;
 }
 
 /* Room for the records elsewhere: as many as may have to be copied, with a margin for the inserts that are under way
@@ -106,17 +107,19 @@ void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t res
 {
     uint64_t units = table->record_units, slots = bid_plan_slots(plan), aside = BID_REMOVES_ASIDE * units;
     uint64_t churn = slots * 5 / 4;
-    plan->at_once = aside + bid_plan_elsewhere(table, live);
+    plan->at_once = aside + bid_elsewhere(table, live, 0) * units;
     plan->copies = (bid_plan_entries(plan) + 1024) * units;
     plan->early = slots / BID_EARLY_SHARE;
     plan->capacity = aside + plan->copies + (churn > reserved ? churn : reserved) * units;
 }
 
 /* A larger array spreads what the old one had in one part; one of the same size has at most what that had. In a smaller
- * one it would pile up, were it not for another seed: what was removed may have left the rest in one part. */
-static void bid_plan_seed(const struct bid_table *table, const struct bid_array *array, struct bid_array_plan *plan)
+ * one it would pile up, were it not for another seed: what was removed may have left the rest in one part. So would a
+ * full probe sequence in one that is not larger. */
+static void bid_plan_seed(const struct bid_table *table, const struct bid_array *array, enum bid_need need,
+                          struct bid_array_plan *plan)
 {
-    if (plan->reseeds || plan->size < array->size)
+    if (plan->size < array->size || (need == BID_NEED_SLOT && plan->size == array->size))
         plan->seed = bid_next_seed(table, array->seed);
 }
 
@@ -148,7 +151,7 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
         plan->size = at_least;
     if (plan->size > BID_SIZE_MAX)
         return BID_E_TOO_MANY;
-    bid_plan_seed(table, array, plan);
+    bid_plan_seed(table, array, need, plan);
     *cause = need == BID_NEED_RESERVE ? BID_RESIZE_RESERVE
              : plan->size < now       ? BID_RESIZE_SHRINK
              : plan->size > now       ? need == BID_NEED_SHRINK ? BID_RESIZE_SHRINK : BID_RESIZE_GROW
@@ -264,19 +267,17 @@ static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
     if (bid_size_for(live) > array->size)
         return bid_shrunk_bytes(table, live) < bid_array_bytes(array);
     return bid_size_for(live) < array->size || bid_load(&array->claimed, BID_RELAXED) > live ||
-           taken > BID_REMOVES_ASIDE * table->record_units + bid_plan_elsewhere(table, live);
+           taken > (BID_REMOVES_ASIDE + bid_elsewhere(table, live, 0)) * table->record_units;
 }
 
-/* Whether `entries` in all fit without allocating; populates the records for those that get no place, of which there
- * are fewer than that (docs/paths.py). */
+/* Whether `entries` in all fit without allocating; populates the records for those that get no place. */
 static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64_t entries)
 {
     uint64_t count = bid_count(table), more = entries > count ? entries - count : 0;
     if (!bid_array_fits(array, bid_load(&array->claimed, BID_RELAXED) + more) ||
         bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
-    uint64_t elsewhere = table->record_units == 1 ? more / 4 + 32 : more;
-    return bid_record_prepare(table, array, elsewhere < more ? elsewhere : more);
+    return bid_record_prepare(table, array, bid_elsewhere(table, more, 1));
 }
 
 /* What one call of bid_reserve() or bid_shrink() is at. */
