@@ -145,8 +145,8 @@ struct bid_options {
 /* Fewer than four slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at
  * most. */
 #define BID_ARRAY_SLOTS_MAX(max_entries) ((max_entries) < 65536 ? 262144ull : 4ull * (max_entries))
-/* A bucket of eight slots has 256 bytes; for sixteen slots there are at most 29 records elsewhere, and 1,024 more beside
- * those that are set aside; each section ends with its page or step. */
+/* A bucket of eight slots has 256 bytes; for sixteen slots there are at most 29 records elsewhere, and 1,024 more
+ * beside those that are set aside; each section ends with its page or step. */
 #define BID_ARRAY_BYTES_MAX(max_entries, id_size)                                                                      \
     (BID_ARRAY_SLOTS_MAX(max_entries) * 33 +                                                                           \
      (BID_ARRAY_SLOTS_MAX(max_entries) * 29 / 16 + 1024 + BID_REMOVES_ASIDE) * BID_RECORD_BYTES_MAX(id_size) +         \
