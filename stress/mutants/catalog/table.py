@@ -43,9 +43,9 @@ AGAIN_WHILE = """\
 
 UPDATE_ONCE = "        int status = bid_update_once(table, op);\n"
 FILL = "    bid_record_fill(table, array, op);\n    op->record_array = array;\n"
-PUBLISHED = "            op->status = op->kind == BID_UPSERT && place.own"
-COUNTED = "            bid_operation_count(table, array, op, &place);\n"
-NEW_RECORD = "    if (has_slot)\n        status = bid_operation_record(table, array, op);\n"
+PUBLISHED = "    op->status = op->kind == BID_UPSERT && live"
+COUNTED = "    bid_operation_count(table, array, op, &at);\n"
+NEW_RECORD = "    if (has_slot)\n        status = bid_operation_record(table, array, op, at);\n"
 
 LOOKUPS = [
     Mutant(
@@ -169,7 +169,7 @@ LOOKUPS = [
         (
             Edit(
                 "table/array.c",
-                "int status = bid_populate(table, array->slots, layout->slot_bytes);",
+                "int status = bid_populate(table, array->base, layout->bucket_bytes);",
                 "int status = BID_OK;",
             ),
         ),
@@ -181,7 +181,7 @@ LOOKUPS = [
         "a lookup never asks the future array",
         (
             Edit("table/lookup.c", "    if (!future)\n", "    if (1)\n"),
-            Edit("table/lookup.c", "    if (__builtin_expect(!future, 0))\n", "    if (1)\n"),
+            Edit("table/lookup.c", "    if (future)\n        array = bid_choose(", "    if (0)\n        array = bid_choose("),
         ),
         (Storm(), Histories(), Step(("insert-resizing", "lookup-hit-resizing")), Model("grow against insert, look up")),
     ),
@@ -224,10 +224,10 @@ LOOKUPS = [
         (Storm(), Histories(), Program("test_pins")),
     ),
     Mutant(
-        "tag-without-the-top-bits",
+        "step-without-the-top-bits",
         "G8",
-        "the top bits of a key reach neither the tag nor the step of its path",
-        (Edit("table/hash.h", "folded = mixed ^ mixed >> 32;", "folded = mixed;"),),
+        "the top bits of a key do not reach the step of its probe sequence",
+        (Edit("table/hash.h", "(mixed ^ mixed >> 32) << 32", "mixed << 32"),),
         (Program("test_hash"),),
     ),
 ]
@@ -242,8 +242,7 @@ UPDATES = [
             Edit(
                 "table/update.c",
                 PUBLISHED,
-                "            if (op->kind != BID_REMOVE)\n                bid_record_fill(table, array, op);\n"
-                + PUBLISHED,
+                "    if (op->kind != BID_REMOVE)\n        bid_record_fill(table, array, op);\n" + PUBLISHED,
             ),
         ),
         (Step(("insert-new",)), Storm()),
@@ -257,11 +256,11 @@ UPDATES = [
                 "table/update.c",
                 NEW_RECORD,
                 """\
-    if (op->kind == BID_REPLACE && place->own && op->length <= bid_word_length(place->word)) {
-        op->record_index = bid_word_index(place->word);
+    if (op->kind == BID_REPLACE && at->own && op->length <= bid_word_length(at->word)) {
+        op->record_index = bid_word_index(at->word);
         bid_record_fill(table, array, op);
     } else if (has_slot) {
-        status = bid_operation_record(table, array, op);
+        status = bid_operation_record(table, array, op, at);
     }
 """,
             ),
@@ -292,8 +291,8 @@ UPDATES = [
     Mutant(
         "slot-returns-to-empty",
         "G5",
-        "a remove leaves an EMPTY slot, which ends the paths of other keys",
-        (Edit("table/update.c", ", word = bid_word_tombstone(place.word);", ", word = BID_EMPTY;"),),
+        "a remove leaves an EMPTY slot, which ends the probe sequences of other keys",
+        (Edit("table/update.c", "uint64_t word = bid_word_tombstone(at.word);", "uint64_t word = BID_EMPTY;"),),
         (Program("test_nmi_forms"), Storm(), Histories()),
     ),
     Mutant(
@@ -313,7 +312,7 @@ UPDATES = [
         "no-tombstone",
         "G5",
         "a remove during a resize finds no slot in the future array to leave a tombstone in",
-        (Edit("table/move.c", "if (!place.own || !bid_word_is_live(place.word))", "if (1)"),),
+        (Edit("table/move.c", "if (!at.own || !bid_word_is_live(at.word))", "if (1)"),),
         (Storm(), LATE_COPY),
     ),
     Mutant(
@@ -323,13 +322,13 @@ UPDATES = [
         (
             Edit(
                 "table/move.c",
-                "        if (place->own || place->word & BID_FROZEN) /*",
-                "        if (place->word & BID_FROZEN) /*",
+                "        if (at.own || at.word & BID_FROZEN) /*",
+                "        if (at.word & BID_FROZEN) /*",
             ),
             Edit(
                 "table/move.c",
-                "        if (!bid_word_is_empty(place->word))\n            return BID_E_COLLISIONS;\n        words[",
-                "        if (!place->own && !bid_word_is_empty(place->word))\n            continue;\n        words[",
+                "        if (!bid_word_is_empty(at.word))\n            return BID_E_COLLISIONS;\n",
+                "        if (!at.own && !bid_word_is_empty(at.word))\n            return BID_E_COLLISIONS;\n",
             ),
         ),
         (Storm(), LATE_COPY),
@@ -338,7 +337,7 @@ UPDATES = [
         "no-seal",
         "G5",
         "an update that meets a resize works in the future array without having sealed its key in the old one",
-        (Edit("table/move.c", "while (!(place.word & BID_FROZEN)) {", "while (0) {"),),
+        (Edit("table/move.c", "while (!(at.word & BID_FROZEN)) {", "while (0) {"),),
         (Model("grow and remove against remove"),),
         NARROW,
     ),
@@ -349,8 +348,8 @@ UPDATES = [
         (
             Edit(
                 "table/move.c",
-                "end = slot + BID_BUCKET_SLOTS;",
-                "end = slot + BID_BUCKET_SLOTS - 1;",
+                "i < BID_BUCKET_SLOTS; i++) {\n        uint64_t word = bid_freeze(",
+                "i < BID_BUCKET_SLOTS - 1; i++) {\n        uint64_t word = bid_freeze(",
             ),
         ),
         (Program("test_iterate"), Storm()),
@@ -362,10 +361,10 @@ UPDATES = [
         (
             Edit(
                 "table/move.c",
-                "        uint64_t word = bid_freeze(&array->slots[slot]);\n        if (bid_word_is_empty(word))",
-                "        uint64_t word = bid_load(&array->slots[slot], BID_P_ACQUIRE);\n"
+                "        uint64_t word = bid_freeze(&bucket[i]);\n        if (bid_word_is_empty(word))",
+                "        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE);\n"
                 "        if (!bid_word_is_empty(word))\n"
-                "            word = bid_freeze(&array->slots[slot]);\n"
+                "            word = bid_freeze(&bucket[i]);\n"
                 "        else",
             ),
         ),
@@ -420,7 +419,7 @@ UPDATES = [
         "late-insert-admitted",
         "G4",
         "an insert that comes late fills the array that is left, so that a resize cannot be finished",
-        (Edit("table/update.c", "int left = bid_load(&array->future, BID_RELAXED) != NULL;", "int left = 0;"),),
+        (Edit("table/update.c", "int left = bid_is_left(array);", "int left = 0;"),),
         (Program("test_unlucky_moments"), Model("a late insert when the future array is in use")),
     ),
     Mutant(
@@ -448,7 +447,7 @@ UPDATES = [
             Edit(
                 "table/update.c",
                 COUNTED,
-                f"            bid_add(&table->mutant, op->kind != BID_REMOVE, BID_RELAXED);\n{COUNTED}",
+                f"    bid_add(&table->mutant, op->kind != BID_REMOVE, BID_RELAXED);\n{COUNTED}",
             ),
         ),
         (Program("test_unlucky_moments"),),
@@ -473,7 +472,7 @@ UPDATES = [
         (
             Edit(
                 "table/update.c",
-                "    if (!place->own)\n        bid_add(&array->claimed,",
+                "    if (!at->own)\n        bid_add(&array->claimed,",
                 "    if (op->kind == BID_INSERT)\n        bid_add(&array->claimed,",
             ),
         ),
@@ -529,8 +528,8 @@ UPDATES = [
         (
             Edit(
                 "table/array.c",
-                "bid_record_ready(table, array, layout->at_once)",
-                "bid_record_ready(table, array, 1)",
+                "array->record_first + layout->at_once / BID_RECORD_BYTES);",
+                "array->record_first + 1);",
             ),
         ),
         (Program("test_no_memory"), Program("test_no_lock")),
@@ -553,7 +552,7 @@ UPDATES = [
     Mutant(
         "same-seed-again",
         "G8",
-        "a path that is full of colliding keys gets a new array with the same seed",
+        "a probe sequence that is full of colliding keys gets a new array with the same seed",
         (Edit("table/resize.c", "        plan->seed = bid_next_seed(table, array->seed);\n", "        ;\n"),),
         (Program("test_paths"),),
     ),
