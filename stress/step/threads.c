@@ -113,7 +113,7 @@ static void fill_pin_table(void)
     } while (stats.pin_slots_used < stats.pin_slots);
 }
 
-void prepare_crowd(void)
+void prepare_full_pins(void)
 {
     prepare_key();
     fill_pin_table();
@@ -127,7 +127,7 @@ static void fill_temporary_slots(void)
         let_read_for_good(second);
 }
 
-void prepare_pinned_crowd(void)
+void prepare_overflow(void)
 {
     prepare_key();
     fill_temporary_slots();
@@ -145,8 +145,8 @@ static uint64_t fill_path(uint64_t first)
     return number;
 }
 
-/* Updates for NMI context carry their key to the future array, and do not help with others. */
-static void carry(uint64_t number)
+/* Updates for NMI context migrate their key to the future array, and do not help with others. */
+static void migrate(uint64_t number)
 {
     uint8_t id[20];
     make_id(path_key(number), 1, id, sizeof id);
@@ -161,9 +161,9 @@ void prepare_longest(void)
     uint64_t last = fill_path(100);
     prepare_resize();
     for (uint64_t number = 1; number <= NEIGHBOURS; number++)
-        carry(number);
+        migrate(number);
     for (uint64_t number = 100; number < last; number++)
-        carry(number);
+        migrate(number);
     fill_path(last);
     CHECK(last > 100 + BID_SEQUENCE_SLOTS / 2 && bid_resizing(stepped));
     fill_temporary_slots();
@@ -237,7 +237,7 @@ static void *forks(void *result)
     return NULL;
 }
 
-int forked_in_crowd(void)
+int forked_in_overflow(void)
 {
     return in_thread(forks);
 }

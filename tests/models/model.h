@@ -86,7 +86,7 @@ static void model_membarrier(void);
 #define BID_MANTISSA_ODD 4
 #define BID_SEQUENCE_BUCKETS 2
 #define BID_MODEL_BASES /* the model checker cannot follow an address that is packed into a word */
-#ifndef PIN_SLOTS       /* with fewer than threads, some have to take a temporary one, or go into the crowd */
+#ifndef PIN_SLOTS       /* with fewer than threads, some have to take a temporary one, or count in the overflow */
 #define PIN_SLOTS 4
 #endif
 #ifndef PIN_TEMPORARY
@@ -100,6 +100,7 @@ static void model_membarrier(void);
 #include "array.c"
 #include "create.c"
 #include "deciding.c"
+#include "grace.c"
 #include "lookup.c"
 #include "move.c"
 #include "orphan.c"

@@ -27,7 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 sys.path.insert(0, str(HERE.parents[1]))
-from stress.mutants.catalog import MUTANTS, Model, Mutant  # noqa: E402
+from stress.mutants.catalog import MUTANTS  # noqa: E402
+from stress.mutants.checks import Model, Mutant  # noqa: E402
 from stress.mutants.edits import Edit, copy_edited  # noqa: E402
 
 HOW_TO_GET = (
@@ -135,7 +136,7 @@ SCENARIOS = [
     scenario("retire, reclaim, look up twice", "grace_period", "LOOKUPS=2"),
     scenario("retire, another thread reclaims, look up", "grace_period", "LOOKUPS=1", "RECLAIMER"),
     scenario("retire, reclaim, temporary pin", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=1"),
-    scenario("retire, reclaim, crowded pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
+    scenario("retire, reclaim, overflowing pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
     scenario(
         "a temporary slot handed over",
         "grace_period",
@@ -149,6 +150,8 @@ SCENARIOS = [
     scenario("begin to grow and grow, look up many", "many", "KEYS=2", "BEGIN"),
     scenario("grow, replace, look up many", "many", "KEYS=1", "BEGIN", "UPDATE", quick=False),
     scenario("retire, reclaim with membarrier, plain pin", "membarrier"),
+    scenario("retire, observe a reader elsewhere, reclaim", "observed"),
+    scenario("pages of a region given back and taken", "region"),
     scenario("a descriptor freed and taken again", "descriptor_reuse"),
     scenario("associate against evict", "inodes", "ASSOCIATES=1", "EVICT"),
     scenario("associate against associate", "inodes", "ASSOCIATES=2"),
@@ -247,6 +250,12 @@ FAULTS = (
         weakened("BID_C_RELEASE", "a late insert when the future array is in use"),
         weakened("BID_C_ACQUIRE", "a late insert while a future array is built"),
         weakened("BID_C_ACQUIRE", "a late insert when the future array is in use"),
+        weakened("BID_G_RELEASE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_G_ACQUIRE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_E_RELEASE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_E_ACQUIRE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_R_RELEASE", "pages of a region given back and taken"),
+        weakened("BID_R_ACQUIRE", "pages of a region given back and taken"),
         weakened("BID_I_RELEASE", "associate against evict"),
         weakened("BID_I_ACQUIRE", "associate against evict"),
     ]
@@ -295,6 +304,7 @@ def build(tools: Tools, what: Scenario, target: Path) -> None:
     includes = [
         f"-I{HERE}",
         f"-I{csrc / 'table'}",
+        f"-I{csrc / 'process'}",
         f"-I{csrc / 'include'}",
         "-isystem",
         str(tools.include),
