@@ -122,7 +122,7 @@ def includes(path: Path, seen: set[str] | None = None) -> set[str]:
 
 
 def test_lookup_includes_nothing_of_the_update_side() -> None:
-    names = ("bid_atomic", "bucket", "hash", "pin", "platform", "slot", "table")
+    names = ("bid_atomic", "bucket", "hash", "pin", "platform", "probe", "slot", "table")
     own = {f"table/{name}.h" for name in names}
     process = {"process/pins.h", "process/pin_forms.h"}
     kernel = {f"kernel/{name}_kernel.h" for name in ("atomic", "inline", "pin")}  # in a kernel build only
