@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -109,9 +110,12 @@ SCENARIOS = [
     scenario("replace, look up", "update_lookup", "UPDATE=REPLACE"),
     scenario("remove and insert again, look up", "update_lookup", "UPDATE=REINSERT"),
     scenario("grow, look up", "resize_lookup"),
+    scenario("grow, look up three keys", "resize_lookup", "THIRD", quick=False),
     scenario("begin against replace, look up", "left", "UPDATE=REPLACE"),
     scenario("begin against remove, look up", "left", "UPDATE=REMOVE", quick=False),
     scenario("reseed, reclaim, look up", "seed"),
+    scenario("take over a seed against begin and replace", "stale_head"),
+    scenario("two removes and two records set aside", "aside"),
     scenario("grow, begin again, retire", "retire_chain"),
     scenario("a descriptor taken again while another thread retires", "descriptor_seen"),
     scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER"),
@@ -137,6 +141,15 @@ SCENARIOS = [
     scenario("retire, another thread reclaims, look up", "grace_period", "LOOKUPS=1", "RECLAIMER"),
     scenario("retire, reclaim, temporary pin", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=1"),
     scenario("retire, reclaim, overflowing pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
+    scenario(
+        "retire, reclaim with a plain pin, overflowing pin",
+        "grace_period",
+        "LOOKUPS=1",
+        "PIN_SLOTS=1",
+        "PIN_TEMPORARY=0",
+        "MODEL_FENCED_PINS=0",
+        "RESIZER=0",
+    ),
     scenario(
         "a temporary slot handed over",
         "grace_period",
@@ -186,10 +199,57 @@ CLAIM = """        if (!bid_cas(at->slot, &at->word, at->word | BID_TAKEN, BID_R
             return BID_STEP_AGAIN;
         at->word |= BID_TAKEN;
 """
+CLAIM_BY_STORE = """        bid_store(at->slot, at->word | BID_TAKEN, BID_RELAXED);
+        at->word |= BID_TAKEN;
+"""
 LEAVE = "    bid_leave(table, array);\n"
 
 WRONG = [
     wrong("a place filled without a claim", "two inserts and one place", Edit("table/record.c", CLAIM, "")),
+    wrong(
+        "a place claimed by a store",
+        "two inserts and one place",
+        Edit("table/record.c", CLAIM, CLAIM_BY_STORE),
+    ),
+    wrong(
+        "a claimed place taken for free",
+        "two inserts and one place",
+        Edit("table/deciding.c", "at->word & BID_TAKEN ? 0 : bid_place_of", "bid_place_of"),
+    ),
+    wrong(
+        "a helper leaves a slot with a claimed place alone",
+        "begin to grow and grow against insert",
+        Edit(
+            "table/move.c",
+            "        uint64_t word = bid_freeze(&bucket[i]);\n",
+            "        if (bid_load(&bucket[i], BID_P_ACQUIRE) == BID_TAKEN)\n            break;\n"
+            "        uint64_t word = bid_freeze(&bucket[i]);\n",
+        ),
+    ),
+    wrong(
+        "LEFT set by a store, in a head word that is stale",
+        "begin to grow and grow against insert",
+        Edit(
+            "table/move.c",
+            "if (bid_cas(&table->head, &head, head | BID_HEAD_LEFT, BID_H_RELEASE))",
+            "if (bid_store(&table->head, head | BID_HEAD_LEFT, BID_H_RELEASE), 1)",
+        ),
+    ),
+    wrong(
+        "RESEEDED taken away by a store, in a head word that is stale",
+        "take over a seed against begin and replace",
+        Edit("table/reclaim.c", "bid_cas(&table->head, &head, head & ~", "bid_store(&table->head, head & ~"),
+    ),
+    wrong(
+        "a record set aside for two removes",
+        "two removes and two records set aside",
+        Edit(
+            "table/record.c",
+            "uint64_t number = bid_add(&array->aside, 1, BID_RELAXED);",
+            "uint64_t number = bid_load(&array->aside, BID_RELAXED);\n"
+            "    bid_store(&array->aside, number + 1, BID_RELAXED);",
+        ),
+    ),
     wrong(
         "a slot with a claimed place passed over",
         "insert against insert of one key",
@@ -319,23 +379,29 @@ def build(tools: Tools, what: Scenario, target: Path) -> None:
     target.write_text(ir)
 
 
-def verify(tools: Tools, what: Scenario, timeout: float = 600) -> Verdict:
-    """Runs one scenario. An error that is not the model checker's verdict begins with "failed:"."""
+NO_END = "no end after"
+PATIENCE = 60  #: how much longer a busy machine may take than a processor's time
+
+
+def verify(tools: Tools, what: Scenario, cpu_seconds: int = 600) -> Verdict:
+    """Runs one scenario, in so much of a processor's time. An error that is not the model checker's verdict begins with
+    "failed:"."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.ll"
         try:
             build(tools, what, target)
             run = subprocess.run(
-                [tools.genmc, *GENMC, "--input-from-bitcode-file", str(target)],
+                ["prlimit", f"--cpu={cpu_seconds}", tools.genmc, *GENMC, "--input-from-bitcode-file", str(target)],
                 capture_output=True,
                 text=True,
-                timeout=timeout,
+                timeout=PATIENCE * cpu_seconds,
                 check=False,
             )
-            output = run.stdout + run.stderr
+            ended = run.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
+            output = f"failed: {NO_END} {cpu_seconds} s" if ended else run.stdout + run.stderr
         except subprocess.TimeoutExpired:
-            output = f"failed: no end after {timeout:.0f} s"
+            output = f"failed: {NO_END} {PATIENCE * cpu_seconds} s"
         except subprocess.CalledProcessError as error:
             output = f"failed: {error.stderr}"
     executions = re.search(r"complete executions explored: (\d+)", output)
