@@ -72,8 +72,10 @@ def test_the_quick_form(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "stress", "step", "--quick", "--json", str(report)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
+    print(run.stdout, run.stderr)  # which pytest shows whole where it cuts off what stands in an assert
+    assert run.returncode == 0
     found = json.loads(report.read_text())
+    print(json.dumps({key: value for key, value in found.items() if key not in ("scenarios", "coverage")}, indent=2))
     assert found["verdict"] == "SUCCESS"
     assert found["wrong"] == found["skipped"] == found["quiet_calls"] == 0
     assert all(scenario["quiet_threads"] for scenario in found["scenarios"])
