@@ -5,7 +5,7 @@
  * them. Their handlers do operations themselves; each may interrupt the other.
  */
 #define _GNU_SOURCE
-#include "worker.h"
+#include "run.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -19,7 +19,7 @@
 #define STAND_YIELDS 1000 /* a thread that stands still goes on after so many, whatever the others do */
 #define MORE_MAX 2000     /* background keys, to get into a resize */
 
-struct recorder_state run;
+struct run run;
 
 static _Thread_local struct worker *self; /* the program's own: allocated before its threads start */
 
@@ -84,7 +84,7 @@ static void interrupt(struct worker *worker)
         worker->tally.from_handlers++;
         worker->tally.interrupting += (uint64_t)atomic_load(&worker->inside[level - 1]);
         atomic_store(&worker->inside[level], 1);
-        perform(worker, &run.plan->handler[worker->number][number].op, level, 0);
+        operation_perform(worker, &run.plan->handler[worker->number][number].op, level, 0);
         atomic_store(&worker->inside[level], 0);
     }
     atomic_fetch_sub(&worker->level, 1);
@@ -141,7 +141,7 @@ static void do_step(struct worker *worker, const struct plan_step *step)
     atomic_fetch_add(&run.stepping, step->trap_after != 0);
     atomic_store(&worker->inside[0], 1);
     if (step->work == PLAN_RECORDED)
-        perform(worker, &step->op, 0, step->trap_after != 0);
+        operation_perform(worker, &step->op, 0, step->trap_after != 0);
     else
         work(step, &worker->tally);
     atomic_fetch_sub(&run.stepping, worker->trap_left != 0); /* it was over before */
@@ -273,7 +273,7 @@ static void prepare(const struct plan *plan, struct recorder_tally *tally)
 static void alone(struct history_op *op, const struct history_op *planned, struct recorder_tally *tally)
 {
     *op = *planned;
-    record(op, 0, tally);
+    operation_record(op, 0, tally);
 }
 
 static unsigned look_all_up(const struct plan *plan, struct history_op *ops, struct recorder_tally *tally)

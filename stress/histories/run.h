@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What the recorder's threads share: themselves, the history that runs, and operations that are written down. */
-#ifndef WORKER_H
-#define WORKER_H
+/*
+ * Inside the recorder: the history that is being recorded, what its threads do, and the processor's trap flag, by which
+ * they interrupt themselves after an exact number of instructions.
+ */
+#ifndef RUN_H
+#define RUN_H
 
 #include "recorder.h"
 
@@ -26,7 +29,8 @@ struct worker {
     struct history_op ops[(PLAN_STEPS + PLAN_HANDLER_STEPS) * PLAN_KEYS];
 };
 
-extern struct recorder_state {
+/* The history that is being recorded. */
+struct run {
     struct worker worker[PLAN_THREADS];
     const struct plan *plan;
     struct bid_table *table;
@@ -37,13 +41,17 @@ extern struct recorder_state {
     _Atomic(uint64_t) filled, drained; /* background keys: those from `drained` to `filled` are in the table, or are on
                                           their way in or out */
     _Atomic(int64_t) background;       /* how many are */
-} run;
+};
 
-/* Does what is planned, and writes down what it answered and when. trap: single-step the call. */
-void perform(struct worker *worker, const struct history_op *planned, unsigned level, int trap);
+extern struct run run;
 
-/* The same for an operation on one key that has its place. */
-void record(struct history_op *op, int trap, struct recorder_tally *tally);
+/* Does an operation on one key, and fills in what it answered and when. */
+void operation_record(struct history_op *op, int trap, struct recorder_tally *tally);
+
+/* The same of a thread or its handler, also of operations on all keys. trap: steps. */
+void operation_perform(struct worker *worker, const struct history_op *planned, unsigned level, int trap);
+
+/* --------------------------------------------------------------------------------------------- trap flag -- */
 
 /* ThreadSanitizer delivers every signal late, so a trap would not interrupt what it was set for. */
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Operations that are written down: on one key, and on all. */
+/* Single operations of a history: each is called, timed, and written down. */
 #define _GNU_SOURCE
-#include "worker.h"
+#include "run.h"
 
 #include <string.h>
 
@@ -9,8 +9,6 @@ static uint64_t now(void)
 {
     return atomic_fetch_add(&run.clock, 1);
 }
-
-/* ------------------------------------------------------------------------------------------ operations -- */
 
 static struct history_op *new_op(struct worker *worker, const struct history_op *planned)
 {
@@ -99,7 +97,7 @@ static void answer(struct history_op *op, const struct bid_build_id *found)
     op->found_id = plan_id_number(run.plan, op->key, found);
 }
 
-void record(struct history_op *op, int trap, struct recorder_tally *tally)
+void operation_record(struct history_op *op, int trap, struct recorder_tally *tally)
 {
     struct arguments with = {.key = plan_key(run.plan, op->key)};
     with.length = plan_id(run.plan, op->key, op->id, with.id);
@@ -205,7 +203,7 @@ static void record_all(struct worker *worker, const struct history_op *planned, 
     }
 }
 
-void perform(struct worker *worker, const struct history_op *planned, unsigned level, int trap)
+void operation_perform(struct worker *worker, const struct history_op *planned, unsigned level, int trap)
 {
     if (planned->kind == HISTORY_LOOKUP_MANY || planned->kind == HISTORY_ITERATE || planned->kind == HISTORY_KEYS) {
         record_all(worker, planned, level, trap);
@@ -213,5 +211,5 @@ void perform(struct worker *worker, const struct history_op *planned, unsigned l
     }
     struct history_op *op = new_op(worker, planned);
     op->level = level;
-    record(op, trap, &worker->tally);
+    operation_record(op, trap, &worker->tally);
 }
