@@ -95,7 +95,7 @@ class Trace:
 
 def traces(csrc: Path, folder: Path) -> list[Trace]:
     """Of a hit of each slot of a bucket, with what is measured compiled as a library is."""
-    lookup = object_file.compile_lookup(csrc, folder)
+    lookup = object_file.compile_lookup(csrc)
     body = lookup.functions["bid_lookup"]
     sources = sorted(path for folder in ("table", "process") for path in (csrc / folder).glob("*.c"))
     others = [path for path in sources if path.name != "lookup.c"]
