@@ -67,7 +67,7 @@ BID_INLINE struct bid_found bid_home_search(char *base, uint64_t buckets, uint64
                                             struct bid_probe_cost *cost)
 {
     struct bid_sequence home = bid_sequence_mixed(mixed, buckets);
-    bid_cost_bucket(cost); /* not next to the other count: both at once take a constant from memory */
+    bid_cost_bucket(cost);
     uint64_t glance = bid_glance(bid_bucket_fetch(base, home.bucket), home.tag);
     if (glance & BID_TAG_ONE)
         bid_cost_record(cost);
