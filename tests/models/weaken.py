@@ -169,23 +169,35 @@ def uses() -> list[Use]:
     return found
 
 
-def _code(tools: Tools, scenario: Scenario) -> list[str]:
+def _lines(code: Path) -> list[str]:
     """What a model is compiled to, without what says where that comes from."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "model.ll"
-        run.build(tools, scenario, target)
-        lines = target.read_text().splitlines()
+    lines = code.read_text().splitlines()
     return [line.partition(", !dbg")[0] for line in lines if not line.startswith(("!", "source_filename", "; Mod"))]
 
 
 @cache
-def _sound_code(tools: Tools, scenario: Scenario) -> list[str]:
-    return _code(tools, scenario)
+def _sound(tools: Tools, scenario: Scenario) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        code = Path(folder) / "model.ll"
+        run.build(tools, scenario, code)
+        return _lines(code)
 
 
-def reaches(tools: Tools, scenario: Scenario, use: Use) -> bool:
-    """Whether the weaker order changes the model at all: without that it cannot notice."""
-    return _code(tools, replace(scenario, edits=(use.edit(),))) != _sound_code(tools, scenario)
+def _may_have(scenario: Scenario, use: Use) -> bool:
+    """Whether the model includes the file, if that is none of the headers that the files include."""
+    texts = "".join((run.HERE / name).read_text() for name in (f"{scenario.model}.c", "model.h"))
+    return use.file.endswith(".h") or f'{Path(use.file).name}"' in texts
+
+
+def ask(tools: Tools, scenario: Scenario, use: Use) -> Verdict | None:
+    """None: the model is the same with the weaker order, so it cannot notice, and does not run."""
+    if not _may_have(scenario, use):
+        return None
+    weaker = replace(scenario, fault=True, edits=(use.edit(),))
+    with tempfile.TemporaryDirectory() as folder:
+        code = Path(folder) / "model.ll"
+        run.build(tools, weaker, code)
+        return run.check(tools, weaker, code, CPU_SECONDS) if _lines(code) != _sound(tools, scenario) else None
 
 
 def _scenarios(use: Use) -> list[Scenario]:
@@ -199,10 +211,10 @@ def _scenarios(use: Use) -> list[Scenario]:
 def weaken(tools: Tools, use: Use) -> Finding:
     asked = 0
     for scenario in _scenarios(use):
-        if not reaches(tools, scenario, use):
+        verdict = ask(tools, scenario, use)
+        if verdict is None:
             continue
         asked += 1
-        verdict = run.verify(tools, replace(scenario, fault=True, edits=(use.edit(),)), CPU_SECONDS)
         if verdict.ok:
             return Finding(use, verdict, asked)
         if verdict.error and run.NO_END not in verdict.error:
