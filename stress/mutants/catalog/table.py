@@ -532,8 +532,8 @@ UPDATES = [
         (
             Edit(
                 "table/array.c",
-                "array->record_first + layout->at_once / BID_RECORD_BYTES);",
-                "array->record_first + 1);",
+                "return bid_record_ready(table, array, array->record_first + layout->at_once / BID_RECORD_BYTES);",
+                "return BID_OK;",
             ),
         ),
         (Program("test_no_memory"), Program("test_no_lock")),
