@@ -335,7 +335,7 @@ static void live_limit_is_kept(void)
 /* --------------------------------------------------------------------------------------- the limit on entries -- */
 
 /* An insert that stands still just before its swap has its place: another is refused, and there are never more than the
- * limit. */
+ * limit. What it has written is not overwritten by another insert that comes to the same slot. */
 static void the_last_place(void)
 {
     struct bid_table *table = make_table((struct bid_options){.max_entries = 2 * LATE});
@@ -351,6 +351,11 @@ static void the_last_place(void)
     for (int i = 0; i < LATE; i++)
         CHECK(pthread_join(late.threads[i], NULL) == 0);
     CHECK(bid_count(table) == 2 * LATE && statistics(table).entries == 2 * LATE);
+    for (uint64_t key = FIRST; key < FIRST + LATE; key++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, key, &id), BID_OK);
+        CHECK(id_is(&id, key, 1, 20));
+    }
     bid_destroy(table);
 }
 

@@ -39,6 +39,7 @@ REASONS = {
     "process/pins.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
     "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
+    "table/move.c bid_leave BID_H_RELEASE 1": "who reads LEFT and not yet the future gets what was right before",
     "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
     "region/reader.c bid_region_lookup BID_H_ACQUIRE 1": ELSEWHERE,
     "region/region.c bid_region_publish BID_H_RELEASE 1": ELSEWHERE,
@@ -58,8 +59,8 @@ LIKELY = {
     "P": (
         "publish and look up",
         "publish in a second bucket and look up",
-        "begin to grow and grow against insert",
         "insert against insert of one key",
+        "begin to grow and grow against insert",
         "remove, look up",
         "grow, look up",
         "two helpers of one resize, look up",

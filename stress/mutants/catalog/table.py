@@ -565,7 +565,7 @@ UPDATES = [
         "G3",
         "an insert takes a place that another thread has claimed, for its slot is EMPTY",
         (Edit("table/deciding.c", "at->word & BID_TAKEN ? 0 : bid_place_of", "bid_place_of"),),
-        (Step(("insert-new",), ("collides",)), Model("two inserts and one place")),
+        (Program("test_unlucky_moments"), Model("two inserts and one place")),
     ),
     Mutant(
         "taken-is-not-empty",
