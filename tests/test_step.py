@@ -16,10 +16,11 @@ import pytest
 from limits import LIMIT_SECONDS
 
 from stress.faults import run as faults
+from stress import programs
 from stress.mutants.catalog import MUTANTS
 from stress.mutants.edits import Edit, copy_edited
 from stress.step import run as step
-from stress.step import trace
+from stress.step import trace, unreached
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -101,6 +102,17 @@ def test_the_quick_form(tmp_path: Path) -> None:
     missed = {function["function"]: function for function in found["coverage"]}
     assert missed["bid_pin_own"]["missed"] == 0 if "bid_pin_own" in missed else missed
     assert missed["bid_statistics"]["never_reached"][0].startswith("statistics.c:")
+
+
+def test_what_is_never_entered_has_a_reason() -> None:
+    sources = "".join(path.read_text() for module in programs.MODULES for path in (ROOT / "csrc" / module).glob("*.c"))
+    assert all(f" {function}(" in sources for function in unreached.REASONS)
+    silent = [trace.Coverage(function, 5, 5, ()) for function in unreached.REASONS]
+    assert not list(unreached.wrong([*silent, trace.Coverage("bid_lookup", 9, 8, ())]))
+    assert list(unreached.wrong([trace.Coverage("bid_lookup", 9, 9, ())])) == [
+        "bid_lookup() was never entered, and no reason is given in unreached.py"
+    ]
+    assert "bid_audit() was entered" in next(unreached.wrong([trace.Coverage("bid_audit", 9, 1, ())]))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -142,7 +142,8 @@ static int remove_until_idle(void)
 
 static int reserve_huge(void)
 {
-    return bid_reserve(stepped, 600000); /* so many that huge pages are asked for */
+    return bid_reserve(stepped,
+                       1500000); /* so many that huge pages are asked for, and whether there is so much memory */
 }
 
 static int update_and_reclaim(void)
@@ -150,6 +151,21 @@ static int update_and_reclaim(void)
     EXPECT(insert_key(), BID_OK);
     EXPECT(reserve(), BID_OK);
     EXPECT(read_statistics(), BID_OK);
+    return bid_reclaim(stepped) ? BID_E_RETIRED : BID_OK;
+}
+
+static const struct bid_options observed = {.expected_entries = 1, .id_size = BID_ID_MAX, .flavor = &bid_flavor_shared};
+
+static void prepare_observed(void)
+{
+    prepare_key();
+    prepare_retired();
+}
+
+/* Readers elsewhere, of which there are none. */
+static int observe_and_reclaim(void)
+{
+    bid_grace_end(stepped, bid_grace_begin(stepped));
     return bid_reclaim(stepped) ? BID_E_RETIRED : BID_OK;
 }
 
@@ -197,6 +213,7 @@ static int reject_options(void)
 static int reject_arguments(void)
 {
     struct bid_stats stats = {.size = 1};
+    EXPECT((int)bid_version(), BID_VERSION);
     EXPECT(bid_insert(NULL, KEY, 1, NULL, 0), BID_E_NULL);
     EXPECT(bid_insert(stepped, KEY, 1, NULL, 1), BID_E_NULL);
     EXPECT(bid_insert_nmi(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
@@ -251,6 +268,8 @@ const struct scenario form_scenarios[] = {
     {"create-fenced", "the first table with fenced pins, locked in memory", PLAIN, &roomy, prepare_key, create_fenced,
      1, 1, BID_OK},
     {"create-by-default", "a table without options", PLAIN, &roomy, prepare_key, create_by_default, 1, 1, BID_OK},
+    {"reclaim-observed", "free what readers elsewhere have left", LIMITED, &observed, prepare_observed,
+     observe_and_reclaim, 1, 1, BID_OK},
     {"reject-options", "each option that is rejected", PLAIN, &roomy, prepare_key, reject_options, 1, 1, BID_E_OPTIONS},
     {"reject-arguments", "each argument that is rejected", PLAIN, &roomy, prepare_key, reject_arguments, 1, 1, BID_OK},
     {0},

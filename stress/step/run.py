@@ -21,7 +21,7 @@ from stress import programs
 from stress.common.object_file import ATOMICS
 from stress.programs import ROOT, Toolchain
 from stress.report import Judged
-from stress.step import trace
+from stress.step import trace, unreached
 from stress.step.trace import Coverage, Executed, Trace
 
 #: Addresses of a run are those of the file, those of libc as well (Debian: libc6-dev; Fedora: glibc-static).
@@ -268,6 +268,8 @@ def run(
     except trace.BinutilsError as error:
         raise StepError(str(error)) from None
     judge(outcome)
+    if not names:
+        outcome.failures += unreached.wrong(outcome.coverage)
     return outcome
 
 
