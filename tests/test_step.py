@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from limits import LIMIT_SECONDS
 
-from stress.faults import run as faults
 from stress import programs
+from stress.faults import run as faults
 from stress.mutants.catalog import MUTANTS
 from stress.mutants.edits import Edit, copy_edited
 from stress.step import run as step
@@ -106,7 +106,7 @@ def test_the_quick_form(tmp_path: Path) -> None:
 
 def test_what_is_never_entered_has_a_reason() -> None:
     sources = "".join(path.read_text() for module in programs.MODULES for path in (ROOT / "csrc" / module).glob("*.c"))
-    assert all(f" {function}(" in sources for function in unreached.REASONS)
+    assert all(f"{function}(" in sources for function in unreached.REASONS)
     silent = [trace.Coverage(function, 5, 5, ()) for function in unreached.REASONS]
     assert not list(unreached.wrong([*silent, trace.Coverage("bid_lookup", 9, 8, ())]))
     assert list(unreached.wrong([trace.Coverage("bid_lookup", 9, 9, ())])) == [
