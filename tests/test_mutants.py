@@ -144,9 +144,9 @@ def test_an_edit_that_does_not_fit_is_an_error(edit: Edit, message: str) -> None
 
 
 def test_edits_of_one_file_add_up(tmp_path: Path) -> None:
-    edits = [Edit("table/deciding.c", '#include "update.h"', "#first"), Edit("table/place.c", "#first", "#second")]
+    edits = [Edit("table/deciding.c", '#include "update.h"', "#first"), Edit("table/deciding.c", "#first", "#second")]
     csrc = copy_edited(edits, tmp_path / "csrc")
-    assert "\n#second\n" in (csrc / "table" / "place.c").read_text()
+    assert "\n#second\n" in (csrc / "table" / "deciding.c").read_text()
     assert (csrc / "table" / "move.c").read_text() == (CSRC / "table" / "move.c").read_text()
     assert (csrc / "include" / "bid.h").exists()
 

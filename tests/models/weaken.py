@@ -202,8 +202,8 @@ def ask(tools: Tools, scenario: Scenario, use: Use) -> Verdict | None:
 
 
 def _scenarios(use: Use) -> list[Scenario]:
-    """In the order in which to ask them; where none is expected to notice, the likely ones alone."""
-    likely = LIKELY[use.edge]
+    """In the order in which to ask them; where none is expected to notice, the likeliest alone."""
+    likely = LIKELY[use.edge][:1] if use.name in REASONS else LIKELY[use.edge]
     rank = {name: number for number, name in enumerate(likely)}
     asked = [one for one in SCENARIOS if one.quick and (one.name in rank or use.name not in REASONS)]
     return sorted(asked, key=lambda one: rank.get(one.name, len(likely)))

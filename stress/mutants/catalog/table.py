@@ -143,6 +143,13 @@ LOOKUPS = [
         (Reading("indirect calls"),),
     ),
     Mutant(
+        "constant-in-memory",
+        "G2",
+        "a lookup reads a constant from memory, for which the child of a fork takes a page fault",
+        in_lookup("(void)bid_mutant[key & 1];", "static const volatile unsigned bid_mutant[2] = {1, 2};"),
+        (Reading("constants"),),
+    ),
+    Mutant(
         "deep-stack",
         "G2",
         "a lookup needs a kilobyte of stack",
