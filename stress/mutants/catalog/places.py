@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Mutants of csrc/table: places for records, what is set aside for removes, and what the head word says."""
+
+from __future__ import annotations
+
+from stress.mutants.checks import NARROW, Freeze, Model, Mutant, Program, Step, Storm
+from stress.mutants.edits import Edit
+
+PLACES = [
+    Mutant(
+        "place-written-twice",
+        "G3",
+        "an insert takes a place that another thread has claimed, for its slot is EMPTY",
+        (Edit("table/deciding.c", "at->word & BID_TAKEN ? 0 : bid_place_of", "bid_place_of"),),
+        (Program("test_unlucky_moments"), Model("two inserts and one place")),
+    ),
+    Mutant(
+        "taken-is-not-empty",
+        "G4",
+        "a slot whose place is claimed is not EMPTY: other inserts wait for whoever has claimed it, or pass it over",
+        (Edit("table/slot.h", "(word & BID_STATE_MASK) == BID_EMPTY", "(word & (BID_STATE_MASK | BID_TAKEN)) == 0"),),
+        (Freeze("insert"), Model("insert against insert of one key")),
+    ),
+    Mutant(
+        "place-outside-of-its-bucket",
+        "G3",
+        "a record of two or three units gets the place of a slot that has none for it, in the next bucket's words",
+        (
+            Edit(
+                "table/slot.h",
+                "return (slot + 1) * units <= BID_BUCKET_PLACES ?",
+                "return slot < BID_BUCKET_PLACES ?",
+            ),
+        ),
+        (Program("test_nmi_forms"), Step(("insert-new",))),
+    ),
+    Mutant(
+        "left-not-set",
+        "G3",
+        "the head word does not say that its array has a future, so lookups believe what is frozen there",
+        (
+            Edit("table/update.c", "    bid_leave(table, array);\n", ""),
+            Edit(
+                "table/resize.c",
+                "    bid_leave(table, array);\n    bid_add(&table->causes",
+                "    bid_add(&table->causes",
+            ),
+        ),
+        (Step(("replace-resizing",)), Storm(), Model("begin against replace, look up")),
+    ),
+    Mutant(
+        "left-in-a-stale-head-word",
+        "G5",
+        "LEFT is set by a store: the head goes back to an array that it has left meanwhile",
+        (
+            Edit(
+                "table/move.c",
+                "if (bid_cas(&table->head, &head, head | BID_HEAD_LEFT, BID_H_RELEASE))",
+                "if (bid_store(&table->head, head | BID_HEAD_LEFT, BID_H_RELEASE), 1)",
+            ),
+        ),
+        (Model("begin to grow and grow against insert"),),
+        NARROW,
+    ),
+    Mutant(
+        "reseeded-in-a-stale-head-word",
+        "G3",
+        "RESEEDED is taken away by a store, and LEFT with it, which another thread has set meanwhile",
+        (Edit("table/reclaim.c", "bid_cas(&table->head, &head, head & ~", "bid_store(&table->head, head & ~"),),
+        (Model("take over a seed against begin and replace"),),
+        NARROW,
+    ),
+    Mutant(
+        "reseeded-not-said",
+        "G3",
+        "the head word does not say that its array has another seed than the table",
+        (Edit("table/move.c", "        desired |= BID_HEAD_RESEEDED;\n", "        (void)desired;\n"),),
+        (Step(("shrink",)), Storm(), Model("reseed, reclaim, look up")),
+    ),
+    Mutant(
+        "seed-adopted-too-early",
+        "G3",
+        "the table takes over the seed of a new array while lookups with the old one are under way",
+        (
+            Edit("table/reclaim.c", " && !bid_retired_arrays(table)", ""),
+            Edit("table/reclaim.c", "    if (!bytes)\n        bid_seed_adopt", "    bid_seed_adopt"),
+        ),
+        (Model("reseed, reclaim, look up"),),
+        NARROW,
+    ),
+    Mutant(
+        "set-aside-twice",
+        "G3",
+        "two removes in NMI context get the same of the records set aside, and one tombstone loses its key",
+        (
+            Edit(
+                "table/record.c",
+                "uint64_t number = bid_add(&array->aside, 1, BID_RELAXED);",
+                "uint64_t number = bid_load(&array->aside, BID_RELAXED);",
+            ),
+        ),
+        (Program("test_nmi_forms"), Model("two removes and two records set aside")),
+    ),
+    Mutant(
+        "nothing-set-aside",
+        "G4",
+        "a remove in NMI context fails in the midst of a resize for want of a record",
+        (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE)", "if (0)"),),
+        (Program("test_nmi_forms"),),
+    ),
+]
