@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * bid_lookup() and bid_remove() for BPF programs, over a table in a region (bid/bpf.h). This file is all of csrc/bpf
+ * that knows how a table is laid out. It has the layout from the table's own headers, so a field that moves moves here,
+ * too; bid_bpf_vectors in tests compares every answer with the C form's.
+ *
+ * The region is an array map whose elements are cache lines. An address in it, such as the table's head, is one of the
+ * process that made it; the region's header has the base of these. What lies outside of the region is no element of the
+ * map, so a damaged table gives an error and no fault.
+ *
+ * Progress: wait-free, at most two probe sequences. No lock, and no helper but the address of an element, which the
+ * verifier turns into a few instructions.
+ * Protection: none is needed. A BPF program runs inside a section of RCU, and whoever frees memory of the table waits
+ * for a grace period of RCU.
+ * Ordering: (P), (F) and (H) of csrc/README.md are address dependencies here: each load's result is the address of the
+ * next. bid_bpf_order() stands where two loads have no such dependency.
+ */
+#ifndef BID_LOOKUP_BPF_H
+#define BID_LOOKUP_BPF_H
+
+#include "kernel.bpf.h"
+
+#include "bid/bpf.h"
+
+#include "hash.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1); /* the loader gives the program a region in this map's place: bid_bpf_region_fd() */
+    __uint(key_size, sizeof(u32));
+    __uint(value_size, BID_BPF_LINE);
+} bid_region SEC(".maps");
+
+#define BID_BPF_ANY (1ull << 32) /* a generation that none is */
+
+/* Loads before it come before loads after it. A processor that reorders loads needs a barrier, and BPF has one only in
+ * its atomic instructions. */
+static __always_inline void bid_bpf_order(void)
+{
+#ifdef bpf_target_x86
+    asm volatile("" ::: "memory");
+#else
+    u64 nothing = 0;
+    __sync_fetch_and_add(&nothing, 1);
+#endif
+}
+
+#define BID_LOAD64(line, offset) (*(volatile u64 *)((line) + (offset)))
+#define BID_LOAD32(line, offset) (*(volatile u32 *)((line) + (offset)))
+
+/* The cache line at an offset of the region; NULL: there is none. */
+static __always_inline char *bid_line(u64 offset)
+{
+    u32 index = offset / BID_BPF_LINE;
+    return offset >> 38 ? NULL : bpf_map_lookup_elem(&bid_region, &index);
+}
+
+static __always_inline u64 bid_base(void)
+{
+    char *header = bid_line(0);
+    return header ? BID_LOAD64(header, offsetof(struct bid_bpf_header, base)) : 0;
+}
+
+/* A field of an array's descriptor. Both lie in its first line. */
+#define BID_OF_ARRAY(field) offsetof(struct bid_array, field)
+_Static_assert(BID_OF_ARRAY(slots) == 0 && BID_OF_ARRAY(moved) < BID_BPF_LINE, "one line has all that is read");
+_Static_assert(offsetof(struct bid_table, head) == 0, "the table's first word");
+_Static_assert(BID_BUCKET_SLOTS * sizeof(u64) == BID_BPF_LINE, "a bucket is one line");
+_Static_assert(BID_RECORD_BYTES * 2 == BID_BPF_LINE && BID_RECORD_ID == 12, "a record lies in one line");
+
+/* A key's slot in one array. */
+struct bid_bpf_probe {
+    u64 record; /* offset in the region; 0: no slot of the probe sequence is the key's */
+    u64 word;   /* without the tag */
+    u64 slot;   /* offset in the region */
+    u64 pattern;
+};
+
+/* As bid_probe_path(): *out says what this array knows about the key. Offset 0 is the region's header. */
+__noinline int bid_bpf_probe(u64 array, u64 key, struct bid_bpf_probe *out)
+{
+    char *descriptor = bid_line(array);
+    u64 base = bid_base();
+    if (!out || !descriptor)
+        return BID_BPF_E_REGION;
+    u64 slots = BID_LOAD64(descriptor, BID_OF_ARRAY(slots)) - base;
+    u64 records = BID_LOAD64(descriptor, BID_OF_ARRAY(records)) - base;
+    u64 mask = BID_LOAD64(descriptor, BID_OF_ARRAY(bucket_mask));
+    u64 mixed = bid_mix(key, BID_LOAD64(descriptor, BID_OF_ARRAY(seed))), folded = mixed ^ mixed >> 32;
+    u64 bucket = mixed >> (BID_LOAD32(descriptor, BID_OF_ARRAY(home_shift)) & 63);
+    u64 pattern = folded << BID_TAG_SHIFT | BID_TAG_ONE;
+    out->pattern = pattern;
+    for (u32 i = 0; i < BID_PATH_BUCKETS; i++) {
+        char *line = bid_line(slots + bucket * BID_BPF_LINE);
+        if (!line)
+            return BID_BPF_E_REGION;
+        u64 end = BID_LOAD64(line, BID_BPF_LINE - sizeof(u64)); /* before the others, as in bid_bucket_search() */
+        bid_bpf_order();
+        for (u32 j = 0; j < BID_BUCKET_SLOTS; j++) {
+            u64 word = BID_LOAD64(line, j * sizeof(u64)) ^ pattern;
+            if (word >> BID_TAG_SHIFT)
+                continue;
+            u64 at = records + (word >> BID_INDEX_SHIFT) * BID_RECORD_BYTES;
+            char *record = bid_line(at);
+            if (!record)
+                return BID_BPF_E_REGION;
+            if (BID_LOAD64(record, at & BID_RECORD_BYTES) != key)
+                continue;
+            out->record = at;
+            out->word = word;
+            out->slot = slots + bucket * BID_BPF_LINE + j * sizeof(u64);
+            return BID_OK;
+        }
+        if ((end & BID_STATE_MASK) == BID_EMPTY)
+            return BID_OK;
+        bucket = (bucket + (folded | 1)) & mask;
+    }
+    return BID_OK;
+}
+
+/* As bid_find(): the key's slot in the head array or in its future one; without a record if it has none. */
+__noinline int bid_bpf_find(u64 table, u64 key, struct bid_bpf_probe *out)
+{
+    struct bid_bpf_probe other = {};
+    char *first = bid_line(table);
+    u64 base = bid_base();
+    if (!out || !first || !base)
+        return BID_BPF_E_REGION;
+    u64 head = BID_LOAD64(first, offsetof(struct bid_table, head)) - base;
+    char *descriptor = bid_line(head);
+    if (!descriptor)
+        return BID_BPF_E_REGION;
+    u64 future = BID_LOAD64(descriptor, BID_OF_ARRAY(future)); /* read before any slot */
+    bid_bpf_order();
+    out->record = 0;
+    int status = bid_bpf_probe(head, key, out);
+    if (status < 0 || !future || (out->record && !(out->word & BID_FROZEN)))
+        return status;
+    bid_bpf_order(); /* the head's slot, then the future array's */
+    status = bid_bpf_probe(future - base, key, &other);
+    if (other.record)
+        *out = other;
+    return status;
+}
+
+/* A record's ID, of any length. It may run on into the next line. */
+static __always_inline int bid_bpf_copy(u64 record, u32 length, struct bid_build_id *id)
+{
+    u32 *to = (u32 *)id->bytes;
+    for (u32 i = 0; i < BID_ID_MAX / 4; i++) {
+        if (i * 4 >= length)
+            break;
+        u64 at = record + BID_RECORD_ID + i * 4;
+        char *line = bid_line(at);
+        if (!line)
+            return BID_BPF_E_REGION;
+        to[i] = BID_LOAD32(line, at & (BID_BPF_LINE - 4));
+    }
+    return BID_OK;
+}
+
+/* As bid_lookup_generation(). table: its offset in the region, BID_BPF_TABLE for the first. generation: BID_BPF_ANY for
+ * any. */
+__noinline int bid_bpf_lookup_in(u64 table, u64 key, u64 generation, struct bid_build_id *id)
+{
+    struct bid_bpf_probe found = {};
+    int status = bid_bpf_find(table, key, &found);
+    if (!id || status < 0)
+        return BID_BPF_E_REGION;
+    if (!found.record || (found.word & BID_STATE_MASK) != BID_LIVE)
+        return BID_ABSENT;
+    char *line = bid_line(found.record);
+    if (!line)
+        return BID_BPF_E_REGION;
+    u32 is = BID_LOAD32(line, (found.record & BID_RECORD_BYTES) + offsetof(struct bid_record, generation));
+    if (generation != BID_BPF_ANY && generation != is)
+        return BID_STALE;
+    id->generation = is;
+    id->length = (found.word >> BID_LENGTH_SHIFT) & BID_LENGTH_MASK;
+    return id->length ? bid_bpf_copy(found.record, id->length, id) : BID_NO_BUILD_ID;
+}
+
+/* As bid_lookup(), in the region's first table. */
+__noinline int bid_bpf_lookup(u64 key, struct bid_build_id *id)
+{
+    return id ? bid_bpf_lookup_in(BID_BPF_TABLE, key, BID_BPF_ANY, id) : BID_BPF_E_REGION;
+}
+
+/* As bid_remove_generation() in the region's first table, by one compare-and-swap, and without a copy. Where the key's
+ * word is frozen by a resize and not copied yet, or has just changed, it is BID_BPF_E_BUSY: then bid_remove() by the
+ * process has to do it. */
+__noinline int bid_bpf_remove(u64 key, u64 generation)
+{
+    struct bid_bpf_probe found = {};
+    int status = bid_bpf_find(BID_BPF_TABLE, key, &found);
+    if (status < 0)
+        return status;
+    if (!found.record || (found.word & BID_STATE_MASK) != BID_LIVE)
+        return BID_ABSENT;
+    char *record = bid_line(found.record), *slot = bid_line(found.slot);
+    char *count = bid_line(BID_BPF_TABLE + offsetof(struct bid_table, count));
+    if (!record || !slot || !count)
+        return BID_BPF_E_REGION;
+    u32 is = BID_LOAD32(record, (found.record & BID_RECORD_BYTES) + offsetof(struct bid_record, generation));
+    if (generation != BID_BPF_ANY && generation != is)
+        return BID_STALE;
+    if (found.word & BID_FROZEN)
+        return BID_BPF_E_BUSY;
+    u64 word = found.word ^ found.pattern, after = (word & ~BID_STATE_MASK) | BID_TOMBSTONE;
+    u64 *at = (u64 *)(slot + (found.slot & (BID_BPF_LINE - sizeof(u64))));
+    if (__sync_val_compare_and_swap(at, word, after) != word)
+        return BID_BPF_E_BUSY;
+    __sync_fetch_and_add((u64 *)(count + offsetof(struct bid_table, count) % BID_BPF_LINE), (u64)-1);
+    return BID_OK;
+}
+
+#endif
