@@ -20,7 +20,8 @@ class BpfBuildError(Exception):
 
 def compile_bpf(source: Path, output: Path, *includes: Path) -> None:
     """Compiles one file, unless its object is newer than all that it was made of."""
-    if _is_current(output):
+    rules = Path("build") / "bpf" / f"{output.stem}.d"
+    if _is_current(output, rules):
         return
     clang = os.environ.get("CLANG") or shutil.which("clang")
     if clang is None:
@@ -31,10 +32,18 @@ def compile_bpf(source: Path, output: Path, *includes: Path) -> None:
     folders = [CSRC / "include", CSRC / "table", CSRC / "bpf", *includes]
     command = [
         *(clang, "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-ffreestanding", "-Wall", "-Wextra", "-Werror"),
-        *("-Wno-unused-parameter", "-MMD", f"-D__TARGET_ARCH_{target}", *(f"-I{folder}" for folder in folders)),
+        *(
+            "-Wno-unused-parameter",
+            "-MMD",
+            "-MF",
+            str(rules),
+            f"-D__TARGET_ARCH_{target}",
+            *(f"-I{folder}" for folder in folders),
+        ),
         *(f"-I/usr/include/{platform.machine()}-linux-gnu", "-c", str(source), "-o", str(output)),
     ]
-    output.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (output.parent, rules.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     result = subprocess.run(command, capture_output=True, text=True)
     if "bpf/bpf_helpers.h' file not found" in result.stderr:
         raise BpfBuildError("the headers of libbpf are not installed (Debian: apt-get install libbpf-dev)")
@@ -43,10 +52,10 @@ def compile_bpf(source: Path, output: Path, *includes: Path) -> None:
         raise BpfBuildError(f"{' '.join(command)}\n{result.stderr}")
 
 
-def _is_current(output: Path) -> bool:
+def _is_current(output: Path, rules: Path) -> bool:
     try:
         made = output.stat().st_mtime_ns
-        read = output.with_suffix(".d").read_text().replace("\\\n", "").partition(":")[2].split()
+        read = rules.read_text().replace("\\\n", "").partition(":")[2].split()
         return all(os.stat(name).st_mtime_ns < made for name in read)
     except OSError:
         return False

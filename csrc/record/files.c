@@ -164,6 +164,10 @@ void bid_files_learn(struct bid_files *files, const struct bid_event *event)
         return;
     }
     files->read++;
+    file->start = event->start;
+    file->end = event->end;
+    file->offset = event->offset;
+    file->id_offset = elf.id_offset;
     file->status = status;
     file->id_length = status == BID_ELF_OK ? elf.id_length : 0;
     memcpy(file->id, elf.id, file->id_length);

@@ -166,11 +166,12 @@ static __always_inline u32 user_frames(void *context, u64 mm, struct scratch *ro
     return stack->count;
 }
 
+/* The recorder itself may be a target, so that its children are; it is not sampled. */
 static __always_inline int is_wanted(u32 tgid)
 {
-    if (settings.flags & BID_RECORD_ONLY)
-        return bpf_map_lookup_elem(&targets, &tgid) != NULL;
-    return tgid && tgid != settings.self;
+    if (!tgid || tgid == settings.self)
+        return 0;
+    return !(settings.flags & BID_RECORD_ONLY) || bpf_map_lookup_elem(&targets, &tgid);
 }
 
 SEC("perf_event")
@@ -244,7 +245,7 @@ static __always_inline void read_state(struct inode *inode, struct bid_file_stat
 }
 
 /* The table does not have this state of a file: the process reads it. */
-static __always_inline void ask_for(u32 tgid, struct bid_range *range, struct bid_file_state *state)
+static __always_inline void ask_for(u32 tgid, const struct bid_range *range, const struct bid_file_state *state)
 {
     struct bid_event *event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
     if (!event) {
@@ -255,6 +256,7 @@ static __always_inline void ask_for(u32 tgid, struct bid_range *range, struct bi
     event->tgid = tgid;
     event->start = range->start;
     event->end = range->end;
+    event->offset = (u64)range->page << BID_PAGE_SHIFT;
     event->file = *state;
     bpf_ringbuf_submit(event, 0);
 }

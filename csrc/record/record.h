@@ -36,6 +36,7 @@ enum bid_event_kind {
 struct bid_event {
     uint32_t kind, tgid;
     uint64_t start, end; /* of the mapping */
+    uint64_t offset;     /* of the file, at start */
     struct bid_file_state file;
 };
 
@@ -65,7 +66,7 @@ enum bid_record_count {
 /* Constants of the programs, set before they are loaded. */
 struct bid_record_settings {
     uint32_t flags; /* BID_RECORD_... */
-    uint32_t self;  /* the recorder's own process, which is not sampled unless it is a target */
+    uint32_t self;  /* the recorder's own process, which is not sampled */
 };
 
 #endif

@@ -282,7 +282,7 @@ void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_stat
         .collected = recorder->seen.collected,
         .no_memory = recorder->stacks.lost,
         .cpu_ns = recorder->seen.cpu_ns,
-        .cpus = recorder->sampling.count,
+        .cpus = recorder->sampling.cpus,
         .hardware = (uint32_t)recorder->sampling.hardware,
     };
     bid_programs_counts(&recorder->programs, status->counts);

@@ -25,7 +25,8 @@ struct bid_programs {
 
 struct bid_sampling {
     int *events;
-    unsigned count;
+    unsigned count; /* open now */
+    unsigned cpus;  /* that are sampled, or were */
     int hardware;
 };
 

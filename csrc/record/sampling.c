@@ -89,6 +89,7 @@ int bid_sampling_open(struct bid_sampling *sampling, const struct bid_recorder_o
         if (bid_sampling_attach(sampling, event, program, why))
             return -1;
     }
+    sampling->cpus = sampling->count;
     return sampling->count ? 0 : bid_why(why, ENODEV, "no CPU is to be sampled");
 }
 

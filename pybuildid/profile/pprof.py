@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class PprofWriter:
     _strings: dict[str, int] = field(default_factory=lambda: {"": 0})
     _mappings: list[bytes] = field(default_factory=list)
     _locations: list[bytes] = field(default_factory=list)
+    _numbers: dict[tuple[int, int], int] = field(default_factory=dict)
     _samples: list[bytes] = field(default_factory=list)
 
     def _string(self, text: str) -> int:
@@ -69,12 +70,22 @@ class PprofWriter:
 
     def sample(self, address: int, count: int, mapping: int = 0, labels: Iterable[tuple[str, str]] = ()) -> None:
         """Adds an instruction pointer that was seen so often; mapping 0: in none."""
-        location = len(self._locations) + 1
-        self._locations.append(_number(1, location) + _number(2, mapping) + _number(3, address))
-        content = _packed(1, [location]) + _packed(2, [count, count * self.period_ns])
+        self.stack([(address, mapping)], count, labels)
+
+    def stack(self, frames: Sequence[tuple[int, int]], count: int, labels: Iterable[tuple[str, str]] = ()) -> None:
+        """Adds a stack that was seen so often: (address, mapping) of each frame, the innermost first. The address of a
+        caller is one less than the return address: in the call, whose line is wanted, and in the same function."""
+        numbers = [self._location(address, mapping) for address, mapping in frames]
+        content = _packed(1, numbers) + _packed(2, [count, count * self.period_ns])
         for key, value in labels:
             content += _message(3, _number(1, self._string(key)) + _number(2, self._string(value)))
         self._samples.append(content)
+
+    def _location(self, address: int, mapping: int) -> int:
+        number = self._numbers.setdefault((address, mapping), len(self._numbers) + 1)
+        if number > len(self._locations):
+            self._locations.append(_number(1, number) + _number(2, mapping) + _number(3, address))
+        return number
 
     def _value_type(self, kind: str, unit: str) -> bytes:
         return _number(1, self._string(kind)) + _number(2, self._string(unit))
