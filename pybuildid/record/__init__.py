@@ -2,8 +2,8 @@
 """A system-wide sampling profiler whose stacks have build IDs: Recording and Recorded.
 
 BPF programs take user and kernel stacks on all CPUs, and turn each address into (build ID, file offset) on the spot,
-from a table and from the mappings that they keep themselves (csrc/bpf). Where they have no answer they take the kernel's
-own. Nothing is done in the processes that are sampled.
+from a table and from the mappings that they keep themselves (csrc/bpf). Where they have no answer they take the
+kernel's own. Nothing is done in the processes that are sampled.
 
     with Recording(frequency=99) as recording:
         recording.start()
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class Recording:
-    """A recording that is made. Needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE, and Linux
+    """A recording that is made. Needs root (or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_CHECKPOINT_RESTORE) and Linux
     6.1 or later; raises RecordError, which says what is missing.
 
     frequency: samples a second on each CPU. only: of the processes that target() is called for, and their children.
