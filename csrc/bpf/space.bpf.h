@@ -3,9 +3,9 @@
  * Address spaces for BPF programs: which file is mapped where in each process, without a lock, for readers in any
  * context; and whole stacks resolved by it.
  *
- * The kernel keeps the mappings of an mm in a maple tree. Whatever maps, unmaps, splits or moves writes to that tree
- * under the mmap lock, and the tracepoint ma_write stands before the write that makes a new mapping visible. A program
- * there enters the mapping into the space and takes out what it covers (bid_space_store()). So:
+ * The kernel keeps the mappings of an mm in a maple tree. Whatever maps, splits or moves writes to that tree under the
+ * mmap lock, and the tracepoint ma_write stands before the write that makes a new mapping visible. A program there
+ * enters the mapping into the space, if it is executable, and takes out what it covers (bid_space_store()). So:
  *
  *   1. Writers of one space are serialised by its mmap lock: the hook has it for writing, the iterator over the areas
  *      of existing processes (bid_space_store() as well) for reading. There is one such iterator.
@@ -105,6 +105,20 @@ __noinline int bid_space_cut(struct bid_space *first, struct bid_space *space, u
     return changed;
 }
 
+/* Whether any range of a block lies in [start, end). */
+__noinline int bid_space_touches(struct bid_space *space, u64 start, u64 end)
+{
+    if (!space)
+        return 0;
+    for (u32 i = 0; i < BID_SPACE_RANGES; i++) {
+        if (i >= space->used)
+            break;
+        if (space->ranges[i].end > start && space->ranges[i].start < end)
+            return 1;
+    }
+    return 0;
+}
+
 /* Whether a block has just this range already. */
 __noinline int bid_space_has(struct bid_space *space, struct bid_range *range)
 {
@@ -167,7 +181,8 @@ static __always_inline int bid_space_insert(u64 mm, struct bid_space *first, str
 
 /* [range->start, range->end) is mapped anew. executable: it is entered; else only what it covers is taken out.
  * The caller holds the mmap lock, or is the only one to use this mm.
- * Returns 1 if the range was new to the space, 0 if it was there as it is or is none, -1 if there was no room. */
+ * Returns 1 if the range was new to the space, 0 if it was there as it is or is not executable, -1 if there was no room
+ * for what should be there. */
 __noinline int bid_space_store(u64 mm, struct bid_range *range, int executable)
 {
     struct bid_rest rest = {};
@@ -191,14 +206,12 @@ __noinline int bid_space_store(u64 mm, struct bid_range *range, int executable)
             return 0;
         bid_space_cut(first, space, start, end, &rest);
     }
-    int stored = 1;
-    if (executable)
-        stored = bid_space_insert(mm, first, range);
-    if (rest.range.end)
-        bid_space_insert(mm, first, &rest.range); /* without room it is missing, no more */
+    int stored = !executable || bid_space_insert(mm, first, range);
+    if (rest.range.end && !bid_space_insert(mm, first, &rest.range))
+        stored = 0;
     if (first->sequence & 1)
         bid_space_write(first);
-    return !executable ? 0 : stored ? 1 : -1;
+    return !stored ? -1 : executable;
 }
 
 /* A forked process: a copy of the space. The caller knows that nobody is changing the parent's mappings. */

@@ -10,11 +10,11 @@
 struct bid_recorded_file {
     struct bid_file_state state;
     uint8_t id[BID_ID_MAX];
-    uint32_t id_length; /* 0: none */
-    int32_t status;     /* enum bid_elf_status; BID_ELF_MORE: it was not read, because its process had ended */
+    uint32_t id_length;          /* 0: none */
+    int32_t status;              /* enum bid_elf_status; BID_ELF_MORE: it was not read, because its process had ended */
     uint64_t start, end, offset; /* a mapping of it, in the process that had it first; end 0: none is known */
     uint64_t id_offset;          /* of the build ID in the file */
-    char *path;         /* as the process saw it, without " (deleted)"; "" if it is not known */
+    char *path;                  /* as the process saw it, without " (deleted)"; "" if it is not known */
 };
 
 struct bid_files {

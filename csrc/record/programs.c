@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -140,6 +141,22 @@ static int bid_programs_attach(struct bid_programs *programs, const char *name, 
     return 0;
 }
 
+/* Whether the hook at mappings is where it is taken to be: a mapping of this process must come by. */
+static int bid_programs_prove(const struct bid_programs *programs, struct bid_why *why)
+{
+    uint64_t before[BID_COUNTS], after[BID_COUNTS];
+    bid_programs_counts(programs, before);
+    void *probe = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe != MAP_FAILED)
+        munmap(probe, 4096);
+    bid_programs_counts(programs, after);
+    if (after[BID_COUNT_OWN_STORES] == before[BID_COUNT_OWN_STORES])
+        return bid_why(why, ENOTSUP,
+                       "this kernel's tracepoint ma_write does not tell of mappings: it was made for Linux "
+                       "6.1 to 6.18");
+    return 0;
+}
+
 int bid_programs_open(struct bid_programs *programs, const void *object, size_t size, uint32_t flags, int region_fd,
                       struct bid_why *why)
 {
@@ -159,7 +176,7 @@ int bid_programs_open(struct bid_programs *programs, const void *object, size_t 
         if (bid_programs_fd(programs, name) >= 0)
             bid_programs_attach(programs, name, NULL); /* without it tags still tell files apart */
     }
-    return 0;
+    return bid_programs_prove(programs, why);
 }
 
 void bid_programs_close(struct bid_programs *programs)

@@ -261,8 +261,23 @@ static __always_inline void ask_for(u32 tgid, const struct bid_range *range, con
     bpf_ringbuf_submit(event, 0);
 }
 
-/* A mapping, as the tree of the mm has it or is about to have it. area: NULL if there is none any more. */
-static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct vm_area_struct *area)
+/* A process whose space is to be made, or made anew. */
+static __always_inline void ask_for_scan(u32 tgid)
+{
+    struct bid_event *event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
+    if (!event) {
+        count(BID_COUNT_EVENTS_LOST, 1);
+        return;
+    }
+    __builtin_memset(event, 0, sizeof *event);
+    event->kind = BID_EVENT_SCAN;
+    event->tgid = tgid;
+    bpf_ringbuf_submit(event, 0);
+}
+
+/* A mapping, as the tree of the mm has it or is about to have it. area: NULL if there is none any more. Asks for its file
+ * if the table does not have it and the mapping is new, or if `again`. */
+static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct vm_area_struct *area, int again)
 {
     struct bid_range range = {.start = start, .end = end};
     struct bid_file_state state = {};
@@ -276,9 +291,13 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
         range.page = BPF_CORE_READ(area, vm_pgoff);
     }
     int stored = bid_space_store(mm, &range, executable);
-    if (!stored)
+    if (stored < 0 && !again) { /* full, of what was unmapped as well: the process makes it anew */
+        bid_space_drop(mm);
+        ask_for_scan(tgid);
+    }
+    if (!stored && !again)
         return;
-    count(BID_COUNT_STORES, 1);
+    count(BID_COUNT_STORES, stored > 0);
     count(BID_COUNT_NO_ROOM, stored < 0);
     if (inode) {
         int status = bid_bpf_lookup_in(BID_BPF_TABLE, range.inode, range.tag, &id);
@@ -289,16 +308,44 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
 
 /* --------------------------------------------------------------------------------------------- hooks -- */
 
-/* Other trees than that of the current mm come by here, too. Those of mms do so in fork() and execve() only: there
- * nobody executes anything in them yet. BPF_CORE_READ() gives a pointer as a number, which is all that is wanted. */
+/* The name that the tracepoint gives where it stands before a write of a mapping, as an address. It stands in the midst
+ * of the same write as well, under other names: one of them is enough. */
+u64 store_function = 0;
+
+static __always_inline int is_store(const char *function)
+{
+    static const char wanted[] = "mas_store_prealloc";
+    char name[sizeof wanted] = {};
+    if (store_function)
+        return (u64)function == store_function;
+    bpf_probe_read_kernel(name, sizeof name, function);
+    for (u32 i = 0; i < sizeof name; i++)
+        if (name[i] != wanted[i])
+            return 0;
+    store_function = (u64)function;
+    return 1;
+}
+
+/* Every mapping that is made comes by here, so what has nothing to do with code has to be quick. Other trees than that
+ * of the current mm come by, too. Those of mms do so in fork() and execve() only: there nobody executes anything in them
+ * yet. What is unmapped is left alone until something else is mapped there. */
 SEC("tp_btf/ma_write")
-int BPF_PROG(on_write, const char *function, struct ma_state *state, unsigned long pivot, void *entry)
+int BPF_PROG(on_write, const char *function, struct ma_state *state, unsigned long pivot, struct vm_area_struct *area)
 {
     struct task_struct *task = bpf_get_current_task_btf();
-    u64 mm = (u64)BPF_CORE_READ(task, mm), tree = (u64)BPF_CORE_READ(state, tree);
-    if (!mm || tree != mm + bpf_core_field_offset(struct mm_struct, mm_mt))
+    struct mm_struct *mm = task->mm;
+    if (!area || !is_store(function) || !mm || state->tree != &mm->mm_mt)
         return 0;
-    store(mm, task->tgid, BPF_CORE_READ(state, index), BPF_CORE_READ(state, last) + 1, entry);
+    u64 start = state->index, end = state->last + 1, key = (u64)mm;
+    u32 tgid = task->tgid;
+    if (tgid == settings.self)
+        count(BID_COUNT_OWN_STORES, 1);
+    if (!(BPF_CORE_READ(area, vm_flags) & BID_VM_EXEC)) {
+        struct bid_space *space = bpf_map_lookup_elem(&bid_spaces, &key);
+        if (!space || (space->blocks == 1 && !bid_space_touches(space, start, end)))
+            return 0;
+    }
+    store((u64)BPF_CORE_READ(task, mm), tgid, start, end, area, 0);
     return 0;
 }
 
@@ -310,19 +357,6 @@ int BPF_PROG(on_exit_mmap, struct mm_struct *gone)
     bpf_probe_read_kernel(&mm, sizeof mm, &ctx[0]);
     bid_space_drop(mm);
     return 0;
-}
-
-static __always_inline void ask_for_fork(u32 tgid)
-{
-    struct bid_event *event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
-    if (!event) {
-        count(BID_COUNT_EVENTS_LOST, 1);
-        return;
-    }
-    __builtin_memset(event, 0, sizeof *event);
-    event->kind = BID_EVENT_FORK;
-    event->tgid = tgid;
-    bpf_ringbuf_submit(event, 0);
 }
 
 /* A process with a single thread is in fork() itself, so its mappings are those that the child has got. */
@@ -340,7 +374,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, u64 clone_flags)
     if (clone_flags & BID_CLONE_VM || !mm || !childs_mm)
         return 0;
     if (BPF_CORE_READ(task, mm, mm_users.counter) != 1 || !bid_space_copy(mm, childs_mm))
-        ask_for_fork(childs);
+        ask_for_scan(childs);
     return 0;
 }
 
@@ -363,7 +397,7 @@ int scan(struct bpf_iter__task_vma *context)
     if (!task || !area)
         return 0;
     if (area->vm_flags & BID_VM_EXEC)
-        store((u64)BPF_CORE_READ(area, vm_mm), task->tgid, area->vm_start, area->vm_end, area);
+        store((u64)BPF_CORE_READ(area, vm_mm), task->tgid, area->vm_start, area->vm_end, area, 1);
     return 0;
 }
 

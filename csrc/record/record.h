@@ -29,7 +29,7 @@ struct bid_file_state {
 
 enum bid_event_kind {
     BID_EVENT_FILE = 1,    /* mapped, and the table does not have this state of it */
-    BID_EVENT_FORK = 2,    /* a process whose space could not be copied */
+    BID_EVENT_SCAN = 2,    /* a process whose space could not be copied or is full: to be scanned */
     BID_EVENT_EVICTED = 3, /* an inode whose entry the BPF program left to the process: BID_BPF_E_BUSY */
 };
 
@@ -47,7 +47,8 @@ enum bid_record_count {
     BID_COUNT_NO_STACK,      /* of these: the user stack could not be read */
     BID_COUNT_EVENTS_LOST,   /* events for which there was no room */
     BID_COUNT_STORES,        /* executable ranges entered into spaces */
-    BID_COUNT_NO_ROOM,       /* of these: not, for want of memory */
+    BID_COUNT_NO_ROOM,       /* of these: not, for want of room */
+    BID_COUNT_OWN_STORES,    /* writes of the recorder's own mappings that came by */
     BID_COUNT_REMOVED,       /* entries of evicted inodes removed by the program */
     BID_COUNT_FRAMES,        /* with BID_RECORD_COMPARE, as all that follow: user frames */
     BID_COUNT_TABLE_VALID,   /* with a build ID by the table */

@@ -19,6 +19,7 @@
 #define BID_SAMPLES_BYTES (1u << 22) /* of the rings, as record.bpf.c has them */
 #define BID_EVENTS_BYTES (1u << 20)
 #define BID_COLLECT_MS 100
+#define BID_LEARN_TURNS 16
 #define BID_AGAIN 64               /* processes that were scanned lately */
 #define BID_AGAIN_NS 1000000000ull /* between two scans of one; twice as long each time */
 
@@ -88,8 +89,8 @@ static void bid_on_event(void *argument, const void *record, size_t bytes)
         return;
     if (event->kind == BID_EVENT_FILE)
         bid_files_learn(&recorder->files, event);
-    else if (event->kind == BID_EVENT_FORK)
-        bid_programs_scan(&recorder->programs, event->tgid);
+    else if (event->kind == BID_EVENT_SCAN)
+        bid_want_scan(recorder, event->tgid);
     else if (event->kind == BID_EVENT_EVICTED) /* only this state: another may have the address by now */
         bid_remove_generation(bid_bpf_region_table(recorder->region), event->file.inode, event->file.tag);
 }
@@ -162,13 +163,32 @@ static void *bid_recorder_run(void *argument)
             next = now + BID_COLLECT_MS * 1000000ull;
         }
         poll(polled, 2, BID_COLLECT_MS);
-        bid_ring_drain(&recorder->events, bid_on_event, recorder);
+        if (bid_ring_drain(&recorder->events, bid_on_event, recorder))
+            bid_scan_wanted(recorder);
     }
     bid_collect(recorder);
     return NULL;
 }
 
 /* --------------------------------------------------------------------------------------------- set up -- */
+
+/* The mappings of all processes, and the build IDs of their files. Every process asks for each of its files until the
+ * table has it, so there may be more to ask for than there is room. */
+static int bid_recorder_learn(struct bid_recorder *recorder)
+{
+    uint64_t counts[BID_COUNTS], lost;
+    for (unsigned turn = 0; turn < BID_LEARN_TURNS; turn++) {
+        bid_programs_counts(&recorder->programs, counts);
+        lost = counts[BID_COUNT_EVENTS_LOST];
+        if (bid_programs_scan(&recorder->programs, 0))
+            return -1;
+        bid_ring_drain(&recorder->events, bid_on_event, recorder);
+        bid_programs_counts(&recorder->programs, counts);
+        if (counts[BID_COUNT_EVENTS_LOST] == lost)
+            break;
+    }
+    return 0;
+}
 
 static int bid_recorder_open(struct bid_recorder *recorder, const void *object, size_t size, struct bid_why *why)
 {
@@ -191,7 +211,7 @@ static int bid_recorder_open(struct bid_recorder *recorder, const void *object, 
         return bid_why(why, errno, "the ring buffers cannot be mapped (%s)", strerror(errno));
     if (bid_files_open(&recorder->files, bid_bpf_region_table(recorder->region)) || bid_stacks_open(&recorder->stacks))
         return bid_why(why, ENOMEM, "out of memory");
-    if (bid_programs_scan(&recorder->programs, 0))
+    if (bid_recorder_learn(recorder))
         return bid_why(why, errno, "the mappings of the processes cannot be read (%s)", strerror(errno));
     errno = pthread_create(&recorder->thread, NULL, bid_recorder_run, recorder);
     if (errno)

@@ -28,7 +28,7 @@ REASONS = (
 SOURCES = ("none", "table", "kernel")  #: of a build ID: enum bid_frame_source
 
 COUNTS = (
-    *("samples", "lost", "no_stack", "events_lost", "stores", "no_room", "removed"),
+    *("samples", "lost", "no_stack", "events_lost", "stores", "no_room", "own_stores", "removed"),
     *("frames", "table_valid", "kernel_valid", "kernel_absurd", "both_valid", "wrong", "table_ns", "kernel_ns"),
 )
 
