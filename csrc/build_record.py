@@ -32,7 +32,11 @@ SOURCES = [
 ]
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations([*public_headers(), *HEADERS], ("bid_recorder_*",)))
+ffibuilder.cdef(
+    declarations(
+        [*public_headers(), *HEADERS], ("bid_recorder_*", "bid_upsert", "bid_remove", "bid_shrink", "bid_insert_many")
+    )
+)
 ffibuilder.set_source(
     "pybuildid._recorder",
     '#include "recorder.h"\n#include "bid.h"\n',

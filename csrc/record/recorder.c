@@ -257,6 +257,11 @@ int bid_recorder_start(struct bid_recorder *recorder, char *why, size_t why_size
     return -1;
 }
 
+struct bid_table *bid_recorder_table(const struct bid_recorder *recorder)
+{
+    return bid_bpf_region_table(recorder->region);
+}
+
 void bid_recorder_stop(struct bid_recorder *recorder)
 {
     uint64_t one = 1;

@@ -75,6 +75,9 @@ BID_EXPORTED int bid_recorder_target(struct bid_recorder *recorder, uint32_t pid
 BID_EXPORTED int bid_recorder_start(struct bid_recorder *recorder, char *why, size_t why_size);
 BID_EXPORTED void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_status *status);
 
+/* The table, which the recorder owns. */
+BID_EXPORTED struct bid_table *bid_recorder_table(const struct bid_recorder *recorder);
+
 /* Ends sampling, and collects what was sampled. */
 BID_EXPORTED void bid_recorder_stop(struct bid_recorder *recorder);
 

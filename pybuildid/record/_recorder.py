@@ -84,10 +84,10 @@ class Recorder:
 
     def __init__(
         self, *, frequency: int, only: bool = False, compare: bool = False, clock: bool = False, memory: int = 0,
-        breakpoint: int = 0,
+        breakpoint: int = 0, programs: Path | None = None,
     ) -> None:  # fmt: skip
         try:
-            programs = PROGRAMS.read_bytes()
+            loaded = (programs or PROGRAMS).read_bytes()
         except FileNotFoundError as error:
             what = "this pybuildid was built without BPF programs: install clang and libbpf-dev, and build it again"
             raise RecordError(error.errno, what) from None
@@ -96,7 +96,7 @@ class Recorder:
         options.clock = clock
         options.flags = (lib.BID_RECORD_ONLY if only else 0) | (lib.BID_RECORD_COMPARE if compare else 0)
         self._why = ffi.new("char[512]")
-        self._recorder = lib.bid_recorder_create(programs, len(programs), options, self._why, len(self._why))
+        self._recorder = lib.bid_recorder_create(loaded, len(loaded), options, self._why, len(self._why))
         if not self._recorder:
             raise self._error()
 
@@ -149,6 +149,16 @@ class Recorder:
             cpus=raw.cpus,
             hardware=bool(raw.hardware),
         )
+
+    def churn(self, entries: int) -> None:
+        """For tests: so many entries with keys that no inode has come into the table, and go again."""
+        table = lib.bid_recorder_table(self._recorder)
+        keys = ffi.new("uint64_t[]", [(1 << 62) + i for i in range(entries)])
+        ids = ffi.new("uint8_t[]", bytes(20) * entries)
+        lib.bid_insert_many(table, keys, entries, ids, 20, ffi.NULL, ffi.NULL)
+        for key in keys:
+            lib.bid_remove(table, key)
+        lib.bid_shrink(table)
 
     def result(self) -> Any:
         """The raw stacks, frames and files, valid until close(); after stop()."""

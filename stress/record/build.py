@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def build_library(output: Path, build_id: bytes) -> None:
     id_option = f"-Wl,--build-id=0x{build_id.hex()}"
     flags = ["-shared", "-fPIC", "-Wl,-z,noseparate-code", id_option]
     subprocess.run(["cc", *FRAMES, *flags, str(HERE / "chain.c"), "-o", str(output)], check=True)
+    with output.open("rb") as file:
+        os.fsync(file.fileno())  # pages that are not on the disk yet cannot be thrown out of memory
 
 
 def _is_current(output: Path, source: str) -> bool:
