@@ -36,7 +36,7 @@ def need_record() -> None:
         pytest.skip(_why_not())
 
 
-def run_record(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_record(*arguments: str | Path | int, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [*RECORD, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
 
