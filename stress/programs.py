@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "programs"
-MODULES = ("table", "inode")  #: of csrc
+MODULES = ("table", "process", "inode")  #: of csrc
 RIVALS = ROOT / "study" / "rivals"  #: the other designs, for the storm
 STRICT = ("-Wall", "-Wextra", "-Werror")
 

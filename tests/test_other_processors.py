@@ -16,7 +16,7 @@ from stress.common import object_file
 from stress.common.object_file import READINGS, X86_ONLY
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = sorted((ROOT / "csrc" / "table").glob("*.c"))
+SOURCES = [path for name in ("table", "process", "region") for path in sorted((ROOT / "csrc" / name).glob("*.c"))]
 #: Debian's names for a processor: in the compiler's name and QEMU's, and in those of the packages.
 PROCESSORS = {"aarch64": ("aarch64-linux-gnu", "arm64"), "s390x": ("s390x-linux-gnu", "s390x")}
 #: Those that neither count page faults, which QEMU has of its own, nor take minutes there.

@@ -19,7 +19,8 @@ SKIPPED = 77
 MILLISECONDS = 300  # for a design that is right
 LONGEST = 10_000  # for one that is not: it ends with the first wrong answer, in a thousandth of that
 
-LOCK, SEARCH = "&table->lock", "int status = flat_search(table->array, key, id, cost);"
+ARRAY = "atomic_load_explicit(&table->array, memory_order_relaxed)"
+LOCK, SEARCH = "&table->lock", f"int status = flat_search({ARRAY}, key, id, cost);"
 #: Readers without what they rely on.
 BROKEN = {
     "seqcount, no second look": Edit("rivals/seqcount.c", "while (read_again(table, sequence));", "while (0);"),
@@ -36,7 +37,8 @@ BROKEN = {
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All designs, and the table under ours."""
     folder = tmp_path_factory.mktemp("designs")
-    sources = [str(path) for name in ("csrc/table", "csrc/note", "study/rivals") for path in (ROOT / name).glob("*.c")]
+    folders = ("csrc/table", "csrc/process", "csrc/note", "study/rivals")
+    sources = [str(path) for name in folders for path in (ROOT / name).glob("*.c")]
     subprocess.run([*CC, "-c", *sources], cwd=folder, check=True)
     subprocess.run(["ar", "rcs", "libdesigns.a", *(path.name for path in folder.glob("*.o"))], cwd=folder, check=True)
     return folder / "libdesigns.a"

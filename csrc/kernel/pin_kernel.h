@@ -2,12 +2,13 @@
 /*
  * Pins in a kernel: none of the table's own, for the kernel has RCU.
  *
- * A lookup disables preemption, which is a reader of RCU, in every context: an NMI included, since the kernel tells RCU of
- * an NMI before its handlers run. An update that may allocate may sleep with its pin, so it is a reader of SRCU; one that
- * may not is a reader of RCU like a lookup. What was left is freed after a grace period of both: see platform_kernel.c.
+ * A lookup disables preemption, which is a reader of RCU, in every context: an NMI included, since the kernel
+ * tells RCU of an NMI before its handlers run. An update that may allocate may sleep with its pin, so it is a
+ * reader of SRCU; one that may not is a reader of RCU like a lookup. What was left is freed after a grace period
+ * of both: see platform_kernel.c.
  *
- * Ordering: (E), (S) and (U) are what a grace period gives. Whoever is not waited for by one that began after the head had
- * moved sees the new head; and what a reader read, it read before the grace period ended.
+ * Ordering: (E), (S) and (U) are what a grace period gives. Whoever is not waited for by one that began after the head
+ * had moved sees the new head; and what a reader read, it read before the grace period ended.
  */
 #ifndef BID_PIN_KERNEL_H
 #define BID_PIN_KERNEL_H
@@ -37,12 +38,6 @@ struct bid_pin {
     struct bid_pin_slot *slot; /* NULL: of SRCU */
     uint64_t before;           /* what SRCU wants back */
 };
-
-/* What is retired now gets this epoch, and is free once bid_oldest_pin() is above it. */
-static inline uint64_t bid_epoch_pass(struct bid_pins *pins)
-{
-    return bid_add(&pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_oldest_pin() */
-}
 
 static inline struct bid_pin_slot *bid_pin_first(struct bid_pin_slot *slots)
 {
@@ -74,8 +69,5 @@ static inline void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 
 struct bid_pin bid_pin_update(struct bid_pins *pins, int may_sleep);
 void bid_unpin_update(struct bid_pins *pins, struct bid_pin pin);
-
-/* The epoch of the last grace period that is over. */
-uint64_t bid_oldest_pin(const struct bid_pins *pins);
 
 #endif

@@ -118,14 +118,14 @@ uint64_t bid_array_bytes(const struct bid_array *array)
     return bid_load(&array->bytes, BID_RELAXED) + bid_load(&array->record_ready, BID_RELAXED) * BID_RECORD_BYTES;
 }
 
-static int bid_array_populate(struct bid_array *array, const struct bid_layout *layout, int lock)
+static int bid_array_populate(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
     array->slots = array->mapping;
     array->records = (struct bid_record *)((char *)array->mapping + layout->slot_bytes);
     array->done = (bid_word *)((char *)array->records + layout->record_bytes);
-    int status = bid_platform_populate(array->slots, layout->slot_bytes, lock);
+    int status = bid_populate(table, array->slots, layout->slot_bytes);
     if (status == BID_OK)
-        status = bid_platform_populate(array->done, layout->done_bytes, lock);
+        status = bid_populate(table, array->done, layout->done_bytes);
     if (status == BID_OK && array->chunks % 64) /* bits that stand for no chunk are done */
         bid_store(&array->done[array->chunks / 64], ~0ull << array->chunks % 64, BID_RELAXED);
     return status;
@@ -135,31 +135,14 @@ static int bid_array_populate(struct bid_array *array, const struct bid_layout *
  * half done for want of memory. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
-    uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
-    if (!bid_platform_has(bid_layout_bytes(layout))) /* or the system might kill somebody while it is made present */
-        return BID_E_NO_MEMORY;
+    const struct bid_allocator *allocator = &table->allocator;
     array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
-    array->mapping = bid_platform_map(array->mapping_bytes, layout->huge_bytes);
+    array->mapping =
+        allocator->map(allocator->context, array->mapping_bytes, bid_layout_bytes(layout), layout->huge_bytes);
     if (!array->mapping)
         return BID_E_NO_MEMORY;
-    int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));
-    if (status == BID_OK)
-        status = bid_record_ready(table, array, layout->at_once);
-    if (status == BID_OK)
-        bid_platform_no_collapse(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
-    return status;
-}
-
-/* In this order the child of a fork may believe what it finds when another thread was at this: that the memory is there
- * as long as the array knows where. At worst it loses addresses. */
-static void bid_array_unmap(struct bid_array *array)
-{
-    void *mapping = array->mapping;
-    if (!mapping)
-        return;
-    bid_platform_empty(mapping, array->mapping_bytes);
-    array->mapping = NULL;
-    bid_platform_unmap(mapping, array->mapping_bytes);
+    int status = bid_array_populate(table, array, layout);
+    return status == BID_OK ? bid_record_ready(table, array, layout->at_once) : status;
 }
 
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **result)
@@ -175,7 +158,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     bid_store(&array->bytes, layout.slot_bytes + layout.done_bytes, BID_RELAXED);
     int status = bid_array_map(table, array, &layout);
     if (status != BID_OK) {
-        bid_array_free(array);
+        bid_array_free(table, array);
         return status;
     }
     uint64_t birth = bid_load(&array->life, BID_RELAXED) & ~BID_LIFE_MASK;
@@ -184,10 +167,12 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     return BID_OK;
 }
 
-/* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. */
-void bid_array_free(struct bid_array *array)
+/* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. The allocator's order of giving
+ * memory back lets the child of a fork believe what it finds when another thread was at this. */
+void bid_array_free(struct bid_table *table, struct bid_array *array)
 {
     BID_ASSERT((bid_load(&array->life, BID_RELAXED) & BID_LIFE_MASK) != BID_LIFE_FREE);
-    bid_array_unmap(array);
+    if (array->mapping)
+        table->allocator.unmap(table->allocator.context, &array->mapping, array->mapping_bytes);
     bid_descriptor_release(array);
 }

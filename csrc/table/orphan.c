@@ -42,7 +42,7 @@ void bid_orphans_take_back(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if (bid_array_is_orphan(table, array, life, forks) &&
             bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_L_ACQUIRE))
-            bid_array_free(array);
+            bid_array_free(table, array);
     }
     bid_add(&table->frees, 1, BID_RELAXED);
     bid_store(&table->waiting, 1, BID_RELAXED); /* perhaps a thread was about to say so */

@@ -18,8 +18,7 @@ int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t 
         uint64_t next = (need + array->record_step - 1) / array->record_step * array->record_step;
         if (next > array->record_capacity)
             next = array->record_capacity;
-        int status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
-                                           !!(table->options.flags & BID_MLOCK));
+        int status = bid_populate(table, &array->records[ready], (next - ready) * BID_RECORD_BYTES);
         if (status != BID_OK)
             return status;
         if (bid_cas(&array->record_ready, &ready, next, BID_RELAXED))

@@ -176,14 +176,14 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
             return status;
         if (bid_limit_entries(table, array, bid_plan_entries(&plan)))
             break;
-        bid_array_free(future); /* too small by now: other threads have inserted meanwhile */
+        bid_array_free(table, future); /* too small by now: other threads have inserted meanwhile */
     }
     BID_ASSERT(bid_load(&array->live_limit, BID_RELAXED) <= bid_array_slots(future) / 2); /* the capacity invariant */
     BID_ASSERT(future->record_copies >= bid_load(&array->live_limit, BID_RELAXED) * table->record_units);
     if (bid_cas(&array->future, &none, future, BID_F_RELEASE)) /* (F) pairs with every load of a future */
         bid_add(&table->causes[cause], 1, BID_RELAXED);
     else
-        bid_array_free(future);
+        bid_array_free(table, future);
     return BID_OK;
 }
 
@@ -317,6 +317,8 @@ static int bid_rebuild_until_done(struct bid_table *table, struct bid_rebuild *r
 
 static int bid_rebuild(struct bid_table *table, struct bid_rebuild *rebuild)
 {
+    if (bid_is_of_parent(table))
+        return BID_E_REGION;
     uint64_t frees = bid_load(&table->frees, BID_RELAXED);
     int status = bid_rebuild_until_done(table, rebuild);
     if (bid_lacks_memory(status) && bid_load(&table->frees, BID_RELAXED) != frees)

@@ -95,6 +95,16 @@ struct bid_array {
     bid_word bytes;                /* of slots and bitmap; read also of an array that is being freed */
 };
 
+/* The grace periods of a table's readers, as numbers that only grow. Neither function waits. */
+struct bid_flavor {
+    /* Returns the number of what no reader that begins from now on can reach. */
+    uint64_t (*start)(struct bid_table *table);
+    /* Returns a number: no reader is left that may be in what has a lower one. A fence in it comes after all that the
+     * caller has read so far: see bid_reclaim(). */
+    uint64_t (*over)(struct bid_table *table);
+    int shared; /* others read the table as well, and a fork does not copy it */
+};
+
 struct bid_table {
     BID_LINE _Atomic(struct bid_array *) head;
     struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence */
@@ -112,6 +122,9 @@ struct bid_table {
     bid_word ticks;           /* updates since something waits */
     bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];
+    bid_word observed; /* of bid_flavor_shared: the number of the last grace period that is over */
+    const struct bid_flavor *flavor;
+    struct bid_allocator allocator;
     struct bid_options options; /* with the defaults in place of zeros */
     uint32_t record_units;      /* of every record, from options.id_size: 1 to 3 */
 

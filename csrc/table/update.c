@@ -210,6 +210,8 @@ static int bid_update_until_done(struct bid_table *table, struct bid_operation *
 
 int bid_update(struct bid_table *table, struct bid_operation *op)
 {
+    if (bid_is_of_parent(table))
+        return BID_E_REGION;
     int status = bid_update_until_done(table, op);
     if (op->may_allocate && bid_lacks_memory(status) && bid_reclaim_some(table))
         status = bid_update_until_done(table, op);

@@ -22,6 +22,19 @@ enum bid_step {
     BID_STEP_NO_ROOM = 102, /* every record of the array is taken, or as many entries as its future has room for */
 };
 
+/* Makes a part of the table's memory present. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
+static inline int bid_populate(const struct bid_table *table, void *address, size_t bytes)
+{
+    int lock = !!(table->options.flags & BID_MLOCK);
+    return table->allocator.populate(table->allocator.context, address, bytes, lock);
+}
+
+/* Whether the table is in memory that this process shares with the one from which it was forked. */
+static inline int bid_is_of_parent(const struct bid_table *table)
+{
+    return table->flavor->shared && bid_load(&table->forks, BID_RELAXED) != bid_load(&table->pins->forks, BID_RELAXED);
+}
+
 enum bid_kind { BID_INSERT, BID_REPLACE, BID_UPSERT, BID_REMOVE };
 
 struct bid_operation {
@@ -81,7 +94,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
 uint64_t bid_plan_bytes(const struct bid_array_plan *plan);
 /* The bytes that an array takes by now. */
 uint64_t bid_array_bytes(const struct bid_array *array);
-void bid_array_free(struct bid_array *array);
+void bid_array_free(struct bid_table *table, struct bid_array *array);
 uint64_t bid_array_slots(const struct bid_array *array);
 
 /* ---- resize.c: only where allocation is allowed */

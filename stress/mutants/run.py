@@ -37,7 +37,7 @@ from stress.storm.build import ffibuilder, storm_sources
 
 ROOT = programs.ROOT
 BUILD = ROOT / "build" / "mutants"
-CORE = ("table", "inode", "note", "resolve", "profile")  #: folders of csrc/ in a mutant's library
+CORE = ("table", "process", "region", "inode", "note", "resolve", "profile")  #: folders of csrc/ in a mutant's library
 FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
 STORM_SECONDS = 6.0  #: at most: a storm over a mutant ends with the first fault
 SEED = 7

@@ -14,7 +14,7 @@ from csrc.build import build_in_place
 from csrc.cdefs import declarations, public_headers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-MODULES = ("csrc/table", "csrc/note", "study/rivals")
+MODULES = ("csrc/table", "csrc/process", "csrc/note", "study/rivals")
 INCLUDES = ("csrc/include", "csrc", "stress/storm")
 HEADERS = (
     "stress/common/quiet.h",

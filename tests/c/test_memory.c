@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include "../../csrc/process/memory.h"
 #include "table.h"
 #include "update.h"
 

@@ -27,7 +27,7 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned r
                     uint64_t *index);
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
-void bid_array_free(struct bid_array *array);
+void bid_array_free(struct bid_table *table, struct bid_array *array);
 
 enum moment {
     NOWHERE,
@@ -84,9 +84,9 @@ int stopping_array_make(struct bid_table *table, const struct bid_array_plan *pl
     return status;
 }
 
-void stopping_array_free(struct bid_array *array)
+void stopping_array_free(struct bid_table *table, struct bid_array *array)
 {
-    bid_array_free(array);
+    bid_array_free(table, array);
     if (when_given_up)
         when_given_up();
 }

@@ -92,6 +92,7 @@ static void model_membarrier(void);
 
 #include "array.c"
 #include "create.c"
+#include "grace.c"
 #include "lookup.c"
 #include "move.c"
 #include "orphan.c"

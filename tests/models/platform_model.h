@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The platform of the models, in place of csrc/table/platform_user.c.
+ * The platform of the models, in place of those of csrc/process but grace.c.
  *
  * Arrays come from malloc(), so that the model checker sees an access to memory that was freed, or that was never
  * written. A thread is known by a number that the model gives it. Pins are the fenced ones: C11 has no membarrier().
@@ -36,16 +36,16 @@ void bid_platform_prefetch(const void *address)
  * not, for none may be read that nobody has written. */
 static _Thread_local int model_zeroed_sections;
 
-void *bid_platform_map(size_t bytes, size_t huge)
+static void *model_map(void *context, size_t bytes, size_t present, size_t huge)
 {
-    (void)huge;
+    (void)context, (void)present, (void)huge;
     model_zeroed_sections = 2;
     return malloc(bytes);
 }
 
-int bid_platform_populate(void *address, size_t bytes, int lock)
+static int model_populate(void *context, void *address, size_t bytes, int lock)
 {
-    (void)lock;
+    (void)context, (void)lock;
     if (!model_zeroed_sections)
         return BID_OK;
     model_zeroed_sections--;
@@ -55,27 +55,15 @@ int bid_platform_populate(void *address, size_t bytes, int lock)
     return BID_OK;
 }
 
-void bid_platform_no_collapse(void *address, size_t bytes)
+static void model_unmap(void *context, void **address, size_t bytes)
 {
-    (void)address, (void)bytes;
+    (void)context, (void)bytes;
+    free(*address);
+    *address = NULL;
 }
 
-void bid_platform_empty(void *address, size_t bytes)
-{
-    (void)address, (void)bytes;
-}
-
-void bid_platform_unmap(void *address, size_t bytes)
-{
-    (void)bytes;
-    free(address);
-}
-
-int bid_platform_has(size_t bytes)
-{
-    (void)bytes;
-    return 1;
-}
+const struct bid_allocator bid_platform_allocator = {
+    .map = model_map, .populate = model_populate, .unmap = model_unmap};
 
 size_t bid_platform_page(void)
 {

@@ -68,6 +68,34 @@ enum bid_flags {
     BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
 };
 
+/*
+ * Where a table's memory comes from, that of the table itself included. The functions are called in thread context only,
+ * and by several threads at once. They must not call a function of the same table.
+ */
+struct bid_allocator {
+    void *context; /* handed to each function */
+    /* Returns zeroed memory that begins at a page, or NULL: there is none. `present` bytes of it will be populated at
+     * once; if so much cannot be had, return NULL. Huge pages are welcome in the first `huge` bytes. */
+    void *(*map)(void *context, size_t bytes, size_t present, size_t huge);
+    /* Makes a part present for writing, so that no later access faults; others may be using it already. `lock`: locks
+     * it as well. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
+    int (*populate)(void *context, void *address, size_t bytes, int lock);
+    /* Gives back all that was mapped at *address. Sets *address to NULL when the memory is gone, and before anything
+     * else can be mapped there: the child of a fork, made by another thread in between, relies on it. */
+    void (*unmap)(void *context, void **address, size_t bytes);
+};
+
+/*
+ * How readers are protected, and so what retired memory waits for. The threads of this process hold pins, whatever the
+ * flavor. bid_flavor_shared is for a table that others read as well, without pins: BPF programs, or other processes. A
+ * thread observes their grace periods, see bid_grace_begin(). No update waits for one. (Not in a kernel.)
+ *
+ * The child of a fork shares such a table with its parent, and the parent does not see the child's pins. So in the child
+ * updates fail with BID_E_REGION, bid_destroy() does nothing, and lookups are those of bid/region.h.
+ */
+struct bid_flavor;
+BID_PUBLIC extern const struct bid_flavor bid_flavor_shared;
+
 /* Fields are added at the end only, as with open_how of openat2(). A caller's struct may be smaller than the library's:
  * the rest counts as zero. It may be larger if the rest is zero. Anything else is BID_E_OPTIONS. */
 struct bid_options {
@@ -94,6 +122,12 @@ struct bid_options {
 
     /* Of enum bid_flags. */
     uint32_t flags;
+
+    /* Copied by bid_create(). NULL: memory of this process, or of this kernel. */
+    const struct bid_allocator *allocator;
+
+    /* NULL: only threads of this process, or of this kernel, read the table. */
+    const struct bid_flavor *flavor;
 };
 
 /*
@@ -249,6 +283,30 @@ BID_PUBLIC int bid_shrink(struct bid_table *table);
  * Context: thread. Progress: lock-free. Memory: frees. May change errno.
  * Returns: the number of bytes retired and not freed; 0 if nothing waits for a reader. */
 BID_PUBLIC uint64_t bid_reclaim(struct bid_table *table);
+
+/*
+ * Grace periods of readers elsewhere (bid_flavor_shared). A thread of the caller's observes them, again and again:
+ *
+ *     number = bid_grace_begin(table);
+ *     if (number) {
+ *         wait until every reader elsewhere that was in a lookup when bid_grace_begin() returned has left it;
+ *         bid_grace_end(table, number);
+ *     }
+ *
+ * How to wait depends on the readers. For BPF programs it is a grace period of RCU, as membarrier(MEMBARRIER_CMD_GLOBAL)
+ * waits for, in 8 to 50 ms. For others it is what they have agreed on. While nobody observes, nothing is freed: updates
+ * that need a new array fail in the end, with BID_E_RETIRED or BID_E_NO_MEMORY.
+ */
+
+/* The number of the grace period that begins now.
+ * Context: thread. Progress: lock-free. Memory: none.
+ * Returns: 0 if nothing is retired, or the table is of another flavor. */
+BID_PUBLIC uint64_t bid_grace_begin(struct bid_table *table);
+
+/* Says that the readers elsewhere that were there when `number` was given have all left. What was retired before is
+ * freed by an update or bid_reclaim() to come. Numbers of several threads may come in any order.
+ * Context: any. Progress: lock-free. Memory: none. */
+BID_PUBLIC void bid_grace_end(struct bid_table *table, uint64_t number);
 
 typedef int (*bid_visit)(void *argument, uint64_t key, int status, const struct bid_build_id *id);
 

@@ -155,7 +155,7 @@ LOOKUPS = [
         "every pin is an atomic addition",
         (
             Edit(
-                "table/pin.h",
+                "process/pins.h",
                 "    bid_store(&slot->word, word, BID_U_RELEASE);",
                 "    bid_store(&slot->word, word - 1, BID_U_RELEASE);\n    bid_add(&slot->word, 1, BID_U_RELEASE);",
             ),
@@ -169,7 +169,7 @@ LOOKUPS = [
         (
             Edit(
                 "table/array.c",
-                "int status = bid_platform_populate(array->slots, layout->slot_bytes, lock);",
+                "int status = bid_populate(table, array->slots, layout->slot_bytes);",
                 "int status = BID_OK;",
             ),
         ),
