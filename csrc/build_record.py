@@ -21,14 +21,14 @@ HEADERS = (
     Path("csrc/bpf/space.h"),
     *(RECORD / name for name in ("record.h", "files.h", "stacks.h", "recorder.h")),
 )
-MODULES = ("table", "bpf", "bpf/interim", "record", "note")  # of csrc
+MODULES = ("table", "process", "region", "bpf", "record", "note")  # of csrc
 OBJECT = "pybuildid/record/record.bpf.o"  #: where the package has the programs
 
 SOURCES = [
     source
     for module in MODULES
     for source in sorted(glob(f"csrc/{module}/*.c"))
-    if not source.endswith((".bpf.c", "table/platform_user.c"))
+    if not source.endswith(".bpf.c")
 ]
 
 ffibuilder = FFI()

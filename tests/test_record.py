@@ -187,6 +187,15 @@ def test_nothing_is_left_in_this_process() -> None:
     assert len(os.listdir("/proc/self/task")) == threads
 
 
+def test_two_recordings_at_once(program: Path) -> None:
+    with running(program, len(IDS)) as process, Recording(frequency=499) as outer:
+        outer.start()
+        recorded = record_enough(process.pid)
+        others = outer.stop()
+    assert recorded.status.with_build_id > 0.9 * recorded.status.frames
+    assert process.pid in {stack.process for stack in others.stacks}
+
+
 def test_reasons_are_those_of_the_header() -> None:
     header = (Path(__file__).parent.parent / "csrc" / "bpf" / "space.h").read_text()
     assert len(REASONS) == int(re.findall(r"BID_FRAME_REASONS = (\d+)", header)[0])

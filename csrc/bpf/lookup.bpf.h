@@ -49,6 +49,9 @@ static __always_inline void bid_bpf_order(void)
 #define BID_LOAD64(line, offset) (*(volatile u64 *)((line) + (offset)))
 #define BID_LOAD32(line, offset) (*(volatile u32 *)((line) + (offset)))
 
+#define BID_OF_REGION(field) offsetof(struct bid_region, field)
+_Static_assert(BID_OF_REGION(tables) + 2 * sizeof(u64) <= BID_BPF_LINE, "the header's first line has two tables");
+
 /* The cache line at an offset of the region; NULL: there is none. */
 static __always_inline char *bid_line(u64 offset)
 {
@@ -56,10 +59,18 @@ static __always_inline char *bid_line(u64 offset)
     return offset >> 38 ? NULL : bpf_map_lookup_elem(&bid_region, &index);
 }
 
+/* What to subtract from an address of the updating process. */
 static __always_inline u64 bid_base(void)
 {
     char *header = bid_line(0);
-    return header ? BID_LOAD64(header, offsetof(struct bid_bpf_header, base)) : 0;
+    return header ? BID_LOAD64(header, BID_OF_REGION(address)) : 0;
+}
+
+/* A table's offset in the region; 0: there is none. */
+static __always_inline u64 bid_table_at(u32 number)
+{
+    char *header = bid_line(0);
+    return header && number < 2 ? BID_LOAD64(header, BID_OF_REGION(tables) + (number & 1) * sizeof(u64)) : 0;
 }
 
 /* A field of an array's descriptor. Both lie in its first line. */
@@ -120,20 +131,22 @@ __noinline int bid_bpf_probe(u64 array, u64 key, struct bid_bpf_probe *out)
 }
 
 /* As bid_find(): the key's slot in the head array or in its future one; without a record if it has none. */
-__noinline int bid_bpf_find(u64 table, u64 key, struct bid_bpf_probe *out)
+__noinline int bid_bpf_find(u32 number, u64 key, struct bid_bpf_probe *out)
 {
     struct bid_bpf_probe other = {};
+    u64 base = bid_base(), table = bid_table_at(number);
     char *first = bid_line(table);
-    u64 base = bid_base();
     if (!out || !first || !base)
         return BID_BPF_E_REGION;
+    out->record = 0;
+    if (!table)
+        return BID_OK;
     u64 head = BID_LOAD64(first, offsetof(struct bid_table, head)) - base;
     char *descriptor = bid_line(head);
     if (!descriptor)
         return BID_BPF_E_REGION;
     u64 future = BID_LOAD64(descriptor, BID_OF_ARRAY(future)); /* read before any slot */
     bid_bpf_order();
-    out->record = 0;
     int status = bid_bpf_probe(head, key, out);
     if (status < 0 || !future || (out->record && !(out->word & BID_FROZEN)))
         return status;
@@ -160,12 +173,11 @@ static __always_inline int bid_bpf_copy(u64 record, u32 length, struct bid_build
     return BID_OK;
 }
 
-/* As bid_lookup_generation(). table: its offset in the region, BID_BPF_TABLE for the first. generation: BID_BPF_ANY for
- * any. */
-__noinline int bid_bpf_lookup_in(u64 table, u64 key, u64 generation, struct bid_build_id *id)
+/* As bid_lookup_generation(). */
+__noinline int bid_bpf_lookup_in(u32 number, u64 key, u64 generation, struct bid_build_id *id)
 {
     struct bid_bpf_probe found = {};
-    int status = bid_bpf_find(table, key, &found);
+    int status = bid_bpf_find(number, key, &found);
     if (!id || status < 0)
         return BID_BPF_E_REGION;
     if (!found.record || (found.word & BID_STATE_MASK) != BID_LIVE)
@@ -181,25 +193,25 @@ __noinline int bid_bpf_lookup_in(u64 table, u64 key, u64 generation, struct bid_
     return id->length ? bid_bpf_copy(found.record, id->length, id) : BID_NO_BUILD_ID;
 }
 
-/* As bid_lookup(), in the region's first table. */
+/* As bid_lookup(), in table 0. */
 __noinline int bid_bpf_lookup(u64 key, struct bid_build_id *id)
 {
-    return id ? bid_bpf_lookup_in(BID_BPF_TABLE, key, BID_BPF_ANY, id) : BID_BPF_E_REGION;
+    return id ? bid_bpf_lookup_in(0, key, BID_BPF_ANY, id) : BID_BPF_E_REGION;
 }
 
-/* As bid_remove_generation() in the region's first table, by one compare-and-swap, and without a copy. Where the key's
+/* As bid_remove_generation() in table 0, by one compare-and-swap, and without a copy. Where the key's
  * word is frozen by a resize and not copied yet, or has just changed, it is BID_BPF_E_BUSY: then bid_remove() by the
  * process has to do it. */
 __noinline int bid_bpf_remove(u64 key, u64 generation)
 {
     struct bid_bpf_probe found = {};
-    int status = bid_bpf_find(BID_BPF_TABLE, key, &found);
+    int status = bid_bpf_find(0, key, &found);
     if (status < 0)
         return status;
     if (!found.record || (found.word & BID_STATE_MASK) != BID_LIVE)
         return BID_ABSENT;
     char *record = bid_line(found.record), *slot = bid_line(found.slot);
-    char *count = bid_line(BID_BPF_TABLE + offsetof(struct bid_table, count));
+    char *count = bid_line(bid_table_at(0) + offsetof(struct bid_table, count));
     if (!record || !slot || !count)
         return BID_BPF_E_REGION;
     u32 is = BID_LOAD32(record, (found.record & BID_RECORD_BYTES) + offsetof(struct bid_record, generation));

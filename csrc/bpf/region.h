@@ -6,18 +6,17 @@
 #include "bid/bpf.h"
 
 #include <pthread.h>
-#include <stddef.h>
 
 struct bid_bpf_region {
     int fd;
-    char *base;
+    void *memory;
     uint64_t bytes;
+    struct bid_region *region;
+    struct bid_allocator allocator;
     struct bid_table *table;
-    pthread_mutex_t lock;
-    unsigned char *used; /* a byte for each page */
+    pthread_t observer; /* of grace periods */
+    int observing;
+    int wake; /* an eventfd: the observer is to end */
 };
-
-/* A grace period of RCU: on return no BPF program is running that ran when this was called. */
-void bid_bpf_synchronize(void);
 
 #endif

@@ -311,7 +311,7 @@ __noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *las
     if (!frame || !last)
         return 0;
     if (frame->reason == BID_FRAME_OK && (last->inode != frame->inode || last->tag != frame->tag)) {
-        int status = bid_bpf_lookup_in(BID_BPF_TABLE, frame->inode, frame->tag, &id);
+        int status = bid_bpf_lookup_in(0, frame->inode, frame->tag, &id);
         last->inode = frame->inode;
         last->tag = frame->tag;
         last->reason = status == BID_OK            ? BID_FRAME_OK

@@ -18,9 +18,9 @@
 
 #define BID_FILES_START 1024u
 
-int bid_files_open(struct bid_files *files, struct bid_table *table)
+int bid_files_open(struct bid_files *files, struct bid_bpf_region *region)
 {
-    *files = (struct bid_files){.table = table, .room = BID_FILES_START, .slots = 2 * BID_FILES_START};
+    *files = (struct bid_files){.region = region, .room = BID_FILES_START, .slots = 2 * BID_FILES_START};
     files->files = calloc(files->room, sizeof *files->files);
     files->places = calloc(files->slots, sizeof *files->places);
     return files->files && files->places ? 0 : -1;
@@ -131,8 +131,13 @@ static int bid_file_is_still(int fd, const struct bid_file_state *state)
 static void bid_file_enter(struct bid_files *files, const struct bid_recorded_file *file)
 {
     size_t length = file->id_length <= BID_ID_NARROW ? file->id_length : 0;
-    if (bid_upsert(files->table, file->state.inode, file->state.tag, file->id, length) < 0)
-        files->refused++;
+    struct bid_table *table = bid_bpf_region_table(files->region);
+    int status = bid_upsert(table, file->state.inode, file->state.tag, file->id, length);
+    if (status < 0) { /* memory that a resize has left may be waiting for a grace period */
+        bid_bpf_region_synchronize(files->region);
+        status = bid_upsert(table, file->state.inode, file->state.tag, file->id, length);
+    }
+    files->refused += status < 0;
 }
 
 void bid_files_learn(struct bid_files *files, const struct bid_event *event)

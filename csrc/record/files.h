@@ -3,7 +3,7 @@
 #ifndef BID_FILES_H
 #define BID_FILES_H
 
-#include "bid/table.h"
+#include "bid/bpf.h"
 #include "record.h"
 
 /* One state of one file; or a build ID that only the kernel knew (inode 0). Numbers of files begin with 1. */
@@ -18,14 +18,14 @@ struct bid_recorded_file {
 };
 
 struct bid_files {
-    struct bid_table *table;
+    struct bid_bpf_region *region;
     struct bid_recorded_file *files;
     uint32_t *places; /* by hash: a number of a file, 0: free */
     uint32_t count, room, slots;
     uint64_t read, unreadable, changed, refused; /* what became of requests */
 };
 
-int bid_files_open(struct bid_files *files, struct bid_table *table);
+int bid_files_open(struct bid_files *files, struct bid_bpf_region *region);
 void bid_files_close(struct bid_files *files);
 
 /* A file that the table does not have: reads its build ID through the process that has it mapped. */

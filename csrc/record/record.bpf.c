@@ -300,7 +300,7 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
     count(BID_COUNT_STORES, stored > 0);
     count(BID_COUNT_NO_ROOM, stored < 0);
     if (inode) {
-        int status = bid_bpf_lookup_in(BID_BPF_TABLE, range.inode, range.tag, &id);
+        int status = bid_bpf_lookup_in(0, range.inode, range.tag, &id);
         if (status != BID_OK && status != BID_NO_BUILD_ID)
             ask_for(tgid, &range, &state);
     }

@@ -209,7 +209,7 @@ static int bid_recorder_open(struct bid_recorder *recorder, const void *object, 
     if (bid_ring_open(&recorder->samples, samples, BID_SAMPLES_BYTES) ||
         bid_ring_open(&recorder->events, events, BID_EVENTS_BYTES) || recorder->wake < 0)
         return bid_why(why, errno, "the ring buffers cannot be mapped (%s)", strerror(errno));
-    if (bid_files_open(&recorder->files, bid_bpf_region_table(recorder->region)) || bid_stacks_open(&recorder->stacks))
+    if (bid_files_open(&recorder->files, recorder->region) || bid_stacks_open(&recorder->stacks))
         return bid_why(why, ENOMEM, "out of memory");
     if (bid_recorder_learn(recorder))
         return bid_why(why, errno, "the mappings of the processes cannot be read (%s)", strerror(errno));

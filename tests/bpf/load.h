@@ -30,8 +30,8 @@ static int print(int level, const char *format, va_list arguments)
     return level > 1 ? 0 : vfprintf(stderr, format, arguments);
 }
 
-/* Loads an object file whose map bid_region is this region. Ends the program with 77 where BPF may not be used. */
-static struct bpf_object *load(const char *path, struct bid_bpf_region *region)
+/* Loads an object file whose map bid_region is this one. Ends the program with 77 where BPF may not be used. */
+static struct bpf_object *load(const char *path, int region)
 {
     const char *why;
     libbpf = bid_libbpf_load(&why);
@@ -47,13 +47,12 @@ static struct bpf_object *load(const char *path, struct bid_bpf_region *region)
     libbpf->libbpf_set_print(print);
     struct bpf_object *object = libbpf->bpf_object__open_mem(bytes, size, NULL);
     CHECK(object);
-    CHECK(!libbpf->bpf_map__reuse_fd(libbpf->bpf_object__find_map_by_name(object, "bid_region"),
-                                     bid_bpf_region_fd(region)));
+    CHECK(!libbpf->bpf_map__reuse_fd(libbpf->bpf_object__find_map_by_name(object, "bid_region"), region));
     CHECK(!libbpf->bpf_object__load(object));
     return object;
 }
 
-static struct bid_bpf_region *region_or_skip(uint64_t bytes)
+__attribute__((unused)) static struct bid_bpf_region *region_or_skip(uint64_t bytes)
 {
     struct bid_bpf_region *region;
     int status = bid_bpf_region_create(&region, bytes);

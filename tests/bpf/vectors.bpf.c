@@ -25,7 +25,7 @@ static long one(u32 i, void *context)
     else if (vector->any)
         vector->status = bid_bpf_lookup(vector->key, &id);
     else
-        vector->status = bid_bpf_lookup_in(BID_BPF_TABLE, vector->key, generation, &id);
+        vector->status = bid_bpf_lookup_in(0, vector->key, generation, &id);
     vector->id = id;
     return 0;
 }

@@ -115,7 +115,7 @@ int main(int count, char **arguments)
     CHECK(count == 2);
     struct bid_bpf_region *region = region_or_skip(16 << 20);
     struct bid_table *table = bid_bpf_region_table(region);
-    struct bpf_object *object = load(arguments[1], region);
+    struct bpf_object *object = load(arguments[1], bid_bpf_region_fd(region));
     answer = program_fd(object, "answer");
     vectors = mmap(NULL, VECTORS * sizeof *vectors, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd(object, "vectors"), 0);
     CHECK(vectors != MAP_FAILED);

@@ -24,27 +24,11 @@
 #ifndef BID_PUBLIC_BPF_H
 #define BID_PUBLIC_BPF_H
 
-#include "build_id.h"
-#include "status.h"
-#include "table.h"
-#include "version.h"
+#include "region.h"
 
 #include <stdint.h>
 
-#define BID_BPF_LINE 64       /* bytes of an element of the map */
-#define BID_BPF_TABLE 4096ull /* where the region's table is, as an offset */
-
-/* The beginning of the region. */
-#define BID_BPF_MAGIC 0x6e6f676572646962ull /* "bidregon" */
-#define BID_BPF_VERSION 1
-struct bid_bpf_header {
-    uint64_t magic;
-    uint32_t version; /* of the layout of the region and of all that is in it */
-    uint32_t line;    /* BID_BPF_LINE */
-    uint64_t base;    /* the address of the region in the process that made it: addresses in the region are such */
-    uint64_t bytes;   /* of the region */
-    uint64_t table;   /* BID_BPF_TABLE */
-};
+#define BID_BPF_LINE 64 /* bytes of an element of the map */
 
 /* What the functions of lookup.bpf.h return beside enum bid_status. */
 enum bid_bpf_status {
@@ -54,16 +38,17 @@ enum bid_bpf_status {
 
 #ifdef __bpf__
 
-/* table: BID_BPF_TABLE. generation: BID_BPF_ANY, or the only one that is asked for.
+/* number: of the table in the region, 0 or 1. generation: BID_BPF_ANY, or the only one that is asked for.
  * Context: any BPF program that may call global functions. Progress: wait-free, at most BID_LOOKUP_MAX_SLOTS slots.
  * Memory: none.
- * Returns: BID_OK, BID_ABSENT, BID_STALE or BID_NO_BUILD_ID as bid_lookup_generation(); BID_BPF_E_REGION. */
-int bid_bpf_lookup_in(uint64_t table, uint64_t key, uint64_t generation, struct bid_build_id *id);
+ * Returns: BID_OK, BID_ABSENT (also if there is no such table), BID_STALE or BID_NO_BUILD_ID, as
+ * bid_lookup_generation(); BID_BPF_E_REGION. */
+int bid_bpf_lookup_in(uint32_t number, uint64_t key, uint64_t generation, struct bid_build_id *id);
 
-/* The same for any generation in the region's table. */
+/* The same in table 0, for any generation. */
 int bid_bpf_lookup(uint64_t key, struct bid_build_id *id);
 
-/* Removes an entry, if it is for this generation.
+/* Removes an entry from table 0, if it is for this generation.
  * Context, progress and memory as above.
  * Returns: BID_OK, BID_ABSENT, BID_STALE, BID_BPF_E_BUSY (nothing was changed), BID_BPF_E_REGION. */
 int bid_bpf_remove(uint64_t key, uint64_t generation);
@@ -92,7 +77,12 @@ BID_PUBLIC void bid_bpf_region_destroy(struct bid_bpf_region *region);
  * Context: any. Progress: wait-free. Memory: none. */
 BID_PUBLIC int bid_bpf_region_fd(const struct bid_bpf_region *region);
 
-/* The table in the region. Do not destroy it.
+/* Waits for a grace period of RCU, and frees what has waited for it. After BID_E_NO_MEMORY or BID_E_RETIRED of an update
+ * the same update may succeed then: the thread of the region does the same, but not at once.
+ * Context: thread. Progress: blocking, 8 to 50 ms. Memory: frees. May change errno. */
+BID_PUBLIC void bid_bpf_region_synchronize(struct bid_bpf_region *region);
+
+/* The table in the region: its number 0. Do not destroy it.
  * Context: any. Progress: wait-free. Memory: none. */
 BID_PUBLIC struct bid_table *bid_bpf_region_table(const struct bid_bpf_region *region);
 
