@@ -73,88 +73,134 @@ static __always_inline u64 bid_table_at(u32 number)
     return header && number < 2 ? BID_LOAD64(header, BID_OF_REGION(tables) + (number & 1) * sizeof(u64)) : 0;
 }
 
-/* A field of an array's descriptor. Both lie in its first line. */
+#define BID_OF_TABLE(field) offsetof(struct bid_table, field)
 #define BID_OF_ARRAY(field) offsetof(struct bid_array, field)
-_Static_assert(BID_OF_ARRAY(slots) == 0 && BID_OF_ARRAY(moved) < BID_BPF_LINE, "one line has all that is read");
-_Static_assert(offsetof(struct bid_table, head) == 0, "the table's first word");
-_Static_assert(BID_BUCKET_SLOTS * sizeof(u64) == BID_BPF_LINE, "a bucket is one line");
-_Static_assert(BID_RECORD_BYTES * 2 == BID_BPF_LINE && BID_RECORD_ID == 12, "a record lies in one line");
+_Static_assert(BID_OF_TABLE(head) == 0 && BID_OF_TABLE(seed) < BID_BPF_LINE, "the table's first line has both");
+_Static_assert(BID_OF_ARRAY(word) == 0 && BID_OF_ARRAY(future) < BID_BPF_LINE, "the descriptor's first line has all");
+_Static_assert(sizeof(struct bid_array) % BID_BPF_LINE == 0 && BID_OF_TABLE(arrays) % BID_BPF_LINE == 0,
+               "every descriptor begins with a line");
+_Static_assert(BID_EMPTY == 0, "EMPTY is what is below 1");
+_Static_assert(BID_BUCKET_SLOTS * sizeof(u64) == BID_BPF_LINE && BID_BUCKET_BYTES % BID_BPF_LINE == 0,
+               "the words of a bucket are one line");
+_Static_assert(BID_RECORD_BYTES * 2 == BID_BPF_LINE && BID_RECORD_ID == 12,
+               "the first unit of a record lies in a line");
 
-/* A key's slot in one array. */
-struct bid_bpf_probe {
-    u64 record; /* offset in the region; 0: no slot of the probe sequence is the key's */
-    u64 word;   /* without the tag */
-    u64 slot;   /* offset in the region */
-    u64 pattern;
+/* An array as a reader has it. */
+struct bid_bpf_array {
+    u64 base; /* offset in the region */
+    u64 buckets, seed;
+    u64 future; /* as the field of the descriptor: 0, or a head word */
 };
 
-/* As bid_probe_path(): *out says what this array knows about the key. Offset 0 is the region's header. */
-__noinline int bid_bpf_probe(u64 array, u64 key, struct bid_bpf_probe *out)
+/* A key's slot in one array. */
+struct bid_bpf_found {
+    u64 record; /* offset in the region; 0: no slot that was read is the key's. Offset 0 is the region's header */
+    u64 word;   /* of the slot; without a record BID_BPF_END or BID_BPF_GOES_ON */
+    u64 slot;   /* offset in the region */
+};
+#define BID_BPF_END 0     /* an EMPTY slot was there: the key has none, here and further on */
+#define BID_BPF_GOES_ON 1 /* the next bucket of the probe sequence may have one */
+
+/* The array of a head word, by its descriptor. */
+static __always_inline int bid_bpf_array(u64 table, u64 head, struct bid_bpf_array *array)
 {
-    char *descriptor = bid_line(array);
-    u64 base = bid_base();
-    if (!out || !descriptor)
+    char *line = bid_line(table + BID_OF_TABLE(arrays) + bid_head_number(head) * sizeof(struct bid_array));
+    if (!line)
         return BID_BPF_E_REGION;
-    u64 slots = BID_LOAD64(descriptor, BID_OF_ARRAY(slots)) - base;
-    u64 records = BID_LOAD64(descriptor, BID_OF_ARRAY(records)) - base;
-    u64 mask = BID_LOAD64(descriptor, BID_OF_ARRAY(bucket_mask));
-    u64 mixed = bid_mix(key, BID_LOAD64(descriptor, BID_OF_ARRAY(seed))), folded = mixed ^ mixed >> 32;
-    u64 bucket = mixed >> (BID_LOAD32(descriptor, BID_OF_ARRAY(home_shift)) & 63);
-    u64 pattern = folded << BID_TAG_SHIFT | BID_TAG_ONE;
-    out->pattern = pattern;
-    for (u32 i = 0; i < BID_PATH_BUCKETS; i++) {
-        char *line = bid_line(slots + bucket * BID_BPF_LINE);
-        if (!line)
+    array->base = BID_LOAD64(line, BID_OF_ARRAY(base)) - bid_base();
+    array->buckets = BID_LOAD64(line, BID_OF_ARRAY(buckets));
+    array->seed = BID_LOAD64(line, BID_OF_ARRAY(seed));
+    array->future = BID_LOAD64(line, BID_OF_ARRAY(future));
+    return BID_OK;
+}
+
+/* One bucket, as bid_bucket_search(): each word is read once, so what is found is what it says. */
+__noinline int bid_bpf_bucket(u64 base, u64 number, u32 tag, u64 key, struct bid_bpf_found *out)
+{
+    u64 bucket = base + number * BID_BUCKET_BYTES;
+    char *line = bid_line(bucket);
+    u64 empty = 0; /* computed without a branch: the verifier follows both ways of each */
+    if (!out || !line)
+        return BID_BPF_E_REGION;
+    out->record = 0;
+    for (u32 i = 0; i < BID_BUCKET_SLOTS; i++) {
+        u64 word = BID_LOAD64(line, i * sizeof(u64));
+        empty |= ((word & BID_STATE_MASK) - 1) >> 63; /* EMPTY is 0 */
+        if (word >> BID_TAG_SHIFT != tag)
+            continue;
+        u64 at = base + bid_word_index(word) * BID_RECORD_BYTES;
+        char *record = bid_line(at);
+        if (!record)
             return BID_BPF_E_REGION;
-        u64 end = BID_LOAD64(line, BID_BPF_LINE - sizeof(u64)); /* before the others, as in bid_bucket_search() */
-        bid_bpf_order();
-        for (u32 j = 0; j < BID_BUCKET_SLOTS; j++) {
-            u64 word = BID_LOAD64(line, j * sizeof(u64)) ^ pattern;
-            if (word >> BID_TAG_SHIFT)
-                continue;
-            u64 at = records + (word >> BID_INDEX_SHIFT) * BID_RECORD_BYTES;
-            char *record = bid_line(at);
-            if (!record)
-                return BID_BPF_E_REGION;
-            if (BID_LOAD64(record, at & BID_RECORD_BYTES) != key)
-                continue;
-            out->record = at;
-            out->word = word;
-            out->slot = slots + bucket * BID_BPF_LINE + j * sizeof(u64);
-            return BID_OK;
-        }
-        if ((end & BID_STATE_MASK) == BID_EMPTY)
-            return BID_OK;
-        bucket = (bucket + (folded | 1)) & mask;
+        if (BID_LOAD64(record, at & BID_RECORD_BYTES) != key)
+            continue;
+        out->record = at;
+        out->word = word;
+        out->slot = bucket + i * sizeof(u64);
+        return BID_OK;
+    }
+    out->word = empty ^ BID_BPF_GOES_ON;
+    return BID_OK;
+}
+
+/* A whole probe sequence, as bid_probe(). */
+__noinline int bid_bpf_probe(const struct bid_bpf_array *array, u64 key, struct bid_bpf_found *out)
+{
+    if (!array || !out)
+        return BID_BPF_E_REGION;
+    u64 buckets = array->buckets, mixed = bid_mix(key, array->seed), step = bid_step(mixed, buckets);
+    struct bid_sequence at = bid_sequence_mixed(mixed, buckets);
+    for (u32 i = 0; i < BID_SEQUENCE_BUCKETS; i++) {
+        int status = bid_bpf_bucket(array->base, at.bucket, at.tag, key, out);
+        if (status < 0 || out->record || out->word == BID_BPF_END)
+            return status;
+        at.bucket = bid_bucket_next(at.bucket, step, buckets);
     }
     return BID_OK;
 }
 
-/* As bid_find(): the key's slot in the head array or in its future one; without a record if it has none. */
-__noinline int bid_bpf_find(u32 number, u64 key, struct bid_bpf_probe *out)
+/* As bid_find(), in a resize too: the key's slot in the head array or in its future one. */
+__noinline int bid_bpf_find_general(u64 table, u64 key, struct bid_bpf_found *out)
 {
-    struct bid_bpf_probe other = {};
-    u64 base = bid_base(), table = bid_table_at(number);
-    char *first = bid_line(table);
-    if (!out || !first || !base)
+    struct bid_bpf_array head = {}, future = {};
+    struct bid_bpf_found other = {};
+    char *line = bid_line(table);
+    if (!out || !line || bid_bpf_array(table, BID_LOAD64(line, BID_OF_TABLE(head)), &head) < 0)
         return BID_BPF_E_REGION;
-    out->record = 0;
-    if (!table)
-        return BID_OK;
-    u64 head = BID_LOAD64(first, offsetof(struct bid_table, head)) - base;
-    char *descriptor = bid_line(head);
-    if (!descriptor)
-        return BID_BPF_E_REGION;
-    u64 future = BID_LOAD64(descriptor, BID_OF_ARRAY(future)); /* read before any slot */
-    bid_bpf_order();
-    int status = bid_bpf_probe(head, key, out);
-    if (status < 0 || !future || (out->record && !(out->word & BID_FROZEN)))
+    bid_bpf_order(); /* the future, then any slot */
+    int status = bid_bpf_probe(&head, key, out);
+    if (status < 0 || !head.future || (out->record && !(out->word & BID_FROZEN)))
         return status;
     bid_bpf_order(); /* the head's slot, then the future array's */
-    status = bid_bpf_probe(future - base, key, &other);
+    if (bid_bpf_array(table, head.future, &future) < 0)
+        return BID_BPF_E_REGION;
+    status = bid_bpf_probe(&future, key, &other);
     if (other.record)
         *out = other;
     return status;
+}
+
+/* The same, quick where no resize is under way and the home bucket says all, as in bid_lookup_simple(): it waits for two
+ * lines one after the other. */
+static __always_inline int bid_bpf_find(u32 number, u64 key, struct bid_bpf_found *out)
+{
+    u64 table = bid_table_at(number);
+    char *line = bid_line(table);
+    if (!line || !bid_base())
+        return BID_BPF_E_REGION;
+    out->record = out->word = 0;
+    if (!table)
+        return BID_OK;
+    u64 head = BID_LOAD64(line, BID_OF_TABLE(head));
+    if (head & BID_HEAD_GENERAL)
+        return bid_bpf_find_general(table, key, out);
+    bid_bpf_order(); /* the head, then the seed: see bid_seed_adopt() */
+    u64 mixed = bid_mix(key, BID_LOAD64(line, BID_OF_TABLE(seed)));
+    struct bid_sequence home = bid_sequence_mixed(mixed, bid_head_buckets(head));
+    int status = bid_bpf_bucket((u64)bid_head_base(head) - bid_base(), home.bucket, home.tag, key, out);
+    if (status < 0 || out->record || out->word == BID_BPF_END)
+        return status;
+    return bid_bpf_find_general(table, key, out);
 }
 
 /* A record's ID, of any length. It may run on into the next line. */
@@ -176,7 +222,7 @@ static __always_inline int bid_bpf_copy(u64 record, u32 length, struct bid_build
 /* As bid_lookup_generation(). */
 __noinline int bid_bpf_lookup_in(u32 number, u64 key, u64 generation, struct bid_build_id *id)
 {
-    struct bid_bpf_probe found = {};
+    struct bid_bpf_found found = {};
     int status = bid_bpf_find(number, key, &found);
     if (!id || status < 0)
         return BID_BPF_E_REGION;
@@ -204,7 +250,7 @@ __noinline int bid_bpf_lookup(u64 key, struct bid_build_id *id)
  * process has to do it. */
 __noinline int bid_bpf_remove(u64 key, u64 generation)
 {
-    struct bid_bpf_probe found = {};
+    struct bid_bpf_found found = {};
     int status = bid_bpf_find(0, key, &found);
     if (status < 0)
         return status;
@@ -219,7 +265,7 @@ __noinline int bid_bpf_remove(u64 key, u64 generation)
         return BID_STALE;
     if (found.word & BID_FROZEN)
         return BID_BPF_E_BUSY;
-    u64 word = found.word ^ found.pattern, after = (word & ~BID_STATE_MASK) | BID_TOMBSTONE;
+    u64 word = found.word, after = bid_word_tombstone(word);
     u64 *at = (u64 *)(slot + (found.slot & (BID_BPF_LINE - sizeof(u64))));
     if (__sync_val_compare_and_swap(at, word, after) != word)
         return BID_BPF_E_BUSY;

@@ -336,11 +336,9 @@ __noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *las
 }
 
 /* The files of all frames that have a range. */
-__noinline int bid_stack_identify(struct bid_stack *stack)
+static __always_inline int bid_stack_identify(struct bid_stack *stack)
 {
     struct bid_frame last = {};
-    if (!stack)
-        return 0;
     for (u32 i = 0; i < BID_STACK_FRAMES; i++) {
         if (i >= stack->count)
             break;

@@ -12,8 +12,8 @@
 /* Changes with every offset that a reader uses, so that readers of another build find out before they read. */
 #define BID_REGION_LAYOUT                                                                                              \
     ((uint32_t)(sizeof(struct bid_table) + 31 * sizeof(struct bid_array) + 97 * sizeof(struct bid_record) +            \
-                257 * offsetof(struct bid_table, arrays) + 521 * offsetof(struct bid_array, home_shift) +              \
-                1031 * offsetof(struct bid_array, future) + 2053 * BID_PATH_SLOTS + 4099 * BID_BUCKET_SLOTS))
+                257 * offsetof(struct bid_table, arrays) + 521 * offsetof(struct bid_array, seed) +                    \
+                1031 * offsetof(struct bid_array, future) + 2053 * BID_SEQUENCE_SLOTS + 4099 * BID_BUCKET_BYTES))
 
 /* Where something in the region is here. */
 static inline const void *bid_region_here(const struct bid_region *region, const void *there)

@@ -23,30 +23,24 @@ int bid_region_open(const void *memory, size_t bytes, const struct bid_region **
     return BID_OK;
 }
 
-/* One array, `there` in the updating process. */
-static struct bid_probe bid_region_probe(const struct bid_region *region, const struct bid_array *there, uint64_t key)
+/* One array of the table. */
+static struct bid_found bid_region_probe(const struct bid_region *region, const struct bid_array *array, uint64_t key)
 {
-    const struct bid_array *array = bid_region_here(region, there);
     struct bid_array here = {
-        .slots = (bid_word *)(uintptr_t)bid_region_here(region, array->slots),
-        .records = (struct bid_record *)(uintptr_t)bid_region_here(region, array->records),
+        .base = (char *)(uintptr_t)bid_region_here(region, array->base),
+        .buckets = array->buckets,
         .seed = array->seed,
-        .bucket_mask = array->bucket_mask,
-        .home_shift = array->home_shift,
-        .path_buckets = array->path_buckets,
     };
-    return bid_probe_path(&here, key, NULL);
+    return bid_probe(&here, key, NULL);
 }
 
-static struct bid_probe bid_region_find(const struct bid_region *region, const struct bid_table *table, uint64_t key)
+static struct bid_found bid_region_find(const struct bid_region *region, const struct bid_table *table, uint64_t key)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
-    const struct bid_array *here = bid_region_here(region, head);
-    const struct bid_array *future = bid_load(&here->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
-    struct bid_probe found = bid_region_probe(region, head, key);
+    const struct bid_array *head = bid_head(table), *future = bid_future(table, head);
+    struct bid_found found = bid_region_probe(region, head, key);
     if (!future || (found.record && !(found.word & BID_FROZEN)))
         return found;
-    struct bid_probe other = bid_region_probe(region, future, key);
+    struct bid_found other = bid_region_probe(region, future, key);
     return other.record ? other : found;
 }
 
@@ -57,7 +51,7 @@ int bid_region_lookup(const struct bid_region *region, unsigned number, uint64_t
         offset = bid_load(bid_region_table(region, number), BID_H_ACQUIRE); /* (H) pairs with bid_region_publish() */
     if (!offset)
         return BID_ABSENT;
-    struct bid_probe found = bid_region_find(region, (const struct bid_table *)((const char *)region + offset), key);
+    struct bid_found found = bid_region_find(region, (const struct bid_table *)((const char *)region + offset), key);
     if (!found.record || !bid_word_is_live(found.word))
         return BID_ABSENT;
     id->generation = found.record->generation;

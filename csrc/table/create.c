@@ -39,8 +39,7 @@ static int bid_table_fill(struct bid_table *table)
     struct bid_options *options = &table->options;
     struct bid_array *head;
     struct bid_array_plan plan = {
-        .log2_buckets =
-            options->expected_entries ? bid_log2_for_room(options->expected_entries) : BID_LOG2_BUCKETS_START,
+        .size = options->expected_entries ? bid_size_for_room(options->expected_entries) : BID_SIZE_START,
         .seed = options->flags & BID_FIXED_SEED ? options->seed : bid_platform_random(),
     };
     if (!options->id_size)
@@ -60,9 +59,11 @@ static int bid_table_fill(struct bid_table *table)
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
     bid_plan_records(table, 0, options->expected_entries, &plan);
     status = bid_array_make(table, &plan, &head);
-    if (status == BID_OK)
-        bid_store(&table->head, head, BID_RELAXED); /* the caller publishes the table */
-    return status;
+    if (status != BID_OK)
+        return status;
+    bid_store(&table->seed, plan.seed, BID_RELAXED);
+    bid_store(&table->head, head->word, BID_RELAXED); /* the caller publishes the table */
+    return BID_OK;
 }
 
 int bid_create(struct bid_table **result, const struct bid_options *options)

@@ -19,9 +19,8 @@
  * array that it has moved on from since has a future by then (H). */
 static int bid_array_is_private(const struct bid_table *table, const struct bid_array *array)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);      /* (H) pairs with bid_resize_finish() */
-    return head != array && bid_load(&head->future, BID_F_ACQUIRE) != array && /* (F) pairs with bid_resize_build() */
-           !bid_load(&array->future, BID_F_ACQUIRE);                           /* (F) likewise */
+    const struct bid_array *head = bid_head(table);
+    return head != array && bid_future(table, head) != array && !bid_future(table, array);
 }
 
 static int bid_array_is_orphan(const struct bid_table *table, const struct bid_array *array, uint64_t life,

@@ -17,7 +17,7 @@
  * */
 static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
 {
-    return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_RELAXED) != array;
+    return bid_load(&array->future, BID_F_ACQUIRE) && !bid_is_head(table, array);
 }
 
 void bid_retire(struct bid_table *table)
@@ -82,14 +82,33 @@ static void bid_orphans_consider(struct bid_table *table)
         bid_orphans_take_back(table);
 }
 
+/*
+ * The seed of a head that was reseeded becomes the table's, and lookups may take the simple form again.
+ *
+ * A lookup in simple form reads a head word without RESEEDED, then the table's seed, which has to be that of the array.
+ * So the seed may change when no lookup is left that read the word of an array with the old one: the head is RESEEDED,
+ * and what came before it has been freed. It cannot change again under this pin, which keeps the head from being freed:
+ * a store that comes late stores what is there already, or what another thread is about to store.
+ * The release carries the seed (H): who reads the word without RESEEDED sees it.
+ */
+static void bid_seed_adopt(struct bid_table *table)
+{
+    if ((bid_load(&table->head, BID_RELAXED) & BID_HEAD_GENERAL) != BID_HEAD_RESEEDED)
+        return;
+    struct bid_pin pin = bid_pin_update(table->pins, 1);
+    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */
+    if ((head & BID_HEAD_GENERAL) == BID_HEAD_RESEEDED && !bid_retired_arrays(table)) {
+        bid_store(&table->seed, bid_array_of(table, head)->seed, BID_RELAXED);
+        bid_cas(&table->head, &head, head & ~BID_HEAD_RESEEDED, BID_H_RELEASE); /* (H) pairs with loads of the head */
+    }
+    bid_unpin_update(table->pins, pin);
+}
+
 /* The lives are read before the question what is over, and the compare-and-swap fails if one has changed since. */
-uint64_t bid_reclaim(struct bid_table *table)
+static uint64_t bid_reclaim_retired(struct bid_table *table)
 {
     uint64_t lives[BID_ARRAYS];
     int any = 0;
-    if (bid_is_of_parent(table))
-        return 0;
-    bid_orphans_consider(table);
     bid_store(&table->waiting, 0, BID_RELAXED); /* before what may set it again */
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
@@ -107,6 +126,17 @@ uint64_t bid_reclaim(struct bid_table *table)
     uint64_t bytes = bid_retired_bytes(table, NULL);
     if (bytes)
         bid_store(&table->waiting, 1, BID_RELAXED);
+    return bytes;
+}
+
+uint64_t bid_reclaim(struct bid_table *table)
+{
+    if (bid_is_of_parent(table))
+        return 0;
+    bid_orphans_consider(table);
+    uint64_t bytes = bid_reclaim_retired(table);
+    if (!bytes)
+        bid_seed_adopt(table);
     return bytes;
 }
 

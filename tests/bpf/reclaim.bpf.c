@@ -23,16 +23,20 @@ SEC("raw_tp")
 int read_slowly(void *context)
 {
     u32 zero = 0;
-    struct bid_bpf_probe found = {};
+    struct bid_bpf_found found = {};
+    struct bid_bpf_array array = {};
     struct seen *counts = bpf_map_lookup_elem(&seen, &zero);
     char *table = bid_line(bid_table_at(0));
     u64 key = key_of(bpf_get_prandom_u32() % STABLE), until = bpf_ktime_get_ns() + SLOW_NS;
     if (!counts || !table)
         return 0;
-    u64 head = BID_LOAD64(table, offsetof(struct bid_table, head));
+    u64 head = BID_LOAD64(table, BID_OF_TABLE(head));
+    if (bid_bpf_array(bid_table_at(0), head, &array) < 0)
+        return 0;
     bpf_loop(1 << 22, wait, &until, 0);
-    __sync_fetch_and_add(&counts->moved, BID_LOAD64(table, offsetof(struct bid_table, head)) != head);
-    int status = bid_bpf_probe(head - bid_base(), key, &found);
+    __sync_fetch_and_add(&counts->moved,
+                         bid_head_number(BID_LOAD64(table, BID_OF_TABLE(head))) != bid_head_number(head));
+    int status = bid_bpf_probe(&array, key, &found);
     char *record = bid_line(found.record);
     int right = status == BID_OK && found.record && record;
     if (right)

@@ -80,12 +80,14 @@ static uint64_t remove_some(struct bid_table *table, unsigned first)
 /* Seals a key in the head array as a thread does that is stopped before it copies the entry. */
 static int seal(struct bid_table *table, uint64_t key)
 {
-    struct bid_array *head = bid_load(&table->head, BID_RELAXED);
-    for (uint64_t i = 0; i < (head->bucket_mask + 1) * BID_BUCKET_SLOTS; i++) {
-        uint64_t word = bid_load(&head->slots[i], BID_RELAXED);
-        if (bid_word_is_live(word) && !(word & BID_FROZEN) && head->records[bid_word_index(word)].key == key)
-            return bid_cas(&head->slots[i], &word, word | BID_FROZEN, BID_P_RELEASE);
-    }
+    struct bid_array *head = bid_head(table);
+    for (uint64_t bucket = 0; bucket < head->buckets; bucket++)
+        for (unsigned slot = 0; slot < BID_BUCKET_SLOTS; slot++) {
+            bid_word *at = &bid_bucket(head->base, bucket)[slot];
+            uint64_t word = bid_load(at, BID_RELAXED);
+            if (bid_word_is_live(word) && !(word & BID_FROZEN) && bid_record_of(head->base, word)->key == key)
+                return bid_cas(at, &word, word | BID_FROZEN, BID_P_RELEASE);
+        }
     return 0;
 }
 

@@ -10,10 +10,10 @@
 #define _GNU_SOURCE
 #include "probe.h"
 
-static struct bid_probe slow_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost);
-#define bid_probe_path slow_probe
+static struct bid_found slow_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost);
+#define bid_probe slow_probe
 #include "../region/reader.c"
-#undef bid_probe_path
+#undef bid_probe
 
 #include "shared_region.h"
 
@@ -51,13 +51,13 @@ static void nap(void)
 static const struct bid_table *read_table; /* as the reader has it mapped */
 
 /* Two heads later what was left first is freed, if nobody waits for this. */
-static struct bid_probe slow_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
+static struct bid_found slow_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
     uint64_t before = bid_resizes(read_table), until = milliseconds() + 50;
     while (bid_resizes(read_table) < before + 3 && milliseconds() < until && !control->stop)
         nap();
     control->moved += bid_resizes(read_table) >= before + 3;
-    return bid_probe_path(array, key, cost);
+    return bid_probe(array, key, cost);
 }
 
 static void read_slowly(void)

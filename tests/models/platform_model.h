@@ -14,7 +14,7 @@
 #include "pin.h"
 #include "table.h"
 
-#define MODEL_PAGE 32 /* bytes: one record, or four slots */
+#define MODEL_PAGE 32 /* bytes: one record, or the slot words of a bucket */
 
 static _Thread_local uintptr_t model_thread;
 
@@ -32,8 +32,8 @@ void bid_platform_prefetch(const void *address)
     (void)address;
 }
 
-/* Every mapping is an array's, whose maker populates first the slots, then the bitmap: these are zeroed then. Records are
- * not, for none may be read that nobody has written. */
+/* Every mapping is an array's, whose maker populates first the buckets, then the bitmap: slot words and bitmap are zeroed
+ * then. Records are not, in places or elsewhere, for none may be read that nobody has written. */
 static _Thread_local int model_zeroed_sections;
 
 static void *model_map(void *context, size_t bytes, size_t present, size_t huge)
@@ -48,10 +48,11 @@ static int model_populate(void *context, void *address, size_t bytes, int lock)
     (void)context, (void)lock;
     if (!model_zeroed_sections)
         return BID_OK;
-    model_zeroed_sections--;
+    int buckets = model_zeroed_sections-- == 2;
     bid_word *words = address;
     for (size_t i = 0; i < bytes / sizeof *words; i++)
-        bid_store(&words[i], 0, BID_RELAXED);
+        if (!buckets || i % (BID_BUCKET_BYTES / sizeof *words) < BID_BUCKET_SLOTS)
+            bid_store(&words[i], 0, BID_RELAXED);
     return BID_OK;
 }
 

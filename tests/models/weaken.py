@@ -105,7 +105,7 @@ LIKELY = {
         "retire, reclaim, look up",
         "retire, reclaim with membarrier, plain pin",
         "retire, reclaim, temporary pin",
-        "retire, reclaim, crowded pins",
+        "retire, reclaim, overflowing pins",
     ),
     "S": ("retire, reclaim, look up",),
     "L": (

@@ -81,7 +81,7 @@ RECLAMATION = [
         "G6",
         "readers for whom the pin table had no room do not keep what they read",
         (Edit("process/grace.c", "if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE))", "if (0)"),),
-        (Program("test_threads"), Model("retire, reclaim, crowded pins")),
+        (Program("test_threads"), Model("retire, reclaim, overflowing pins")),
     ),
     Mutant(
         "pins-written-through-a-fork",

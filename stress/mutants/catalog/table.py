@@ -303,9 +303,8 @@ UPDATES = [
         (
             Edit(
                 "table/update.c",
-                f"{COUNTED}            return BID_OK;\n        }}\n",
-                f"{COUNTED}            return BID_OK;\n        }}\n"
-                "        if (op->kind == BID_INSERT)\n            return BID_E_COLLISIONS;\n",
+                "        return BID_STEP_AGAIN;\n    }\n    op->status",
+                "        return op->kind == BID_INSERT ? BID_E_COLLISIONS : BID_STEP_AGAIN;\n    }\n    op->status",
             ),
         ),
         (Step(("insert-new",), ("collides",)),),
