@@ -25,10 +25,7 @@ MODULES = ("table", "process", "region", "bpf", "record", "note")  # of csrc
 OBJECT = "pybuildid/record/record.bpf.o"  #: where the package has the programs
 
 SOURCES = [
-    source
-    for module in MODULES
-    for source in sorted(glob(f"csrc/{module}/*.c"))
-    if not source.endswith(".bpf.c")
+    source for module in MODULES for source in sorted(glob(f"csrc/{module}/*.c")) if not source.endswith(".bpf.c")
 ]
 
 ffibuilder = FFI()

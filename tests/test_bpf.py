@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from csrc.build_bpf import BpfBuildError, compile_bpf
+from csrc.build_bpf import CSRC, BpfBuildError, compile_bpf
 from stress import programs
+from stress.mutants.edits import Edit, copy_edited
 
 ROOT = Path(__file__).resolve().parent.parent
 BPF = ROOT / "tests" / "bpf"
@@ -30,17 +31,17 @@ def bpf_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
-def compile_or_skip(name: str, folder: Path) -> Path:
+def compile_or_skip(name: str, folder: Path, csrc: Path = CSRC) -> Path:
     output = folder / f"{name}.bpf.o"
     try:
-        compile_bpf(BPF / f"{name}.bpf.c", output, BPF)
+        compile_bpf(BPF / f"{name}.bpf.c", output, BPF, csrc=csrc)
     except BpfBuildError as error:
         pytest.skip(str(error))
     return output
 
 
-def run_program(name: str, library: Path, folder: Path, *arguments: str) -> str:
-    """Compiles tests/bpf/NAME.c and runs it with its BPF object."""
+def run_program(name: str, library: Path, folder: Path, *arguments: str, csrc: Path = CSRC) -> str:
+    """Compiles tests/bpf/NAME.c and runs it with its BPF object, which may be of edited sources."""
     if os.geteuid():
         pytest.skip("only root may load BPF programs")
     binary = folder / name
@@ -48,7 +49,7 @@ def run_program(name: str, library: Path, folder: Path, *arguments: str) -> str:
     command = ["cc", "-std=gnu11", "-O2", "-g", "-DBID_DEBUG", "-Wall", "-Wextra", "-Werror", *includes]
     sources = [str(BPF / f"{name}.c"), str(library)]
     subprocess.run([*command, *sources, "-o", str(binary), "-ldl", "-pthread"], check=True)
-    objects = str(compile_or_skip(name, folder))
+    objects = str(compile_or_skip(name, folder, csrc))
     result = subprocess.run([str(binary), objects, *arguments], capture_output=True, text=True, timeout=120)
     if result.returncode == SKIPPED:
         pytest.skip(result.stdout.splitlines()[-1])
@@ -58,6 +59,35 @@ def run_program(name: str, library: Path, folder: Path, *arguments: str) -> str:
 
 def test_both_forms_give_the_same_answers(bpf_library: Path, tmp_path: Path) -> None:
     assert "in the midst of one" in run_program("vectors", bpf_library, tmp_path)
+
+
+#: Faults of the BPF form, each of which the vectors have to find.
+FAULTS = {
+    "the future array is not asked": Edit(
+        "bpf/lookup.bpf.h", "if (status < 0 || !head.future || (out->record", "if (status < 0 || 1 || (out->record"
+    ),
+    "a generation is not compared": Edit(
+        "bpf/lookup.bpf.h",
+        "    if (generation != BID_BPF_ANY && generation != is)\n        return BID_STALE;\n    id->",
+        "    id->",
+    ),
+    "what is sealed is removed": Edit(
+        "bpf/lookup.bpf.h", "if (found.word & BID_FROZEN)\n        return", "if (0)\n        return"
+    ),
+    "a removed entry is found": Edit(
+        "bpf/lookup.bpf.h",
+        "if (!found.record || (found.word & BID_STATE_MASK) != BID_LIVE)\n        return BID_ABSENT;\n    char *line",
+        "if (!found.record)\n        return BID_ABSENT;\n    char *line",
+    ),
+    "a count is not taken down": Edit("bpf/lookup.bpf.h", "% BID_BPF_LINE), (u64)-1)", "% BID_BPF_LINE), (u64)0)"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_vectors_find_faults(fault: str, bpf_library: Path, tmp_path: Path) -> None:
+    csrc = copy_edited([FAULTS[fault]], tmp_path / "csrc")
+    with pytest.raises(AssertionError, match="not so"):
+        run_program("vectors", bpf_library, tmp_path, csrc=csrc)
 
 
 @pytest.mark.parametrize("how", ["wait", "hurry"])
