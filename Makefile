@@ -102,7 +102,7 @@ kernel: setup
 # The recorder over programs that make it hard, beside the kernel's own answers: three minutes, as root.
 record: setup
 	@mkdir -p build/record
-	$(BIN)/python -m stress record --json build/record/record.json
+	$(BIN)/python -m stress record --lookups --json build/record/record.json
 
 # The C tests, the storm, histories and faults under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: setup

@@ -23,7 +23,7 @@ def compile_bpf(source: Path, output: Path, *includes: Path, csrc: Path = CSRC) 
     rules = Path("build") / "bpf" / f"{output.stem}.d"
     if csrc == CSRC and _is_current(output, rules):
         return
-    clang = os.environ.get("CLANG") or shutil.which("clang")
+    clang = shutil.which(os.environ.get("CLANG", "clang"))
     if clang is None:
         raise BpfBuildError("clang is not installed (Debian: apt-get install clang)")
     target = TARGETS.get(platform.machine())

@@ -9,13 +9,15 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from recording import RECORD, build_program, need_record, record_enough, run_record, running
 
-from pybuildid.record import REASONS, Recording
+from pybuildid.record import REASONS, RecordError, Recording
+from pybuildid.record._recorder import Recorder
 
 IDS = [bytes([0xAB, i, *range(18)]) for i in range(4)]
 
@@ -194,6 +196,19 @@ def test_two_recordings_at_once(program: Path) -> None:
         others = outer.stop()
     assert recorded.status.with_build_id > 0.9 * recorded.status.frames
     assert process.pid in {stack.process for stack in others.stacks}
+
+
+def test_without_its_programs(tmp_path: Path) -> None:
+    """As of a package that was built where there is no clang."""
+    with pytest.raises(RecordError, match="install clang and libbpf-dev"):
+        Recorder(frequency=99, programs=tmp_path / "none")
+    environment = {**os.environ, "CLANG": "no-such-compiler"}
+    build = "from pathlib import Path; from csrc.build_record import build_programs; build_programs(Path('%s'))"
+    command = [sys.executable, "-c", build % tmp_path]
+    root = Path(__file__).parent.parent
+    result = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True, timeout=60)
+    assert "`pybuildid record` will not work" in result.stderr
+    assert not list(tmp_path.rglob("*.o"))
 
 
 def test_reasons_are_those_of_the_header() -> None:

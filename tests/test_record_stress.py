@@ -13,6 +13,7 @@ from recording import need_record
 
 from csrc.build_bpf import compile_bpf
 from stress.mutants.edits import Edit, copy_edited
+from stress.record.lookups import lookups
 from stress.record.run import SCENARIOS, find, run
 
 #: What a mapping covers stays in the space: so code that replaces other code goes by its build ID.
@@ -42,6 +43,13 @@ def test_ranges_that_stay_are_found(tmp_path: Path) -> None:
         if outcome.figures["wrong"]:
             break
     assert any("wrong build IDs" in failure for failure in outcome.failures)
+
+
+def test_lookups_beside_the_kernels_hash_map() -> None:
+    need_record()
+    found = lookups()
+    assert [one.keys for one in found] == [1000, 57_000, 1_000_000]
+    assert all(one.ratio < 2 for one in found)
 
 
 def test_every_scenario_is_listed() -> None:

@@ -6,7 +6,7 @@
  *
  * The region is an array map whose elements are cache lines. An address in it, such as the table's head, is one of the
  * process that made it; the region's header has the base of these. What lies outside of the region is no element of the
- * map, so a damaged table gives an error and no fault.
+ * map, or another one of it: a damaged table gives an error or a wrong answer, and no fault.
  *
  * Progress: wait-free, at most two probe sequences. No lock, and no helper but the address of an element, which the
  * verifier turns into a few instructions.
@@ -56,7 +56,7 @@ _Static_assert(BID_OF_REGION(tables) + 2 * sizeof(u64) <= BID_BPF_LINE, "the hea
 static __always_inline char *bid_line(u64 offset)
 {
     u32 index = offset / BID_BPF_LINE;
-    return offset >> 38 ? NULL : bpf_map_lookup_elem(&bid_region, &index);
+    return bpf_map_lookup_elem(&bid_region, &index);
 }
 
 /* What to subtract from an address of the updating process. */
@@ -114,18 +114,25 @@ static __always_inline int bid_bpf_array(u64 table, u64 head, struct bid_bpf_arr
     return BID_OK;
 }
 
-/* One bucket, as bid_bucket_search(): each word is read once, so what is found is what it says. */
+/* Whether a slot of a bucket is EMPTY. Computed without a branch: the verifier follows both ways of each. */
+static __always_inline u64 bid_bpf_has_empty(const char *line)
+{
+    u64 empty = 0;
+    for (u32 i = 0; i < BID_BUCKET_SLOTS; i++)
+        empty |= ((BID_LOAD64(line, i * sizeof(u64)) & BID_STATE_MASK) - 1) >> 63;
+    return empty;
+}
+
+/* One bucket, as bid_bucket_search(). Words are read again for those that are EMPTY, which makes no difference: a slot
+ * that is EMPTY then was so when its tag was compared. */
 __noinline int bid_bpf_bucket(u64 base, u64 number, u32 tag, u64 key, struct bid_bpf_found *out)
 {
     u64 bucket = base + number * BID_BUCKET_BYTES;
     char *line = bid_line(bucket);
-    u64 empty = 0; /* computed without a branch: the verifier follows both ways of each */
     if (!out || !line)
         return BID_BPF_E_REGION;
-    out->record = 0;
     for (u32 i = 0; i < BID_BUCKET_SLOTS; i++) {
         u64 word = BID_LOAD64(line, i * sizeof(u64));
-        empty |= ((word & BID_STATE_MASK) - 1) >> 63; /* EMPTY is 0 */
         if (word >> BID_TAG_SHIFT != tag)
             continue;
         u64 at = base + bid_word_index(word) * BID_RECORD_BYTES;
@@ -139,7 +146,8 @@ __noinline int bid_bpf_bucket(u64 base, u64 number, u32 tag, u64 key, struct bid
         out->slot = bucket + i * sizeof(u64);
         return BID_OK;
     }
-    out->word = empty ^ BID_BPF_GOES_ON;
+    out->record = 0;
+    out->word = bid_bpf_has_empty(line) ^ BID_BPF_GOES_ON;
     return BID_OK;
 }
 
@@ -184,11 +192,15 @@ __noinline int bid_bpf_find_general(u64 table, u64 key, struct bid_bpf_found *ou
  * lines one after the other. */
 static __always_inline int bid_bpf_find(u32 number, u64 key, struct bid_bpf_found *out)
 {
-    u64 table = bid_table_at(number);
-    char *line = bid_line(table);
-    if (!line || !bid_base())
+    char *header = bid_line(0);
+    if (!header || number > 1)
         return BID_BPF_E_REGION;
+    u64 base = BID_LOAD64(header, BID_OF_REGION(address));
+    u64 table = BID_LOAD64(header, BID_OF_REGION(tables) + (number & 1) * sizeof(u64));
+    char *line = bid_line(table);
     out->record = out->word = 0;
+    if (!line || !base)
+        return BID_BPF_E_REGION;
     if (!table)
         return BID_OK;
     u64 head = BID_LOAD64(line, BID_OF_TABLE(head));
@@ -197,15 +209,17 @@ static __always_inline int bid_bpf_find(u32 number, u64 key, struct bid_bpf_foun
     bid_bpf_order(); /* the head, then the seed: see bid_seed_adopt() */
     u64 mixed = bid_mix(key, BID_LOAD64(line, BID_OF_TABLE(seed)));
     struct bid_sequence home = bid_sequence_mixed(mixed, bid_head_buckets(head));
-    int status = bid_bpf_bucket((u64)bid_head_base(head) - bid_base(), home.bucket, home.tag, key, out);
+    int status = bid_bpf_bucket((u64)bid_head_base(head) - base, home.bucket, home.tag, key, out);
     if (status < 0 || out->record || out->word == BID_BPF_END)
         return status;
     return bid_bpf_find_general(table, key, out);
 }
 
-/* A record's ID, of any length. It may run on into the next line. */
-static __always_inline int bid_bpf_copy(u64 record, u32 length, struct bid_build_id *id)
+/* An ID of more than 20 bytes, which may run on into the next line. */
+__noinline int bid_bpf_copy_long(u64 record, u32 length, struct bid_build_id *id)
 {
+    if (!id)
+        return BID_BPF_E_REGION;
     u32 *to = (u32 *)id->bytes;
     for (u32 i = 0; i < BID_ID_MAX / 4; i++) {
         if (i * 4 >= length)
@@ -219,8 +233,7 @@ static __always_inline int bid_bpf_copy(u64 record, u32 length, struct bid_build
     return BID_OK;
 }
 
-/* As bid_lookup_generation(). */
-__noinline int bid_bpf_lookup_in(u32 number, u64 key, u64 generation, struct bid_build_id *id)
+static __always_inline int bid_bpf_answer(u32 number, u64 key, u64 generation, struct bid_build_id *id)
 {
     struct bid_bpf_found found = {};
     int status = bid_bpf_find(number, key, &found);
@@ -236,13 +249,25 @@ __noinline int bid_bpf_lookup_in(u32 number, u64 key, u64 generation, struct bid
         return BID_STALE;
     id->generation = is;
     id->length = (found.word >> BID_LENGTH_SHIFT) & BID_LENGTH_MASK;
-    return id->length ? bid_bpf_copy(found.record, id->length, id) : BID_NO_BUILD_ID;
+    if (!id->length)
+        return BID_NO_BUILD_ID;
+    if (id->length > BID_ID_NARROW)
+        return bid_bpf_copy_long(found.record, id->length, id);
+    for (u32 i = 0; i < BID_ID_NARROW / 4; i++)
+        ((u32 *)id->bytes)[i] = BID_LOAD32(line, (found.record & BID_RECORD_BYTES) + BID_RECORD_ID + i * 4);
+    return BID_OK;
+}
+
+/* As bid_lookup_generation(). */
+__noinline int bid_bpf_lookup_in(u32 number, u64 key, u64 generation, struct bid_build_id *id)
+{
+    return bid_bpf_answer(number, key, generation, id);
 }
 
 /* As bid_lookup(), in table 0. */
 __noinline int bid_bpf_lookup(u64 key, struct bid_build_id *id)
 {
-    return id ? bid_bpf_lookup_in(0, key, BID_BPF_ANY, id) : BID_BPF_E_REGION;
+    return bid_bpf_answer(0, key, BID_BPF_ANY, id);
 }
 
 /* As bid_remove_generation() in table 0, by one compare-and-swap, and without a copy. Where the key's

@@ -20,8 +20,7 @@ def build_work(folder: Path) -> Path:
         build_library(folder / f"{name}.so", bytes([0xB1, 0xD0, i + 1, *range(17)]))
     program = folder / "work"
     if not _is_current(program, "work.c"):
-        command = ["cc", *FRAMES, str(HERE / "work.c"), "-o", str(program), "-ldl", "-pthread"]
-        subprocess.run(command, check=True)
+        _compile(program, str(HERE / "work.c"), "-ldl", "-pthread")
     return program
 
 
@@ -31,9 +30,16 @@ def build_library(output: Path, build_id: bytes) -> None:
         return
     id_option = f"-Wl,--build-id=0x{build_id.hex()}"
     flags = ["-shared", "-fPIC", "-Wl,-z,noseparate-code", id_option]
-    subprocess.run(["cc", *FRAMES, *flags, str(HERE / "chain.c"), "-o", str(output)], check=True)
+    _compile(output, *flags, str(HERE / "chain.c"))
     with output.open("rb") as file:
         os.fsync(file.fileno())  # pages that are not on the disk yet cannot be thrown out of memory
+
+
+def _compile(output: Path, *arguments: str) -> None:
+    """Others may be using what is there, or be making it as well."""
+    made = output.with_name(f"{output.name}.{os.getpid()}")
+    subprocess.run(["cc", *FRAMES, *arguments, "-o", str(made)], check=True)
+    made.replace(output)
 
 
 def _is_current(output: Path, source: str) -> bool:

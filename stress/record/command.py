@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from pybuildid.cli import _output
 from pybuildid.record import RecordError
 from stress import report
 from stress.options import json_option
+from stress.record.lookups import BOUND, lookups
 from stress.record.run import SCENARIOS, Outcome, find, run
 
 CANNOT = 77
@@ -28,9 +30,12 @@ CANNOT = 77
     help="Only this one; may be given again. Default: all.",
 )
 @click.option("--seconds", default=10.0, show_default=True, help="Of each scenario.")
+@click.option(
+    "--lookups", "with_lookups", is_flag=True, help="Also compare lookups with those in the kernel's hash map."
+)
 @click.option("--list", "list_them", is_flag=True, help="Say which scenarios there are, and run none.")
 @json_option
-def record(names: tuple[str, ...], seconds: float, list_them: bool, json_file: Path | None) -> None:
+def record(names: tuple[str, ...], seconds: float, with_lookups: bool, list_them: bool, json_file: Path | None) -> None:
     """Records programs that make it hard, and compares every frame with the kernel's own answer for it.
 
     Needs root, and a kernel that lets BPF programs be loaded.
@@ -55,6 +60,13 @@ def record(names: tuple[str, ...], seconds: float, list_them: bool, json_file: P
         for text in outcome.failures:
             console.print(f"FAILED: {outcome.scenario}: {text}", highlight=False, soft_wrap=True)
     failed = [outcome.scenario for outcome in outcomes if outcome.failures]
+    compared = lookups() if with_lookups else []
+    for one in compared:
+        missed = " MISSED" if one.ratio > BOUND else ""
+        text = (
+            f"a lookup of {one.keys:,} keys: {one.table:.0f} ns, {one.ratio:.2f} of BPF_MAP_TYPE_HASH's {one.map:.0f}"
+        )
+        console.print(f"{text} (bound: {BOUND}{missed})", highlight=False, soft_wrap=True)
     frames = sum(int(outcome.figures["frames"]) for outcome in outcomes)
     verdict = "FAILURE" if failed else "SUCCESS"
     wrong = sum(int(outcome.figures["wrong"]) for outcome in outcomes)
@@ -64,7 +76,12 @@ def record(names: tuple[str, ...], seconds: float, list_them: bool, json_file: P
         soft_wrap=True,
     )
     if json_file:
-        found = {"verdict": verdict, "seconds": seconds, "scenarios": [outcome.report() for outcome in outcomes]}
+        found = {
+            "verdict": verdict,
+            "seconds": seconds,
+            "scenarios": [outcome.report() for outcome in outcomes],
+            "lookups": [asdict(one) for one in compared],
+        }
         json_file.write_text(json.dumps({**found, **report.machine()}, indent=2) + "\n")
     sys.exit(bool(failed))
 

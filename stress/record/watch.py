@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -15,9 +16,11 @@ BUILD = Path("build/record")
 
 def task_field(tid: int) -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
-    programs, loader = BUILD / "watch.bpf.o", BUILD / "watch"
+    programs, loader = BUILD / f"watch.{os.getpid()}.bpf.o", BUILD / f"watch.{os.getpid()}"
     compile_bpf(HERE / "watch.bpf.c", programs)
     sources = [str(HERE / "watch.c"), str(CSRC / "libbpf.c")]
     subprocess.run(["cc", "-O1", f"-I{CSRC}", *sources, "-o", str(loader), "-ldl"], check=True)
     found = subprocess.run([str(loader), str(programs), str(tid)], check=True, capture_output=True, text=True)
+    programs.unlink()
+    loader.unlink()
     return int(found.stdout)
