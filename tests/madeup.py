@@ -15,7 +15,8 @@ def named_profile(*stacks: tuple[str, int], labels: tuple[Label, ...] = ()) -> S
     """From folded stacks; a name FILE!FUNCTION puts the function into that file, whose build ID is made of its name."""
     files: dict[str, int] = {}
     names: dict[str, int] = {}
-    locations, samples = [], []
+    locations: list[Location] = []
+    samples: list[Sample] = []
     for stack, count in stacks:
         for name in stack.split(";"):
             if name not in names:
@@ -43,7 +44,7 @@ def large_profile(stacks: int, depth: int, seed: int = 1, functions: int = 3000,
     ]
     mappings = [Mapping(n << 24, (n + 1) << 24, 0, f"/usr/lib/lib{n}.so", f"{n:040x}") for n in range(1, 21)]
     seen: set[tuple[int, ...]] = set()
-    samples = []
+    samples: list[Sample] = []
     while len(samples) < stacks:
         place, stack = 1, [1]
         for _ in range(rng.randint(depth // 2, depth)):

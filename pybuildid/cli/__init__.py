@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "maps": "pybuildid.cli.maps:maps",
     "census": "pybuildid.cli.census:command",
     "profile": "pybuildid.cli.profile:profile",
+    "symbolize": "pybuildid.cli.symbolize:symbolize",
     "collisions": "pybuildid.cli.collisions:collisions",
 }
 
