@@ -33,7 +33,7 @@ def compiled(tmp_path: Path) -> Compile:
 
 
 def profiled(*command: object, cwd: Path, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    run = [sys.executable, "-m", "pybuildid", "profile", *options, "--", *map(str, command)]
+    run = [sys.executable, "-m", "pybuildid", "profile", "--no-symbols", *options, "--", *map(str, command)]
     return subprocess.run(run, capture_output=True, text=True, cwd=cwd, timeout=LIMIT)
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as Files
 from pathlib import Path
 
 from madeup import PERIOD, TYPES
@@ -31,7 +32,7 @@ def code(path: Path | str) -> list[Segment]:
             elf.close()
 
 
-def profile_of(files: dict[Path, Sequence[int]]) -> StackProfile:
+def profile_of(files: Files[Path, Sequence[int]]) -> StackProfile:
     """Samples at addresses, as the linker gave them, of files; each segment is mapped as a loader would."""
     mappings: list[Mapping] = []
     locations: list[Location] = []

@@ -22,6 +22,7 @@ from pybuildid.symbols.debuginfod import Client
 
 SECONDS = 60.0  #: for servers, unless another limit is given
 ROWS = 15
+FILES = 8  #: that are told of, those with most addresses first
 
 
 def add_names(
@@ -98,9 +99,11 @@ def report_files(files: Sequence[FileNames], late: bool, out: Console) -> None:
     """How many addresses have names, and for each file that lacks some, why."""
     addresses, named = sum(file.addresses for file in files), sum(file.named for file in files)
     out.print(f"{named:,} of {addresses:,} addresses in files have names.")
-    for file in files:
-        if file.problem:
-            out.print(f"{printable(file.path or file.build_id)}: {printable(file.problem)}.")
+    lacking = [file for file in files if file.problem]
+    for file in lacking[:FILES]:
+        out.print(f"{printable(file.path or file.build_id)}: {printable(file.problem)}.")
+    if lacking[FILES:]:
+        out.print(f"{len(lacking) - FILES:,} more files lack names: `pybuildid symbolize --json` tells why.")
     if late:
         out.print("The time for debuginfod was over before all was there: a higher --time-limit helps, or another try.")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import stat
 import tempfile
 import zlib
@@ -286,9 +287,13 @@ def write_pprof(profile: StackProfile, path: StrPath) -> None:
 def replacing(path: StrPath) -> Iterator[IO[bytes]]:
     """A file that takes the place of the one at path when it is complete, with the latter's mode."""
     target = os.path.realpath(path)
-    if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as file:  # a device or a pipe, such as /dev/stdout: nothing is there to be replaced
+    special = os.path.exists(target) and not os.path.isfile(target)  # such as /dev/stdout: nothing is to be replaced
+    if special or not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
+        with tempfile.TemporaryFile() as file:
             yield file
+            file.seek(0)
+            with open(target, "wb") as there:
+                shutil.copyfileobj(file, there)
         return
     handle, name = tempfile.mkstemp(prefix=".pybuildid-", dir=os.path.dirname(target))
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +35,7 @@ class Client:
         self._progress = progress
         self._error: BaseException | None = None
         self.late = False  #: whether something was given up because the time was over
+        self._given_up = False
         self._handle = self._lib.debuginfod_begin()
         if not self._handle:
             raise MemoryError
@@ -50,15 +52,18 @@ class Client:
 
     def debuginfo(self, build_id: bytes) -> int | None:
         """A descriptor of the file with the DWARF of that build; None if no server has it."""
-        return self._find(self._lib.debuginfod_find_debuginfo, build_id)
+        return self._find(self._lib.debuginfod_find_debuginfo, build_id, "debuginfo")
 
     def executable(self, build_id: bytes) -> int | None:
         """A descriptor of the program or library itself."""
-        return self._find(self._lib.debuginfod_find_executable, build_id)
+        return self._find(self._lib.debuginfod_find_executable, build_id, "executable")
 
-    def _find(self, find: Any, build_id: bytes) -> int | None:
+    def _find(self, find: Any, build_id: bytes, kind: str) -> int | None:
+        self._given_up = False
         path = ffi.new("char **")
         descriptor: int = find(self._handle, build_id, len(build_id), path)
+        if self._given_up or self._error:
+            _forget(build_id, kind)
         if self._error:
             error, self._error = self._error, None
             raise error
@@ -71,7 +76,7 @@ class Client:
     def _on(self, client: Any, done: int, total: int) -> int:
         """Of the library, some times a second: 1 makes it give up."""
         if time.monotonic() > self._end:
-            self.late = True
+            self.late = self._given_up = True
             return 1
         if self._progress:
             self._progress(max(done, 0), max(total, 0))
@@ -81,3 +86,19 @@ class Client:
         """An exception in _on(), Ctrl-C above all: it cannot go through C."""
         self._error = error
         return 1
+
+
+def _forget(build_id: bytes, kind: str) -> None:
+    """The library of elfutils 0.188 notes a file that was given up as one that no server has: as an empty file in
+    its cache, for ten minutes."""
+    home = os.path.expanduser("~")
+    folders = (
+        os.environ.get("DEBUGINFOD_CACHE_PATH"),
+        os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), "debuginfod_client"),
+        os.path.join(home, ".debuginfod_client_cache"),
+    )
+    for folder in filter(None, folders):
+        path = os.path.join(folder, build_id.hex(), kind)
+        with suppress(OSError):
+            if os.stat(path).st_size == 0:
+                os.unlink(path)

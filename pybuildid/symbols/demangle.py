@@ -19,6 +19,7 @@ from pybuildid.symbols._elfutils import ffi, libc, text
 
 LIBRARIES = ("libstdc++.so.6", "libc++abi.so.1")
 RUST = re.compile(r"_R[A-Z0-9]|_ZN.*17h[0-9a-f]{16}E")
+HASH = re.compile(r"::h[0-9a-f]{16}\b|(?<=\w)\[[0-9a-f]+\]")  #: of a function's crate, or of that crate's version
 SECONDS = 30  #: for the command, which takes milliseconds
 
 
@@ -77,4 +78,6 @@ def _rust(names: list[str]) -> dict[str, str]:
     except (OSError, subprocess.TimeoutExpired):
         return {name: name for name in names}
     lines = run.stdout.splitlines()
-    return dict(zip(names, lines)) if len(lines) == len(names) else {name: name for name in names}
+    if len(lines) != len(names):
+        return {name: name for name in names}
+    return {name: HASH.sub("", line) for name, line in zip(names, lines)}
