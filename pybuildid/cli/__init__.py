@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "census": "pybuildid.cli.census:command",
     "profile": "pybuildid.cli.profile:profile",
     "symbolize": "pybuildid.cli.symbolize:symbolize",
+    "flamegraph": "pybuildid.cli.flamegraph:flamegraph",
     "collisions": "pybuildid.cli.collisions:collisions",
 }
 
