@@ -73,12 +73,16 @@
   // Sums, and the children of each node, the largest first. A node comes after its parent.
   function layOut(made) {
     const count = made.parents.length;
-    made.totals = made.own.map((counts) => Float64Array.from(counts));
+    made.totals = made.own.map((counts) => new Float64Array(counts));
     for (let at = count - 1; at > 0; at--) for (const totals of made.totals) totals[made.parents[at]] += totals[at];
     made.wholes = made.totals.map((totals) => totals[0] || 1);
     // Of two profiles the wider share is the width, so that neither what grew nor what went is hidden.
-    made.size = Float64Array.from(made.totals[0], (total, at) =>
-      compares ? Math.max(total / made.wholes[0], made.totals[1][at] / made.wholes[1]) : total);
+    made.size = made.totals[0];
+    if (compares) {
+      made.size = new Float64Array(count);
+      const [one, other] = made.totals, [whole, otherWhole] = made.wholes;
+      for (let at = 0; at < count; at++) made.size[at] = Math.max(one[at] / whole, other[at] / otherWhole);
+    }
     made.first = new Int32Array(count + 1);  // children of a node stand together: where its own begin
     for (let at = 1; at < count; at++) made.first[made.parents[at] + 1]++;
     for (let at = 0; at < count; at++) made.first[at + 1] += made.first[at];

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pybuildid.stacks.model import FALLBACK, Frame, Sample, StackProfile, thread_name
+from pybuildid.stacks.model import FALLBACK, Frame, StackProfile, thread_name
 
 ROOT = 0
 
@@ -30,18 +30,18 @@ class Tree:
 
     def add(self, profile: StackProfile, value: int, *, builds_alike: bool = False) -> None:
         """A profile, beside those before. builds_alike: functions of one name in builds of one file are the same."""
-        places = [
-            tuple(self._function(frame, builds_alike) for frame in reversed(frames)) for frames in profile.frames()
-        ]
-        nameless = [next((frame for frame in frames if not frame.named), None) for frames in profile.frames()]
+        frames = profile.frames()
+        places = [tuple(self._function(frame, builds_alike) for frame in reversed(each)) for each in frames]
+        nameless = [next((frame for frame in each if not frame.named), None) for each in frames]
         counts: defaultdict[tuple[int, int, int], int] = defaultdict(int)
-        stacks: dict[tuple[int, ...], int] = {}
+        stacks: dict[tuple[tuple[int, ...], str], int] = {}
         for sample in profile.samples:
-            node = stacks.get(sample.stack)
+            reason = sample.label(FALLBACK) if sample.labels else ""
+            node = stacks.get((sample.stack, reason))
             if node is None:
-                node = stacks[sample.stack] = self._node(places, sample.stack)
+                node = stacks[sample.stack, reason] = self._node(places, nameless, sample.stack, reason)
             thread = self.threads.setdefault(thread_name(sample) if sample.labels else "", len(self.threads))
-            counts[node, thread, self._missing(nameless, sample)] += sample.values[value]
+            counts[node, thread, self._missing(nameless, sample.stack, reason)] += sample.values[value]
         self.counts.append(counts)
 
     def _function(self, frame: Frame, builds_alike: bool) -> int:
@@ -51,24 +51,30 @@ class Tree:
             frame = frame._replace(identity="", source="")
         return self.frames.setdefault(frame, len(self.frames))
 
-    def _node(self, places: Sequence[tuple[int, ...]], stack: tuple[int, ...]) -> int:
-        node, children = ROOT, self._children
-        for number in reversed(stack):
+    def _node(
+        self, places: Sequence[tuple[int, ...]], nameless: Sequence[Frame | None], stack: tuple[int, ...], reason: str
+    ) -> int:
+        node = ROOT
+        innermost = nameless[stack[0] - 1] if stack and reason else None
+        unknown = innermost is not None and not innermost.module  # its box says why
+        for number in reversed(stack[1:] if unknown else stack):
             for function in places[number - 1]:
-                below = children.get((node, function))
-                if below is None:
-                    below = children[node, function] = len(self.parents)
-                    self.parents.append(node)
-                    self.functions.append(function)
-                node = below
-        return node
+                node = self._below(node, function)
+        return self._below(node, self._function(Frame(f"[{reason}]", named=False), False)) if unknown else node
 
-    def _missing(self, nameless: Sequence[Frame | None], sample: Sample) -> int:
-        text = sample.label(FALLBACK) if sample.labels else ""
-        if not text:
-            frame = next((frame for number in sample.stack if (frame := nameless[number - 1])), None)
-            text = f"no name in {frame.module or 'unknown code'}" if frame else ""
-        return self.missing.setdefault(text, len(self.missing))
+    def _below(self, node: int, function: int) -> int:
+        below = self._children.get((node, function))
+        if below is None:
+            below = self._children[node, function] = len(self.parents)
+            self.parents.append(node)
+            self.functions.append(function)
+        return below
+
+    def _missing(self, nameless: Sequence[Frame | None], stack: tuple[int, ...], reason: str) -> int:
+        if not reason:
+            frame = next((frame for number in stack if (frame := nameless[number - 1])), None)
+            reason = f"no name in {frame.module or 'unknown code'}" if frame else ""
+        return self.missing.setdefault(reason, len(self.missing))
 
     def document(self, title: str, names: Sequence[str]) -> dict[str, Any]:
         """For JSON: arrays, and names by their numbers. names: of the profiles."""

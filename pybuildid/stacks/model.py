@@ -178,12 +178,3 @@ def thread_name(sample: Sample) -> str:
     """The thread that a sample is of, as its labels name it; "" if they do not."""
     name, number = sample.label("thread", "comm"), sample.label("tid", "pid")
     return f"{name} {number}" if name and number else name or number
-
-
-def missing(found: Sequence[Frame], sample: Sample) -> str:
-    """What is not known of a sample, "" if nothing."""
-    reason = sample.label(FALLBACK)
-    if reason:
-        return reason
-    nameless = next((frame for frame in reversed(found) if not frame.named), None)
-    return f"no name in {nameless.module or 'unknown code'}" if nameless else ""
