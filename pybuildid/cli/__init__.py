@@ -21,6 +21,8 @@ COMMANDS: dict[str, str] = {
     "profile": "pybuildid.cli.profile:profile",
     "symbolize": "pybuildid.cli.symbolize:symbolize",
     "flamegraph": "pybuildid.cli.flamegraph:flamegraph",
+    "diff": "pybuildid.cli.diff:diff",
+    "merge": "pybuildid.cli.merge:merge",
     "collisions": "pybuildid.cli.collisions:collisions",
 }
 

@@ -19,7 +19,18 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Union
 
 from pybuildid.stacks.model import Label, Line, Location, Mapping, ProfileFormatError, Sample, StackProfile, ValueType
-from pybuildid.stacks.wire import WireError, fields, message, number, numbers, packed, signed, stream_fields
+from pybuildid.stacks.wire import (
+    WireError,
+    encoded,
+    fields,
+    message,
+    number,
+    numbers,
+    packed,
+    signed,
+    split_packed,
+    stream_fields,
+)
 
 StrPath = Union[str, "os.PathLike[str]"]
 GZIP = b"\x1f\x8b"
@@ -144,20 +155,21 @@ class Samples:
 
     def __init__(self, tables: _Tables) -> None:
         self._tables = tables
+        self._encoded = {encoded(each): number for each, number in tables.location_numbers.items()}
 
     def __iter__(self) -> Iterator[Sample]:
-        place, known = self._tables.location_numbers, len(self._tables.types)
+        known = len(self._tables.types)
         labels: dict[bytes, Label] = {}
         with _problems(self._tables.path), _opened(self._tables.path) as read:
             for name, message in stream_fields(read):
                 if name != SAMPLE:
                     continue
-                stack: list[int] = []
+                stack: tuple[int, ...] = ()
                 values: list[int] = []
                 marks: list[Label] = []
                 for part, value in fields(_bytes(message)):
                     if part == 1:
-                        stack += numbers(value)
+                        stack += self._stack(value)
                     elif part == 2:
                         values += numbers(value)
                     elif part == 3:
@@ -167,7 +179,17 @@ class Samples:
                         marks.append(labels[text])
                 if len(values) != known:
                     raise WireError(f"a sample has {len(values)} values, and there are {known} types of them")
-                yield Sample(tuple([place[each] for each in stack]), tuple(map(signed, values)), tuple(marks))
+                yield Sample(stack, tuple(map(signed, values)), tuple(marks))
+
+    def _stack(self, value: int | bytes) -> tuple[int, ...]:
+        """Looked up as they are encoded, which takes a quarter of the time of decoding them first."""
+        if isinstance(value, bytes):
+            try:
+                return tuple(map(self._encoded.__getitem__, split_packed(value)))
+            except KeyError:
+                pass  # an encoding that is longer than it has to be, or damage
+        place = self._tables.location_numbers
+        return tuple([place[each] for each in numbers(value)])
 
     def _label(self, content: bytes) -> Label:
         value, strings = _scalars(content), self._tables.strings

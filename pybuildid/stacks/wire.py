@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Union
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MOST = 64 << 20  #: bytes of one field of a profile: more is damage
+split_packed = re.compile(rb"[\x80-\xff]*[\x00-\x7f]|[\x80-\xff]+\Z").findall  #: packed numbers, as they are encoded
 Field = tuple[int, Union[int, bytes]]
 
 
