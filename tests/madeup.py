@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 
-from pybuildid.stacks import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
+from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
 
 TYPES = [ValueType("samples", "count"), ValueType("cpu", "nanoseconds")]
 PERIOD = 1_000_000

@@ -14,7 +14,7 @@ from pathlib import Path
 from madeup import PERIOD, TYPES
 
 from pybuildid import read_build_id
-from pybuildid.stacks import Location, Mapping, Sample, StackProfile
+from pybuildid.stacks.model import Location, Mapping, Sample, StackProfile
 from pybuildid.symbols.elffile import ElfFile, Segment
 
 START = 0x7F0000000000

@@ -21,7 +21,9 @@ from test_symbols import CHAIN, SOURCE, addresses, run, split
 
 from pybuildid import read_build_id
 from pybuildid.cli import main
-from pybuildid.stacks import StackProfile, read_profile, write_pprof
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.model import StackProfile
+from pybuildid.stacks.pprof import write_pprof
 from pybuildid.symbols import Search, Symbolizer
 from pybuildid.symbols.debuginfod import Client, is_wanted
 

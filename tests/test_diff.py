@@ -13,8 +13,9 @@ from madeup import named_profile
 from playwright.sync_api import Browser
 
 from pybuildid.cli import main
-from pybuildid.stacks import StackProfile, write_pprof
 from pybuildid.stacks.diff import Change, compare, family
+from pybuildid.stacks.model import StackProfile
+from pybuildid.stacks.pprof import write_pprof
 
 
 def rebuilt(profile: StackProfile, file: str, path: str) -> StackProfile:
@@ -125,3 +126,12 @@ def test_the_picture(files: tuple[str, str], browser: Browser, tmp_path: Path) -
     assert page.locator("#list tbody tr").count() == 2
     assert trouble == []
     page.close()
+
+
+def test_a_profile_without_names_is_told_of(files: tuple[str, str], tmp_path: Path) -> None:
+    write_pprof(named_profile(("app!", 100)), tmp_path / "bare.pb.gz")
+    result = CliRunner().invoke(main, ["diff", files[0], str(tmp_path / "bare.pb.gz")])
+    assert (
+        f"{tmp_path / 'bare.pb.gz'}: 100% of its samples have no name: `pybuildid symbolize` it first." in result.output
+    )
+    assert "have no name" not in CliRunner().invoke(main, ["diff", *files]).output

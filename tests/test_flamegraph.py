@@ -20,7 +20,9 @@ from profiled import need
 
 from pybuildid.cli import main
 from pybuildid.pictures import flame_page, tree_of
-from pybuildid.stacks import Label, Sample, StackProfile, read_profile, write_pprof
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.model import Label, Sample, StackProfile
+from pybuildid.stacks.pprof import write_pprof
 
 ROW = 20  #: pixels
 SCRIPT = "</script><script>alert(1)</script>"

@@ -13,9 +13,11 @@ from click.testing import CliRunner
 from madeup import large_profile, named_profile
 
 from pybuildid.cli import main
-from pybuildid.stacks import Label, StackProfile, ValueType, read_profile, write_pprof
+from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
 from pybuildid.stacks.merge import Merger
+from pybuildid.stacks.model import Label, StackProfile, ValueType
+from pybuildid.stacks.pprof import write_pprof
 
 
 def moved(profile: StackProfile, by: int) -> StackProfile:

@@ -18,21 +18,11 @@ from madeup import large_profile, named_profile
 from profiled import need
 
 from pybuildid.profile.pprof import PprofWriter
-from pybuildid.stacks import (
-    Label,
-    Line,
-    Location,
-    Mapping,
-    ProfileFormatError,
-    Sample,
-    StackProfile,
-    ValueType,
-    read_pprof,
-    read_profile,
-    write_pprof,
-)
+from pybuildid.stacks.errors import ProfileFormatError
+from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
-from pybuildid.stacks.pprof import encode
+from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
+from pybuildid.stacks.pprof import encode, read_pprof, write_pprof
 from pybuildid.stacks.wire import WireError, stream_fields
 
 

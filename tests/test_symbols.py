@@ -17,7 +17,7 @@ from symbolized import Names, addr2line, code, names, profile_of, third
 
 from pybuildid import read_build_id, scan
 from pybuildid.elf.vdso import read_vdso
-from pybuildid.stacks import Location, Mapping, Sample, StackProfile, ValueType
+from pybuildid.stacks.model import Location, Mapping, Sample, StackProfile, ValueType
 from pybuildid.symbols import FileNames, Search, Symbolizer
 from pybuildid.symbols.demangle import demangled
 

@@ -23,7 +23,7 @@ import click
 from pybuildid._rights import as_root
 from pybuildid.elf import ElfError, LongBuildIdError, NotElfError, PackedElfError
 from pybuildid.errors import BuildIdTableError
-from pybuildid.stacks.model import ProfileFormatError
+from pybuildid.stacks.errors import ProfileFormatError
 
 OK = 0  #: all that was asked for is there
 INCOMPLETE = 1  #: something could not be read or done: a line on standard error for each says what

@@ -15,7 +15,9 @@ from rich.text import Text
 
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import progress
-from pybuildid.stacks import StackProfile, read_profile, write_pprof
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.model import StackProfile
+from pybuildid.stacks.pprof import write_pprof
 from pybuildid.stacks.totals import FunctionKey, Totals, function_totals
 from pybuildid.symbols import FileNames, Search, Symbolizer, is_wanted
 from pybuildid.symbols.debuginfod import Client

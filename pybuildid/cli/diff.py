@@ -14,10 +14,12 @@ from pybuildid.cli._output import console, json_option, print_json
 from pybuildid.cli._types import OutputFile
 from pybuildid.cli.flamegraph import value_index
 from pybuildid.pictures import Tree, flame_page
-from pybuildid.stacks import StackProfile, read_profile
-from pybuildid.stacks.diff import SAME, Change, compare
+from pybuildid.stacks.diff import SAME, Change, compare, nameless_share
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.model import StackProfile
 from pybuildid.stacks.pprof import replacing
 
+UNLIKE = 0.1  #: of the samples: so many more of one profile may lack names
 LEAST = 0.0005  #: of the whole: less is not shown
 
 
@@ -52,6 +54,7 @@ def diff(before: str, after: str, output: Path | None, rows: int, value: str, as
     if as_json:
         print_json({"before": before, "after": after, "functions": changes})
         return
+    _warn(profiles, values, (before, after))
     shown = [change for change in changes if max(abs(change.alone), abs(change.total)) >= LEAST]
     if shown:
         console(wide=True).print(_table(shown[:rows]))
@@ -61,6 +64,15 @@ def diff(before: str, after: str, output: Path | None, rows: int, value: str, as
         console().print(f"No function changed by {LEAST:.2%} of the whole or more.")
     if output:
         console().print(f"Written: {printable(str(output))}")
+
+
+def _warn(profiles: tuple[StackProfile, StackProfile], values: tuple[int, int], names: tuple[str, str]) -> None:
+    """If one has names and the other has not: then nothing is the same."""
+    shares = [nameless_share(profile, value) for profile, value in zip(profiles, values)]
+    worse = max((0, 1), key=shares.__getitem__)
+    if shares[worse] - shares[1 - worse] > UNLIKE:
+        without = f"{shares[worse]:.0%} of its samples have no name"
+        console(stderr=True).print(f"{printable(names[worse])}: {without}: `pybuildid symbolize` it first.")
 
 
 def _names(before: str, after: str) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console
 from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
-from pybuildid.stacks import StackProfile, read_profile
+from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.model import StackProfile
 from pybuildid.stacks.pprof import replacing
 
 Draw = Callable[[StackProfile, int, str], str]

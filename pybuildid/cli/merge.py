@@ -11,9 +11,11 @@ import click
 from pybuildid.cli._errors import complain, explain, finish, printable
 from pybuildid.cli._output import console, progress
 from pybuildid.cli._types import OutputFile
-from pybuildid.stacks import ProfileFormatError, read_profile, write_pprof
+from pybuildid.stacks.errors import ProfileFormatError
+from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.parquet import write_parquet
+from pybuildid.stacks.pprof import write_pprof
 
 
 @click.command()

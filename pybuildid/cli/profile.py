@@ -22,7 +22,7 @@ from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, Module, ProfileResult, profile_command
 
 if TYPE_CHECKING:
-    from pybuildid.stacks import StackProfile
+    from pybuildid.stacks.model import StackProfile
 
 FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
 

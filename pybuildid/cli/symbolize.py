@@ -9,7 +9,7 @@ from pybuildid.cli._errors import printable
 from pybuildid.cli._names import SECONDS, add_names, check_folders, functions_table, report_files
 from pybuildid.cli._output import console, json_option, print_json
 from pybuildid.cli._types import Range
-from pybuildid.stacks import StackProfile
+from pybuildid.stacks.model import StackProfile
 from pybuildid.symbols import Search
 
 

@@ -51,6 +51,12 @@ def compare(before: StackProfile, after: StackProfile, before_value: int, after_
     return sorted(changes, key=lambda each: (-abs(each.alone), -abs(each.total), each.name))
 
 
+def nameless_share(profile: StackProfile, value: int) -> float:
+    """Of what was counted in functions themselves: where the function is not known."""
+    totals, whole = function_totals(profile, value)
+    return sum(each.alone for each in totals.values() if not each.named) / (whole or 1)
+
+
 Match = tuple[FunctionKey, str, "Totals | None", "Totals | None"]
 
 

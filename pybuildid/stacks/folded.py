@@ -8,16 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Union
 
-from pybuildid.stacks.model import (
-    Line,
-    Location,
-    ProfileFormatError,
-    Sample,
-    StackProfile,
-    ValueType,
-    stack_frames,
-    thread_name,
-)
+from pybuildid.stacks.errors import ProfileFormatError
+from pybuildid.stacks.model import Line, Location, Sample, StackProfile, ValueType, stack_frames, thread_name
 
 StrPath = Union[str, "os.PathLike[str]"]
 

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from pybuildid.stacks.model import Label, Location, Mapping, ProfileFormatError, Sample, StackProfile, ValueType
+from pybuildid.stacks.errors import ProfileFormatError
+from pybuildid.stacks.model import Label, Location, Mapping, Sample, StackProfile, ValueType
 
 Place = tuple[str, int, str]  #: of a location: the file, the offset there, and the name where there is no address
 Row = tuple[tuple[int, ...], tuple[Label, ...]]

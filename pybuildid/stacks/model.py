@@ -12,17 +12,6 @@ FALLBACK = "fallback"  #: the key of the label that says why an address was not 
 THREAD = ("thread", "comm", "tid", "pid")  #: keys of labels that name the thread of a sample, the best first
 
 
-class ProfileFormatError(ValueError):
-    """A file that is no profile. source: which; problem: what is wrong."""
-
-    def __init__(self, source: str, problem: str) -> None:
-        super().__init__(source, problem)
-        self.source, self.problem = source, problem
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.problem}"
-
-
 class Line(NamedTuple):
     """A function at an address. name: for people. system_name: as the linker has it. Line 0 is not known."""
 

@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, Union
 
-from pybuildid.stacks.model import Label, Line, Location, Mapping, ProfileFormatError, Sample, StackProfile, ValueType
+from pybuildid.stacks.errors import ProfileFormatError
+from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
 from pybuildid.stacks.wire import (
     WireError,
     encoded,
