@@ -25,7 +25,7 @@ def profiler(name: str, parts: tuple[str, ...], more: list[str], flags: list[str
     return Extension(
         f"pybuildid.{name}",
         sources=[*(f"csrc/profile/{part}.c" for part in parts), *more],
-        depends=sorted(glob("csrc/*/*.h")),
+        depends=sorted(glob("csrc/**/*.h", recursive=True)),
         include_dirs=["csrc/include"],
         extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", "-U_FORTIFY_SOURCE", *flags],
         extra_link_args=["-pthread", "-ldl", "-Wl,-z,nodelete", "-Wl,-Bsymbolic"],

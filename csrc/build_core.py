@@ -8,23 +8,32 @@ from pathlib import Path
 
 from cffi import FFI
 
-from csrc.cdefs import declarations
+from csrc.cdefs import declarations, public_headers
 
-HEADERS = ("include/pybuildid.h", "collisions/chains.h")  # of csrc
+CHAINS = Path("csrc/collisions/chains.h")
 FUNCTIONS = (
-    *("bid_status_*", "bid_create", "bid_destroy", "bid_lookup*", "bid_count", "bid_keys", "bid_statistics"),
+    *(
+        "bid_version",
+        "bid_status_*",
+        "bid_create",
+        "bid_destroy",
+        "bid_lookup*",
+        "bid_count",
+        "bid_keys",
+        "bid_statistics",
+    ),
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
     *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_inode_*", "bid_elf_*", "bid_chain_*"),
 )
 MODULES = ("table", "inode", "note", "collisions")  # of csrc
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations([Path("csrc") / header for header in HEADERS], FUNCTIONS))
+ffibuilder.cdef(declarations([*public_headers(), CHAINS], FUNCTIONS))
 ffibuilder.set_source(
     "pybuildid._core",
-    "".join(f'#include "{Path(header).name}"\n' for header in HEADERS),
+    '#include "bid.h"\n#include "chains.h"\n',
     sources=sorted(source for module in MODULES for source in glob(f"csrc/{module}/*.c")),
-    depends=sorted(glob("csrc/*/*.h")),
+    depends=sorted(glob("csrc/**/*.h", recursive=True)),
     include_dirs=["csrc/include", "csrc/collisions"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
     py_limited_api=True,

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+INCLUDE = Path(__file__).resolve().parent / "include"
 CONSTANT = re.compile(r"^#define (\w+) +([\w ()+*<|-]+?) *(?:/\*|$)", re.MULTILINE)  # no string, no argument
 #: What C has and cffi does not know; to Python an atomic integer is an integer.
 PLAIN = (
@@ -23,6 +24,13 @@ PLAIN = (
     (re.compile(r"\batomic_(u?)int\b"), lambda match: "unsigned int" if match[1] else "int"),
     (re.compile(r"\b(?:__attribute__|_Alignas|_Static_assert)\s*(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))"), ""),
 )
+
+
+def public_headers(include: Path = INCLUDE) -> list[Path]:
+    """Those that bid.h includes, in its order: a header comes after those that it uses."""
+    return [
+        include / name for name in re.findall(r'^#include "([^"]+)"', (include / "bid.h").read_text(), re.MULTILINE)
+    ]
 
 
 def declarations(headers: Sequence[Path], functions: Sequence[str]) -> str:

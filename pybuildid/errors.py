@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The errors of tables: a class for each error status of pybuildid.h that can come, and those of wrong arguments.
+"""The errors of tables: a class for each error status of bid/status.h that can come, and those of wrong arguments.
 
 All derive from BuildIdTableError, and besides from the built-in error that they are a case of.
 """
@@ -14,7 +14,7 @@ from pybuildid._core import ffi, lib
 class BuildIdTableError(Exception):
     """Base of all errors of tables.
 
-    code: the status of pybuildid.h, or None if the arguments were refused before C was called.
+    code: the status of bid/status.h, or None if the arguments were refused before C was called.
     name: its name there, such as "BID_E_ID_LENGTH", or None.
     inserted: of insert_many() alone: how many entries were new before the error.
     """

@@ -11,14 +11,14 @@ from pathlib import Path
 from cffi import FFI
 
 from csrc.build import build_in_place
-from csrc.cdefs import declarations
+from csrc.cdefs import declarations, public_headers
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ("csrc/table", "csrc/note", "study/rivals", "study/measure")
 INCLUDES = ("csrc/include", "csrc", "study/rivals", "study/measure")
-HEADERS = ("rivals", "resident", "timing", "floor", "interrupt")
+HEADERS = ("rivals", "resident", "timing", "floor", "cold", "interrupt")
 CHAINS = ROOT / "csrc/collisions/chains.h"
-FUNCTIONS = ("bid_design_number", "bid_lookup_many", "bid_resident*", "timing_*", "interrupt_*")
+FUNCTIONS = ("bid_design_number", "bid_resident*", "timing_*", "cold_*", "interrupt_*")
 
 
 def header(name: str) -> Path:
@@ -26,7 +26,7 @@ def header(name: str) -> Path:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations([ROOT / "csrc/include/pybuildid.h", CHAINS, *map(header, HEADERS)], FUNCTIONS))
+ffibuilder.cdef(declarations([*public_headers(), CHAINS, *map(header, HEADERS)], FUNCTIONS))
 ffibuilder.set_source(
     "study._measure",
     '#include "collisions/chains.h"\n' + "".join(f'#include "{name}.h"\n' for name in HEADERS),

@@ -21,7 +21,7 @@ from conftest import Work, make_arrays, make_entries
 from pybuildid import InodeCache, Table, errors
 from pybuildid._core import ffi, lib
 
-HEADER = Path(__file__).parents[1] / "csrc/include/pybuildid.h"
+HEADER = Path(__file__).parents[1] / "csrc/include/bid/status.h"
 CODES = {name: int(code) for name, code in re.findall(r"^ +(BID_E_\w+) = (-\d+),", HEADER.read_text(), re.M)}
 CLASSES = {error.code: error for error in errors.BuildIdTableError.__subclasses__() if error.code is not None}
 

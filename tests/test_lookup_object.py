@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stress import object_file
-from stress.object_file import Instruction, ObjectFile
+from stress.common import object_file
+from stress.common.object_file import Instruction, ObjectFile
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "csrc" / "table"
@@ -29,7 +29,7 @@ def lookup_object(tmp_path_factory: pytest.TempPathFactory) -> ObjectFile:
 
 @pytest.mark.parametrize("reading", object_file.READINGS)
 def test_the_object_file_needs_nothing(lookup_object: ObjectFile, reading: str) -> None:
-    """What makes each reading fail is in stress/broken/, and in the tests below."""
+    """What makes each reading fail is in stress/mutants/catalog, and in the tests below."""
     if reading in object_file.X86_ONLY and not X86:
         pytest.skip("read from x86-64's instructions: run this on x86-64")
     assert {"bid_lookup", "bid_lookup_generation", "bid_lookup_many"} <= lookup_object.functions.keys()
@@ -115,28 +115,33 @@ def test_stack_is_that_of_the_deepest_chain() -> None:
 
 
 OTHERS = (ROOT / "csrc" / "include", ROOT / "csrc" / "kernel")
+PUBLIC = {f"include/bid/{name}.h" for name in ("build_id", "status", "table", "version")}
 
 
 def includes(path: Path, seen: set[str] | None = None) -> set[str]:
+    """The headers that a file includes, directly or not, as paths in csrc."""
     seen = set() if seen is None else seen
     for name in re.findall(r'#include "([^"]+)"', path.read_text()):
-        file = next(folder / name for folder in (TABLE, *OTHERS) if (folder / name).exists())
-        if name not in seen:
-            seen.add(name)
+        file = next(folder / name for folder in (path.parent, TABLE, *OTHERS) if (folder / name).exists())
+        where = str(file.relative_to(ROOT / "csrc"))
+        if where not in seen:
+            seen.add(where)
             includes(file, seen)
     return seen
 
 
 def test_lookup_includes_nothing_of_the_update_side() -> None:
-    own = {"bid_atomic.h", "platform.h", "slot.h", "table.h", "hash.h", "match.h", "pin.h", "probe.h"}
-    kernel = {f"{name}_kernel.h" for name in ("atomic", "inline", "pin")}  # in a kernel build only
-    allowed = {"pybuildid.h", *own, *kernel}
-    assert includes(TABLE / "lookup.c") == allowed
+    names = ("bid_atomic", "platform", "slot", "table", "hash", "match", "pin", "probe")
+    own = {f"table/{name}.h" for name in names}
+    kernel = {f"kernel/{name}_kernel.h" for name in ("atomic", "inline", "pin")}  # in a kernel build only
+    assert includes(TABLE / "lookup.c") == PUBLIC | own | kernel
 
 
 def test_the_table_uses_nothing_else() -> None:
     for path in TABLE.glob("*.[ch]"):
-        assert not any("/" in name for name in re.findall(r'#include "([^"]+)"', path.read_text())), path
+        names = re.findall(r'#include "([^"]+)"', path.read_text())
+        public = {f"include/{name}" for name in names if "/" in name}
+        assert public <= PUBLIC, path
         if not path.name.startswith("platform_user"):
             system = set(re.findall(r"#include <([^>]+)>", path.read_text()))
             assert system <= {"stdatomic.h", "stddef.h", "stdint.h"}, path

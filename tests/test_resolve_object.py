@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stress import object_file
-from stress.object_file import ObjectFile
+from stress.common import object_file
+from stress.common.object_file import ObjectFile
 
 ROOT = Path(__file__).resolve().parent.parent
 RESOLVE = ROOT / "csrc" / "resolve"
@@ -55,6 +55,13 @@ def test_it_includes_nothing_of_the_update_side() -> None:
         for source in ("resolve.c", "resolve.h")
         for name in re.findall(r'#include "([^"]+)"', (RESOLVE / source).read_text())
     }
-    assert included == {"pybuildid.h", "resolve.h", "identity.h", "../table/bid_atomic.h", "../table/pin.h"}
+    assert included == {
+        "bid/inode.h",
+        "bid/resolve.h",
+        "resolve.h",
+        "identity.h",
+        "../table/bid_atomic.h",
+        "../table/pin.h",
+    }
     for source in ("resolve.c", "resolve.h"):
         assert "#include <" not in (RESOLVE / source).read_text()

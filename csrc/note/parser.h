@@ -9,7 +9,7 @@
 #ifndef BID_NOTE_PARSER_H
 #define BID_NOTE_PARSER_H
 
-#include <pybuildid.h>
+#include "bid/elf.h"
 #include <stdbool.h>
 
 #define BID_STEP 1000      /* a step is done and there is another; beside enum bid_elf_status */

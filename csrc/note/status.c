@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* Names and texts of enum bid_elf_status. */
-#include <pybuildid.h>
+#include "bid/elf.h"
 
 struct status {
     int status;

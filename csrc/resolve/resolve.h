@@ -10,7 +10,8 @@
 #ifndef BID_RESOLVE_H
 #define BID_RESOLVE_H
 
-#include "pybuildid.h"
+#include "bid/inode.h"
+#include "bid/resolve.h"
 
 #include "identity.h"
 
@@ -73,7 +74,8 @@ struct bid_maps {
     struct bid_follower *follower;
 };
 
-/* For a comparison with parsing on the spot: where the first byte of the file is mapped that has code at ip; 0: nowhere.
+/* For a comparison with parsing on the spot: where the first byte of the file is mapped that
+ * has code at ip; 0: nowhere.
  * Context: any. Progress: as bid_resolve(). Memory: none. */
 uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip);
 
@@ -98,8 +100,8 @@ void bid_maps_text_free(struct bid_maps_text *text);
 /* The line at *position, which moves on; 0 at the end. */
 int bid_maps_text_next(const struct bid_maps_text *text, size_t *position, struct bid_maps_line *line);
 
-/* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header. `range` is
- * one of its mappings. */
+/* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header.
+ * `range` is one of its mappings. */
 void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range);
 /* Whether that would give the same again: the file is the one that was read, and nobody has changed it. */
 int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct bid_range *range);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* What the reasons are called. */
-#include "pybuildid.h"
+#include "bid/resolve.h"
 
 const char *bid_resolve_text(int reason)
 {

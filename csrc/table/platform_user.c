@@ -9,8 +9,8 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
+#include "bid/table.h"
 #include "pin.h"
-#include "pybuildid.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>

@@ -17,8 +17,8 @@
 #ifndef BID_SLOT_H
 #define BID_SLOT_H
 
+#include "bid/table.h"
 #include "bid_atomic.h"
-#include "pybuildid.h"
 
 #include <stddef.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Names and texts of the statuses of pybuildid.h.
+ * Names and texts of the statuses of bid/status.h.
  */
-#include "pybuildid.h"
+#include "bid/status.h"
 
 struct bid_status_entry {
     int status;

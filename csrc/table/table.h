@@ -15,7 +15,7 @@
 #ifndef BID_TABLE_H
 #define BID_TABLE_H
 
-#include "pybuildid.h"
+#include "bid/table.h"
 
 #include "slot.h"
 

@@ -8,7 +8,7 @@
 
 #include "history.h"
 
-#include "pybuildid.h"
+#include "bid.h"
 
 #define PLAN_THREADS 4
 #define PLAN_KEYS 3

@@ -2,7 +2,7 @@
 /* What each operation does to a key, one after the other: the header's words as code, and nothing of the table's. */
 #include "history.h"
 
-#include "pybuildid.h"
+#include "bid.h"
 
 static int is_other_generation(const struct history_op *op, uint64_t state)
 {

@@ -2,8 +2,8 @@
 /* Grace periods for the rivals: see grace.h. */
 #include "grace.h"
 
+#include "bid.h"
 #include "lock.h"
-#include "pybuildid.h"
 
 #include <stdlib.h>
 

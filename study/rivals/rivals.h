@@ -2,7 +2,7 @@
 /*
  * The designs that are compared, behind one interface: ours and its rivals.
  *
- * Statuses, arguments and contexts are those of the functions of the same name in pybuildid.h, and the statuses of
+ * Statuses, arguments and contexts are those of the functions of the same name in bid/table.h, and the statuses of
  * enum rival_status besides; a lookup's cost may be NULL, and is not measured then. Which lookups may interrupt what is
  * said at the head of each design's file. A design leaves NULL what it does not have, of the functions after remove.
  * The designs that grow, but ours, and those without a table hold build IDs of at most BID_ID_NARROW bytes.
@@ -10,7 +10,7 @@
 #ifndef BID_RIVALS_H
 #define BID_RIVALS_H
 
-#include "pybuildid.h"
+#include "bid.h"
 
 struct bid_chain_hash; /* csrc/collisions/chains.h */
 
@@ -54,6 +54,9 @@ struct bid_design {
 
     /* A loop over the design's own lookup into rows of BID_ID_NARROW bytes and their lengths: how many were found. */
     size_t (*into_arrays)(void *design, const uint64_t *keys, size_t n, uint8_t *ids, uint8_t *lengths);
+
+    /* The same by one call of the design's own for all keys, whose prefetches overlap. */
+    size_t (*lookup_many)(void *design, const uint64_t *keys, size_t n, uint8_t *ids, uint8_t *lengths);
 
     /* The bytes that it holds outside of malloc(); NULL: none. */
     uint64_t (*mapped_bytes)(const void *design);

@@ -3,7 +3,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
-#include "pybuildid.h"
+#include "bid.h"
 
 #include <stdio.h>
 #include <stdlib.h>

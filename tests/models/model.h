@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <pthread.h>
 
-#include "pybuildid.h"
+#include "bid.h"
 
 #ifndef BID_BUCKET_SLOTS
 #define BID_BUCKET_SLOTS 2

@@ -2,7 +2,7 @@
 /* A table with so many entries, which stays until the module is unloaded: what it takes is in /proc/vmallocinfo. */
 #include <linux/module.h>
 
-#include <pybuildid.h>
+#include <bid.h>
 
 static ulong entries = 1000;
 module_param(entries, ulong, 0444);

@@ -12,7 +12,7 @@
 #include <linux/kernel.h>
 #include <linux/sched.h>
 
-#include <pybuildid.h>
+#include <bid.h>
 
 #define CPUS 2
 #define UPDATERS 2 /* on each processor */
