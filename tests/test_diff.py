@@ -64,6 +64,11 @@ def test_functions_of_one_name_are_not_mixed_up() -> None:
     assert found == {"libx.so.2": ("another build", 0.3), "liby.so": ("same build", -0.3)}
 
 
+def test_a_name_that_says_too_little_matches_nothing() -> None:
+    before, after = named_profile(("libx.so!init", 1), ("liby.so!init", 1)), named_profile(("libz.so!init", 1))
+    assert {each.match for each in compare(before, after, 0, 0)} == {"before only", "after only"}
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [

@@ -44,6 +44,14 @@ def test_the_same_code_is_one_wherever_it_was_mapped() -> None:
     assert result.comments == ["merged from 2 profiles"]
 
 
+def test_addresses_stay_at_their_offsets() -> None:
+    """Also those that only the second profile has, whose mapping is elsewhere."""
+    second = moved(named_profile(("app!main;app!g", 1)), 0x5000_0000)
+    result = merged(named_profile(("app!main", 1)), second)
+    assert [result.file_offset(each) for each in result.locations] == [second.file_offset(e) for e in second.locations]
+    assert all(result.mappings[0].start <= each.address < result.mappings[0].limit for each in result.locations)
+
+
 def test_another_build_at_the_same_address_is_another() -> None:
     one, other = named_profile(("app!f", 3)), named_profile(("app!f", 5))
     other.mappings = [each._replace(build_id="ee" * 20) for each in other.mappings]

@@ -89,6 +89,7 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
     }
     others = {
         "pybuildid/py.typed",
+        *(f"pybuildid/pictures/flame.{kind}" for kind in ("css", "html", "js")),
         "pybuildid/_core.abi3.so",
         "pybuildid/_preload.abi3.so",
         "pybuildid/_profiler.abi3.so",

@@ -159,7 +159,7 @@ def split(program: Path, tool: str) -> Path:
 @pytest.mark.parametrize("tool", ["objcopy", "llvm-objcopy-14", "eu-strip"])
 def test_dwarf_of_another_file(build: Build, tool: str) -> None:
     need(tool, {"objcopy": "binutils", "eu-strip": "elfutils"}.get(tool, "llvm-14"))
-    program = build("-g")
+    program = build("-g", "-no-pie")  # whose addresses are not its offsets
     places = addresses(program)
     debug = split(program, tool)
     profile = profile_of({program: places})
@@ -273,6 +273,57 @@ def test_the_vdso() -> None:
     profile = StackProfile([ValueType("samples", "count")], [Sample((1,), (1,))], [mapping], locations)
     found, _ = symbolized(profile)
     assert any("clock_gettime" in name for chain in found for name, _ in chain)
+
+
+# ------------------------------------------------------------------------------------- which symbol, which path
+
+SYMBOLS = """
+.text
+.globl second, first, big
+.weak weak
+.type first, @function
+.type second, @function
+.type weak, @function
+.type local, @function
+weak: local: second: first: nop; nop
+.size first, 2
+.size second, 2
+.size weak, 2
+.size local, 2
+.type big, @function
+.type inner, @function
+big: nop
+inner: nop
+.size inner, 1
+nop
+.size big, 3
+label: nop; nop
+.globl seen_label
+seen_label: nop
+"""
+
+
+def test_of_several_symbols_the_one_that_elfutils_chooses(build: Build, tmp_path: Path) -> None:
+    need("eu-addr2line", "elfutils")
+    (tmp_path / "source.s").write_text(SYMBOLS)
+    library = build("source.s", "-shared", "-nostdlib")
+    start = addresses(library, "first").start
+    places = range(start, start + 8)
+    profile = profile_of({library: places})
+    symbolized(profile)
+    assert names(profile) == addr2line(library, places)
+    told = [chain[0][0] for chain in names(profile)]
+    assert told == [told[0], told[0], "big", "big", "big", "label", "label", "seen_label"]
+    assert told[0] in ("first", "second")  # a global one: the first in the table
+
+
+def test_a_relative_folder_is_there_once(build: Build, tmp_path: Path) -> None:
+    """Distributions compile so: the same package has the same DWARF wherever it was built."""
+    for form in ("-gdwarf-4", "-gdwarf-5"):
+        program = build(form, f"-ffile-prefix-map={tmp_path}=./place")
+        profile = profile_of({program: addresses(program)})
+        symbolized(profile)
+        assert {line.file for location in profile.locations for line in location.lines} == {"./place/source.c"}
 
 
 # ------------------------------------------------------------------------------------- demangling

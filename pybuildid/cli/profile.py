@@ -86,10 +86,8 @@ def profile(
     COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
 
-    Then the profile gets names of functions, as `pybuildid symbolize` finds them.
-
     Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
-    sampled is in it, with the reason.
+    sampled is in it, with the reason. At the end functions get their names, as `pybuildid symbolize` finds them.
 
     --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
 
@@ -117,9 +115,7 @@ def profile(
         if as_json:
             print_json(_document(result, command, code), file=stream)
         elif text:
-            for line in result.unstrip_lines():
-                click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
-            _losses(result, console(stderr=True))
+            _print_files(result, stream)
         else:
             _report(result, written, console(file=stream), console(file=stream, wide=True))
         if result.samples and not no_symbols and os.path.isfile(output):
@@ -129,6 +125,12 @@ def profile(
 
 def _report_file(path: str | None) -> AbstractContextManager[TextIO]:
     return open(path, "w", encoding="utf-8", errors="surrogateescape") if path else nullcontext(sys.stderr)
+
+
+def _print_files(result: ProfileResult, stream: TextIO) -> None:
+    for line in result.unstrip_lines():
+        click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
+    _losses(result, console(stderr=True))
 
 
 def _names(path: str, stream: TextIO, quiet: bool) -> None:
