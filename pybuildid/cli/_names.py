@@ -15,9 +15,8 @@ from rich.text import Text
 
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import progress
-from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.model import StackProfile
-from pybuildid.stacks.pprof import write_pprof
+from pybuildid.stacks.pprof import read_pprof, write_pprof
 from pybuildid.stacks.totals import FunctionKey, Totals, function_totals
 from pybuildid.symbols import FileNames, Search, Symbolizer, is_wanted
 from pybuildid.symbols.debuginfod import Client
@@ -32,7 +31,7 @@ def add_names(
 ) -> tuple[list[FileNames], bool]:
     """Reads a profile, and writes it with names. shown: is told of it when it has those of this machine, and again when
     it has more from servers. What became of each file, and whether the time for servers was too short."""
-    profile = read_profile(source)
+    profile = read_pprof(source)
     with Symbolizer(profile, search) as symbolizer:
         symbolizer.name()
         shown(profile)

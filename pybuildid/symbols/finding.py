@@ -44,7 +44,7 @@ class Search:
         """The program or library of that build, which was at that path; or why there is none."""
         if path == VDSO:
             return self._vdso(build_id)
-        problem = f"{path} is no longer there" if path else "it has no path"
+        problem = "it is no longer there" if path else "it has no path"
         for each in self._places(build_id, "", path):
             found, its = _open(each, build_id)
             if found and (found.elf.has(".text") or not found.elf.has_dwarf):
@@ -106,12 +106,12 @@ def _open(path: str, build_id: bytes) -> tuple[OpenFile | None, str]:
             found = read_build_id(checked)
             if found != build_id:
                 its = f"its build ID is {found.hex()}" if found else "it has no build ID"
-                return None, f"{path} is another file now: {its}"
+                return None, f"it is another file now: {its}"
             descriptor = os.dup(checked)
     except FileNotFoundError:
         return None, ""
     except (OSError, ElfError) as error:
-        return None, f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        return None, f"it cannot be read: {getattr(error, 'strerror', None) or error}"
     return of_descriptor(descriptor, path)
 
 
@@ -121,7 +121,7 @@ def of_descriptor(descriptor: int, path: str) -> tuple[OpenFile | None, str]:
         return OpenFile(path, ElfFile(descriptor), descriptor), ""
     except ValueError as error:
         os.close(descriptor)
-        return None, f"{path}: {error}"
+        return None, f"it cannot be read: {error}"
     except BaseException:
         os.close(descriptor)
         raise
