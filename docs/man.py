@@ -32,6 +32,8 @@ Commands, options and paths complete after one of these lines in the file that y
 ENVIRONMENT = """## Environment
 
 - `NO_COLOR`: any value: no colours. Without a terminal there are none anyway, and no progress displays.
+- `DEBUGINFOD_URLS`: servers that `symbolize` and `profile` ask for DWARF; unset, none. Other variables of
+  debuginfod-find(1), such as `DEBUGINFOD_CACHE_PATH`, count as well.
 - `COLUMNS`: the width of tables on a terminal.
 - `PYBUILDID_TRACEBACK`: `1`: a failure shows its Python traceback instead of the one line, for reports of faults.
 """

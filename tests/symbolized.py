@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Files
@@ -81,9 +80,6 @@ def _pairs(lines: list[str]) -> Names:
 
 def third(path: Path, address: int) -> Names:
     """What LLVM's reader says, for where the other two do not agree."""
-    tool = next(
-        filter(None, map(shutil.which, ("llvm-symbolizer", *(f"llvm-symbolizer-{n}" for n in range(25, 12, -1)))))
-    )
-    command = [str(tool), "--no-demangle", "-i", "-f", f"--obj={path}", hex(address)]
+    command = ["llvm-symbolizer", "--no-demangle", "-i", "-f", f"--obj={path}", hex(address)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [(name, "??:0" if place == "??:0" else place) for name, place in _pairs(text.split("\n\n")[0].splitlines())]

@@ -156,9 +156,9 @@ def split(program: Path, tool: str) -> Path:
     return debug
 
 
-@pytest.mark.parametrize("tool", ["objcopy", "llvm-objcopy-14", "eu-strip"])
+@pytest.mark.parametrize("tool", ["objcopy", "llvm-objcopy", "eu-strip"])
 def test_dwarf_of_another_file(build: Build, tool: str) -> None:
-    need(tool, {"objcopy": "binutils", "eu-strip": "elfutils"}.get(tool, "llvm-14"))
+    need(tool, {"objcopy": "binutils", "eu-strip": "elfutils"}.get(tool, "llvm"))
     program = build("-g", "-no-pie")  # whose addresses are not its offsets
     places = addresses(program)
     debug = split(program, tool)
@@ -361,6 +361,7 @@ ALL = os.environ.get("PYBUILDID_ALL_FILES") == "1"  #: 10,000 addresses of all f
 def test_elfutils_agrees(build: Build) -> None:
     """eu-addr2line, or where it is wrong (calls of inlined functions, functions in parts) LLVM's reader."""
     need("eu-addr2line", "elfutils")
+    need("llvm-symbolizer", "llvm")
     rng = random.Random(11)
     picked = pick(rng, 10_000 if ALL else 300)
     program = build("-g", "-O2")
