@@ -107,6 +107,22 @@ def test_without_the_library_the_profile_is_as_good_as_before(burning: Path, tmp
     assert done.stderr.startswith("Error: reading symbols needs libelf.so.1: install libelf")
 
 
+@pytest.mark.parametrize("error", ["KeyboardInterrupt()", "RecursionError('deep')"])
+def test_whatever_goes_wrong_the_status_is_that_of_the_command(burning: Path, tmp_path: Path, error: str) -> None:
+    program = f"""
+from pybuildid.symbols import Symbolizer
+def fail(self): raise {error}
+Symbolizer.name = fail
+from pybuildid.cli import main
+main()
+"""
+    command = [sys.executable, "-c", program, "profile", "--", str(burning)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 7, done.stderr
+    assert f"No names of functions: {'deep' if 'deep' in error else 'KeyboardInterrupt'}" in done.stderr
+    assert list(read_profile(tmp_path / "profile.pb.gz").samples)
+
+
 # ------------------------------------------------------------------------------------------------ symbolize
 
 

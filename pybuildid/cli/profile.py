@@ -136,7 +136,7 @@ def _print_files(result: ProfileResult, stream: TextIO) -> None:
 def _names(path: str, stream: TextIO, quiet: bool) -> None:
     """Into the profile, and a table of functions after the report. Without them the profile is as good as before."""
     from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files
-    from pybuildid.symbols import MissingLibraryError, Search
+    from pybuildid.symbols import Search
 
     def shown(profile: StackProfile) -> None:
         if not quiet:
@@ -144,8 +144,8 @@ def _names(path: str, stream: TextIO, quiet: bool) -> None:
 
     try:
         files, late = add_names(path, path, Search(), SECONDS, shown)
-    except (MissingLibraryError, OSError) as error:
-        console(stderr=True).print(f"No names of functions: {explain(error)}")
+    except (Exception, KeyboardInterrupt) as error:  # whatever it is: the command's status is to be passed on
+        console(stderr=True).print(f"No names of functions: {printable(explain(error))}")
         return
     if not quiet:
         report_files(files, late, console(file=stream))
