@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 FALLBACK = "fallback"  #: the key of the label that says why an address was not resolved
-THREAD = ("thread", "comm", "tid", "pid")  #: keys of labels that name the thread of a sample, the best first
+#: Keys of labels that say which thread a sample is of, by a name and by a number; the best first.
+NAMES, NUMBERS = ("thread", "comm", "command"), ("tid", "pid", "process")
 
 
 class Line(NamedTuple):
@@ -165,5 +166,5 @@ def stack_frames(frames: Sequence[tuple[Frame, ...]], sample: Sample) -> list[Fr
 
 def thread_name(sample: Sample) -> str:
     """The thread that a sample is of, as its labels name it; "" if they do not."""
-    name, number = sample.label("thread", "comm"), sample.label("tid", "pid")
+    name, number = sample.label(*NAMES), sample.label(*NUMBERS)
     return f"{name} {number}" if name and number else name or number
