@@ -25,7 +25,7 @@ FUNCTIONS = (
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
     *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_inode_*", "bid_elf_*", "bid_chain_*"),
 )
-MODULES = ("table", "inode", "note", "collisions")  # of csrc
+MODULES = ("table", "process", "inode", "note", "collisions")  # of csrc
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations([*public_headers(), CHAINS], FUNCTIONS))

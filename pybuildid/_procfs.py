@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fcntl import ioctl
+from pathlib import Path
 
 from pybuildid._core import ffi
 from pybuildid._rights import as_root
@@ -148,6 +149,17 @@ def read_areas(maps: str | os.PathLike[str] | int) -> list[Area]:
     with open(maps, "rb") as file:
         text = file.read()
     return [parse_line(os.fsdecode(line)) for line in text.split(b"\n")[:-1]]  # names have other ends of lines
+
+
+def areas_by_process(proc: Path) -> Iterator[tuple[Path, list[Area] | OSError]]:
+    """The areas of each process that is still there; or why they may not be read."""
+    for process in proc.glob("[0-9]*"):
+        try:
+            yield process, read_areas(process / "maps")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        except OSError as error:
+            yield process, error
 
 
 # ------------------------------------------------------------------------------------------- the process

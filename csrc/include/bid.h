@@ -7,6 +7,7 @@
  *     bid/status.h     what functions return
  *     bid/table.h      the table: from a 64-bit key to a build ID; lookups in any context, lock-free updates
  *     bid/inode.h      the table keyed by inodes, with a flag bit that answers misses
+ *     bid/region.h     tables in memory that other processes or BPF programs read
  *     bid/elf.h        build IDs of ELF files
  *     bid/resolve.h    from an address of this process to (build ID, file offset), in any context
  *
@@ -18,8 +19,8 @@
  *   Progress   wait-free a constant number of the caller's own steps
  *              lock-free some thread's operation finishes, whatever the other threads do, also if they stop for good
  *              blocking  it may wait for the system
- *   Memory     what it allocates and frees Returns    what it returns. A function that returns int returns one of enum
- * bid_status unless it says otherwise.
+ *   Memory     what it allocates and frees
+ *   Returns    what it returns. A function that returns int returns one of enum bid_status unless it says otherwise.
  *
  * No function changes errno unless its Memory says "May change errno". Lengths and sizes are in bytes. Integers have
  * the byte order of the processor. The system must be one of 64 bits.
@@ -36,6 +37,7 @@
 
 #include "bid/elf.h"
 #include "bid/inode.h"
+#include "bid/region.h"
 #include "bid/resolve.h"
 
 #endif

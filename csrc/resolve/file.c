@@ -119,7 +119,7 @@ static uint32_t generation_of(int fd)
     return ioctl(fd, FS_IOC_GETVERSION, number) == 0 ? number[0] : 0;
 }
 
-static void take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
+void bid_mapped_file_take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
 {
     if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF || status == BID_ELF_LONG_ID)
         file->status = BID_NO_BUILD_ID;
@@ -151,7 +151,7 @@ static void read_open(struct bid_mapped_file *file, const struct bid_descriptor 
         status = bid_elf_read_memory(&elf, file->header);
     if (status != BID_ELF_OK)
         status = bid_elf_read_fd(&elf, BID_ELF_FILE, descriptor->number);
-    take(file, &elf, status);
+    bid_mapped_file_take(file, &elf, status);
 }
 
 enum { READ, ELSEWHERE, CHANGED };
@@ -201,5 +201,5 @@ void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *
             result = read_at_rest(file, file->path);
     }
     if (result == ELSEWHERE && image)
-        take(file, &elf, bid_elf_read_memory(&elf, image));
+        bid_mapped_file_take(file, &elf, bid_elf_read_memory(&elf, image));
 }

@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "resolve.h"
 
+#include "../process/memory.h"
+
 #include "../note/descriptor.h"
 
 #include <errno.h>

@@ -11,12 +11,15 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stress import programs
-from stress.programs import Toolchain
+from stress.programs import ROOT, Toolchain
+from stress.report import Judged
 
 MARGIN_SECONDS = 900  #: a program that takes longer than this stands still
+QUICK_SECONDS = 300  #: the same of a quick form
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ SCENARIOS = (
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     """What a scenario came to; the fields are those of the JSON report."""
 
     scenario: str
@@ -77,12 +80,14 @@ class Outcome:
     figures: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
-
     def report(self) -> dict[str, Any]:
         return {"verdict": self.verdict, **vars(self)}
+
+
+def sources(program: str) -> list[Path]:
+    """A file for each; one of them steps."""
+    stepper = [ROOT / "stress" / "common" / "stepper.c"] if program == "fork" else []
+    return [ROOT / "stress" / "faults" / f"{program}.c", *stepper]
 
 
 def find(name: str) -> Scenario:
@@ -101,15 +106,14 @@ def run(scenario: Scenario, *, quick: bool = False, toolchain: Toolchain | None 
     if scenario.missing:
         outcome.failures.append(scenario.missing)
         return outcome
-    program = programs.build(
-        scenario.program, [programs.ROOT / "stress" / "faults" / f"{scenario.program}.c"], toolchain
-    )
+    program = programs.build(scenario.program, sources(scenario.program), toolchain)
     command = [str(program), *map(str, scenario.quick if quick else scenario.arguments)]
+    seconds = QUICK_SECONDS if quick else MARGIN_SECONDS
     began = time.monotonic()
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=MARGIN_SECONDS)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        outcome.failures.append(f"did not end in {MARGIN_SECONDS} s")
+        outcome.failures.append(f"did not end in {seconds} s")
         return outcome
     outcome.seconds = round(time.monotonic() - began, 2)
     lines = [line.split() for line in result.stdout.splitlines()]

@@ -20,6 +20,7 @@ from pybuildid._core import lib
 from stress import programs
 from stress.common.object_file import ATOMICS
 from stress.programs import ROOT, Toolchain
+from stress.report import Judged
 from stress.step import trace
 from stress.step.trace import Coverage, Executed, Trace
 
@@ -56,9 +57,10 @@ class Effort:
     growing: int | None
     colliding: int | None  #: instructions at which a child of a fork updates the operation's own key; None: every one
     stepped: int  #: instructions that may be stepped in these children: so not all of them are
+    seconds: int = SECONDS  #: a run that has not ended by then never will
 
 
-QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000)
+QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000, seconds=300)
 DEFAULT = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING // 3, stepped=10_000)
 EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped=1_000_000)
 
@@ -105,14 +107,10 @@ class Result:
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     results: list[Result] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
 
     def total(self, name: str) -> int:
         return sum(getattr(result, name) for result in self.results)
@@ -132,7 +130,6 @@ class Outcome:
             "quiet_calls",
         )
         return {
-            "verdict": self.verdict,
             "failures": self.failures,
             **{name: self.total(name) for name in (*counts, "updates", "refused", "updated_at", "wrong")},
             "max_slots_read": self.highest("max_slots"),
@@ -149,8 +146,8 @@ class Outcome:
 def sources(parent: bool = False) -> list[Path]:
     """parent: that step from a parent process; else, on x86-64, by the trap flag."""
     other = "stepper" if parent or platform.machine() != "x86_64" else "parent"
-    found = [*(ROOT / "stress" / "step").glob("*.c"), *(ROOT / "stress" / "common").glob("*.c")]
-    return sorted(file for file in found if file.stem != other)
+    found = programs.c_files(ROOT / "stress" / "step", ROOT / "stress" / "common")
+    return [file for file in found if file.stem != other]
 
 
 def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
@@ -159,7 +156,9 @@ def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
     if machine not in ATOMICS:
         raise StepError(NEEDS)
     try:
-        return programs.build("step", sources(parent), Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc))
+        toolchain = Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc)
+        whole = [*sources(parent), *toolchain.sources()]  # also what it does not call: coverage is of all functions
+        return programs.build("step", whole, toolchain, library=())
     except programs.CompilerError as error:
         raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 
@@ -187,7 +186,8 @@ def phases(every: int, most: int | None, turn: int = 0) -> list[int]:
 class Stepper:
     """Runs scenarios, and keeps what their traces have in common."""
 
-    def __init__(self, csrc: Path, folder: Path, parent: bool = False) -> None:
+    def __init__(self, csrc: Path, folder: Path, parent: bool = False, seconds: int = SECONDS) -> None:
+        self.seconds = seconds
         self.binary = program(csrc, parent)
         self.disassembly = trace.disassemble(self.binary)
         self.scenarios = scenarios()
@@ -204,9 +204,9 @@ class Stepper:
         command = [self.binary, result.name, result.mode, every, phase, count_every, file]
         words = [str(word) for word in command]
         try:
-            run = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+            run = subprocess.run(words, capture_output=True, text=True, timeout=self.seconds)
         except subprocess.TimeoutExpired:
-            result.wrong, result.first_wrong = result.wrong + 1, f"no end after {SECONDS} s: something blocks"
+            result.wrong, result.first_wrong = result.wrong + 1, f"no end after {self.seconds} s: something blocks"
             return
         if run.returncode:
             why = run.stderr.strip() or f"it ended with status {run.returncode}"
@@ -256,7 +256,7 @@ def run(
     outcome = Outcome()
     try:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-            stepper = Stepper(csrc, Path(folder), parent)
+            stepper = Stepper(csrc, Path(folder), parent, effort.seconds)
 
             def one(name: str) -> list[Result]:
                 tick(name)
