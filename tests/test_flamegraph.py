@@ -172,7 +172,7 @@ PIXELS = """() => {
 
 def test_many_stacks(browser: Browser, tmp_path: Path) -> None:
     """The whole is there, and what is drawn is a small part of it."""
-    page, trouble = opened(browser, picture(large_profile(20_000, 30), tmp_path), 1200, "light")
+    page, trouble = opened(browser, picture(large_profile(5000, 30), tmp_path), 1200, "light")
     total = sum(sample.values[0] for sample in read_profile(tmp_path / "profile.pb.gz").samples)
     assert f"{total:,} samples, 100.0%" in details(page)
     page.locator("#flame").press("ArrowDown")

@@ -393,11 +393,11 @@ def pick(rng: random.Random, count: int) -> dict[Path, list[int]]:
         path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()
     ]
     if not ALL:
-        files = rng.sample(files, min(len(files), 2000))
+        files = rng.sample(files, min(len(files), 800))
     usable = [path for path, found in scan(files) if isinstance(found, bytes) and code(path)]
     picked: dict[Path, set[int]] = {}
     while sum(map(len, picked.values())) < count:
-        path = rng.choice(usable[:60] if not ALL else usable)
+        path = rng.choice(usable[:25] if not ALL else usable)
         segment = rng.choice(code(path))
         picked.setdefault(path, set()).add(rng.randrange(segment.address, segment.address + segment.file_size))
     return {path: in_order(path, places) for path, places in picked.items()}

@@ -204,7 +204,7 @@
   // ---------------------------------------------------------------------------------------------- texts
 
   const percent = (part) => `${(100 * part).toFixed(part && part < 0.001 ? 3 : 1)}%`;
-  const signed = (part) => `${part > 0 ? "+" : "-"}${percent(Math.abs(part))}`;
+  const signed = (part) => Math.abs(part) < 5e-6 ? "no change" : `${part > 0 ? "+" : "-"}${percent(Math.abs(part))}`;
   const UNITS = { nanoseconds: 1e-9, microseconds: 1e-6, milliseconds: 1e-3, seconds: 1 };
 
   function amount(value) {

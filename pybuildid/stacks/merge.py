@@ -23,7 +23,6 @@ class Merger:
 
     without: Collection[str] = ()
     profiles: int = 0
-    _first: StackProfile | None = None
     _mappings: dict[tuple[str, str, int], int] = field(default_factory=dict)
     _locations: dict[Place, int] = field(default_factory=dict)
     _rows: dict[Row, list[int]] = field(default_factory=dict)
@@ -53,7 +52,7 @@ class Merger:
         return merged
 
     def _check(self, profile: StackProfile, source: str) -> None:
-        if self._first is None or profile.types == self._merged.types:
+        if not self.profiles or profile.types == self._merged.types:
             return
         ours, theirs = _kinds(self._merged.types), _kinds(profile.types)
         raise ProfileFormatError(source, f"it counts {theirs}, and the profiles before count {ours}")
@@ -92,11 +91,10 @@ class Merger:
 
     def _sum_up(self, profile: StackProfile) -> None:
         merged = self._merged
-        self.profiles += 1
-        if self._first is None:
-            self._first = profile
+        if not self.profiles:
             for name in ("types", "period_type", "period", "time_ns", "default_type", "drop_frames", "keep_frames"):
                 setattr(merged, name, getattr(profile, name))
+        self.profiles += 1
         merged.duration_ns += profile.duration_ns
         merged.time_ns = min(filter(None, (merged.time_ns, profile.time_ns)), default=0)
         if merged.period != profile.period:
