@@ -161,6 +161,27 @@ def test_the_time_is_limited(profile: StackProfile, monkeypatch: pytest.MonkeyPa
     assert "The time for debuginfod was over before all was there" in result.output
 
 
+def test_what_a_server_sends_is_checked(
+    profile: StackProfile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It has another file under that build ID. (The client library reads file: URLs as well.)"""
+    build_id = profile.mappings[0].build_id
+    place = tmp_path / "buildid" / build_id / "debuginfo"
+    place.parent.mkdir(parents=True)
+    monkeypatch.setenv("DEBUGINFOD_URLS", f"file://{tmp_path}")
+    for content in (Path("/bin/sh").read_bytes(), b"no ELF file"):
+        place.write_bytes(content)
+        monkeypatch.setenv("DEBUGINFOD_CACHE_PATH", str(tmp_path_factory.mktemp("cache")))
+        with Symbolizer(profile, Search(roots=())) as symbolizer, Client(60) as client:
+            symbolizer.name()
+            descriptor = client.debuginfo(bytes.fromhex(build_id))
+            assert descriptor is not None  # it is sent
+            os.close(descriptor)
+            symbolizer.ask(client)
+            assert not any(chains(profile))
+            assert symbolizer.files[0].source == ""
+
+
 def test_an_interrupt_keeps_what_there_is(profile: StackProfile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C comes in the callback of a C library, through which no exception can go."""
 

@@ -17,7 +17,7 @@ PT_LOAD, PF_X = 1, 1
 SHT_SYMTAB, SHT_NOBITS, SHT_DYNSYM = 2, 8, 11
 SHN_UNDEF, SHN_LORESERVE = 0, 0xFF00
 STT_SECTION, STT_FILE, STT_TLS = 3, 4, 6
-STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
+STB_GLOBAL, STB_WEAK = 1, 2
 RANK = {STB_GLOBAL: 2, STB_WEAK: 1}  #: of two names of one function, the one that the linker would choose
 MOST_UNPACKED = 256 << 20  #: bytes of .gnu_debugdata, which is some MiB
 
@@ -61,6 +61,7 @@ class ElfFile:
 
     def __init__(self, source: int | bytes) -> None:
         self._lib = libelf()
+        self.inner: ElfFile | None = None
         self._memory = ffi.from_buffer(source) if isinstance(source, bytes) else None
         if self._memory is not None:
             self.handle = self._lib.elf_memory(ffi.cast("char *", self._memory), len(self._memory))
@@ -71,9 +72,10 @@ class ElfFile:
             self.close()
             raise ValueError("no ELF file")
         self.is_64_bit = header.e_ident[4] == 2
-        self.inner: ElfFile | None = None
 
     def close(self) -> None:
+        if self.inner:
+            self.inner.close()
         if self.handle:
             self._lib.elf_end(self.handle)
             self.handle = ffi.NULL

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from pybuildid.elf import ElfError, read_build_id
 from pybuildid.symbols.debuginfod import Client
 from pybuildid.symbols.dwarf import Dwarf, Function
 from pybuildid.symbols.elffile import ElfFile, SymbolTable, symbol_table
@@ -144,7 +145,13 @@ def _first_address(elf: ElfFile) -> int:
 
 
 def _fetched(descriptor: int | None, build_id: bytes) -> OpenFile | None:
+    """What a server sent, if it is of that build."""
     if descriptor is None:
         return None
     found, _ = of_descriptor(descriptor, f"debuginfod, {build_id.hex()}")
-    return found
+    with suppress(ElfError, OSError):
+        if found and read_build_id(descriptor) == build_id:
+            return found
+    if found:
+        found.close()
+    return None
