@@ -101,8 +101,8 @@ static uint64_t bid_elsewhere(const struct bid_table *table, uint64_t entries, i
 
 /* Room for the records elsewhere: as many as may have to be copied, with a margin for the inserts that are under way
  * when the array is published, and for threads that stand still with a place; then one for each slot that may be
- * claimed and as many again for what is replaced. Reserved; those that are likely to be needed for copies are
- * populated at once, so that want of memory does not stop a resize half way. */
+ * claimed and as many again for what is replaced. Reserved; those that are likely to be needed for copies are populated
+ * at once, so that want of memory does not stop a resize half way. */
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan)
 {
     uint64_t units = table->record_units, slots = bid_plan_slots(plan), aside = BID_REMOVES_ASIDE * units;
