@@ -44,7 +44,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DEBUGINFOD")}
-    command = ["debuginfod", "-p", str(port), "-d", str(folder / "index.sqlite"), "-F", str(folder)]
+    need("setpriv", "util-linux")
+    command = [
+        "setpriv",
+        "--pdeathsig",
+        "TERM",
+        "debuginfod",
+        "-p",
+        str(port),
+        "-d",
+        str(folder / "index.sqlite"),
+        "-F",
+        str(folder),
+    ]
     with (
         open(folder / "log", "w") as log,
         subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
