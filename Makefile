@@ -18,7 +18,7 @@ WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Istudy/riv
 
 .DELETE_ON_ERROR:
 .PHONY: setup run test check bench memory prove report lint lint-python lint-c format wheel clean verify verify-orders \
-	kernel sanitize man fuzz readers
+	kernel sanitize man fuzz readers lib install uninstall amalgamation
 
 setup: $(VENV)/test.stamp build/programs.stamp study/_measure.abi3.so
 
@@ -162,9 +162,25 @@ format: setup
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(filter %.c %.h,$(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C))
 
-# The manual page of the command line, docs/pybuildid.md, from the commands' help.
+# The manual page of the command line, docs/pybuildid.md and docs/pybuildid.1, from the commands' help.
 man: setup
 	$(BIN)/python docs/man.py
+
+# The library for C programs, without Python: csrc/Makefile. PREFIX=/usr/local, DESTDIR=.
+lib amalgamation:
+	$(MAKE) -C csrc $@
+
+PREFIX ?= /usr/local
+MANDIR ?= $(PREFIX)/share/man
+
+install:
+	$(MAKE) -C csrc $@
+	install -d $(DESTDIR)$(MANDIR)/man1
+	install -m 644 docs/pybuildid.1 $(DESTDIR)$(MANDIR)/man1
+
+uninstall:
+	$(MAKE) -C csrc $@
+	rm -f $(DESTDIR)$(MANDIR)/man1/pybuildid.1
 
 wheel: setup
 	$(BIN)/python -m build --no-isolation

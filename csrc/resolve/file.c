@@ -30,7 +30,7 @@
 #include <sys/vfs.h>
 
 #define VIEW 4096
-#define TRIES 4 /* to read a file that changes meanwhile */
+#define READ_TRIES 4 /* to read a file that changes meanwhile */
 
 /* ------------------------------------------------------------------------------------------------ places -- */
 
@@ -58,7 +58,7 @@ int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct b
 }
 
 /* To open a device or a pipe may have effects, so its type is asked first. */
-static int open_regular(struct bid_descriptor *descriptor, const char *path)
+static int open_mapped(struct bid_descriptor *descriptor, const char *path)
 {
     struct stat status;
     if (path[0] != '/' || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
@@ -119,7 +119,7 @@ static uint32_t generation_of(int fd)
     return ioctl(fd, FS_IOC_GETVERSION, number) == 0 ? number[0] : 0;
 }
 
-static void take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
+static void take_answer(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
 {
     if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF || status == BID_ELF_LONG_ID)
         file->status = BID_NO_BUILD_ID;
@@ -151,7 +151,7 @@ static void read_open(struct bid_mapped_file *file, const struct bid_descriptor 
         status = bid_elf_read_memory(&elf, file->header);
     if (status != BID_ELF_OK)
         status = bid_elf_read_fd(&elf, BID_ELF_FILE, descriptor->number);
-    take(file, &elf, status);
+    take_answer(file, &elf, status);
 }
 
 enum { READ, ELSEWHERE, CHANGED };
@@ -163,7 +163,7 @@ static int read_path(struct bid_mapped_file *file, const char *path)
     struct bid_identity after;
     int result = CHANGED;
     forget(file);
-    if (!open_regular(&descriptor, path))
+    if (!open_mapped(&descriptor, path))
         return ELSEWHERE;
     if (is_file(&descriptor, &file->inode)) {
         read_open(file, &descriptor);
@@ -183,7 +183,7 @@ static int read_path(struct bid_mapped_file *file, const char *path)
 static int read_at_rest(struct bid_mapped_file *file, const char *path)
 {
     int result = CHANGED;
-    for (int tries = 0; tries < TRIES && result == CHANGED; tries++)
+    for (int tries = 0; tries < READ_TRIES && result == CHANGED; tries++)
         result = read_path(file, path);
     return result;
 }
@@ -201,5 +201,5 @@ void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *
             result = read_at_rest(file, file->path);
     }
     if (result == ELSEWHERE && image)
-        take(file, &elf, bid_elf_read_memory(&elf, image));
+        take_answer(file, &elf, bid_elf_read_memory(&elf, image));
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define FIRST_ROOM (128u << 10)
-#define TRIES 8 /* until no other thread has taken our descriptor away */
+#define OPEN_TRIES 8 /* until no other thread has taken our descriptor away */
 
 /* 1: read to its end; 0: there was no room for all of it; -1: error. */
 static int read_whole(int fd, struct bid_maps_text *text)
@@ -52,7 +52,7 @@ static int read_once(struct bid_maps_text *text)
 int bid_maps_text_read(struct bid_maps_text *text)
 {
     *text = (struct bid_maps_text){.room = FIRST_ROOM};
-    for (int tries = 0; tries < TRIES;) {
+    for (int tries = 0; tries < OPEN_TRIES;) {
         int done = read_once(text);
         if (done > 0)
             return BID_OK;

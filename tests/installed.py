@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The C library as `make install` installs it, for tests. It is built in build/; what has not changed stays there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HOW_TO_GET = {
+    "c++": "g++",
+    "clang": "clang",
+    "cmake": "cmake",
+    "go": "golang-go",
+    "groff": "groff",
+    "musl-gcc": "musl-tools",
+    "nm": "binutils",
+    "pkg-config": "pkg-config",
+    "readelf": "binutils",
+    "lld": "lld",
+    "llvm-ar": "llvm",
+    "rustc": "rustc",
+}
+
+
+def need(*tools: str) -> None:
+    """Skips the test if a tool is missing, and says how to install it."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is missing: apt-get install {HOW_TO_GET[tool]}")
+
+
+def run(command: Sequence[str | Path] | str, **options: object) -> str:
+    """What a command prints; a string is for the shell. Fails the test with all that was printed."""
+    shell = isinstance(command, str)
+    result = subprocess.run(
+        command,
+        shell=shell,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,  # type: ignore[call-overload]
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    return str(result.stdout)
+
+
+def make(*arguments: str) -> str:
+    return run(["make", "-C", str(ROOT / "csrc"), f"-j{os.cpu_count()}", *arguments])
+
+
+@cache
+def prefix() -> Path:
+    """Where the library is installed, as from `make install PREFIX=...`."""
+    folder = ROOT / "build" / "installed"
+    shutil.rmtree(folder, ignore_errors=True)
+    make("install", f"BUILD={ROOT / 'build' / 'lib'}", f"PREFIX={folder}")
+    return folder
+
+
+@cache
+def variant(name: str, *settings: str) -> Path:
+    """The folder of a build with other variables, such as CC=clang."""
+    folder = ROOT / "build" / "lib-variants" / name
+    make(f"BUILD={folder}", *settings)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """For building with pkg-config, and for running what was built."""
+    library = prefix() / "lib"
+    return {**os.environ, "PKG_CONFIG_PATH": str(library / "pkgconfig"), "LD_LIBRARY_PATH": str(library)}
