@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STUDY_C := $(sort $(shell find study -name '*.[ch]' -o -name '*.cpp'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]'))
-TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch]))
+TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] examples/*.[ch] examples/*.cpp))
 # Of a kernel's modules, and of BPF: `make kernel` compiles them, by the kernel's own rules.
 KERNEL_C := csrc/kernel/% stress/kernel/%
 BUILD_PY := $(wildcard csrc/*.py)
@@ -146,7 +146,7 @@ lint-c: build/lint/format.stamp $(CLEAN_C)
 build/lint/format.stamp: $(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C) | $(VENV)/test.stamp
 	@mkdir -p $(@D)
 	@echo 'Checking the format of C files that have changed'
-	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h,$?)
+	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h %.cpp,$?)
 	@touch $@
 
 build/lint/stress/%.o: WARNINGS += -std=gnu11
@@ -160,7 +160,7 @@ build/lint/%.o: %.c
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(filter %.c %.h,$(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C))
+	$(BIN)/clang-format -i $(filter %.c %.h %.cpp,$(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C))
 
 # The manual page of the command line, docs/pybuildid.md and docs/pybuildid.1, from the commands' help.
 man: setup

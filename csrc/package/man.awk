@@ -141,7 +141,8 @@ function overview(    file, i, j, home)
     file = folder "/bid.3"
     begin_page(file, "BID", "Library functions")
     printf ".SH NAME\nbid \\- a build\\-ID table that may be read from NMI context\n" >file
-    printf ".SH SYNOPSIS\n.nf\n.B #include <bid.h>\n.PP\ncc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs bid)\n.fi\n" >file
+    printf ".SH SYNOPSIS\n.nf\n.B #include <bid.h>\n.PP\n" >file
+    printf "%s\n.fi\n", escape("cc program.c $(pkg-config --cflags --libs bid)") >file
     printf ".SH DESCRIPTION\n%s", roff(subjects["bid.h"]) >file
     printf ".SH STATUSES\n.nf\n%s.fi\n", verbatim(types["bid_status"] "\n") >file
     for (i = 1; i <= headers; i++) {
