@@ -47,9 +47,9 @@ pybuildid/_core.abi3.so: $(VENV)/run.stamp $(C_FILES) $(BUILD_PY)
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
-stress/_engine.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stress/build_engine.py
+stress/storm/_storm.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stress/storm/build.py
 	@echo 'Building $@'
-	@$(BIN)/python -m stress.build_engine
+	@$(BIN)/python -m stress.storm.build
 	@touch $@
 
 study/_measure.abi3.so: pybuildid/_core.abi3.so $(STUDY_C) study/build_measure.py
@@ -57,12 +57,12 @@ study/_measure.abi3.so: pybuildid/_core.abi3.so $(STUDY_C) study/build_measure.p
 	@$(BIN)/python -m study.build_measure
 	@touch $@
 
-build/programs.stamp: stress/_engine.abi3.so
+build/programs.stamp: stress/storm/_storm.abi3.so
 	@echo 'Building the programs of the harness'
 	@$(BIN)/python -m stress.programs
 	@touch $@
 
-run: stress/_engine.abi3.so
+run: stress/storm/_storm.abi3.so
 	$(BIN)/python -m stress --seconds 30
 
 test: setup
@@ -186,6 +186,6 @@ wheel: setup
 	$(BIN)/python -m build --no-isolation
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info pybuildid/*.so stress/*.so study/*.so \
+	rm -rf $(VENV) build dist *.egg-info pybuildid/*.so stress/*/*.so study/*.so \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find csrc pybuildid stress study tests -name __pycache__ -type d -prune -exec rm -r {} +

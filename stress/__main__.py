@@ -8,16 +8,16 @@ import click
 from pybuildid.cli._lazy import LazyGroup
 
 COMMANDS = {
-    "storm": "stress.commands.storm:storm",
-    "step": "stress.commands.step:step",
-    "freeze": "stress.commands.freeze:freeze",
-    "histories": "stress.commands.histories:histories",
-    "twins": "stress.commands.twins:twins",
-    "faults": "stress.commands.faults:faults",
-    "sanitize": "stress.commands.sanitize:sanitize",
-    "kernel": "stress.commands.kernel:kernel",
-    "campaign": "stress.commands.campaign:campaign",
-    "prove": "stress.commands.prove:prove",
+    "storm": "stress.storm.command:storm",
+    "step": "stress.step.command:step",
+    "freeze": "stress.freeze.command:freeze",
+    "histories": "stress.histories.command:histories",
+    "mutants": "stress.mutants.command:mutants",
+    "faults": "stress.faults.command:faults",
+    "sanitize": "stress.sanitize.command:sanitize",
+    "kernel": "stress.kernel.command:kernel",
+    "campaign": "stress.campaign.command:campaign",
+    "prove": "stress.prove.command:prove",
 }
 
 

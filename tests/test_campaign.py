@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from stress import campaign, executors, programs
+from stress import programs
 from stress.__main__ import main
-from stress.campaign import Result, Unit
+from stress.campaign import executors
+from stress.campaign import run as campaign
+from stress.campaign.run import Result, Unit
 
 SHORT = ("histories", "--histories", "20", "--seed", "SEED", "--json", "FILE")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The quick form of each scenario of ``python -m stress faults``; that they can fail is for tests/test_twins.py."""
+"""The quick form of each scenario of ``python -m stress faults``; that they can fail is for tests/test_mutants.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stress import faults
+from stress.faults import run as faults
 from stress.programs import ROOT
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from stress import freeze, step
-from stress.broken import TWINS
-from stress.edits import copy_edited
+from stress.freeze import run as freeze
+from stress.mutants.catalog import MUTANTS
+from stress.mutants.edits import copy_edited
+from stress.step import run as step
 
 if platform.machine() != "x86_64":
     pytest.skip(step.NEEDS_TRAP_FLAG, allow_module_level=True)
@@ -45,14 +46,14 @@ def test_some_instructions_of_a_long_operation(operation: str) -> None:
 
 
 def test_a_lock_in_updates_is_noticed(tmp_path: Path) -> None:
-    edits = next(twin.edits for twin in TWINS if twin.name == "lock-in-update")
+    edits = next(mutant.edits for mutant in MUTANTS if mutant.name == "lock-in-update")
     outcome = freeze.run(("remove",), points=10, csrc=copy_edited(edits, tmp_path / "csrc"))
     assert outcome.verdict == "FAILURE"
     assert "remove: others were blocked by a thread stopped after instruction" in "; ".join(outcome.failures)
 
 
 def test_a_system_call_in_an_update_for_nmi_context_is_noticed(tmp_path: Path) -> None:
-    edits = next(twin.edits for twin in TWINS if twin.name == "nmi-form-yields")
+    edits = next(mutant.edits for mutant in MUTANTS if mutant.name == "nmi-form-yields")
     outcome = freeze.run(("lookup",), points=2, csrc=copy_edited(edits, tmp_path / "csrc"))
     assert [failure for failure in outcome.failures if "system calls where there may be none" in failure]
     assert outcome.report()["blocked"] == 0

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stress import histories
-from stress.histories import KINDS, LOOKUPS, TORN, Checker, Operation
+from stress.histories import run as histories
+from stress.histories.run import KINDS, LOOKUPS, TORN, Checker, Operation
 from stress.programs import ROOT, CompilerError, Toolchain
 
 OK, ABSENT, STALE, NO_ID, EXISTS, RETIRED, WOULD_ALLOCATE, NO_MEMORY, MAX_ENTRIES = 0, 1, 2, 3, 4, -13, -14, -11, -12

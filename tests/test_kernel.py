@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from stress.__main__ import main
-from stress.edits import Edit
-from stress.kernel import build, campaign, coverage, kfunc, torture, vm
+from stress.kernel import build, coverage, kfunc, torture, vm
+from stress.kernel import run as campaign
 from stress.kernel.build import Modules
+from stress.mutants.edits import Edit
 
 #: What the lookup's object file may need of a kernel. All of its calls are these.
 NEEDS = {

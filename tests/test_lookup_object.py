@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stress import object_file
-from stress.object_file import Instruction, ObjectFile
+from stress.common import object_file
+from stress.common.object_file import Instruction, ObjectFile
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "csrc" / "table"
@@ -29,7 +29,7 @@ def lookup_object(tmp_path_factory: pytest.TempPathFactory) -> ObjectFile:
 
 @pytest.mark.parametrize("reading", object_file.READINGS)
 def test_the_object_file_needs_nothing(lookup_object: ObjectFile, reading: str) -> None:
-    """What makes each reading fail is in stress/broken/, and in the tests below."""
+    """What makes each reading fail is in stress/mutants/catalog, and in the tests below."""
     if reading in object_file.X86_ONLY and not X86:
         pytest.skip("read from x86-64's instructions: run this on x86-64")
     assert {"bid_lookup", "bid_lookup_generation", "bid_lookup_many"} <= lookup_object.functions.keys()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from stress import object_file
-from stress.object_file import READINGS, X86_ONLY
+from stress.common import object_file
+from stress.common.object_file import READINGS, X86_ONLY
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "csrc" / "table").glob("*.c"))

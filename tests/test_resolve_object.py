@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stress import object_file
-from stress.object_file import ObjectFile
+from stress.common import object_file
+from stress.common.object_file import ObjectFile
 
 ROOT = Path(__file__).resolve().parent.parent
 RESOLVE = ROOT / "csrc" / "resolve"

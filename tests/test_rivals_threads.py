@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.edits import Edit, edited_files
+from stress.mutants.edits import Edit, edited_files
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "study"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stress import programs, sanitize
+from stress import programs
+from stress.sanitize import run as sanitize
 
 
 def needs(sanitizer: str) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from stress import step, trace
-from stress.broken import TWINS
-from stress.edits import Edit, copy_edited
+from stress.mutants.catalog import MUTANTS
+from stress.mutants.edits import Edit, copy_edited
+from stress.step import run as step
+from stress.step import trace
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,7 +62,7 @@ FAULTS = {
     ),
     "an insert that gives up when a handler has inserted its key": (
         "insert-new",
-        list(next(twin.edits for twin in TWINS if twin.name == "insert-gives-up")),
+        list(next(mutant.edits for mutant in MUTANTS if mutant.name == "insert-gives-up")),
         "the operation: BID_E_COLLISIONS; seen, key",
     ),
 }
@@ -131,7 +132,7 @@ def test_what_an_update_for_nmi_context_may_not_do_is_noticed(tmp_path: Path, na
 
 def test_a_system_call_of_a_handler_is_noticed(tmp_path: Path) -> None:
     """Where nothing but lookups and updates for NMI context is stepped."""
-    edits = next(twin.edits for twin in TWINS if twin.name == "nmi-form-yields")
+    edits = next(mutant.edits for mutant in MUTANTS if mutant.name == "nmi-form-yields")
     outcome = step.run(["insert-new"], ["updates"], step.QUICKLY, csrc=copy_edited(edits, tmp_path / "csrc"))
     assert "insert-new, updates: a handler's lookups and updates made" in "; ".join(outcome.failures)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stress import step, trace
-from stress.edits import Edit, copy_edited
+from stress.mutants.edits import Edit, copy_edited
+from stress.step import run as step
+from stress.step import trace
 
 try:
     step.program(parent=True)

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from pybuildid import read_build_id
-from stress import collect, options
-from stress._engine import ffi, lib
-from stress.collect import inode_key
-from stress.storm import Storm
+from stress.storm import axes, collect
+from stress.storm._storm import ffi, lib
+from stress.storm.collect import inode_key
+from stress.storm.run import Storm
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
@@ -118,7 +118,7 @@ def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
     assert report["updates_in_handlers"] > 0
     assert report["system_calls"] == 0
     assert report["quiet_threads"] == (4 if platform.machine() == "x86_64" else 0)
-    assert report["options"] == options.choose(7, {})
+    assert report["options"] == axes.choose(7, {})
     assert report["resizes"] > 0
     assert 0 < report["max_slots_read"] <= report["bound_slots"]
     assert 0 < report["max_records_read"] <= report["bound_records"]
@@ -131,22 +131,22 @@ def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chosen", COMBINATIONS, ids=lambda chosen: " ".join(chosen.values()))
 def test_options(chosen: dict[str, str]) -> None:
     """A small table: so a storm of a second brings it to its limits."""
-    if chosen.get("memory") == "locked" and not options.may_lock():
+    if chosen.get("memory") == "locked" and not axes.may_lock():
         pytest.skip("this process may not lock memory: see ulimit -l")
     keys = [inode_key(1, number) for number in range(200)]
     ids = [key.to_bytes(20, "big") for key in keys]
     outcome = Storm("ours", keys, ids, seed=7, seconds=1.0, lookers=2, churners=2, options=chosen).run()
     assert outcome.verdict == "SUCCESS", (outcome.failures, outcome.complaints)
-    assert outcome.options == {**options.usual(), **chosen}
+    assert outcome.options == {**axes.usual(), **chosen}
     assert outcome.resizes > 0
 
 
 def test_the_combinations_and_the_seeds_take_every_value() -> None:
-    every = {(axis, value) for axis, values in options.AXES.items() for value in values}
-    assert {pair for chosen in (options.usual(), *COMBINATIONS) for pair in chosen.items()} == every
-    by_seed = {pair for seed in range(200) for pair in options.choose(seed, {}).items()}
+    every = {(axis, value) for axis, values in axes.AXES.items() for value in values}
+    assert {pair for chosen in (axes.usual(), *COMBINATIONS) for pair in chosen.items()} == every
+    by_seed = {pair for seed in range(200) for pair in axes.choose(seed, {}).items()}
     assert every - by_seed <= {("memory", "locked")}
-    assert options.choose(5, {"id-size": "33"})["id-size"] == "33"
+    assert axes.choose(5, {"id-size": "33"})["id-size"] == "33"
 
 
 def test_the_axes_are_all_the_options() -> None:
@@ -154,10 +154,10 @@ def test_the_axes_are_all_the_options() -> None:
     header = (ROOT / "csrc/include/bid/table.h").read_text()
     fields = re.findall(r"uint\d+_t (\w+);", re.findall(r"struct bid_options \{.*?\n\};", header, re.DOTALL)[0])
     changed, flags = set(), 0
-    for axis, values in options.AXES.items():
+    for axis, values in axes.AXES.items():
         for value in values:
             one = ffi.new("struct bid_options *")
-            options.apply({axis: value}, one, 1, 100)
+            axes.apply({axis: value}, one, 1, 100)
             changed |= {name for name in fields if name != "size" and getattr(one, name)}
             flags |= one.flags
     assert changed == set(fields) - {"size"}  # which says that the caller knows this version of the struct

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 #include "plan.h"
 
-#include "../unmix.h"
+#include "../common/unmix.h"
 
 #include <string.h>
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stress.edits import Edit
 from stress.kernel import disk, vm
 from stress.kernel.build import BUILD, Modules, build
 from stress.kernel.torture import BOOT_SECONDS, CRASH
+from stress.mutants.edits import Edit
 
 PROGRAMS = 1500
 NO_HOOK = Edit("kernel/inodes.c", "status = register_kprobe(&evict_probe);", "status = 0;")

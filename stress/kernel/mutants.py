@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stress.broken import TWINS
-from stress.edits import Edit
+from stress.mutants.catalog import MUTANTS as OF_TABLE
+from stress.mutants.edits import Edit
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Mutant:
     edits: tuple[Edit, ...]
 
 
-def _of_twins(name: str) -> Mutant:
-    twin = next(twin for twin in TWINS if twin.name == name)
-    return Mutant(twin.name, twin.fault, twin.edits)
+def _of_table(name: str) -> Mutant:
+    mutant = next(mutant for mutant in OF_TABLE if mutant.name == name)
+    return Mutant(mutant.name, mutant.fault, mutant.edits)
 
 
 FREED_AT_ONCE = Mutant(
@@ -47,7 +47,7 @@ SLEEPERS_FORGOTTEN = Mutant(
 #: Caught by exact NMIs on one processor, in one boot but for those that crash it.
 MUTANTS = (
     *map(
-        _of_twins,
+        _of_table,
         (
             "published-before-filled",
             "no-seal",

@@ -27,8 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 sys.path.insert(0, str(HERE.parents[1]))
-from stress.broken import TWINS, Model, Twin  # noqa: E402
-from stress.edits import Edit, copy_edited  # noqa: E402
+from stress.mutants.catalog import MUTANTS, Model, Mutant  # noqa: E402
+from stress.mutants.edits import Edit, copy_edited  # noqa: E402
 
 HOW_TO_GET = (
     "GenMC 0.11 is not on PATH (or clang and opt of the LLVM that it was built with are missing): "
@@ -72,7 +72,7 @@ class Scenario:
     defines: tuple[str, ...] = ()
     quick: bool = True
     fault: bool = False  # has to be reported
-    edits: tuple[Edit, ...] = ()  # a planted fault: that of a broken twin
+    edits: tuple[Edit, ...] = ()  # a planted fault: that of a mutant
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,9 @@ def weakened(macro: str, of: str, order: str = RELAXED) -> Scenario:
     return Scenario(f"{macro} weakened: {of}", base.model, (*base.defines, f"{macro}={order}"), base.quick, True)
 
 
-def planted(twin: Twin, of: str) -> Scenario:
+def planted(mutant: Mutant, of: str) -> Scenario:
     base = next(s for s in SCENARIOS if s.name == of)
-    return Scenario(f"{twin.name}: {of}", base.model, base.defines, False, True, twin.edits)
+    return Scenario(f"{mutant.name}: {of}", base.model, base.defines, False, True, mutant.edits)
 
 
 FAULTS = [
@@ -201,7 +201,7 @@ FAULTS = [
     weakened("BID_C_ACQUIRE", "a late insert when the future array is in use"),
     weakened("BID_I_RELEASE", "associate against evict"),
     weakened("BID_I_ACQUIRE", "associate against evict"),
-] + [planted(twin, check.name) for twin in TWINS for check in twin.checks if isinstance(check, Model)]
+] + [planted(mutant, check.name) for mutant in MUTANTS for check in mutant.checks if isinstance(check, Model)]
 
 
 @dataclass(frozen=True)

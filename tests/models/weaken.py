@@ -23,7 +23,7 @@ from pathlib import Path
 import run
 from run import CSRC, HOW_TO_GET, SCENARIOS, Scenario, Tools, Verdict
 
-from stress.edits import Edit
+from stress.mutants.edits import Edit
 
 MODULES = ("table", "inode")
 DEFINITIONS = "bid_atomic.h"

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The mutants: builds of the core with one fault each, and the checks that catch it; a list for each subject.
+
+A mutant that no check catches shows a hole in the checks. Every check of a mutant has to catch it by itself. The
+letters in brackets are the ordering edges of csrc/README.md.
+"""
+
+from stress.mutants.catalog.inode import PROTOCOL
+from stress.mutants.catalog.note import NOTE
+from stress.mutants.catalog.pins import RECLAMATION
+from stress.mutants.catalog.profile import PROFILE
+from stress.mutants.catalog.resolve import RESOLVE
+from stress.mutants.catalog.table import LOOKUPS, UPDATES
+from stress.mutants.checks import (
+    Check,
+    Fault,
+    Freeze,
+    Histories,
+    Model,
+    Mutant,
+    Program,
+    Reading,
+    Step,
+    Storm,
+)
+
+MUTANTS = LOOKUPS + UPDATES + RECLAMATION + PROTOCOL + RESOLVE + PROFILE + NOTE
+
+__all__ = [
+    "MUTANTS",
+    "Check",
+    "Fault",
+    "Freeze",
+    "Histories",
+    "Model",
+    "Mutant",
+    "Program",
+    "Reading",
+    "Step",
+    "Storm",
+]

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Mutants of the pins and of what frees memory: reclamation, retired arrays, forks."""
+
+from __future__ import annotations
+
+from stress.mutants.checks import NARROW, Fault, Model, Mutant, Program
+from stress.mutants.edits import Edit
+
+RECLAIM = Model("retire, reclaim, look up")
+HANDED_OVER = Model("a temporary slot handed over")
+GRACE = "life >> BID_LIFE_BITS < oldest"
+
+RECLAMATION = [
+    Mutant(
+        "no-grace-period",
+        "G7",
+        "what was retired is freed at once",
+        (Edit("table/reclaim.c", GRACE, "1"),),
+        (Program("test_iterate"), RECLAIM),
+    ),
+    Mutant(
+        "half-a-grace-period",
+        "G7",
+        "a pin of the epoch in which an array was retired does not keep it",
+        (Edit("table/reclaim.c", GRACE, "life >> BID_LIFE_BITS <= oldest"),),
+        (Program("test_iterate"), RECLAIM),
+    ),
+    Mutant(
+        "no-barrier",
+        "G7",
+        "the reclaimer scans the pins without a barrier: it may miss one that is still in a store buffer (S)",
+        (Edit("table/reclaim.c", "    bid_platform_barrier(table->pins);", "   "),),
+        (RECLAIM,),
+        NARROW,
+    ),
+    Mutant(
+        "unpinned-lookup",
+        "G7",
+        "a lookup with the general pin gives it up before it reads",
+        (
+            Edit(
+                "table/lookup.c",
+                "    int status = bid_answer(bid_find(table, key, cost), generation, id);\n"
+                "    bid_unpin(table->pins, pin);\n",
+                "    bid_unpin(table->pins, pin);\n"
+                "    int status = bid_answer(bid_find(table, key, cost), generation, id);\n",
+            ),
+        ),
+        (RECLAIM,),
+        NARROW,
+    ),
+    Mutant(
+        "no-limit-on-retired",
+        "G7",
+        "memory that waits for a stalled reader grows without a limit",
+        (Edit("table/resize.c", "return !retired || retired + bytes <= limit ?", "return 1 || limit ?"),),
+        (Program("test_limits"), Fault("stalled-reader")),
+    ),
+    Mutant(
+        "array-kept-unpublished",
+        "G7",
+        "an array that could not be made whole is never freed",
+        (
+            Edit(
+                "table/array.c",
+                "    if (status != BID_OK) {\n        bid_array_free(array);\n",
+                "    if (status != BID_OK) {\n        array->mapping = NULL;\n        bid_array_free(array);\n",
+            ),
+        ),
+        (Fault("allocation"),),
+    ),
+    Mutant(
+        "pins-not-reentrant",
+        "G9",
+        "a handler's lookup takes away the pin of what it interrupted",
+        (Edit("table/pin.h", "bid_store(&pin.slot->word, pin.before,", "bid_store(&pin.slot->word, 0,"),),
+        (Program("test_iterate"),),
+    ),
+    Mutant(
+        "overflow-not-counted",
+        "G6",
+        "readers for whom the pin table had no room do not keep what they read",
+        (Edit("table/reclaim.c", "if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE))", "if (0)"),),
+        (Program("test_threads"), Model("retire, reclaim, crowded pins")),
+    ),
+    Mutant(
+        "pins-written-through-a-fork",
+        "G9",
+        "the pins lie in ordinary memory, which a fork write-protects and hands on to the child",
+        (Edit("table/platform_user.c", "status == BID_OK && madvise(", "0 && madvise("),),
+        (Program("test_nothing_needed"), Program("test_fork")),
+    ),
+    Mutant(
+        "child-loses-its-pins",
+        "G9",
+        "the child of a fork does not get back the pins of what it goes on with",
+        (Edit("table/platform_user.c", "            bid_fork_restore(kind, area, saved);\n", "            ;\n"),),
+        (Program("test_fork"), Program("test_pins")),
+    ),
+    Mutant(
+        "fork-keeps-one-pin",
+        "G9",
+        "of the temporary pins that a forking thread holds, its child gets back the first",
+        (
+            Edit(
+                "table/platform_user.c",
+                "        own |= i < BID_PIN_SLOTS;\n",
+                "        own |= i < BID_PIN_SLOTS;\n        break;\n",
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Mutant(
+        "fork-forgets-the-overflow",
+        "G9",
+        "a child whose thread was counted in the overflow is not",
+        (Edit("table/platform_user.c", "    bid_store(&area->overflow[number], overflow, BID_RELAXED);\n", ""),),
+        (Program("test_pins"),),
+    ),
+    Mutant(
+        "fork-takes-the-overflow-of-others",
+        "G9",
+        "a child whose thread has a slot of its own gets the overflow of threads it does not have, and frees nothing",
+        (
+            Edit(
+                "table/platform_user.c", "bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread", "0"
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Mutant(
+        "nested-pin-takes-the-newest-epoch",
+        "G7",
+        "while a visit or a handler's lookup is inside another visit, what only the outer one may read is not kept",
+        (
+            Edit(
+                "table/pin.h",
+                "word = before + 1;",
+                "word = bid_load(&pins->epoch, BID_RELAXED) + (before & BID_PIN_DEPTH_MASK);",
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Mutant(
+        "temporary-pin-given-up-first",
+        "G7",
+        "a temporary slot is free for others before its pin is taken back, which then takes back theirs",
+        (
+            Edit(
+                "table/lookup.c",
+                "    bid_pin_leave(pin);\n    if (pin.slot >=",
+                "    if (pin.slot >=",
+            ),
+            Edit(
+                "table/lookup.c",
+                "        bid_store(&pin.slot->owner, 0, BID_U_RELEASE);",
+                "        bid_store(&pin.slot->owner, 0, BID_U_RELEASE);\n    bid_pin_leave(pin);",
+            ),
+        ),
+        (Program("test_pins"), HANDED_OVER),
+    ),
+    Mutant(
+        "orphans-kept",
+        "G9",
+        "arrays of which a thread was making or freeing one at a fork are lost to the child",
+        (Edit("table/reclaim.c", "    bid_orphans_consider(table);\n", "    (void)bid_orphans_consider;\n"),),
+        (Program("test_fork_resize"),),
+    ),
+    Mutant(
+        "orphan-has-its-thread",
+        "G9",
+        "the child of a thread that forked in the middle of making or freeing an array takes that away from it",
+        (Edit("table/reclaim.c", "bid_oldest_pin(table->pins) > bid_load(&table->pins->forked, BID_RELAXED)", "1"),),
+        (Program("test_fork_resize"),),
+    ),
+    Mutant(
+        "unpinned-while-it-frees",
+        "G9",
+        "nothing shows that the thread of a child is freeing an array",
+        (
+            Edit("table/reclaim.c", "    struct bid_pin pin = bid_pin_update(table->pins, 1);\n", ""),
+            Edit("table/reclaim.c", "    bid_unpin_update(table->pins, pin);\n", ""),
+        ),
+        (Program("test_fork_resize"),),
+    ),
+    Mutant(
+        "forgets-the-mapping-first",
+        "G9",
+        "an array forgets where its memory is before it gives that back: a fork in between loses it to the child",
+        (
+            Edit(
+                "table/array.c",
+                "    bid_platform_empty(mapping, array->mapping_bytes);\n    array->mapping = NULL;\n",
+                "    array->mapping = NULL;\n    bid_platform_empty(mapping, array->mapping_bytes);\n",
+            ),
+        ),
+        (Program("test_fork_resize"),),
+    ),
+    Mutant(
+        "touch-without-a-write",
+        "G2",
+        "where the kernel cannot populate memory, it is only read, and later writes fault",
+        (
+            Edit(
+                "table/platform_user.c",
+                "__atomic_fetch_or(address + offset, nothing, __ATOMIC_RELAXED);",
+                "nothing = *(volatile char *)(address + offset);",
+            ),
+        ),
+        (Program("test_old_kernel"),),
+    ),
+]

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Builds the mutants of the catalog under build/mutants, and sees which check catches each.
+
+Before the mutants the sound sources go through the same checks but the models, which `make verify` runs: a check that
+they fail would catch anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from stress import programs
+from stress.common import object_file
+from stress.faults import run as faults
+from stress.freeze import run as freeze
+from stress.histories import run as histories
+from stress.mutants.catalog import Check, Fault, Freeze, Histories, Model, Mutant, Program, Reading, Step, Storm
+from stress.mutants.edits import Edit, copy_edited
+from stress.step import run as step
+from stress.storm.build import ffibuilder, storm_sources
+
+ROOT = programs.ROOT
+BUILD = ROOT / "build" / "mutants"
+CORE = ("table", "inode", "note", "resolve", "profile")  #: folders of csrc/ in a mutant's library
+FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
+STORM_SECONDS = 6.0  #: at most: a storm over a mutant ends with the first fault
+SEED = 7
+PROGRAM_SECONDS = 60.0  #: what has not ended by then hangs
+MODEL_SECONDS = 120.0
+HISTORIES = 250
+FREEZE_POINTS = 200
+SOUND = "sound"  #: the name of the sources as they are, among the mutants
+
+
+class BuildError(Exception):
+    """A compiler's complaint."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check said about one mutant."""
+
+    check: str
+    found: str  #: the first thing that it found wrong, in a sentence; "": nothing
+    seconds: float
+    skipped: str = ""  #: why it could not be run
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one mutant. Of the sound sources nothing may be found."""
+
+    mutant: str
+    guarantee: str
+    fault: str
+    findings: tuple[Finding, ...] = ()
+    only_modelled: str = ""
+    error: str = ""  #: why it could not be built
+
+    @property
+    def caught(self) -> bool:
+        """By every check that could be run, and by one at least; the sound sources: by none."""
+        if self.mutant == SOUND:
+            return False
+        ran = [finding for finding in self.findings if not finding.skipped]
+        return bool(ran) and all(finding.found for finding in ran)
+
+    @property
+    def skipped(self) -> str:
+        """Why no check at all could be run."""
+        reasons = [finding.skipped for finding in self.findings]
+        return reasons[0] if reasons and all(reasons) else ""
+
+    @property
+    def ok(self) -> bool:
+        """As it should be: caught, or no check of it could be run here; and the sound sources are not caught."""
+        if self.error:
+            return False
+        if self.mutant == SOUND:
+            return not any(finding.found for finding in self.findings)
+        return self.caught or bool(self.skipped)
+
+
+# ------------------------------------------------------------------------------------------------------ build --
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC", "cc"))
+
+
+def execute(command: list[str]) -> None:
+    """Raises BuildError."""
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        raise BuildError(f"{shlex.join(command)}\n{error.stderr}") from error
+
+
+def compile_objects(sources: Iterable[Path], folder: Path, *flags: str) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = []
+    for source in sources:
+        objects.append(folder / f"{source.parent.name}-{source.stem}.o")
+        execute([*compiler(), *FLAGS, *flags, "-c", str(source), "-o", str(objects[-1])])
+    return objects
+
+
+def compile_engine(folder: Path) -> list[Path]:
+    """What the engines of all mutants have in common: the harness's side, and its interface for Python."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.redirect_stdout(io.StringIO()):  # it says that it does
+        ffibuilder.emit_c_code(str(folder / "_storm.c"))
+    sources = [folder / "_storm.c", *storm_sources()]
+    includes = [sysconfig.get_path("include"), ROOT / "csrc" / "include", ROOT / "stress" / "storm"]
+    return compile_objects(sources, folder, *(f"-I{directory}" for directory in includes))
+
+
+class Build:
+    """One mutant's sources, and what is made of them when a check asks for it."""
+
+    def __init__(self, name: str, edits: tuple[Edit, ...], engine: list[Path]) -> None:
+        self.folder = BUILD / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.csrc = copy_edited(edits, self.folder / "csrc")
+        self._engine = engine
+
+    @property
+    def toolchain(self) -> programs.Toolchain:
+        """Compilers find more to complain about in a mutant than in the sources."""
+        return programs.Toolchain(flags=FLAGS, strict=(), csrc=self.csrc)
+
+    @cached_property
+    def library(self) -> Path:
+        folders = [*(self.csrc / folder for folder in CORE), programs.RIVALS]
+        sources = [source for folder in folders for source in sorted(folder.glob("*.c"))]
+        try:
+            objects = programs.objects(sources, self.toolchain)
+        except programs.CompilerError as error:
+            raise BuildError(str(error)) from None
+        library = self.folder / "libcore.a"
+        execute(["ar", "rcs", str(library), *map(str, objects)])
+        return library
+
+    def program(self, name: str) -> Path:
+        binary = self.folder / name
+        source = ROOT / "tests" / "c" / f"{name}.c"
+        includes = [f"-I{self.csrc / folder}" for folder in ("include", "table")]
+        execute(
+            [
+                *compiler(),
+                *FLAGS,
+                *includes,
+                str(source),
+                str(self.library),
+                "-o",
+                str(binary),
+                "-pthread",
+                "-ldl",
+                "-lrt",
+            ]
+        )
+        return binary
+
+    def engine(self) -> Path:
+        extension = self.folder / "_storm.abi3.so"
+        parts = [*map(str, self._engine), str(self.library)]
+        execute([*compiler(), "-shared", *parts, "-o", str(extension), "-pthread", "-lrt"])
+        return extension
+
+
+# ----------------------------------------------------------------------------------------------------- checks --
+
+
+def ended(process: subprocess.CompletedProcess[str]) -> str:
+    """How a process ended, if not well."""
+    if process.returncode < 0:
+        return f"died of {signal.Signals(-process.returncode).name}"
+    said = (process.stderr.strip() or process.stdout.strip()).splitlines()
+    return (said or [f"exit status {process.returncode}"])[-1] if process.returncode else ""
+
+
+def run_command(command: list[str], seconds: float, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """As a session of its own, which is killed with all its children at the end of its time: TimeoutExpired then."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # it has not been waited for, so its number is its own
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def run_tool(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """One that ends by itself, whatever it finds. Raises BuildError."""
+    try:
+        return run_command(command, seconds)
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"no end after {seconds:.0f} s: {shlex.join(command)}") from error
+
+
+SKIPPED = 77  #: the exit status of a C program that could not check something; its last line says what and why
+
+
+class SkippedError(Exception):
+    """A program could not check something here: which, and why."""
+
+
+def run_program(check: Program, build: Build) -> str:
+    try:
+        result = run_command([str(build.program(check.name))], PROGRAM_SECONDS, build.folder)
+    except subprocess.TimeoutExpired:
+        return f"did not end within {PROGRAM_SECONDS:.0f} s"
+    if result.returncode == SKIPPED:
+        raise SkippedError(ended(result))
+    return ended(result).replace(f"{ROOT}/", "")
+
+
+def run_step(check: Step, build: Build) -> str:
+    try:
+        outcome = step.run(check.scenarios, check.modes, effort=step.QUICKLY, csrc=build.csrc)
+    except step.StepError as error:
+        raise BuildError(str(error)) from error
+    return "; ".join(outcome.failures[:1])
+
+
+def run_storm(build: Build) -> str:
+    command = [sys.executable, "-m", "stress.mutants.storm", str(build.engine()), str(STORM_SECONDS), str(SEED)]
+    result = run_tool(command, STORM_SECONDS + 60)
+    if result.returncode:
+        raise BuildError(f"the storm could not be run: {ended(result)}")
+    return "; ".join(json.loads(result.stdout))
+
+
+def run_histories(build: Build) -> str:
+    return "; ".join(histories.run(HISTORIES, SEED, toolchain=build.toolchain).failures[:1])
+
+
+def run_freeze(check: Freeze, build: Build) -> str:
+    try:
+        outcome = freeze.run((check.name,), FREEZE_POINTS, csrc=build.csrc)
+    except step.StepError as error:
+        raise BuildError(str(error)) from error
+    return "; ".join(outcome.failures[:1])
+
+
+def run_fault(check: Fault, build: Build) -> str:
+    outcome = faults.run(faults.find(check.name), quick=True, toolchain=build.toolchain)
+    return "; ".join(outcome.failures[:1]).replace(f"{ROOT}/", "")
+
+
+def run_reading(check: Reading, build: Build) -> str:
+    file = object_file.compile_lookup(build.csrc, build.folder)
+    return "; ".join(object_file.READINGS[check.name](file)[:1])
+
+
+def model_name(mutant: str, check: Model) -> str:
+    """What tests/models/run.py calls this."""
+    return f"{mutant}: {check.name}"
+
+
+def run_model(check: Model, mutant: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "verdicts.json"
+        script = ROOT / "tests" / "models" / "run.py"
+        command = [sys.executable, str(script), "--json", str(file), model_name(mutant, check)]
+        result = run_tool(command, MODEL_SECONDS)
+        if not file.exists():
+            raise BuildError(f"the model could not be run: {ended(result)}")
+        (verdict,) = json.loads(file.read_text())
+    found = str(verdict["error"])
+    if found and not found.startswith("reported: "):
+        raise BuildError(f"the model could not be run: {found}")
+    return found.partition(": ")[2]
+
+
+def label(check: Check) -> str:
+    """What a report calls it."""
+    if isinstance(check, Storm):
+        return "storm"
+    if isinstance(check, Program):
+        return f"tests/c/{check.name}.c"
+    if isinstance(check, Step):
+        return f"step: {check.name}"
+    if isinstance(check, Histories):
+        return "histories"
+    kinds = {Freeze: "freeze", Fault: "faults", Reading: "object file", Model: "model"}
+    return f"{kinds[type(check)]}: {check.name}"
+
+
+def missing(check: Check) -> str:
+    """What this machine lacks for it."""
+    if isinstance(check, Model) and shutil.which("genmc") is None:
+        return "genmc is not on PATH (see tests/models/run.py)"
+    if isinstance(check, Reading) and shutil.which("objdump") is None:
+        return object_file.HOW_TO_GET
+    machine = os.uname().machine
+    if isinstance(check, Reading) and check.name in object_file.X86_ONLY and machine != "x86_64":
+        return f"read from x86-64's instructions, and this is {machine}"
+    if isinstance(check, (Step, Freeze)) and machine != "x86_64":
+        return f"steps by x86-64's trap flag, and this is {machine}"
+    if isinstance(check, Step) and shutil.which("objdump") is None:
+        return object_file.HOW_TO_GET
+    return faults.find(check.name).missing if isinstance(check, Fault) else ""
+
+
+def examine(check: Check, mutant: str, build: Build) -> Finding:
+    """Raises BuildError."""
+    if reason := missing(check):
+        return Finding(label(check), "", 0.0, reason)
+    if isinstance(check, (Storm, Program)):
+        _ = build.library  # not to be timed
+    start = time.monotonic()
+    try:
+        found = run_check(check, mutant, build)
+    except SkippedError as reason:
+        return Finding(label(check), "", 0.0, str(reason))
+    return Finding(label(check), found, round(time.monotonic() - start, 2))
+
+
+def run_check(check: Check, mutant: str, build: Build) -> str:
+    """What it found wrong. Raises BuildError and SkippedError."""
+    if isinstance(check, Storm):
+        return run_storm(build)
+    if isinstance(check, Step):
+        return run_step(check, build)
+    if isinstance(check, Program):
+        return run_program(check, build)
+    if isinstance(check, Histories):
+        return run_histories(build)
+    if isinstance(check, Freeze):
+        return run_freeze(check, build)
+    if isinstance(check, Fault):
+        return run_fault(check, build)
+    return run_reading(check, build) if isinstance(check, Reading) else run_model(check, mutant)
+
+
+# ------------------------------------------------------------------------------------------------------- runs --
+
+
+def examine_all(verdict: Verdict, edits: tuple[Edit, ...], checks: Iterable[Check], engine: list[Path]) -> Verdict:
+    """The verdict with the findings of all checks, or with what kept a check from being run. Raises EditError."""
+    findings: list[Finding] = []
+    error = ""
+    try:
+        build = Build(verdict.mutant, edits, engine)
+        findings += (examine(check, verdict.mutant, build) for check in checks)
+    except BuildError as problem:
+        error = str(problem)
+    return replace(verdict, findings=tuple(findings), error=error)
+
+
+def judge(mutant: Mutant, engine: list[Path]) -> Verdict:
+    """Builds one mutant and puts all of its checks to it. Raises EditError if it does not fit the sources any more."""
+    verdict = Verdict(mutant.name, mutant.guarantee, mutant.fault, only_modelled=mutant.only_modelled)
+    return examine_all(verdict, mutant.edits, mutant.checks, engine)
+
+
+def judge_sound(mutants: Iterable[Mutant], engine: list[Path]) -> Verdict:
+    """The sources as they are, under each check of these mutants once, but the models."""
+    checks = dict.fromkeys(check for mutant in mutants for check in mutant.checks if not isinstance(check, Model))
+    return examine_all(Verdict(SOUND, "", "the sources as they are: nothing may be found"), (), checks, engine)
+
+
+def judge_all(mutants: list[Mutant], jobs: int) -> Iterator[Verdict]:
+    """The sound sources and these mutants, each as soon as it is done. Raises EditError."""
+    engine = compile_engine(BUILD / "engine") if any(Storm() in mutant.checks for mutant in mutants) else []
+    with ThreadPoolExecutor(jobs) as executor:
+        todo = [executor.submit(judge_sound, mutants, engine)]
+        todo += (executor.submit(judge, mutant, engine) for mutant in mutants)
+        try:
+            for future in as_completed(todo):
+                yield future.result()
+        finally:
+            for future in todo:
+                future.cancel()

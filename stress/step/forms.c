@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Operations in their less usual forms: long and empty IDs, fenced pins, rejected arguments. */
+#include "scenarios.h"
+
+#include "../../tests/c/check.h"
+#include "table/table.h" /* to see when records are used up */
+
+#define LONG BID_ID_MAX
+
+static uint64_t others; /* keys that were inserted beside those that stay */
+
+/* What each step of a scenario returns; the first that is not as expected is what the scenario returns. */
+#define EXPECT(call, expected)                                                                                         \
+    do {                                                                                                               \
+        int status_ = (call);                                                                                          \
+        if (status_ != (expected))                                                                                     \
+            return status_ ? status_ : BID_E_NULL;                                                                     \
+    } while (0)
+
+/* ----------------------------------------------------------------------------------- lookups of all forms -- */
+
+#define FAR inode_key(1999) /* alone in its bucket, or nearly so; KEY shares its tag with others */
+
+static int stop_at_key(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    (void)id;
+    *(int *)argument = status;
+    return key == KEY;
+}
+
+/* Of a key, whose status is `present`, by each form that there is. */
+static int look_up_in_forms(uint64_t key, int present, size_t length)
+{
+    struct bid_build_id id;
+    struct bid_probe_cost cost;
+    uint8_t row[LONG], lengths[1];
+    EXPECT(bid_lookup(stepped, key, &id), present);
+    EXPECT(bid_lookup_generation(stepped, key, 1, &id), present);
+    EXPECT(bid_lookup_generation(stepped, key, 2, &id), BID_STALE);
+    EXPECT(bid_lookup_cost(stepped, key, &id, &cost), present);
+    EXPECT((int)bid_lookup_many(stepped, &key, 1, row, sizeof row, lengths), present == BID_OK);
+    EXPECT((int)bid_lookup_many(stepped, &key, 1, row, 4, lengths), present == BID_OK); /* cut off */
+    EXPECT(lengths[0], length ? (int)length : BID_LENGTH_NO_BUILD_ID);
+    return present;
+}
+
+static int look_up_both(int present, size_t length)
+{
+    int seen = BID_ABSENT;
+    EXPECT(look_up_in_forms(KEY, present, length), present);
+    EXPECT(look_up_in_forms(FAR, present, length), present);
+    EXPECT(bid_iterate(stepped, stop_at_key, &seen), 1);
+    return seen;
+}
+
+static int look_up_long(void)
+{
+    return look_up_both(BID_OK, LONG);
+}
+
+static int look_up_empty(void)
+{
+    return look_up_both(BID_NO_BUILD_ID, 0);
+}
+
+static void prepare_long(void)
+{
+    CHECK_STATUS(insert(stepped, KEY, 1, LONG), BID_OK);
+    CHECK_STATUS(insert(stepped, FAR, 1, LONG), BID_OK);
+}
+
+static void prepare_empty(void)
+{
+    CHECK_STATUS(insert(stepped, KEY, 1, 0), BID_OK);
+    CHECK_STATUS(insert(stepped, FAR, 1, 0), BID_OK);
+}
+
+static void prepare_long_in_resize(void)
+{
+    prepare_long();
+    prepare_resize();
+}
+
+static void prepare_empty_in_resize(void)
+{
+    prepare_empty();
+    prepare_resize();
+}
+
+/* ----------------------------------------------------------------------------------------------- updates -- */
+
+#define MANY 4
+
+static int insert_many_of_all_lengths(void)
+{
+    const uint8_t lengths[MANY] = {20, LONG, 0, BID_LENGTH_NO_BUILD_ID};
+    uint64_t keys[MANY];
+    uint8_t ids[MANY][LONG];
+    size_t new_entries;
+    for (uint64_t i = 0; i < MANY; i++) {
+        keys[i] = inode_key(3000 + i);
+        make_id(keys[i], 0, ids[i], sizeof ids[i]);
+    }
+    EXPECT(bid_insert_many(stepped, keys, MANY, ids[0], sizeof ids[0], lengths, &new_entries), BID_OK);
+    EXPECT((int)new_entries, MANY);
+    return bid_insert_many(stepped, keys, MANY, ids[0], 10, lengths,
+                           &new_entries); /* the second is longer than a row */
+}
+
+/* Replaces, until the next finds no record left. */
+static void prepare_used_up(void)
+{
+    prepare_key();
+    while (stepped->head->record_next < stepped->head->record_capacity) {
+        uint8_t id[20];
+        make_id(KEY, 1, id, sizeof id);
+        CHECK_STATUS(bid_replace(stepped, KEY, 1, id, sizeof id), BID_OK);
+        CHECK(!bid_resizing(stepped));
+    }
+}
+
+#define GROWN 1400 /* entries for which a table has grown by itself */
+
+static void prepare_grown(void)
+{
+    prepare_key();
+    while (others < GROWN)
+        CHECK_STATUS(insert(stepped, inode_key(2000 + others++), 1, 20), BID_OK);
+    while (bid_resizing(stepped) || bid_count(stepped) * 16 > (stepped->head->bucket_mask + 1) * 8 + 32)
+        CHECK_STATUS(bid_remove(stepped, inode_key(2000 + --others)), BID_OK);
+}
+
+/* Removes of other keys, until so few are left that the table shrinks by itself. */
+static int remove_until_idle(void)
+{
+    uint64_t resizes = bid_resizes(stepped);
+    int status = BID_OK;
+    while (status == BID_OK && others && bid_resizes(stepped) == resizes)
+        status = bid_remove(stepped, inode_key(2000 + --others));
+    return others ? status : BID_E_NULL;
+}
+
+static int reserve_huge(void)
+{
+    return bid_reserve(stepped, 600000); /* so many that huge pages are asked for */
+}
+
+static int update_and_reclaim(void)
+{
+    EXPECT(insert_key(), BID_OK);
+    EXPECT(reserve(), BID_OK);
+    EXPECT(read_statistics(), BID_OK);
+    return bid_reclaim(stepped) ? BID_E_RETIRED : BID_OK;
+}
+
+/* --------------------------------------------------------------------------------- create, and arguments -- */
+
+static int create_with(struct bid_options options)
+{
+    struct bid_table *table;
+    options.size = sizeof options;
+    int status = bid_create(&table, &options);
+    if (status == BID_OK)
+        status = insert(table, KEY, 1, 20);
+    bid_destroy(table);
+    return status;
+}
+
+/* The first of the process with fenced pins, which makes these. */
+static int create_fenced(void)
+{
+    int status = create_with((struct bid_options){.max_entries = 1 << 20, .flags = BID_FENCED_PINS | BID_MLOCK});
+    return status == BID_E_MLOCK ? BID_OK : status; /* this process may lock nothing */
+}
+
+static int create_by_default(void)
+{
+    struct bid_table *table;
+    EXPECT(bid_create(&table, NULL), BID_OK);
+    bid_destroy(table);
+    return BID_OK;
+}
+
+static int reject_options(void)
+{
+    struct bid_options wrong_size = {.size = 1};
+    struct bid_table *table;
+    EXPECT(bid_create(NULL, NULL), BID_E_NULL);
+    EXPECT(bid_create(&table, &wrong_size), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.flags = 1u << 31}), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.id_size = LONG + 1}), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.seed = 1}), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.expected_entries = UINT64_MAX}), BID_E_TOO_MANY);
+    return create_with((struct bid_options){.expected_entries = 1000, .max_entries = 999});
+}
+
+static int reject_arguments(void)
+{
+    struct bid_stats stats = {.size = 1};
+    EXPECT(bid_insert(NULL, KEY, 1, NULL, 0), BID_E_NULL);
+    EXPECT(bid_insert(stepped, KEY, 1, NULL, 1), BID_E_NULL);
+    EXPECT(bid_insert_nmi(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
+    EXPECT(bid_replace(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
+    EXPECT(bid_upsert(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
+    EXPECT(bid_insert_many(stepped, NULL, 1, NULL, 20, NULL, NULL), BID_E_NULL);
+    EXPECT(bid_remove(NULL, KEY), BID_E_NULL);
+    EXPECT(bid_remove_nmi(NULL, KEY), BID_E_NULL);
+    EXPECT(bid_remove_generation(NULL, KEY, 1), BID_E_NULL);
+    EXPECT(bid_reserve(NULL, 1), BID_E_NULL);
+    EXPECT(bid_reserve(stepped, UINT64_MAX), BID_E_TOO_MANY);
+    EXPECT(bid_shrink(NULL), BID_E_NULL);
+    EXPECT(bid_iterate(NULL, stop_at_key, NULL), BID_E_NULL);
+    EXPECT(bid_statistics(NULL, &stats), BID_E_NULL);
+    EXPECT(bid_statistics(stepped, &stats), BID_E_OPTIONS);
+    EXPECT(bid_inode_associate(NULL, NULL, NULL, 0), BID_E_NULL);
+    EXPECT(bid_inode_evict(NULL, NULL), BID_E_NULL);
+    bid_destroy(NULL);
+    EXPECT(strcmp(bid_status_name(1000), "BID_E_?"), 0);
+    return bid_status_text(BID_E_NULL) == bid_status_text(1000) ? BID_E_NULL : BID_OK;
+}
+
+/* ----------------------------------------------------------------------------------------------- the list -- */
+
+static const struct bid_options fenced = {.expected_entries = 1, .id_size = LONG, .flags = BID_FENCED_PINS};
+static const struct bid_options narrow = {.expected_entries = 1, .id_size = 20}; /* with fewer records */
+
+const struct scenario form_scenarios[] = {
+    {"lookup-long", "an ID of 64 bytes, in every form of lookup", COMPOUND, &roomy, prepare_long, look_up_long, 1, 1,
+     BID_OK},
+    {"lookup-empty", "\"no build ID\", in every form of lookup", COMPOUND, &roomy, prepare_empty, look_up_empty, 1, 1,
+     BID_NO_BUILD_ID},
+    {"lookup-long-resizing", "the same across a resize", COMPOUND, &small, prepare_long_in_resize, look_up_long, 1, 1,
+     BID_OK},
+    {"lookup-empty-resizing", "the same across a resize", COMPOUND, &small, prepare_empty_in_resize, look_up_empty, 1,
+     1, BID_NO_BUILD_ID},
+    {"insert-fenced", "fenced pins: insert, resize, reclaim", COMPOUND, &fenced, NULL, update_and_reclaim, ABSENT, 5,
+     BID_OK},
+    {"insert-many-lengths", "insert of a batch of IDs of all lengths", PLAIN, &roomy, prepare_key,
+     insert_many_of_all_lengths, 1, 1, BID_E_ID_LENGTH},
+    {"replace-used-up", "replace when the records are used up", PLAIN, &narrow, prepare_used_up, replace_key, 1, 5,
+     BID_OK},
+    {"shrink-idle", "removes until the table shrinks by itself", PLAIN, &small, prepare_grown, remove_until_idle, 1, 1,
+     BID_OK},
+    {"reserve-huge", "reserve of so much that huge pages are asked for", LIMITED, &small, prepare_key, reserve_huge, 1,
+     1, BID_OK},
+    {"iterate-resizing", "iteration across a resize", PLAIN, &small, prepare_key_in_resize, iterate, 1, 1, BID_OK},
+    {"keys-resizing", "a list of all keys across a resize", PLAIN, &small, prepare_key_in_resize, list_keys, 1, 1,
+     BID_OK},
+    {"statistics-resizing", "statistics in a resize", PLAIN, &small, prepare_key_in_resize, read_statistics, 1, 1,
+     BID_OK},
+    {"create-fenced", "the first table with fenced pins, locked in memory", PLAIN, &roomy, prepare_key, create_fenced,
+     1, 1, BID_OK},
+    {"create-by-default", "a table without options", PLAIN, &roomy, prepare_key, create_by_default, 1, 1, BID_OK},
+    {"reject-options", "each option that is rejected", PLAIN, &roomy, prepare_key, reject_options, 1, 1, BID_E_OPTIONS},
+    {"reject-arguments", "each argument that is rejected", PLAIN, &roomy, prepare_key, reject_arguments, 1, 1, BID_OK},
+    {0},
+};
