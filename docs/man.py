@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Writes the manual page of the command line, docs/pybuildid.md and docs/pybuildid.1, from the commands' help: `make man`.
+"""Writes the manual page of the command line, docs/pybuildid.md and .1, from the commands' help: `make man`.
 
 The help texts are the one place to edit.
 """

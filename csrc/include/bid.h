@@ -9,6 +9,7 @@
  *     bid/inode.h      the table keyed by inodes, with a flag bit that answers misses
  *     bid/elf.h        build IDs of ELF files
  *     bid/resolve.h    from an address of this process to (build ID, file offset), in any context
+ *     bid/process.h    what a process has mapped, with build IDs
  *
  * Every function states where it may be called and what it does there, in these words.
  * - Context: any. Also in signal handlers, nested ones and those on an alternate stack, and in a child after fork(); in
@@ -35,6 +36,7 @@
 
 #include "bid/elf.h"
 #include "bid/inode.h"
+#include "bid/process.h"
 #include "bid/resolve.h"
 
 #endif

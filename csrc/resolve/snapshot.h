@@ -3,6 +3,7 @@
 #ifndef BID_SNAPSHOT_H
 #define BID_SNAPSHOT_H
 
+#include "procmaps.h"
 #include "resolve.h"
 
 /* A snapshot with the ranges and files of the text; nothing is known of the files yet.
