@@ -15,7 +15,7 @@ import installed
 import pytest
 from installed import ROOT, need, run, variant
 
-from pybuildid import read_build_id
+from pybuildid import mappings, normalize, read_build_id
 
 EXAMPLES = ROOT / "examples"
 FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id,-z,now")
@@ -99,6 +99,18 @@ def test_crash(tmp_path: Path) -> None:
         assert int(offset, 16) in where[function], f"{function}: {result.stderr}"
 
 
+def test_normalize(tmp_path: Path) -> None:
+    """For this process, as Python does it."""
+    program = build("normalize.c", tmp_path)
+    code = next(mapping for mapping in mappings() if mapping.build_id and "x" in mapping.permissions)
+    (expected,) = normalize(None, [code.start + 5])
+    assert expected.build_id
+    printed = run([program, str(os.getpid()), f"{code.start + 5:x}", "1"], env=installed.environment()).splitlines()
+    assert printed == [f"{expected.build_id.hex()} {expected.offset:#x} {code.path}", "? nothing is mapped at 0x1"]
+    result = subprocess.run([program, "99999999", "1"], capture_output=True, text=True, env=installed.environment())
+    assert (result.returncode, "there is no such process" in result.stderr) == (1, True)
+
+
 #: musl-gcc has no headers of Linux; the distribution's come after its own.
 MUSL = f"CPPFLAGS=-idirafter /usr/include -idirafter /usr/include/{os.uname().machine}-linux-gnu"
 #: Settings of make, and the command that compiles and links the program.
@@ -139,4 +151,4 @@ def test_thread_sanitizer(tmp_path: Path) -> None:
 
 def test_every_example_is_tested() -> None:
     programs = {path.name for path in EXAMPLES.iterdir() if "Build: " in path.read_text()}
-    assert programs == {*SIGPROF, "crash.c"}
+    assert programs == {*SIGPROF, "crash.c", "normalize.c"}

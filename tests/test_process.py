@@ -29,7 +29,6 @@ from pybuildid.cli import main
 from pybuildid.process import ProcessAccessError, ProcessError, ProcessGoneError
 
 ID = bytes(range(20))
-SHELL = os.path.realpath("/bin/sh")
 WITH_TESTS = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
 
 
