@@ -65,13 +65,16 @@ build/programs.stamp: stress/storm/_storm.abi3.so
 run: stress/storm/_storm.abi3.so
 	$(BIN)/python -m stress --seconds 30
 
+# Some tests at a time, each file's in one process but for those of tests/conftest.py (SPREAD): in under ten minutes.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
+
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # The lint, and the tests that find most: in under two minutes once everything is set up.
 CHECKS := table bulk inode errors note process c lookup_object step histories state_machine storm
 check: setup lint
-	$(BIN)/python -m pytest -q -k 'not a_lie_is_caught' $(CHECKS:%=tests/test_%.py)
+	$(BIN)/python -m pytest -q $(PARALLEL) -k 'not a_lie_is_caught' $(CHECKS:%=tests/test_%.py)
 
 # Fuzzes the note reader with libFuzzer; an input that breaks something is kept as build/fuzz/crash-*.
 SECONDS ?= 60

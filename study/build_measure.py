@@ -16,9 +16,9 @@ from csrc.cdefs import declarations, public_headers
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = ("csrc/table", "csrc/note", "study/rivals", "study/measure")
 INCLUDES = ("csrc/include", "csrc", "study/rivals", "study/measure")
-HEADERS = ("rivals", "resident", "timing", "floor", "interrupt")
+HEADERS = ("rivals", "resident", "timing", "floor", "cold", "interrupt")
 CHAINS = ROOT / "csrc/collisions/chains.h"
-FUNCTIONS = ("bid_design_number", "bid_lookup_many", "bid_resident*", "timing_*", "interrupt_*")
+FUNCTIONS = ("bid_design_number", "bid_resident*", "timing_*", "cold_*", "interrupt_*")
 
 
 def header(name: str) -> Path:

@@ -22,6 +22,17 @@ hypothesis.settings.load_profile("default")
 
 Work = Callable[[], object]
 
+#: Files of which several processes may run each some: their tests share nothing that takes long to make.
+SPREAD = {"test_c", "test_models", "test_other_processors", "test_profile_differential", "test_sanitize", "test_storm"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With pytest -n (make test), the tests of any other file run in one process."""
+    if hasattr(config, "workerinput"):
+        for item in items:
+            if item.path.stem not in SPREAD:
+                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 def make_entries(n: int, seed: int = 1, id_size: int = 20) -> dict[int, bytes]:
     """n different keys like addresses of inodes, each with an ID that names it."""

@@ -8,33 +8,40 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pybuildid.profile import ProfileResult
+from pybuildid.profile import Module, ProfileResult, Sample, _result
+from pybuildid.profile._recording import Recording
 
 LIMIT = 60  #: seconds for a command that takes a few
-LOOP = (
-    "#include <time.h>\nint main(void){static volatile unsigned n;"
-    "while(clock()<CLOCKS_PER_SEC/%d)for(int i=0;i<100000;i++)n++;return 0;}"
-)
+PROGRAMS = Path(__file__).parent / "programs"
+BURNS = "int main(void) { burn(%d); return 0; }"  #: so many milliseconds of CPU time
 Compile = Callable[..., Path]
 
 
 @pytest.fixture
 def compiled(tmp_path: Path) -> Compile:
-    def compile_source(source: str, *flags: str, name: str = "program", cc: str = "cc") -> Path:
-        command = [cc, "-O1", "-w", "-D_GNU_SOURCE", "-xc", "-", "-o", str(tmp_path / name), *flags]
+    """Compiles C source, after tests/programs/program.h, to a file of its own, which no other process maps."""
+
+    def compile_source(source: str, *flags: str, name: str = "program", cc: str = os.environ.get("CC", "cc")) -> Path:
+        prelude = "-D_GNU_SOURCE", "-include", str(PROGRAMS / "program.h")
+        command = [cc, "-O1", "-w", "-Wl,--build-id", *prelude, "-xc", "-", "-o", str(tmp_path / name), *flags, "-ldl"]
         subprocess.run(command, input=source, text=True, check=True)
         return tmp_path / name
 
     return compile_source
 
 
+def run_cli(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pybuildid", "profile", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=LIMIT)
+
+
 def profiled(*command: object, cwd: Path, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    run = [sys.executable, "-m", "pybuildid", "profile", *options, "--", *map(str, command)]
-    return subprocess.run(run, capture_output=True, text=True, cwd=cwd, timeout=LIMIT)
+    return run_cli(*options, "--", *command, cwd=cwd)
 
 
 def same_as_alone(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -55,6 +62,14 @@ def need(tool: str, package: str) -> None:
 def need_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may do that")
+
+
+def result_of(*modules: Module, counts: list[Sample]) -> ProfileResult:
+    """Made up: samples in files."""
+    recording = Recording(997, 0.1, 0, shared=False)
+    result = _result(recording, None, [])
+    recording.close()
+    return replace(result, samples=len(counts), processes=1, counts=counts, modules=list(modules))
 
 
 def reasons(result: ProfileResult) -> set[str]:

@@ -121,11 +121,6 @@ def test_closed() -> None:
     assert cache._kept == []  # for there is no entry any more that names its address
 
 
-def test_inodes_are_not_copied() -> None:
-    with pytest.raises(TypeError, match="cannot be copied"):
-        copy.copy(InodeCache().inode(1, 2))
-
-
 def test_fork(in_child: Callable[[Work], None]) -> None:
     cache = InodeCache()
     inode = cache.inode(1, 2)

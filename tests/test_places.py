@@ -6,18 +6,17 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from profiled import BURNS, Compile, need, result_of
 
 from pybuildid import read_build_id
 from pybuildid.cli import main
-from pybuildid.profile import REASONS, Module, ProfileResult, Sample, _result, profile_command
-from pybuildid.profile._recording import Recording
+from pybuildid.profile import REASONS, Module, ProfileResult, Sample, profile_command
 from pybuildid.profile.places import escaped, main_module, undeleted
 
 RESOLVED, NO_ID = REASONS[0], REASONS[4]
@@ -76,13 +75,6 @@ def test_removed_files(tmp_path: Path) -> None:
     assert undeleted(str(named)) == str(named)
 
 
-def result_of(*modules: Module, counts: list[Sample]) -> ProfileResult:
-    recording = Recording(997, 0.1, 0, shared=False)
-    result = _result(recording, None, [])
-    recording.close()
-    return replace(result, samples=len(counts), processes=1, counts=counts, modules=list(modules))
-
-
 def test_lines_of_eu_unstrip() -> None:
     result = result_of(
         module(0x10000, "/bin/with space", ID),
@@ -113,37 +105,17 @@ def test_the_report_names_files_without_a_build_id(monkeypatch: pytest.MonkeyPat
 
 # ---------------------------------------------------------------------------------------------------- real programs
 
-LOOP = """
-#include <time.h>
-int main(void)
-{
-    static volatile unsigned n;
-    while (clock() < CLOCKS_PER_SEC / 2)
-        for (int i = 0; i < 1000000; i++)
-            n++;
-    return 0;
-}
-"""
 LIBRARY = "void work(void) { static volatile unsigned n; for (int i = 0; i < 3000000; i++) n++; }"
 PROGRAM = """
-#include <time.h>
 void work(void);
 __attribute__((noinline)) void own(void) { static volatile unsigned n; for (int i = 0; i < 1000000; i++) n++; }
 int main(void) { while (clock() < CLOCKS_PER_SEC / 2) { own(); work(); } return 0; }
 """
 
 
-def compiled(target: Path, source: str, *flags: str) -> Path:
-    code = target.with_suffix(".c")
-    code.write_text(source)
-    subprocess.run([os.environ.get("CC", "cc"), "-O1", "-o", target, code, *flags], check=True)
-    return target
-
-
 def pprof(result: ProfileResult, tmp_path: Path, *options: str) -> str:
     """What `go tool pprof` says of it."""
-    if not shutil.which("go"):
-        pytest.skip("no go tool pprof: apt-get install golang-go")
+    need("go", "golang-go")
     path = tmp_path / "profile.pb.gz"
     result.write_pprof(path)
     environment = {**os.environ, "PPROF_TMPDIR": str(tmp_path), "PPROF_BINARY_PATH": str(tmp_path)}
@@ -160,24 +132,26 @@ def share_of(result: ProfileResult, path: Path) -> float:
 
 
 @pytest.mark.parametrize("build_id", ["none", "0x" + LONG.hex(), "0x" + bytes(range(64)).hex()])
-def test_files_without_a_build_id_or_with_a_long_one(tmp_path: Path, build_id: str) -> None:
+def test_files_without_a_build_id_or_with_a_long_one(compiled: Compile, tmp_path: Path, build_id: str) -> None:
     """Path and offset are there all the same, and the whole ID."""
-    program = compiled(tmp_path / "loop", LOOP, f"-Wl,--build-id={build_id}")
+    program = compiled(BURNS % 500, f"-Wl,--build-id={build_id}")
     result, code = profile_command([program])
     assert code == 0
     assert share_of(result, program) > 0.9
+    assert result.in_elf_code == result.samples
+    assert result.by_reason[NO_ID if build_id == "none" else RESOLVED] > 0.8 * result.samples
     hexadecimal = build_id[2:] if build_id != "none" else ""
     assert read_build_id(program) == (bytes.fromhex(hexadecimal) or None)
-    line = next(line.split() for line in result.unstrip_lines() if line.endswith(" loop"))
+    line = next(line.split() for line in result.unstrip_lines() if line.endswith(" program"))
     assert line[1].partition("@")[0] == (hexadecimal or "-")
-    assert line[2:] == [str(program), "-", "loop"]
+    assert line[2:] == [str(program), "-", "program"]
     raw = pprof(result, tmp_path, "-raw", "-symbolize=none")
     assert re.search(rf"^1: \S+ {program} *{hexadecimal} *(\[|$)", raw, re.MULTILINE)
 
 
-def test_the_main_program_is_the_first_mapping(tmp_path: Path) -> None:
-    compiled(tmp_path / "libwork.so", LIBRARY, "-shared", "-fPIC")
-    program = compiled(tmp_path / "program", PROGRAM, f"-L{tmp_path}", "-lwork", f"-Wl,-rpath,{tmp_path}")
+def test_the_main_program_is_the_first_mapping(compiled: Compile, tmp_path: Path) -> None:
+    compiled(LIBRARY, "-shared", "-fPIC", name="libwork.so")
+    program = compiled(PROGRAM, f"-L{tmp_path}", "-lwork", f"-Wl,-rpath,{tmp_path}")
     result, _ = profile_command([program])
     assert share_of(result, tmp_path / "libwork.so") > share_of(result, program) > 0
     assert "File: program\n" in pprof(result, tmp_path, "-top", "-symbolize=none")
@@ -185,9 +159,9 @@ def test_the_main_program_is_the_first_mapping(tmp_path: Path) -> None:
     assert "File: program\n" in pprof(quiet, tmp_path, "-top", "-symbolize=none")  # also without a sample
 
 
-def test_the_main_program_is_what_the_command_became(tmp_path: Path) -> None:
+def test_the_main_program_is_what_the_command_became(compiled: Compile, tmp_path: Path) -> None:
     """Not env, which runs it in its place, nor the first file that has no library's name."""
-    program = compiled(tmp_path / "program", LOOP)
+    program = compiled(BURNS % 500)
     result, _ = profile_command(["env", program])
     (first, *_) = result.modules
     assert first.path != str(program)
@@ -199,9 +173,9 @@ def in_file(result: ProfileResult, sample: Sample, path: Path) -> bool:
     return bool(module and module.path == str(path))
 
 
-def test_a_removed_program(tmp_path: Path) -> None:
+def test_a_removed_program(compiled: Compile, tmp_path: Path) -> None:
     """What runs a program that it has removed before: the path is as it was."""
-    program = compiled(tmp_path / "gone", LOOP)
+    program = compiled(BURNS % 500)
     started = "import os, sys; fd = os.open(sys.argv[1], os.O_RDONLY); os.unlink(sys.argv[1]); "
     started += "os.set_inheritable(fd, False); os.execve(fd, [sys.argv[1]], os.environ)"
     result, code = profile_command(["python3", "-c", started, program])

@@ -76,10 +76,10 @@ SHELLS_AND_TOOLS = [
 HOW_IT_WAS_BUILT = [
     Case("go", "sh -c 'work-go; echo $?'", tools=("go",)),
     Case("static", "sh -c 'plain-static; echo $?'"),
-    Case("musl", "sh -c 'plain-musl; echo $?'"),
+    Case("musl", "plain-musl", status=13, sampled=True),
     Case("32 bits", "sh -c 'plain-32; echo $?'"),
     Case("32 bits by all ways", "children foreign plain-32"),
-    Case("AddressSanitizer", "sh -c 'plain-asan; echo $?'"),
+    Case("AddressSanitizer", "plain-asan", status=13, sampled=True),
     Case("ThreadSanitizer", "sh -c 'setarch -R plain-tsan; echo $?'", tools=("setarch",)),
     Case(
         "set-user-ID", "sh -c 'cp $(command -v plain) p && chown 65534 p && chmod 4755 p && ./p'", status=13, root=True
@@ -103,6 +103,7 @@ USERS_AND_ROOTS = [
         "unshare -pf --mount-proc sh -c 'echo $$; plain; ls /proc | grep -c ^[0-9]'",
         tools=("unshare",),
         root=True,
+        sampled=True,
         may_fail="PID namespaces",
     ),
     Case("chroot", "sh {programs}/chroot.sh", tools=("chroot", "ldd"), root=True, uses=("plain",)),
@@ -146,6 +147,7 @@ SIGNALS = [
     *[Case(f"dies of {number}", f"signals die {number}", 128 + number, sampled=True) for number in (5, 9, 11, 27)],
     Case("dies of a breakpoint", "signals breakpoint", status=133, sampled=True),
     Case("dies of its timer", "signals alarm-clock", status=155, sampled=True),
+    Case("dies of SIGPROF, by timer", "signals die 27", 155, sampled=True, options=("--timer",)),
     Case("signals handlers, by timer", "signals handlers", sampled=True, options=("--timer",)),
     Case("signals wait, by timer", "signals wait", sampled=True, options=("--timer",)),
     Case("signals descriptor, by timer", "signals descriptor", sampled=True, options=("--timer",)),
@@ -155,7 +157,8 @@ SIGNALS = [
 ]
 
 STACKS_AND_SANDBOXES = [
-    *[Case(f"stacks {part}", f"stacks {part}") for part in ("tiny", "tight", "busy", "roomy")],
+    Case("stacks tiny", "stacks tiny", sampled=True),
+    *[Case(f"stacks {part}", f"stacks {part}") for part in ("tight", "busy", "roomy")],
     Case("stacks overflow", "stacks overflow", status=3, sampled=True),
     *[Case(f"stacks {part}", f"stacks {part}", sampled=True) for part in ("threads", "coroutine")],
     *[
@@ -179,7 +182,7 @@ INHERITED = [
     Case("inherited limits", "state again", before="ulimit -Sn 99; ulimit -Sc 0; ulimit -s 4096; umask 027"),
     Case("inherited priority", "state again", before="renice -n 5 $$ >/dev/null; chrt -b -p 0 $$"),
     Case("inherited signals ignored", "state again", before="trap '' INT QUIT HUP TERM USR1 TRAP PROF"),
-    Case("inherited SIGCHLD ignored", "sh -c 'grep SigIgn /proc/self/status'", before="trap '' CHLD"),
+    Case("inherited SIGCHLD ignored", "sh -c 'grep SigIgn /proc/self/status; exit 3'", 3, before="trap '' CHLD"),
     Case("inherited SIGPIPE ignored", "sh -c 'grep SigIgn /proc/self/status'", before="trap '' PIPE"),
 ]
 
@@ -232,7 +235,7 @@ def test_the_same_as_alone(case: Case, binaries: Path) -> None:
         assert profiled.samples > 0, profiled.report
 
 
-PARTS = ("closerange", "dup2", "children", "signals", "another-user", "few-descriptors")
+PARTS = ("closerange", "dup2", "children", "become", "signals", "another-user", "few-descriptors")
 
 
 @pytest.mark.parametrize("part", [marked(part, part) for part in PARTS])

@@ -6,37 +6,27 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from profiled import LIMIT, LOOP, Compile, need, need_root, profiled, reasons, same_as_alone
+from profiled import BURNS, LIMIT, Compile, need, need_root, profiled, reasons
 
 from pybuildid.profile import ProfileError, profile_command
-from pybuildid.profile._observer import CLEARED, TRACED
+from pybuildid.profile._observer import CLEARED, TRACED, USER
 from pybuildid.profile._program import GO, OTHER, RIGHTS, STATIC, find_program, why_not_profiled
 
 # ----------------------------------------------------------------------------------------- other programs
 
 
-def test_a_program_of_musl(compiled: Compile, tmp_path: Path) -> None:
-    need("musl-gcc", "musl-tools")
-    program = compiled(LOOP % 2, cc="musl-gcc")
-    same_as_alone("sh", "-c", str(program), cwd=tmp_path)
-    result, code = profile_command([program])
-    assert code == 0
-    assert result.samples > 100
-    assert {result.modules[sample.module].path for sample in result.counts if sample.module is not None} >= {
-        str(program)
-    }
-
-
 def test_a_static_program_in_a_shell(compiled: Compile) -> None:
-    program = compiled(LOOP % 2, "-static")
+    program = compiled(BURNS % 500, "-static")
     result, code = profile_command(["sh", "-c", f"{program}; exit 3"])
     assert code == 3
     assert result.processes == 1
@@ -46,14 +36,14 @@ def test_a_static_program_in_a_shell(compiled: Compile) -> None:
 
 
 def test_a_program_with_another_environment(compiled: Compile) -> None:
-    result, _ = profile_command(["env", "-i", compiled(LOOP % 2)])
+    result, _ = profile_command(["env", "-i", compiled(BURNS % 500)])
     assert CLEARED in reasons(result)
 
 
 def test_a_program_that_is_traced(compiled: Compile, tmp_path: Path) -> None:
     """The samples' signals would be the tracer's."""
     need("strace", "strace")
-    program = compiled(LOOP % 5)
+    program = compiled(BURNS % 200)
     result, code = profile_command(["strace", "-f", "-o", str(tmp_path / "trace"), program])
     if "ptrace" in (tmp_path / "trace").read_text():
         pytest.skip("strace may not trace here: ptrace() is not allowed")
@@ -62,36 +52,44 @@ def test_a_program_that_is_traced(compiled: Compile, tmp_path: Path) -> None:
     assert "si_signo=SIGTRAP" not in (tmp_path / "trace").read_text()
 
 
+def test_a_block_under_a_tracer(tmp_path: Path) -> None:
+    need("strace", "strace")
+    command = [sys.executable, "-c", "from pybuildid import Profile\nwith Profile(): pass"]
+    run = subprocess.run(["strace", "-f", "-o", tmp_path / "trace", *command], capture_output=True, text=True)
+    assert "traced by another program" in run.stderr
+
+
+def test_another_user(compiled: Compile) -> None:
+    """The recording is not his: that is what the report says."""
+    need_root()
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        program = shutil.copy(compiled(BURNS % 500), name)
+        result, code = profile_command(["setpriv", "--reuid=65534", "--clear-groups", program])
+    assert code == 0
+    assert [each for each in result.unwatched if each.reason == USER and each.seconds > 0.2]
+
+
 def test_an_emulator(compiled: Compile, tmp_path: Path) -> None:
     need("valgrind", "valgrind")
-    program = compiled(LOOP % 10)
+    program = compiled(BURNS % 100)
     result, code = profile_command(["valgrind", "-q", program])
     assert code == 0
     assert any("emulator" in reason for reason in reasons(result))
 
 
 def test_a_limited_address_space(compiled: Compile, tmp_path: Path) -> None:
-    program = compiled(LOOP % 5)
+    program = compiled(BURNS % 200)
     result, code = profile_command(["sh", "-c", f"ulimit -v 20000; exec {program}"])
     assert code == 0
     assert any("ulimit -v" in reason for reason in reasons(result))
-
-
-def test_address_sanitizer(compiled: Compile, tmp_path: Path) -> None:
-    check = subprocess.run(["cc", "-fsanitize=address", "-xc", "-", "-o", tmp_path / "no"], input=b"int main(){}")
-    if check.returncode:
-        pytest.skip("no AddressSanitizer: apt-get install gcc")
-    program = compiled(LOOP % 5, "-fsanitize=address")
-    result, code = profile_command([program])
-    assert code == 0
-    assert result.samples > 50
 
 
 @pytest.mark.parametrize("kind", ["static", "32 bits", "set-user-ID", "script"])
 def test_refused_before_it_starts(compiled: Compile, tmp_path: Path, kind: str) -> None:
     ran, flags, reason = tmp_path / "ran", ["-static"], STATIC
     if kind == "32 bits":
-        flags, reason = ["-m32"], OTHER
+        flags, reason = ["-m32", "-isystem/usr/include/x86_64-linux-gnu"], OTHER
         if subprocess.run(["cc", "-m32", "-xc", "-", "-o", "/dev/null"], input=b"int main(){}", stderr=-3).returncode:
             pytest.skip("no gcc -m32: apt-get install libc6-dev-i386 lib32gcc-12-dev")
     if kind == "set-user-ID":
@@ -177,6 +175,7 @@ def test_what_a_killed_profiler_left_is_removed_at_the_next_start(tmp_path: Path
 
 
 LEAVES = {
+    "ignores": ("", "signal(SIGTRAP, SIG_IGN); signal(SIGPROF, SIG_IGN);", "ignoring"),
     "signalfd": (
         "",
         "sigset_t s; sigemptyset(&s); sigaddset(&s, SIGTRAP); sigaddset(&s, SIGPROF); signalfd(-1, &s, 0);",
@@ -237,7 +236,7 @@ def test_programs_are_found_as_exec_finds_them(tmp_path: Path) -> None:
 
 
 def test_no_queued_signal_is_allowed(compiled: Compile, tmp_path: Path) -> None:
-    program = compiled(LOOP % 5)
+    program = compiled(BURNS % 200)
 
     def limited(*options: str) -> subprocess.CompletedProcess[str]:
         run = [sys.executable, "-m", "pybuildid", "profile", *options, "--", str(program)]
@@ -260,7 +259,7 @@ def test_a_run_without_samples_leaves_the_last_profile(tmp_path: Path) -> None:
 
 
 def test_each_file_is_written_down_once(compiled: Compile) -> None:
-    loop = compiled(LOOP % 5)
+    loop = compiled(BURNS % 200)
     script = f"i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done; {loop}"
     result, _ = profile_command(["sh", "-c", script])
     assert result.processes >= 102
@@ -269,24 +268,6 @@ def test_each_file_is_written_down_once(compiled: Compile) -> None:
     assert result.modules_lost == result.views_lost == 0
     named = sum(sample.count for sample in result.counts if (module := result.module_of(sample)) and module.path)
     assert named == result.samples - result.by_reason["no mapping"] - result.by_reason["no file"]
-
-
-def test_a_file_without_a_build_id_has_its_name_and_offset(compiled: Compile) -> None:
-    program = compiled(LOOP % 5, "-Wl,--build-id=none")
-    result, _ = profile_command([program])
-    samples = [sample for sample in result.counts if sample.reason == "no build ID"]
-    assert sum(sample.count for sample in samples) > 0.8 * result.samples > 50
-    for sample in samples:
-        module = result.module_of(sample)
-        assert module
-        assert module.path == str(program)
-        assert module.offset <= sample.address < module.offset + module.end - module.start
-
-
-def test_a_long_build_id_is_kept_whole(compiled: Compile) -> None:
-    program = compiled(LOOP % 5, f"-Wl,--build-id=0x{bytes(range(32)).hex()}")
-    result, _ = profile_command([program])
-    assert sum(sample.count for sample in result.counts if sample.build_id == bytes(range(32))) > 50
 
 
 def test_a_profiler_that_was_killed_leaves_nothing_to_wait_for(compiled: Compile, tmp_path: Path) -> None:

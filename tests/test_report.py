@@ -16,9 +16,11 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from pybuildid.cli import main as pybuildid
+from pybuildid.collisions import plot
 from study import memory
 from study.__main__ import main as study
-from study.report import DocumentError, Documents, judge, read, render
+from study.bench import plots as bench_plots
+from study.report import DocumentError, Documents, judge, plots, read, render
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ADDRESSES = Path(__file__).parent / "data" / "inode-addresses.txt"
@@ -68,16 +70,17 @@ BENCH: dict[str, Any] = {
         }
     ],
     "notes": ["reparse is measured up to 100,000 entries"],
+    "versus": [{"who": "cds_lfht", "size": 1000, "ratios": {"hit": 0.25, "remove": 1.75}}],
     "figures": [
         {"what": what, "who": who, "size": size, "median": (m := size**0.3 * factor), "min": m / 2, "max": m * 2}
-        for what in ("hit", "miss", "insert", "bytes an entry, resident", "lookup while it grows, mean")
+        for what in ("hit", "cold hit", "miss", "insert", "bytes an entry, resident", "lookup while it grows, mean")
         for who, factor in (("ours", 1), ("cds_lfht", 4))
         for size in (1000, 57_000, 1_000_000)
     ],
     "ratios": [
         RATIO,
         {**RATIO, "label": "miss / hit", "median": 0.6, "bound": 0.5},
-        {**RATIO, "label": "remove / cds_lfht remove", "bound": None},
+        {**RATIO, "label": "remove / that of cds_lfht", "bound": None},
         {**RATIO, "label": "bytes an entry, just before a grow", "median": 45.5, "bound": 50, "unit": "bytes"},
         {**RATIO, "label": "insert / cds_lfht insert", "median": None, "reason": "liburcu is not installed"},
     ],
@@ -115,15 +118,49 @@ def test_success_in_three_sentences(files: dict[str, Path]) -> None:
     assert verdict.word == "SUCCESS"
     assert "interrupted updates 3,000 times" in verdict.sentences[0]
     assert "caught the spinlock table" in verdict.sentences[0]
-    assert "Of 3 ratios" in verdict.sentences[1]
-    assert "1 miss it: miss / hit at 57,000 entries (0.60, bound 0.5)" in verdict.sentences[1]
+    assert "Of 3 aims" in verdict.sentences[1]
+    assert "1 missed: miss / hit at 57,000 entries (0.60, bound 0.5). A missed aim is no wrong" in verdict.sentences[1]
     assert "shift 10 alone of 25" in verdict.sentences[2]
 
 
 def test_a_comparison_that_ended_early_says_so() -> None:
     early = "1,000 entries: hit, round 1: tbb did not come back within 120 seconds"
     sentence = judge(Documents(bench={**BENCH, "ended_early": early})).sentences[1]
-    assert sentence.startswith(f"The comparison ended early ({early}): of 3 ratios")
+    assert sentence.startswith(f"The comparison ended early ({early}): of 3 aims")
+
+
+def test_a_comparison_that_is_not_usable_says_nothing(files: dict[str, Path]) -> None:
+    """However good its figures are."""
+    bench = {**BENCH, "unusable": "31% of the time of lookups was left out"}
+    sentence = judge(Documents(bench=bench)).sentences[1]
+    assert sentence == f"Nothing is said about speed, for the comparison is not usable: {bench['unusable']}."
+    assert f"This run is not usable: {bench['unusable']}." in render(Documents(bench=bench, commands={"bench": "x"}))
+
+
+def test_runs_of_a_storm_are_compared_by_rate() -> None:
+    """The rival's run ends with its first blocked lookup, here after a tenth of the time."""
+    storm = {**STORM, "others": [{**RIVAL, "seconds": 0.5, "lookups": 100_000, "landed_in_update": 300}]}
+    page = render(Documents(storm=storm, commands={"storm": "x"}))
+    assert "<td>lookups a second</td><td>100,000</td><td>200,000</td>" in page
+    assert plots.a_second(storm, "landed_in_update") == plots.a_second(storm["others"][0], "landed_in_update") == 600
+
+
+def test_ours_the_best_rival_and_the_floor_are_in_colour_and_no_two_lines_are_alike() -> None:
+    who = ["ours", *(f"design {i}" for i in range(20)), "load, huge pages", "load, 4 KiB pages"]
+    medians = {name: 100.0 - i for i, name in enumerate(who)}
+    found = [{"what": "hit", "who": name, "size": size, "median": medians[name]} for name in who for size in (10, 99)]
+    looks = bench_plots.looks([*found, {"what": "hit", "who": "of few", "size": 10, "median": 1.0}])
+    coloured = {name for name, look in looks.items() if look["color"] != plot.GREY}
+    assert coloured == {"ours", "design 19", "load, huge pages"}, "of the largest size"
+    marks = [(look["color"], look["marker"], str(look.get("linestyle"))) for look in looks.values()]
+    assert len(set(marks)) == len(looks) == 24
+
+
+def test_names_beside_lines_do_not_cover_each_other() -> None:
+    places = plot.apart([0.1, 0.11, 0.12, 0.9], 0.05)
+    assert places == pytest.approx([0.06, 0.11, 0.16, 0.9])
+    crowded = plot.apart(sorted([0.5] * 10 + [0.52, 0.1]), 0.05)
+    assert all(high - low >= 0.05 - 1e-9 for low, high in zip(crowded, crowded[1:]))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +191,8 @@ def test_failure_where_the_figures_say_so(changed: dict[str, Any], reason: str) 
 def test_the_comparison_names_who_is_ahead_and_who_was_blocked(page_file: Path) -> None:
     page = page_file.read_text()
     for text in (
-        "1.80 at 1,000,000",
+        "hit 1.80 at 1,000,000",
+        '<td class="bad">1.75</td>',
         "it misses the cache once. Its lookup was blocked",
         "not measured: liburcu is not installed",
         "<td>45.50 bytes</td>",
@@ -317,10 +355,10 @@ def test_the_page_in_a_browser(browser: Browser, page_file: Path, width: int, sc
     assert trouble == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("strong").first.text_content() == "SUCCESS"
-    plots = page.locator("figure svg")
-    assert plots.count() == 9
-    for i in range(plots.count()):
-        box = plots.nth(i).bounding_box()
+    shown = page.locator("figure svg")
+    assert shown.count() == 10
+    for i in range(shown.count()):
+        box = shown.nth(i).bounding_box()
         assert box is not None
         assert box["width"] >= min(350, width - 40)
         assert box["height"] > 120

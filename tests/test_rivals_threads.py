@@ -19,7 +19,8 @@ SKIPPED = 77
 MILLISECONDS = 300  # for a design that is right
 LONGEST = 10_000  # for one that is not: it ends with the first wrong answer, in a thousandth of that
 
-LOCK, SEARCH = "&table->lock", "int status = flat_search(table->array, key, id, cost);"
+ARRAY = "atomic_load_explicit(&table->array, memory_order_relaxed)"
+LOCK, SEARCH = "&table->lock", f"int status = flat_search({ARRAY}, key, id, cost);"
 #: Readers without what they rely on.
 BROKEN = {
     "seqcount, no second look": Edit("rivals/seqcount.c", "while (read_again(table, sequence));", "while (0);"),

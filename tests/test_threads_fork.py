@@ -135,21 +135,8 @@ def test_thousands_of_short_threads() -> None:
         assert table[number % 100] == versions(number % 100, 0)
         table[1000 + number % 100] = versions(number, 1)
 
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            visit(number)
-        except BaseException as error:
-            errors.append(error)
-
     for first in range(0, 2000, 10):
-        threads = [threading.Thread(target=run, args=(first + i,)) for i in range(10)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert not errors
+        run_threads([functools.partial(visit, first + i) for i in range(10)])
     assert len(table) == 200
     table.shrink()
     assert table.reclaim() == 0  # no pin of a dead thread holds memory

@@ -8,8 +8,8 @@
  *   read-modify-writes    atomic64_fetch_*() and try_cmpxchg(), with the suffix of their order
  *   the fence of (S)      smp_mb()
  *
- * _Atomic(type) is a structure here, so that the compiler refuses an access that does not go through one of these macros.
- * Orders are constants, and an order that an access does not have does not compile.
+ * _Atomic(type) is a structure here, so that the compiler refuses an access that does not go through one of these
+ * macros. Orders are constants, and an order that an access does not have does not compile.
  */
 #ifndef BID_ATOMIC_KERNEL_H
 #define BID_ATOMIC_KERNEL_H

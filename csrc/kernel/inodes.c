@@ -2,10 +2,10 @@
 /*
  * The module of inodes: notices mappings and evictions by kprobes, for a kernel that has no calls for this.
  *
- * A file that is being associated is held by a reference, so its inode is not evicted meanwhile: associate and evict of one
- * inode never meet. A mapping is noticed where nothing may sleep, so a worker reads the build ID a moment later. An eviction
- * removes the entry on the spot and without memory; in the midst of a resize that may want a record, and if there is none a
- * worker removes the entry. Until then the bit and the generation keep it from being another file's.
+ * A file that is being associated is held by a reference, so its inode is not evicted meanwhile: associate and evict of
+ * one inode never meet. A mapping is noticed where nothing may sleep, so a worker reads the build ID a moment later. An
+ * eviction removes the entry on the spot and without memory; in the midst of a resize that may want a record, and if
+ * there is none a worker removes the entry. Until then the bit and the generation keep it from being another file's.
  */
 #include "inodes.h"
 

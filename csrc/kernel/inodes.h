@@ -2,11 +2,11 @@
 /*
  * Build IDs of the kernel's own inodes: Al Viro's protocol, on struct inode.
  *
- * The key is the address of the inode, the generation is i_generation. A file is associated when it is mapped for execution,
- * or when it is named; its entry goes when its inode is evicted. Two things keep an entry that was left behind from being
- * taken for another file's: a bit of i_flags, which a new inode at the same address does not have, and the generation. Other
- * code writes i_flags without atomic operations, so the bit may be lost: then lookups find nothing, until the file is
- * associated again.
+ * The key is the address of the inode, the generation is i_generation. A file is associated when it is mapped for
+ * execution, or when it is named; its entry goes when its inode is evicted. Two things keep an entry that was left
+ * behind from being taken for another file's: a bit of i_flags, which a new inode at the same address does not have,
+ * and the generation. Other code writes i_flags without atomic operations, so the bit may be lost: then lookups find
+ * nothing, until the file is associated again.
  */
 #ifndef BID_INODES_H
 #define BID_INODES_H

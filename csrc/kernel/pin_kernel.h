@@ -2,12 +2,13 @@
 /*
  * Pins in a kernel: none of the table's own, for the kernel has RCU.
  *
- * A lookup disables preemption, which is a reader of RCU, in every context: an NMI included, since the kernel tells RCU of
- * an NMI before its handlers run. An update that may allocate may sleep with its pin, so it is a reader of SRCU; one that
- * may not is a reader of RCU like a lookup. What was left is freed after a grace period of both: see platform_kernel.c.
+ * A lookup disables preemption, which is a reader of RCU, in every context: an NMI included, since the kernel
+ * tells RCU of an NMI before its handlers run. An update that may allocate may sleep with its pin, so it is a
+ * reader of SRCU; one that may not is a reader of RCU like a lookup. What was left is freed after a grace period
+ * of both: see platform_kernel.c.
  *
- * Ordering: (E), (S) and (U) are what a grace period gives. Whoever is not waited for by one that began after the head had
- * moved sees the new head; and what a reader read, it read before the grace period ended.
+ * Ordering: (E), (S) and (U) are what a grace period gives. Whoever is not waited for by one that began after the head
+ * had moved sees the new head; and what a reader read, it read before the grace period ended.
  */
 #ifndef BID_PIN_KERNEL_H
 #define BID_PIN_KERNEL_H

@@ -123,7 +123,8 @@ static void bid_grace_begin(const struct bid_pins *pins)
     bid_grace.pending = epoch;
 }
 
-/* (U) is the end of a grace period, which bid_grace_end() has seen; who finds another thread here takes what was over. */
+/* (U) is the end of a grace period, which bid_grace_end() has seen; who finds another thread
+ * here takes what was over. */
 uint64_t bid_oldest_pin(const struct bid_pins *pins)
 {
     preempt_disable();

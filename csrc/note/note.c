@@ -84,7 +84,8 @@ static int leave_malformed(struct bid_elf *elf, int error, uint64_t offset)
     return leave_notes(elf);
 }
 
-/* A GNU build ID without a byte is malformed. One that no table takes is remembered, a GNU one rather than one of Go. */
+/* A GNU build ID without a byte is malformed. One that no table takes is remembered, a GNU
+ * one rather than one of Go. */
 static void pass_over(struct bid_elf *elf, enum bid_elf_owner owner, uint32_t length)
 {
     if (length == 0) {

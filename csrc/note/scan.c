@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Build IDs of files and of memory: the I/O around the parser of csrc/note. One read of WINDOW bytes is mostly enough. */
+/* Build IDs of files and of memory: the I/O around the parser of csrc/note. One read of
+ * WINDOW bytes is mostly enough. */
 #define _GNU_SOURCE
 #include "scan.h"
 
@@ -19,7 +20,8 @@ struct source {
     uint64_t base, size; /* offsets count from base, and nothing is read past base + size */
 };
 
-/* How many bytes there may be to read at an offset: at most WINDOW. pread() refuses a range that goes past INT64_MAX. */
+/* How many bytes there may be to read at an offset: at most WINDOW. pread() refuses a range
+ * that goes past INT64_MAX. */
 static size_t room_at(const struct source *source, uint64_t offset)
 {
     uint64_t last = source->base < INT64_MAX ? INT64_MAX - source->base : 0;

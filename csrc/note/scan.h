@@ -5,8 +5,8 @@
 
 #include "bid/elf.h"
 
-/* Parses the image in the memory of this process that begins at `base`, which is not 0. Where nothing is mapped the image
- * ends; nothing at `base` is an error.
+/* Parses the image in the memory of this process that begins at `base`, which is not 0. Where nothing is mapped the
+ * image ends; nothing at `base` is an error.
  * Context: thread. Progress: blocking (system calls). Memory: none. May change errno.
  * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
 int bid_elf_read_memory(struct bid_elf *elf, uint64_t base);

@@ -3,8 +3,8 @@
  * Programs for another processor, or for 32 bits, are started without the library, since their loader would complain on
  * their standard error. All others get the environment that they are given.
  *
- * Called also by the child of a vfork(), and by handlers: what is built here is on the stack, and nothing is looked up or
- * allocated. What cannot be read is left to the kernel to judge.
+ * Called also by the child of a vfork(), and by handlers: what is built here is on the stack, and nothing is looked up
+ * or allocated. What cannot be read is left to the kernel to judge.
  */
 #define _GNU_SOURCE
 #include "preload.h"
@@ -63,7 +63,8 @@ static ssize_t read_start(const char *path, char *start, size_t room)
     return n;
 }
 
-/* Whether the kernel runs an ELF file of another kind than this process's for it, itself or as a script's interpreter. */
+/* Whether the kernel runs an ELF file of another kind than this process's for it, itself or
+ * as a script's interpreter. */
 static int is_foreign(const char *path)
 {
     char start[512];

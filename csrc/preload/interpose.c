@@ -205,7 +205,8 @@ EXPORTED int sigpending(sigset_t *set)
     return function(set);
 }
 
-/* While the profiler's signal is pending for this thread, which has it blocked, another of that number would be lost. */
+/* While the profiler's signal is pending for this thread, which has it blocked, another of
+ * that number would be lost. */
 EXPORTED int raise(int signal)
 {
     static _Atomic(void *) known;

@@ -2,8 +2,8 @@
 /*
  * Registering a process: claim a slot, say so, and wait for the answer.
  *
- * While it waits no code of the program runs, for it is in a constructor or a fork handler. The wait has a limit: if the
- * profiler has been killed, the first process that finds out says so in the recording, and no other waits again.
+ * While it waits no code of the program runs, for it is in a constructor or a fork handler. The wait has a limit: if
+ * the profiler has been killed, the first process that finds out says so in the recording, and no other waits again.
  */
 #define _GNU_SOURCE
 #include "agent.h"
@@ -178,7 +178,8 @@ static int enroll(struct bid_recording *recording)
     return error;
 }
 
-/* The child of a fork has its parent's mapping and handler, but no events, no timer, no slot, and no handler that runs. */
+/* The child of a fork has its parent's mapping and handler, but no events, no timer, no slot,
+ * and no handler that runs. */
 static void forget(void)
 {
     bid_timer_forget();
@@ -259,7 +260,8 @@ static int is_recording(const struct bid_recording *recording)
            recording->frequency && recording->frequency <= 100000 && recording->follow_ms;
 }
 
-/* Maps the head alone, to say that the rest would take what is limited: such a program ends when it has less than alone. */
+/* Maps the head alone, to say that the rest would take what is limited: such a program ends
+ * when it has less than alone. */
 static int is_limited(void)
 {
     struct rlimit limit;

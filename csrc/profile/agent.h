@@ -19,14 +19,15 @@
 BID_EXPORTED int bid_agent_start(struct bid_recording *recording);
 #define BID_AGENT_PATIENCE_MS 2000
 
-/* Gives the signal and the slot back; the server has closed the events. In the child of a fork, which has none, only the signal.
+/* Gives the signal and the slot back; the server has closed the events. In the child of a fork, which
+ * has none, only the signal.
  * Context: thread. Progress: blocking, until handlers that run are done, at most a second.
  * Returns: whether they are; else the recording must stay mapped. */
 BID_EXPORTED int bid_agent_stop(void);
 
-/* The program is about to do what it could not do as alone while it is sampled: it is not, from now on. Once this returns,
- * no signal of the profiler's comes any more, but for one that a thread has pending which has it blocked. The handler stays, as it
- * hides such ones. Nothing if the process is not registered, nor in the child of a vfork().
+/* The program is about to do what it could not do as alone while it is sampled: it is not, from now on. Once this
+ * returns, no signal of the profiler's comes any more, but for one that a thread has pending which has it blocked. The
+ * handler stays, as it hides such ones. Nothing if the process is not registered, nor in the child of a vfork().
  * Context: thread. Progress: blocking, at most BID_AGENT_PATIENCE_MS. Memory: none. Keeps errno. */
 void bid_agent_leave(enum bid_refusal why);
 
@@ -63,8 +64,8 @@ void bid_timer_forget(void);
 /* What perf events and the timer of the profiler send along, to be told from others. */
 #define BID_PROFILE_COOKIE ((void *)(uintptr_t)0x424944)
 
-/* What a signal calls. `ticks`: periods of CPU time since the last one. `late`: the signal was blocked when it was due, so
- * that ip is not what was interrupted then. */
+/* What a signal calls. `ticks`: periods of CPU time since the last one. `late`: the signal was blocked when it was
+ * due, so that ip is not what was interrupted then. */
 typedef void (*bid_agent_handler)(uint64_t ip, uint64_t ticks, int late);
 
 /* From now on `handler` gets the profiler's SIGTRAP or SIGPROF; the program's action for it gets all others, also where
@@ -72,8 +73,8 @@ typedef void (*bid_agent_handler)(uint64_t ip, uint64_t ticks, int late);
  * Returns: 0 or an errno. */
 int bid_signals_take(int signal, bid_agent_handler handler);
 
-/* The program's action is in force again. `pending`: some of the profiler's signals may be on their way; where they would end
- * the program its action stays away, for they still have to find a handler. Context: thread. */
+/* The program's action is in force again. `pending`: some of the profiler's signals may be on their way; where they
+ * would end the program its action stays away, for they still have to find a handler. Context: thread. */
 void bid_signals_give_back(int signal, int pending);
 
 /* sigaction() as the program sees it. Context: any. */

@@ -63,7 +63,8 @@ static uint32_t write_down(struct bid_server *server, pid_t pid, const struct bi
     return number;
 }
 
-/* An entry of the hash table is a number, or stands for a file that there was no room for, so that it is lost only once. */
+/* An entry of the hash table is a number, or stands for a file that there was no room for, so
+ * that it is lost only once. */
 #define LOST 0x80000000u
 
 uint32_t bid_module_number(struct bid_server *server, pid_t pid, const struct bid_range *range, uint32_t reason)

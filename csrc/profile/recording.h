@@ -17,9 +17,10 @@
  *   (R) register   slot->state WAITING, release, by the agent  -> acquire, by the server: the fields of the agent
  *   (A) answer     slot->state, release, by the server         -> acquire, by the agent: error, the first view
  *   (V) view       slot->view, seq_cst, by the server          -> seq_cst, by a handler: the contents of the view
- *   (N) inside     slot->inside up, then the load of the view, both seq_cst, by a handler; the store of a new view, then
- *                  the load of slot->inside, both seq_cst, by the server: either the server sees the handler, or the
- *                  handler sees the new view. slot->inside down, release -> that load: the handler's reads are done.
+ *   (N) inside     slot->inside up, then the load of the view, both seq_cst, by a handler; the store of a new view,
+ *                  then the load of slot->inside, both seq_cst, by the server: either the server sees the handler,
+ *                  or the handler sees the new view. slot->inside down, release -> that load: the handler's reads
+ *                  are done.
  */
 #ifndef BID_RECORDING_H
 #define BID_RECORDING_H
@@ -30,7 +31,8 @@
 
 #include <stddef.h>
 
-/* What the library for Python shows; the one for LD_PRELOAD shows the functions that it stands in for, and no others. */
+/* What the library for Python shows; the one for LD_PRELOAD shows the functions that it
+ * stands in for, and no others. */
 #ifndef BID_EXPORTED
 #define BID_EXPORTED
 #endif

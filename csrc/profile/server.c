@@ -94,8 +94,8 @@ static int make_target(struct bid_server *server, unsigned i)
     return -1;
 }
 
-/* The view comes first: the threads of a process that profiles itself are running. A slot that was refused stays its agent's,
- * who gives it back; so one that is killed before it reads the answer keeps it. */
+/* The view comes first: the threads of a process that profiles itself are running. A slot that was refused stays its
+ * agent's, who gives it back; so one that is killed before it reads the answer keeps it. */
 static void answer(struct bid_server *server, unsigned i)
 {
     struct bid_slot *slot = &server->recording->slots[i];
@@ -212,7 +212,8 @@ static void serve(struct bid_server *server)
     }
 }
 
-/* In a process that profiles itself the thread is a guest, which changes its ids with the program's. No other agent comes. */
+/* In a process that profiles itself the thread is a guest, which changes its ids with the
+ * program's. No other agent comes. */
 static void serve_here(struct bid_server *server)
 {
     struct bid_recording *recording = server->recording;

@@ -21,7 +21,8 @@
 
 struct bid_server;
 
-/* A recording in memory of this process, or in a file that is made at `path`, which other processes of this user can map.
+/* A recording in memory of this process, or in a file that is made at `path`, which other
+ * processes of this user can map.
  * Context: thread. Returns: NULL with errno EINVAL, EEXIST, or what the system said. */
 BID_EXPORTED struct bid_recording *bid_recording_create(const char *path, uint32_t frequency, uint32_t follow_ms,
                                                         uint32_t flags);
@@ -63,8 +64,8 @@ struct bid_target {
 };
 
 /* ---- process.c */
-/* The process of a slot: its own PID if it is in our namespace, else the one that NSpid of /proc/PID/status leads to; it is the
- * one that has slot->claim at slot->proof. 0: there is none that may be looked into. */
+/* The process of a slot: its own PID if it is in our namespace, else the one that NSpid of /proc/PID/status leads
+ * to; it is the one that has slot->claim at slot->proof. 0: there is none that may be looked into. */
 pid_t bid_process_find(const struct bid_slot *slot);
 /* When the process started, in ticks since boot; 0: there is none. */
 uint64_t bid_process_start_time(pid_t pid);
@@ -81,21 +82,23 @@ int bid_process_maps(pid_t pid, struct bid_maps_text *text);
 void bid_process_file(pid_t pid, int memory, const struct bid_range *range);
 int bid_process_memory(pid_t pid);
 
-/* ---- events.c: perf events of every thread of a process, threads to come included; none in the children of its forks. */
+/* ---- events.c: perf events of every thread of a process, threads to come included; none in
+ * the children of its forks. */
 /* 0 or an errno; then none is open. `but`: a thread that gets none, or 0. */
 int bid_events_open(struct bid_target *target, uint32_t frequency, pid_t but);
 void bid_events_close(struct bid_target *target);
 
 /* ---- views.c */
-/* Reads the process's mappings and publishes a view of them if they have changed. 0, ESRCH if it is another program by now, or an
- * errno. */
+/* Reads the process's mappings and publishes a view of them if they have changed. 0, ESRCH if it is another
+ * program by now, or an errno. */
 int bid_view_refresh(struct bid_server *server, struct bid_target *target);
 void bid_view_release(struct bid_server *server, struct bid_target *target);
 /* BID_PROFILE_EVICT. */
 void bid_view_evict(struct bid_server *server, struct bid_target *target);
 
 /* ---- modules.c */
-/* The number of a range's file, which is written down when it is first seen; below BID_MODULE_FIRST: there is no room. */
+/* The number of a range's file, which is written down when it is first seen; below
+ * BID_MODULE_FIRST: there is no room. */
 uint32_t bid_module_number(struct bid_server *server, pid_t pid, const struct bid_range *range, uint32_t reason);
 /* Of the module with this number; "": there is none. */
 const char *bid_module_path(const struct bid_server *server, uint32_t number);

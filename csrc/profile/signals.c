@@ -9,8 +9,8 @@
  *
  * The handler runs on the alternate stack if the thread has one (SA_ONSTACK), since programs that run code on small
  * stacks of their own, as coroutines, give their threads one for this. But an alternate stack that is smaller than the
- * kernel's frame and the handler ends the program: then the handler stays on the stack that was interrupted. And as most
- * have no room for a second frame, the program's own handlers that run there have the profiler's signal blocked.
+ * kernel's frame and the handler ends the program: then the handler stays on the stack that was interrupted. And as
+ * most have no room for a second frame, the program's own handlers that run there have the profiler's signal blocked.
  * All signals are blocked while the handler runs, so that nothing leaves it by siglongjmp() or cancellation.
  */
 #define _GNU_SOURCE
@@ -231,8 +231,8 @@ static int other_action(int signal, const struct sigaction *action, struct sigac
     return result;
 }
 
-/* What the kernel would tell of the action: libc adds a flag and the return from the handler, the kernel takes out of the
- * mask what cannot be blocked. */
+/* What the kernel would tell of the action: libc adds a flag and the return from the handler, the kernel takes out
+ * of the mask what cannot be blocked. */
 static void as_told(int signal, const struct sigaction *asked)
 {
     struct sigaction real, told = *asked;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Views: what a process's handlers search. A new one is written in private, published by one store (V), and the one before
- * it is used again once no handler of the process was inside at a moment after that store (N). Until then no other is
- * published: a process keeps two views at most.
+ * Views: what a process's handlers search. A new one is written in private, published by one store (V), and the one
+ * before it is used again once no handler of the process was inside at a moment after that store (N). Until then no
+ * other is published: a process keeps two views at most.
  */
 #define _GNU_SOURCE
 #include "server.h"
@@ -168,7 +168,8 @@ static int has_recording(const struct bid_server *server, const struct bid_maps_
     return 0;
 }
 
-/* Once the files of /proc are open they stay those of that process: so it is asked afterwards whether it is the right one. */
+/* Once the files of /proc are open they stay those of that process: so it is asked afterwards
+ * whether it is the right one. */
 int bid_view_refresh(struct bid_server *server, struct bid_target *target)
 {
     struct bid_maps_text text;
@@ -193,7 +194,8 @@ int bid_view_refresh(struct bid_server *server, struct bid_target *target)
 
 /* ------------------------------------------------------------------------------------------- for comparison -- */
 
-/* A page of a file that was just written, such as a program that was just compiled, is not dropped before it is on disk. */
+/* A page of a file that was just written, such as a program that was just compiled, is not
+ * dropped before it is on disk. */
 static void write_back(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -68,7 +68,8 @@ static uint64_t header_of(const struct bid_fill *fill, const struct bid_maps_lin
     return fill->header.text && same_file(line, &fill->header) ? fill->header.start : 0;
 }
 
-/* A file that is mapped from its beginning twice is taken for two: what looks the same may be different files (file.c). */
+/* A file that is mapped from its beginning twice is taken for two: what looks the same may be
+ * different files (file.c). */
 static void add_file(struct bid_fill *fill, struct bid_range *range, const struct bid_maps_line *line)
 {
     struct bid_snapshot *snapshot = fill->snapshot;
@@ -190,8 +191,8 @@ static int same_knowledge(const struct bid_mapped_file *a, const struct bid_mapp
            (bid_identity_equal(&a->identity, &b->identity) || (!a->identity.known && !b->identity.known));
 }
 
-/* Returns whether what is known of the file has changed. That its mapping looks the same does not mean that it is the same
- * file: when a file has gone another one may get its inode's number, its path and its address. */
+/* Returns whether what is known of the file has changed. That its mapping looks the same does not mean that it is
+ * the same file: when a file has gone another one may get its inode's number, its path and its address. */
 static int update(struct bid_mapped_file *file, const struct bid_range *range)
 {
     if (file->status != BID_ABSENT && bid_mapped_file_unchanged(file, range))

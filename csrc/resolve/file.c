@@ -8,9 +8,9 @@
  * what maps says of it. A file that was deleted, replaced or is out of sight is read from the image in memory, through
  * /proc/self/mem, where what is not there gives an error and no signal. The vDSO has no file: an image as well.
  *
- * Where number and device do not name one file, the image in memory comes first: on btrfs files of two subvolumes look
- * the same in maps, and on overlayfs the path of a file that was copied up leads to the copy, while what is mapped stays
- * the original.
+ * Where number and device do not name one file, the image in memory comes first: on btrfs files of two subvolumes
+ * look the same in maps, and on overlayfs the path of a file that was copied up leads to the copy, while what is
+ * mapped stays the original.
  *
  * A file that changes while it is read is read again, and not believed if it never rests.
  */

@@ -5,18 +5,18 @@
  * Descriptors. It leaves the program's table for an empty one of its own, first thing. So no number of the program's is
  * ever ours, and a program that closes or dup2()s over every number takes nothing from it.
  *
- * Ids. setuid() and the like are system calls for one thread. For POSIX, libc has every thread it knows of do the same
- * call, by a signal, and ends the program if one of them fails and another does not. So the guest has to be a thread that
- * libc knows, and its call has to end as the program's does. That is decided by capabilities, which a program may change
- * for its own thread only: prctl(PR_SET_KEEPCAPS), capset(). So the guest keeps libc's signal blocked, takes it by
- * sigtimedwait(), and before it lets libc's handler run it takes on the effective capabilities that the program's threads
- * have: all of them together, for those that have made the call already may have lost them by it, and the one that
- * called setuid() makes it last. It sets PR_SET_KEEPCAPS so that it still may; and whenever it wakes, and a millisecond
- * after such a call, it gives up what no thread of the program has any more. It never has any that it did not have when
- * it began.
+ * Ids. setuid() and the like are system calls for one thread. For POSIX, libc has every thread it knows of do the
+ * same call, by a signal, and ends the program if one of them fails and another does not. So the guest has to be a
+ * thread that libc knows, and its call has to end as the program's does. That is decided by capabilities, which a
+ * program may change for its own thread only: prctl(PR_SET_KEEPCAPS), capset(). So the guest keeps libc's signal
+ * blocked, takes it by sigtimedwait(), and before it lets libc's handler run it takes on the effective capabilities
+ * that the program's threads have: all of them together, for those that have made the call already may have lost them
+ * by it, and the one that called setuid() makes it last. It sets PR_SET_KEEPCAPS so that it still may; and whenever
+ * it wakes, and a millisecond after such a call, it gives up what no thread of the program has any more. It never has
+ * any that it did not have when it began.
  *
- * The signal is the one below SIGRTMIN, with glibc (nptl(7)) as with musl. It is sent to single threads only, so to take
- * it takes nothing from the program.
+ * The signal is the one below SIGRTMIN, with glibc (nptl(7)) as with musl. It is sent to single threads only, so to
+ * take it takes nothing from the program.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -163,8 +163,9 @@ static int take(siginfo_t *from, unsigned milliseconds)
     return syscall(SYS_rt_sigtimedwait, &set, from, &time, sizeof set) > 0;
 }
 
-/* Lets libc's handler run once, which looks at who sent the signal: a thread of this process, by tgkill(). Once: the next
- * signal may be there already, and needs the capabilities of its time. One of bid_guest_stop() must not come first. */
+/* Lets libc's handler run once, which looks at who sent the signal: a thread of this process, by tgkill().
+ * Once: the next signal may be there already, and needs the capabilities of its time. One of
+ * bid_guest_stop() must not come first. */
 static void change_ids(void)
 {
     kernel_set others;
@@ -207,7 +208,8 @@ int bid_guest_begin(struct bid_guest *guest)
     return 1;
 }
 
-/* libc lets no thread end that has not answered its signal, and ours would end the program where libc has no handler. */
+/* libc lets no thread end that has not answered its signal, and ours would end the program
+ * where libc has no handler. */
 void bid_guest_end(const struct bid_guest *guest)
 {
     siginfo_t from;

@@ -7,11 +7,11 @@
  * back. If the readings overlapped it reads again; that happens only because another thread has published, so refreshes
  * are lock-free, but for the system calls. A refresh that finds a reading begun after its own call has nothing to do.
  *
- * Grace periods: as for the arrays of the table, by the same pins and the same argument (csrc/table/reclaim.c): after the
- * pointer has moved on (M) a snapshot gets the epoch, and the epoch is counted up (E); the reclaimer's barrier (S) and
- * its scan (U) find every reader that may still be in it.
- * A thread that is stopped for good between the move of the pointer and the push to the list of retired snapshots, or
- * while it has taken that list, keeps these snapshots and nothing else.
+ * Grace periods: as for the arrays of the table, by the same pins and the same argument (csrc/table/reclaim.c): after
+ * the pointer has moved on (M) a snapshot gets the epoch, and the epoch is counted up (E); the reclaimer's barrier
+ * (S) and its scan (U) find every reader that may still be in it. A thread that is stopped for good between the move
+ * of the pointer and the push to the list of retired snapshots, or while it has taken that list, keeps these
+ * snapshots and nothing else.
  */
 #define _GNU_SOURCE
 #include "readings.h"
@@ -102,8 +102,8 @@ static uint64_t inherit(struct bid_maps *maps, struct bid_snapshot *snapshot)
     return number;
 }
 
-/* Whether the snapshot of that number is still the current one, and nobody is about to publish an older reading than the
- * caller's. Then one that says the same as it need not be published. */
+/* Whether the snapshot of that number is still the current one, and nobody is about to publish an older reading than
+ * the caller's. Then one that says the same as it need not be published. */
 static int still_current(struct bid_maps *maps, uint64_t number)
 {
     int alone = bid_readings_alone(maps->readings);

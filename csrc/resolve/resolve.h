@@ -74,12 +74,13 @@ struct bid_maps {
     struct bid_follower *follower;
 };
 
-/* For a comparison with parsing on the spot: where the first byte of the file is mapped that has code at ip; 0: nowhere.
+/* For a comparison with parsing on the spot: where the first byte of the file is mapped that
+ * has code at ip; 0: nowhere.
  * Context: any. Progress: as bid_resolve(). Memory: none. */
 uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip);
 
-/* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header. `range` is
- * one of its mappings. */
+/* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header.
+ * `range` is one of its mappings. */
 void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range);
 /* Whether that would give the same again: the file is the one that was read, and nobody has changed it. */
 int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct bid_range *range);

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,11 @@ COLOURS = {
 }
 INK, GRID = COLOURS["ink"][0], COLOURS["grid"][0]
 SERIES = tuple(colour for role, (colour, _, _) in COLOURS.items() if role.startswith("series"))
+GREY = SERIES[-1]
 MARKERS = "os^Dv*PX"  # told apart without colour, too
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))
+LABEL_POINTS = 9  # of names beside lines
+AXES_PART = 0.75  # of a plot's height that is between its axes, about
 WIDTH, HEIGHT = 5.2, 3.9  # inches: readable at the width of a telephone, with text of 10 points
 PAPER = "svg.pybuildid-plot{background:var(--paper)}"
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -106,6 +111,62 @@ def style(series: int) -> dict[str, Any]:
     markers, so that 56 pairs go by before one comes again."""
     colour = SERIES[1 + (series - 1) % (len(SERIES) - 1)] if series else SERIES[0]
     return {"color": colour, "marker": MARKERS[series % len(MARKERS)], "markersize": 5}
+
+
+def grey(series: int) -> dict[str, Any]:
+    """The look of a line that is there for comparison, each with its own marker and dashes: 32 of them."""
+    dashes = DASHES[series // len(MARKERS) % len(DASHES)]
+    return {"color": GREY, "marker": MARKERS[series % len(MARKERS)], "markersize": 4, "linestyle": dashes}
+
+
+@dataclass(frozen=True)
+class End:
+    """The right end of a line, and its name."""
+
+    name: str
+    x: float
+    y: float
+    colour: str
+
+
+def label_ends(axes: Axes, ends: Sequence[End], height: float) -> None:
+    """Names beside the ends of lines instead of a legend, moved apart where they would cover each other.
+
+    height: of the plot, in inches. The axes have their scales and limits already.
+    """
+    scale = axes.transData.transform
+    low, high = (scale((1, limit))[1] for limit in axes.get_ylim())
+    wanted = {end: (scale((end.x, end.y))[1] - low) / (high - low) for end in ends}
+    order = sorted(ends, key=wanted.__getitem__)
+    gap = LABEL_POINTS * 1.25 / (height * 72 * AXES_PART)
+    for end, place in zip(order, apart([wanted[end] for end in order], gap)):
+        axes.annotate(
+            end.name,
+            (end.x, end.y),
+            (1.05, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=LABEL_POINTS,
+            color=end.colour,
+            arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.5, "relpos": (0, 0.5), "shrinkB": 2},
+        )
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Places in order, moved so that none is nearer than a gap to the next, about the middle of each crowd."""
+    groups = [[place] for place in places]
+    starts = list(places)
+    number = 0
+    while number + 1 < len(groups):
+        if starts[number] + len(groups[number]) * gap <= starts[number + 1]:
+            number += 1
+            continue
+        groups[number] += groups.pop(number + 1)
+        del starts[number + 1]
+        own = groups[number]
+        starts[number] = sum(own) / len(own) - (len(own) - 1) * gap / 2
+        number = max(number - 1, 0)
+    return [start + i * gap for start, group in zip(starts, groups) for i in range(len(group))]
 
 
 def short(value: float) -> str:

@@ -178,7 +178,7 @@ def _kernel(found: Found) -> str:
     )
 
 
-HARMLESS = ("differential", "harmless", "inside", "refused")
+HARMLESS = ("differential", "refused")
 CHECKS = (
     Check("storm", ("G1", "G2", "G3", "G4", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
     Check("step", ("G1", "G3", "G4", "G5", "G6", "G9"), ("-m", "stress", "step", "--json", "FILE"), _step),

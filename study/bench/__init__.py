@@ -8,7 +8,7 @@ result = bench.run(bench.Options(sizes=(1000,), names=("ours", "spinlock")))
 from study.bench.apart import run
 from study.bench.contenders import Contender, Missing, UnknownDesignError
 from study.bench.keys import KeysError
-from study.bench.result import Ahead, Figure, Interruption, Lead, Ratio, Result, Worst
+from study.bench.result import Ahead, Figure, HeadToHead, Interruption, Lead, Ratio, Result, Versus, Worst
 from study.bench.run import Options
 from study.bench.subject import BenchError
 
@@ -17,6 +17,7 @@ __all__ = [
     "BenchError",
     "Contender",
     "Figure",
+    "HeadToHead",
     "Interruption",
     "KeysError",
     "Lead",
@@ -25,6 +26,7 @@ __all__ = [
     "Ratio",
     "Result",
     "UnknownDesignError",
+    "Versus",
     "Worst",
     "run",
 ]

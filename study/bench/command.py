@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from textwrap import wrap
 
 import click
 from rich.console import Console
@@ -20,9 +21,25 @@ from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.cli._types import OutputFile, Range
 from study.bench import BenchError, KeysError, Options, Result, UnknownDesignError, plots
 from study.bench import run as measure
+from study.bench.ahead import LEAST, SHOWN
 from study.bench.contenders import DEFAULT
 from study.bench.keys import KINDS
-from study.bench.result import MANY_C, MANY_LFHT, MANY_LOOP, MANY_PYTHON, Figure, document
+from study.bench.result import (
+    AFTER_GROW,
+    BEFORE_GROW,
+    CYCLE_MEAN,
+    INSERT_ALL,
+    LOADED_HIT,
+    MANY_C,
+    MANY_LFHT,
+    MANY_LOOP,
+    MANY_PYTHON,
+    REMOVE_ALL,
+    WAITS,
+    WHILE_GROWING,
+    Figure,
+    document,
+)
 
 MOST = 1_500_000  # entries: as many keys again are absent, and designs with objects have room for 4 million
 
@@ -60,7 +77,13 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
 @click.option("--json", "json_file", type=OutputFile(), help="Also write all figures as JSON.")
 @plot_option("--chart", help='Draw all by entries here, as SVG. Needs the extra "plot".')
-@click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed.")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Another checkout: its table beside this one, and nobody else.",
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed, with 3 if that cannot be said.")
 def bench(
     rivals: tuple[str, ...],
     sizes: tuple[int, ...],
@@ -72,6 +95,7 @@ def bench(
     keys: str,
     json_file: Path | None,
     chart: Path | None,
+    against: Path | None,
     strict: bool,
 ) -> None:
     """Our table beside every design that was argued about, and beside peers from outside: on this machine, in one run.
@@ -94,14 +118,27 @@ def bench(
     Threads stay on a processor each. In each round the designs take turns at each figure, and there are as many rounds
     as --seconds allow; shown are medians, least and most. Compare ratios of one run, never nanoseconds of two.
 
+    With --against, two builds of the table are measured head to head. A figure is worse by more than its spread if it
+    is worse in each round, of at least three, and by more than 2 percent in the median.
+
+    \b
+    Exit status with --strict:
+      0  each bound is met (with --against: no figure is worse by more than its spread)
+      1  one is not
+      3  cannot be said: too much was left out as interrupted, a bound was not measured, or too few rounds were
+
     \b
     Examples:
       python -m study bench
       python -m study bench --size 57000 --seconds 60
       python -m study bench --rival cds_lfht --rival fixed:/16 --chart bench.svg
       python -m study bench --keys inode-addresses.txt --json bench.json
+      python -m study bench --against ../older --strict
     """
-    options = Options(rivals or DEFAULT, sizes or Options.sizes, threads or 0, seconds, rounds, seed, keys, patience)
+    if against and rivals:
+        raise click.UsageError("--against compares two builds of the table alone: without --rival")
+    names, other = rivals or DEFAULT, str(against.resolve()) if against else ""
+    options = Options(names, sizes or Options.sizes, threads or 0, seconds, rounds, seed, keys, patience, other)
     out, err = console(), console(stderr=True)
     try:
         with err.status("starting") as status:
@@ -117,12 +154,28 @@ def bench(
     write_plot(chart, lambda: plots.everything(written["figures"]))
     if result.ended_early:
         raise click.ClickException(f"{result.ended_early}; what was measured before is above")
-    if strict and any(one.ok is False for one in result.ratios):
-        raise SystemExit(1)
+    if strict:
+        raise SystemExit(exit_status(result))
+
+
+MISSED, UNDECIDED = 1, 3  #: exit statuses with --strict
+
+
+def exit_status(result: Result) -> int:
+    """With --strict."""
+    if result.unusable:
+        return UNDECIDED
+    if any(one.ok is False for one in result.ratios) or any(one.worse for one in result.head_to_head):
+        return MISSED
+    unknown = any(one.ok is None and one.label != WAITS for one in result.ratios)
+    unseen = any(one.worse is None and not one.once for one in result.head_to_head)
+    return UNDECIDED if unknown or unseen or not (result.ratios or result.head_to_head) else 0
 
 
 def show(out: Console, result: Result) -> None:
     """All of it, for a terminal."""
+    if result.unusable:
+        out.print(Text(f"THIS RUN IS NOT USABLE: {result.unusable}.", "bold red"), soft_wrap=True)
     processors = ", ".join(map(str, result.processors))
     out.print(
         f"{result.machine.processor}, {result.machine.kernel}; processors {processors}; {result.took:.0f} seconds"
@@ -137,10 +190,14 @@ def show(out: Console, result: Result) -> None:
         _all_figures(out, result, size)
     _interruptions(out, result)
     _worst(out, result)
-    _ratios(out, result)
-    _ahead(out, result)
     for note in result.notes:
-        out.print(f"\nNote: {printable(note)}.", soft_wrap=True)
+        out.print(f"Note: {printable(note)}.", soft_wrap=True)
+    if result.against:
+        _head_to_head(out, result)
+        return
+    _versus(out, result)
+    _ahead(out, result)
+    _ratios(out, result)
 
 
 def _number(value: float, decimals: int) -> str:
@@ -157,11 +214,19 @@ def _busy(figure: Figure) -> Text:
     return Text("" if figure.busy is None else f" {figure.busy:.2%} busy", "yellow")
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, head: int = 22) -> Table:
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(_folded(column, head), justify="left" if number == 0 else "right", overflow="fold")
     return table
+
+
+LABEL = 46  #: characters of a row's head
+
+
+def _folded(text: str, width: int) -> str:
+    """In lines: a table has at most 120 columns, also in a file, where nothing else folds it."""
+    return "\n".join(wrap(text, width))
 
 
 def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int) -> None:
@@ -178,10 +243,15 @@ def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int)
 
 #: Titles, and how the names of their figures begin: in this order, the first that fits.
 GROUPS = (
+    ((AFTER_GROW, CYCLE_MEAN, BEFORE_GROW, WHILE_GROWING), "{size:,} entries: memory in a cycle of growth"),
     ("bytes a", "{size:,} entries: memory"),
     ("lookup while", "Lookups while another thread inserts up to {size:,} entries: ns"),
     (("hit before", "hit beside"), "{size:,} entries: hits before another thread works, and beside it: ns"),
+    (LOADED_HIT, "{size:,} entries, the starts of loaded objects: ns"),
+    ("hit, ", "{size:,} entries: hits by several threads: ns"),
+    ((INSERT_ALL, REMOVE_ALL), "{size:,} entries: ns an update, of all threads"),
     (("insert", "churn", "remove"), "{size:,} entries: ns an update"),
+    (WAITS, "{size:,} entries: cache lines"),
     ((MANY_PYTHON, MANY_C, MANY_LOOP, MANY_LFHT), "{size:,} entries: ns a key, many at a call"),
     ("", "{size:,} entries: ns a lookup, median (least..most)"),
 )
@@ -218,34 +288,60 @@ def _worst(out: Console, result: Result) -> None:
         out.print(table)
 
 
-def _ahead(out: Console, result: Result) -> None:
-    """By how much, for each of the sizes, then why."""
-    found = {lead.what for one in result.ahead for lead in one.leads}
-    whats = [what for what in dict.fromkeys(figure.what for figure in result.figures) if what in found]
+def _versus(out: Console, result: Result) -> None:
+    """A row for each of the others at each size."""
+    whats = [what for what in SHOWN if any(what in one.ratios for one in result.versus)]
     if not whats:
         return
-    table = _table("Who is ahead: ours / theirs, at so many entries", "design", *whats)
-    for one in result.ahead:
-        by = {what: [lead for lead in one.leads if lead.what == what] for what in whats}
-        cells = ("\n".join(f"{lead.by:.2f} at {lead.size:,}" for lead in by[what]) for what in whats)
-        table.add_row(one.who, *cells, end_section=True)
+    title = f"Ours / theirs, medians of ratios of the same round; * above {LEAST}: ours is behind"
+    table = _table(title, "design", "entries", *whats, head=10)
+    for number, one in enumerate(result.versus):
+        last = number + 1 == len(result.versus) or result.versus[number + 1].who != one.who
+        cells = (_part(one.ratios.get(what)) for what in whats)
+        table.add_row(one.who, f"{one.size:,}", *cells, end_section=last)
     out.print(table)
+
+
+def _part(ratio: float | None) -> Text:
+    if ratio is None:
+        return Text()
+    return Text(f"{ratio:.2f}*", "bold yellow") if ratio > LEAST else Text(f"{ratio:.2f} ")
+
+
+def _ahead(out: Console, result: Result) -> None:
+    """Why ours is behind, and at what price."""
     for one in result.ahead:
-        out.print(f"{one.who}: {'; '.join(one.why)}. {one.price}", soft_wrap=True)
+        out.print(f"{one.who} is ahead: {'; '.join(one.why)}. {one.price}", soft_wrap=True)
+    if not result.ahead:
+        out.print("Nobody is ahead of ours.")
 
 
 def _ratios(out: Console, result: Result) -> None:
-    table = _table(
-        "To reach: ratios of figures of the same round, and bytes", "ratio", "entries", "median", "bound", ""
-    )
+    """The bounds, last: what a reader looks for first."""
+    columns = ("ratio of the same round", "entries", "bound", "median", "spread", "")
+    table = _table("To reach: at most the bound", *columns)
     for one in result.ratios:
-        unit = f" {one.unit}" if one.unit else ""
-        bound = "" if one.bound is None else f"{one.bound:.3g}{unit}"
+        cells = (_folded(one.label, LABEL), f"{one.size:,}", f"{one.bound:.3g}")
         if one.median is None or one.min is None or one.max is None:
-            table.add_row(one.label, f"{one.size:,}", "not measured", bound, one.reason)
+            table.add_row(*cells, "", "", Text("not measured", "yellow"))
             continue
-        verdict = Text() if one.ok is None else Text("ok", "green") if one.ok else Text("MISSED", "bold red")
-        table.add_row(
-            one.label, f"{one.size:,}", _spread((one.median, one.min, one.max), 3) + Text(unit), bound, verdict
-        )
+        spread = "" if one.min == one.max else f"{_number(one.min, 3)}..{_number(one.max, 3)}"
+        verdict = Text("met", "green") if one.ok else Text("MISSED", "bold red")
+        table.add_row(*cells, _number(one.median, 3), spread, verdict)
     out.print(table)
+    counts = [sum(one.ok is ok for one in result.ratios) for ok in (True, False, None)]
+    for reason in dict.fromkeys(f"{one.label}: {one.reason}" for one in result.ratios if one.ok is None):
+        out.print(f"not measured: {reason}", soft_wrap=True)
+    out.print(f"Of {len(result.ratios)} bounds: {counts[0]} met, {counts[1]} missed, {counts[2]} not measured.")
+
+
+def _head_to_head(out: Console, result: Result) -> None:
+    title = f"This build / {printable(result.against)}: below 1 this one is better"
+    table = _table(title, "figure", "entries", "median", "spread", "rounds", "")
+    for one in result.head_to_head:
+        spread = "" if one.min == one.max else f"{one.min:.3f}..{one.max:.3f}"
+        verdict = Text("WORSE", "bold red") if one.worse else Text("" if one.worse is False else "not judged", "dim")
+        table.add_row(_folded(one.what, LABEL), f"{one.size:,}", f"{one.median:.3f}", spread, f"{one.rounds}", verdict)
+    out.print(table)
+    worse = sum(one.worse is True for one in result.head_to_head)
+    out.print(f"Of {len(result.head_to_head)} figures {worse} are worse by more than their spread.")

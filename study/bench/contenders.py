@@ -19,6 +19,7 @@ from study.rivals import designs, text
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "ours"
+AGAINST = "against"  # another build of ours
 REPARSE_MOST = 100_000  # entries: each is a page of a file
 
 
@@ -171,6 +172,11 @@ def choose(names: Sequence[str]) -> tuple[tuple[Contender, ...], tuple[Missing, 
     return tuple(found), tuple(missing)
 
 
+def another(functions: Any) -> Contender:
+    """Another build of ours."""
+    return _contender(functions, AGAINST, ("it is another build", "it is another build"), False)
+
+
 def preloads(names: Sequence[str]) -> list[str]:
     """What LD_PRELOAD has to name in a process in which peers among these are to be as quick as in a program of their
     own: a library that is loaded later gets no TLS that code can reach without a call."""
@@ -178,10 +184,18 @@ def preloads(names: Sequence[str]) -> list[str]:
     return [found for name in wanted if (found := find_library(name))]
 
 
+def tableless() -> list[str]:
+    """The designs that keep no table: IDs in objects, or nowhere."""
+    return [name for name, functions in designs().items() if _has_no_table(functions)]
+
+
+def _has_no_table(functions: Any) -> bool:
+    return bool(functions.traits & (lib.RIVAL_POINTER | lib.RIVAL_REPARSES))
+
+
 def _contender(functions: Any, name: str, ahead: tuple[str, str], peer: bool) -> Contender:
-    tableless = functions.traits & (lib.RIVAL_POINTER | lib.RIVAL_REPARSES)
     grows = bool(functions.traits & lib.RIVAL_GROWS)
-    return Contender(name, text(functions.summary), *ahead, peer, grows, not tableless, functions)
+    return Contender(name, text(functions.summary), *ahead, peer, grows, not _has_no_table(functions), functions)
 
 
 def _rivals() -> dict[str, Contender]:
@@ -236,7 +250,7 @@ def _build(peer: Peer) -> Contender | Missing:
 def _compile_and_load(compiler: str, peer: Peer, directory: str, tls: str) -> Contender | Missing:
     done = _compile(compiler, peer, directory, *filter(None, [tls]))
     if done.returncode != 0:
-        return Missing(peer.name, peer.package, _last_line(done.stderr))
+        return Missing(peer.name, peer.package, last_line(done.stderr))
     try:
         functions = load(Path(directory, "peer.so"))
     except (OSError, ValueError) as error:
@@ -265,6 +279,6 @@ def _compile(compiler: str, peer: Peer, directory: str, *options: str) -> subpro
     return subprocess.run([compiler, *language, *output, source, *libraries], capture_output=True, text=True)
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if "error" in line] or text.splitlines() or ["the compiler failed"]
     return lines[0].strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pybuildid.table import Table
@@ -21,13 +21,18 @@ def octets(array: bytearray) -> Any:
     return ffi.from_buffer("uint8_t[]", array)
 
 
+def _ways(subject: Subject) -> tuple[tuple[str, int], ...]:
+    """What a design with into_arrays() can do; liburcu's has no call for many keys."""
+    return ((MANY_C, 1), (MANY_LOOP, 0)) if subject.functions.lookup_many != ffi.NULL else ((MANY_LFHT, 0),)
+
+
 class Many:
     """A table of the package with the entries of our subject, and arrays for all answers, which both sides fill."""
 
-    def __init__(self, subject: Subject, seed: int, lfht: Subject | None = None) -> None:
-        """lfht: liburcu's table with the same entries, for a loop over its lookups."""
+    def __init__(self, subject: Subject, seed: int, others: Sequence[Subject] = ()) -> None:
+        """others: tables with the same entries that can do the same."""
         keys = subject.keys
-        self.subject, self.lfht, self.n = subject, lfht, int(keys.hits.n)
+        self.subject, self.others, self.n = subject, others, int(keys.hits.n)
         self.drawn = memoryview(ffi.buffer(keys.hits.keys, 8 * self.n)).cast("Q")
         self.draws = keys.hits
         self.ids, self.lengths = bytearray(self.n * ID_BYTES), bytearray(self.n)
@@ -38,8 +43,8 @@ class Many:
     def _ids(self, present: array[int]) -> bytearray:
         """Those of the subject's entries."""
         ids, lengths = bytearray(len(present) * ID_BYTES), bytearray(len(present))
-        arguments = buffer(present), len(present), octets(ids), ID_BYTES, octets(lengths)
-        found = lib.bid_lookup_many(self.subject.table, *arguments)
+        arguments = buffer(present), len(present), octets(ids), octets(lengths)
+        found = self.subject.functions.lookup_many(self.subject.table, *arguments)
         if found != len(present):
             raise BenchError("ours: a key is missing")
         return ids
@@ -49,17 +54,17 @@ class Many:
 
     def turn(self) -> Iterator[tuple[str, Subject, float]]:
         """Each way once: its figure, and ns a key. Raises BenchError if the answers are not the same."""
-        for what, many in ((MANY_C, 1), (MANY_LOOP, 0)):
-            yield what, self.subject, self._into_arrays(self.subject, many)
-        in_c = self.ids[:], self.lengths[:]
-        if self.lfht is not None:
-            yield MANY_LFHT, self.lfht, self._into_arrays(self.lfht, 0)
-            if in_c != (self.ids, self.lengths):
-                raise BenchError(f"{self.lfht.contender.name} and ours disagree")
+        answers = None
+        for subject in (self.subject, *self.others):
+            for what, many in _ways(subject):
+                yield what, subject, self._into_arrays(subject, many)
+                answers = answers or (self.ids[:], self.lengths[:])
+                if answers != (self.ids, self.lengths):
+                    raise BenchError(f"{subject.contender.name} and ours disagree")
         begin = time.perf_counter_ns()
         self.table.lookup_many(self.drawn, ids=self.ids, lengths=self.lengths)
         yield MANY_PYTHON, self.subject, (time.perf_counter_ns() - begin) / self.n
-        if in_c != (self.ids, self.lengths):
+        if answers != (self.ids, self.lengths):
             raise BenchError("ours: Table.lookup_many() and C disagree")
 
     def _into_arrays(self, subject: Subject, many: int) -> float:

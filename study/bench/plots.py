@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pybuildid.collisions import plot
-from study.bench.contenders import OURS
-from study.bench.result import FLOOR_HUGE, FLOOR_PLAIN
+from study.bench.contenders import OURS, tableless
+from study.bench.result import COLD, FLOOR_HUGE, FLOOR_PLAIN, RESIDENT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,44 +19,62 @@ Found = Mapping[str, Any]  #: a figure of the document
 PANELS = (
     ("hit", "ns"),
     ("dependent hit", "ns"),
+    (COLD, "ns"),
     ("miss", "ns"),
     ("insert", "ns"),
     ("churn", "ns"),
     ("remove", "ns"),
-    ("bytes an entry, resident", "bytes"),
+    (RESIDENT, "bytes"),
 )
+TALL = plot.HEIGHT + 1  # inches: room for everyone's name
 
 
 def everything(figures: Sequence[Found]) -> str:
-    """A panel for each kind of figure, in which everyone keeps a colour."""
+    """A panel for each kind of figure."""
     draws = [_panel(figures, what, unit) for what, unit in PANELS if _of(figures, what)]
-    return plot.panels(draws, "By entries: medians, with lines from least to most")
+    return plot.panels(draws, "By entries: medians, with lines from least to most", height=TALL)
 
 
 def one(figures: Sequence[Found], what: str) -> str:
     """One of the panels."""
     draw = _panel(figures, what, dict(PANELS)[what])
-    return plot.svg(draw, f"{what[0].upper()}{what[1:]}, by entries", height=plot.HEIGHT + 1.5)
+    return plot.svg(draw, f"{what[0].upper()}{what[1:]}, by entries", height=TALL)
 
 
 def _of(figures: Sequence[Found], what: str) -> list[Found]:
     return [figure for figure in figures if figure["what"] == what]
 
 
+def looks(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
+    """Of everyone in a panel: ours, the best other table at the largest size and the floor in colour, the rest grey."""
+    everyone = dict.fromkeys(figure["who"] for figure in found)
+    largest = max(figure["size"] for figure in found)
+    none = (OURS, FLOOR_PLAIN, FLOOR_HUGE, *tableless())
+    rivals = [one for one in found if one["size"] == largest and one["who"] not in none]
+    best = min(rivals, key=lambda one: one["median"])["who"] if rivals else ""
+    floor = next((who for who in (FLOOR_HUGE, FLOOR_PLAIN) if who in everyone), "")
+    coloured = {
+        OURS: {**plot.style(0), "linewidth": 2.5, "zorder": 4},
+        best: {**plot.style(1), "linewidth": 1.6, "zorder": 3},
+        floor: {**plot.style(2), "linewidth": 1.6, "zorder": 3, "linestyle": "--"},
+    }
+    others = [who for who in everyone if who not in coloured]
+    grey = {who: {**plot.grey(number), "linewidth": 0.9, "zorder": 2} for number, who in enumerate(others)}
+    return {who: {**coloured, **grey}[who] for who in everyone}
+
+
 def _panel(figures: Sequence[Found], what: str, unit: str) -> plot.Draw:
-    everyone = dict.fromkeys(figure["who"] for panel, _ in PANELS for figure in _of(figures, panel))
+    found = _of(figures, what)
 
     def draw(axes: Axes) -> None:
-        for series, who in enumerate(everyone):
-            own = sorted((one for one in _of(figures, what) if one["who"] == who), key=lambda one: one["size"])
-            if not own:
-                continue
+        ends = []
+        for who, look in looks(found).items():
+            own = sorted((one for one in found if one["who"] == who), key=lambda one: one["size"])
             sizes, medians = [one["size"] for one in own], [one["median"] for one in own]
             spread = [[one["median"] - one["min"] for one in own], [one["max"] - one["median"] for one in own]]
-            dashes = "--" if who in (FLOOR_PLAIN, FLOOR_HUGE) else "-"
-            width = 2.5 if who == OURS else 1.2
-            look = {"linestyle": dashes, "linewidth": width, **plot.style(series)}
-            axes.errorbar(sizes, medians, spread, label=who, zorder=3 if who == OURS else 2, **look)
+            axes.errorbar(sizes, medians, spread, **look)
+            ends.append(plot.End(who, sizes[-1], medians[-1], look["color"]))
         axes.set(xscale="log", yscale="log", xlabel="entries", ylabel=f"{what}, {unit}" if unit == "ns" else what)
+        plot.label_ends(axes, ends, TALL)
 
     return draw

@@ -16,8 +16,14 @@ LOADED, LOADED_HIT = "_dl_find_object", "hit, loaded objects"  # glibc's lookup 
 MANY_PYTHON, MANY_C = "Table.lookup_many() in Python", "bid_lookup_many() in C"
 MANY_LOOP, MANY_LFHT = "a loop over bid_lookup() in C", "a loop over cds_lfht_lookup() in C"
 INSERT_ALL = "insert, all threads"  # processor time of the process, until growth in the background is done
+REMOVE_ALL = "remove, all threads"
 AFTER_GROW, BEFORE_GROW = "bytes an entry, right after a grow", "bytes an entry, just before a grow"
+CYCLE_MEAN = "bytes an entry, mean of a cycle of growth"
 WHILE_GROWING = "bytes an entry, during a grow, the most"  # with the old array and the new one
+RESIDENT = "bytes an entry, resident"
+COLD = "cold hit"  # nothing of the process's data is in a cache before it
+WAITS = "cache lines that a cold hit waits for one after the other"  # see waits.py
+LEFT_OUT_MOST = 0.05  #: of the time of lookups; a run that left out more says nothing
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,40 @@ class Ratio:
     median: float | None
     min: float | None
     max: float | None
-    bound: float | None
+    bound: float
     reason: str = ""
     unit: str = ""  # "": a ratio
 
     @property
     def ok(self) -> bool | None:
-        return None if self.median is None or self.bound is None else self.median <= self.bound
+        return None if self.median is None else self.median <= self.bound
+
+
+@dataclass(frozen=True)
+class Versus:
+    """Ours / theirs by figure, medians: above 1 ours is behind."""
+
+    who: str
+    size: int
+    ratios: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class HeadToHead:
+    """A figure of this build / that of another build of the table, of rounds in which both were measured."""
+
+    what: str
+    size: int
+    median: float
+    min: float
+    max: float
+    rounds: int
+    worse: bool | None  # by more than its spread; None: that was not to be seen, with so few rounds
+
+    @property
+    def once(self) -> bool:
+        """It is measured once in a run, however many rounds there are."""
+        return self.what.startswith(("bytes", "lookup while"))
 
 
 @dataclass(frozen=True)
@@ -126,9 +159,22 @@ class Result:
     interruptions: tuple[Interruption, ...]
     worst: tuple[Worst, ...]
     ratios: tuple[Ratio, ...]
+    versus: tuple[Versus, ...]
     ahead: tuple[Ahead, ...]
     notes: tuple[str, ...]  # what was not measured, and why
     ended_early: str = ""  # which contender hung, or gave a wrong answer, and where: nothing was measured after that
+    against: str = ""  # the checkout of the other build, where two builds are compared
+    head_to_head: tuple[HeadToHead, ...] = ()
+
+    @property
+    def unusable(self) -> str:
+        """Why the figures say nothing; "": they are usable."""
+        if self.left_out <= LEFT_OUT_MOST:
+            return ""
+        return (
+            f"{self.left_out:.0%} of the time of lookups was left out as interrupted, more than {LEFT_OUT_MOST:.0%}: "
+            "something else ran on these processors"
+        )
 
     def find(self, what: str, who: str, size: int) -> Figure | None:
         return find(self.figures, what, who, size)
@@ -162,9 +208,13 @@ def document(result: Result, command: str) -> dict[str, Any]:
         "interruptions": [asdict(one) for one in result.interruptions],
         "worst": [asdict(one) for one in result.worst],
         "ratios": [{**asdict(one), "ok": one.ok} for one in result.ratios],
+        "versus": [asdict(one) for one in result.versus],
         "ahead": [asdict(one) for one in result.ahead],
         "notes": list(result.notes),
         "ended_early": result.ended_early,
+        "unusable": result.unusable,
+        "against": result.against,
+        "head_to_head": [asdict(one) for one in result.head_to_head],
     }
 
 

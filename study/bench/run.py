@@ -10,25 +10,33 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pybuildid.cli import _machine as machine
 from pybuildid.collisions import slab
 from study._measure import ffi, lib
-from study.bench import bounds
-from study.bench.ahead import ahead
+from study.bench import against, bounds
+from study.bench.ahead import SMALL, ahead, versus
 from study.bench.budget import rounds, share
-from study.bench.contenders import DEFAULT, Contender, Missing, choose
+from study.bench.cold import LOAD, Cold, UnsupportedError
+from study.bench.contenders import DEFAULT, Contender, Missing, another, choose
 from study.bench.keys import ADVERSARIAL_MOST, Keys, buffer, draws, find, loaded, make, mix
 from study.bench.many import Many
 from study.bench.result import (
     AFTER_GROW,
     BEFORE_GROW,
+    COLD,
+    CYCLE_MEAN,
     FLOOR_HUGE,
     FLOOR_PLAIN,
     INSERT_ALL,
     LOADED,
     LOADED_HIT,
+    REMOVE_ALL,
+    RESIDENT,
+    WAITS,
     WHILE_GROWING,
     Figure,
     Interruption,
@@ -36,6 +44,7 @@ from study.bench.result import (
     Worst,
 )
 from study.bench.subject import BenchError, Hits, SlowError, Subject, pin
+from study.bench.waits import waits
 from study.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
@@ -50,6 +59,7 @@ LOOKUPS = 0.6  # of the time of a size; the rest is for updates
 AFTERWARDS = 1.0  # seconds a contender: what follows the sizes takes
 MANY_ROUNDS = 9
 OCTAVE = (2**0.25, 2**0.5, 2**0.75)  # beside a size itself
+CYCLE_STEPS = 4  # of a cycle of growth, by as much each
 
 Report = Callable[[str], None]
 
@@ -65,6 +75,7 @@ class Options:
     rounds: samples of each figure, at most.
     keys: see keys.find().
     patience: seconds for one call of a contender; who takes longer hangs. Inserts are given up after half of that.
+    against: a checkout, whose table is measured beside ours, and nobody else's; "": none.
     """
 
     names: Sequence[str] = DEFAULT
@@ -75,6 +86,19 @@ class Options:
     seed: int = 1
     keys: str = "slabs"
     patience: float = 120
+    against: str = ""
+
+
+def _contenders(options: Options) -> tuple[tuple[Contender, ...], tuple[Missing, ...]]:
+    """Those named; or ours and another build of it alone. Raises BenchError, and UnknownDesignError."""
+    if not options.against:
+        return choose(options.names)
+    with TemporaryDirectory(prefix="pybuildid-") as folder:
+        try:
+            other = another(against.build(Path(options.against), Path(folder)))
+        except (OSError, ValueError) as error:
+            raise BenchError(f"--against: {error}") from None
+    return (*choose(())[0], other), ()
 
 
 @contextmanager
@@ -94,7 +118,7 @@ class Measurement:
     def __init__(self, options: Options, report: Report) -> None:
         self.options, self._report = options, report
         self.report("compiling the peers that are here")
-        self.contenders, self.missing = choose(options.names)
+        self.contenders, self.missing = _contenders(options)
         allowed = sorted(os.sched_getaffinity(0))
         self.processors = tuple(allowed[: min(options.threads or 8, len(allowed))])
         self.partner = allowed[1] if len(allowed) > 1 else None
@@ -127,6 +151,7 @@ class Measurement:
             for number, n in enumerate(mixed):
                 self.sizes.append(n)
                 self._size(n, mixed[n], time.monotonic() + share(self._left(), n, list(mixed)[number:]))
+            self._waits()
             self._loaded()
             self._adversarial()
             for contender in self.contenders:
@@ -177,10 +202,13 @@ class Measurement:
             figures=figures,
             interruptions=interruptions,
             worst=tuple(self.worst),
-            ratios=bounds.ratios(figures, self.contenders, self.missing, interruptions, self.sizes),
+            ratios=() if options.against else bounds.ratios(figures, self.missing, self.sizes),
+            versus=versus(figures, self.contenders, self.sizes),
             ahead=ahead(figures, self.contenders, interruptions, self.sizes),
             notes=tuple(self.notes),
             ended_early=ended_early,
+            against=options.against,
+            head_to_head=against.judge(figures),
         )
 
     def _note(self, condition: bool, text: str) -> None:
@@ -258,7 +286,8 @@ class Measurement:
             ("miss", lambda subject: subject.miss(self.min_ns)),
         ]
         n = subjects[0].keys.n
-        resized = Subject(self.contenders[0], mixed, subjects[0].keys, self.options.seed)
+        told = [one.contender for one in subjects if one.functions.reserve != ffi.NULL]  # ours, and another build of it
+        resized = [Subject(one, mixed, subjects[0].keys, self.options.seed) for one in told]
         floors = self._floors(subjects[0].bytes())
         for number, turn in self._turns(until, subjects):
             for what, measure in figures:
@@ -267,6 +296,7 @@ class Measurement:
                     self._sample(what, subject.contender.name, n, measure(subject))
                 for who, floor in floors.items():
                     self._floor(what, who, floor, n)
+            self._cold(turn, floors[FLOOR_HUGE], number)
             self.report(f"{n:,} entries: hits in company, round {number + 1}")
             for subject in turn if len(self.processors) > 1 else ():
                 together = subject.together(self.min_ns, self.processors)
@@ -274,24 +304,40 @@ class Measurement:
             self._company(turn, resized)
         for floor in floors.values():
             lib.timing_array_destroy(floor)
-        resized.close()
+        for subject in resized:
+            subject.close()
 
-    def _company(self, turn: Sequence[Subject], resized: Subject) -> None:
+    def _cold(self, turn: Sequence[Subject], floor: Any, number: int) -> None:
+        n = turn[0].keys.n
+        self.report(f"{n:,} entries: cold hits, round {number + 1}")
+        try:
+            cold = Cold(turn, floor, number)
+        except UnsupportedError as error:
+            self._note(True, str(error))
+            return
+        for who in cold.warm:
+            self._note(True, f"{who}: no cold hits at {n:,} entries, for a lookup may read {lib.COLD_PAGES_MAX} pages")
+        found = cold.measure()
+        self._sample(COLD, FLOOR_HUGE, n, found.pop(LOAD))
+        for who, ns in found.items():
+            self._sample(COLD, who, n, ns)
+
+    def _company(self, turn: Sequence[Subject], resized: Sequence[Subject]) -> None:
         """Each beside its partner, and without it just before."""
-        if self.partner is None or resized.keys.n < 64:
+        if self.partner is None or turn[0].keys.n < 64:
             return
         pairs = [("churn", subject, subject.beside_churn) for subject in turn]
-        pairs.append(("resizes", resized, resized.beside_resizes))
+        pairs += [("resizes", subject, subject.beside_resizes) for subject in resized]
         for name, subject, beside in pairs:
             who, n = subject.contender.name, subject.keys.n
             self._sample(f"hit before {name}", who, n, subject.quiet(self.min_ns))
             self._hits(f"hit beside {name}", who, n, beside(BESIDE * self.min_ns, self.partner))
 
     def _many(self, subjects: Sequence[Subject]) -> None:
-        """Ours, and cds_lfht in the same turns."""
+        """Ours, and in the same turns cds_lfht, or another build of ours."""
         self.report("many keys at a call, from Python and in C")
-        lfht = next((subject for subject in subjects if subject.contender.name == bounds.LFHT), None)
-        many = Many(subjects[0], self.options.seed, lfht)
+        others = [subject for subject in subjects[1:] if subject.functions.into_arrays != ffi.NULL]
+        many = Many(subjects[0], self.options.seed, others)
         for _ in self._repeated(min(self.options.rounds, MANY_ROUNDS)):
             for what, subject, ns in many.turn():
                 self._sample(what, subject.contender.name, subject.keys.n, ns)
@@ -327,14 +373,13 @@ class Measurement:
                 subject.close()
 
     def _update(self, subject: Subject) -> None:
-        who, n, begin = subject.contender.name, subject.keys.n, time.process_time_ns()
-        self._sample("insert", who, n, subject.insert())
-        subject.settle()
-        if n >= bounds.SMALL:  # below, settling takes more
-            self._sample(INSERT_ALL, who, n, (time.process_time_ns() - begin) / n)
-        for what in ("churn", "remove"):
+        who, n = subject.contender.name, subject.keys.n
+        for what, of_all in (("insert", INSERT_ALL), ("churn", ""), ("remove", REMOVE_ALL)):
+            begin = time.process_time_ns()
             self._sample(what, who, n, getattr(subject, what)())
             subject.settle()
+            if of_all and n >= SMALL:  # below, settling takes more
+                self._sample(of_all, who, n, (time.process_time_ns() - begin) / n)
 
     @contextmanager
     def _unless_slow(self, n: int) -> Iterator[None]:
@@ -365,12 +410,14 @@ class Measurement:
         self.report(f"{n:,} entries: memory")
         for contender in self._fitting(n):
             self._memory(contender, n, mixed)
-        if n >= bounds.MIDDLE:  # below, what a process pays once is much of it
-            self._cycle(n)
+            if (
+                contender.functions.resizing != ffi.NULL and n >= bounds.MIDDLE
+            ):  # below, what a process pays once is much
+                self._cycle(contender, n)
 
     def _memory(self, contender: Contender, n: int, mixed: array[int]) -> None:
         resident, allocated = _footprint(contender, n, mixed, n)
-        self._sample("bytes an entry, resident", contender.name, n, resident / n)
+        self._sample(RESIDENT, contender.name, n, resident / n)
         if contender.own_allocator:
             self._note(True, f"{contender.name}: malloc() cannot tell what it allocated, not all is from there")
         else:
@@ -380,19 +427,22 @@ class Measurement:
             found = [resident / n, *(_footprint(contender, n, mixed, size)[0] / size for size in sizes[1:])]
             self._sample("bytes an entry, resident, mean of an octave", contender.name, n, sum(found) / len(found))
 
-    def _cycle(self, n: int) -> None:
-        """Ours at the ends of the cycle of growth that n entries lie in, and at the worst moment of the next grow."""
-        ours = self.contenders[0]
+    def _cycle(self, contender: Contender, n: int) -> None:
+        """In the cycle of growth that n entries lie in, at its ends and between, and at the worst moment of the next
+        grow."""
         keys, ends = slab.made(slab.RECORDED, 5 * n // 2), ffi.new("uint64_t[2]")
-        most = ffi.new("double *")
-        watch.turn(ours.name)
-        found = lib.bid_resident_cycle(ours.functions, n, buffer(keys), len(keys), ends, ends + 1, most)
+        most, name = ffi.new("double *"), contender.name
+        watch.turn(name)
+        found = lib.bid_resident_cycle(contender.functions, n, buffer(keys), len(keys), ends, ends + 1, most)
         if found != lib.BID_RESIDENT_OK:
-            raise BenchError(f"ours: it did not grow twice between {n:,} and {len(keys):,} entries")
-        for what, entries in zip((AFTER_GROW, BEFORE_GROW), ends):
-            self._sample(what, ours.name, n, _footprint(ours, 0, keys, entries)[0] / entries)
-        self._sample(WHILE_GROWING, ours.name, n, float(most[0]))
-        self._note(True, f"the cycle of growth around {n:,} entries goes from {ends[0]:,} to {ends[1]:,}")
+            raise BenchError(f"{name}: it did not grow twice between {n:,} and {len(keys):,} entries")
+        steps = [round(ends[0] * (ends[1] / ends[0]) ** (i / CYCLE_STEPS)) for i in range(CYCLE_STEPS + 1)]
+        found = [_footprint(contender, 0, keys, entries)[0] / entries for entries in steps]
+        mean = (sum(found) - (found[0] + found[-1]) / 2) / CYCLE_STEPS  # of the curve through them
+        for what, size in ((AFTER_GROW, found[0]), (CYCLE_MEAN, mean), (BEFORE_GROW, found[-1])):
+            self._sample(what, name, n, size)
+        self._sample(WHILE_GROWING, name, n, float(most[0]))
+        self._note(True, f"{name}: the cycle of growth around {n:,} entries goes from {ends[0]:,} to {ends[1]:,}")
 
     # --------------------------------------------------------------------------------------------- worst
 
@@ -413,6 +463,11 @@ class Measurement:
                 instructions=instructions or None,
             )
         )
+
+    def _waits(self) -> None:
+        counted = waits()
+        if counted is not None:
+            self._sample(WAITS, self.contenders[0].name, max(self.sizes), counted)
 
     def _loaded(self) -> None:
         """Hits in the addresses of loaded objects, beside glibc's _dl_find_object."""

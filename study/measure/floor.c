@@ -88,6 +88,12 @@ int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timin
     return timing_chunks(load_dependent, array, min_ns, timing);
 }
 
+void timing_array_draws(const struct timing_array *array, uint64_t *addresses, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        addresses[i] = (uint64_t)(uintptr_t)array->draws[i];
+}
+
 /* --------------------------------------------------------------------------------------- loaded objects -- */
 
 uint64_t timing_loaded_start(uint64_t address)

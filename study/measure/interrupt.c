@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "interrupt.h"
 
+#include "clock.h"
 #include "timing.h"
 
 #include <errno.h>
@@ -23,13 +24,6 @@
 #define WATCH_NS (20 * 1000 * 1000)
 #define BLOCKED_CPU_NS (500 * 1000 * 1000ull)
 #define BLOCKED_NS (2 * 1000 * 1000 * 1000ull)
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now = {0, 0};
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* Shared by the child and its watchdog. */
 struct shared {
@@ -130,7 +124,7 @@ static int fill(uint64_t expected, const uint64_t *keys, size_t n)
 
 static int update_until(uint64_t deadline)
 {
-    while (clock_ns(CLOCK_MONOTONIC) < deadline)
+    while (now_ns() < deadline)
         for (int insert = 1; insert >= 0; insert--)
             for (size_t i = child.n / 2; i < child.n; i++)
                 if (!update(insert, child.keys[i]))
@@ -143,8 +137,7 @@ static _Noreturn void run_child(uint64_t expected, const uint64_t *keys, size_t 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int status = fill(expected, keys, n);
     if (status == INTERRUPT_OK)
-        status =
-            start_timer() ? INTERRUPT_E_SYSTEM : update_until(clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * 1e9));
+        status = start_timer() ? INTERRUPT_E_SYSTEM : update_until(now_ns() + (uint64_t)(seconds * 1e9));
     if (child.design->resizes)
         child.shared->result.resizes = child.design->resizes(child.table);
     atomic_store(&child.shared->status, status);
@@ -157,12 +150,12 @@ static _Noreturn void run_child(uint64_t expected, const uint64_t *keys, size_t 
 /* Returns when the child has ended, or is killed because a lookup never ends. */
 static int watch(pid_t pid, struct shared *shared)
 {
-    uint64_t begun = 0, since = clock_ns(CLOCK_MONOTONIC), cpu_since = 0;
+    uint64_t begun = 0, since = now_ns(), cpu_since = 0;
     clockid_t cpu;
     int state, has_cpu = clock_getcpuclockid(pid, &cpu) == 0;
     while (waitpid(pid, &state, WNOHANG) == 0) {
         nanosleep(&(struct timespec){.tv_nsec = WATCH_NS}, NULL);
-        uint64_t now = clock_ns(CLOCK_MONOTONIC), used = has_cpu ? clock_ns(cpu) : 0;
+        uint64_t now = now_ns(), used = has_cpu ? clock_ns(cpu) : 0;
         if (atomic_load(&shared->begun) != begun || atomic_load(&shared->ended) == begun) {
             begun = atomic_load(&shared->begun);
             since = now;

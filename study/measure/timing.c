@@ -4,12 +4,12 @@
 #include "timing.h"
 
 #include "chunks.h"
+#include "clock.h"
 
 #include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -18,18 +18,6 @@
 #define CHUNKS_MIN 50 /* for a median that is not an interruption */
 #define CHUNKS_MAX (1u << 16)
 #define SLICE 64 /* keys inserted, then removed again */
-
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t now_ns(void)
-{
-    return clock_ns(CLOCK_MONOTONIC);
-}
 
 /* splitmix64 */
 static uint64_t next_random(uint64_t *state)
@@ -478,8 +466,7 @@ int timing_into_arrays(const struct bid_design *design, void *table, const struc
                        uint8_t *ids, uint8_t *lengths, struct timing *timing)
 {
     uint64_t begin = now_ns();
-    size_t found = many ? bid_lookup_many(table, draws->keys, draws->n, ids, BID_ID_NARROW, lengths)
-                        : design->into_arrays(table, draws->keys, draws->n, ids, lengths);
+    size_t found = (many ? design->lookup_many : design->into_arrays)(table, draws->keys, draws->n, ids, lengths);
     *timing = (struct timing){.ns = (double)(now_ns() - begin) / (double)draws->n, .operations = draws->n};
     return found == draws->n ? TIMING_OK : TIMING_WRONG;
 }

@@ -27,10 +27,11 @@
 
 enum timing_status {
     TIMING_OK = 0,
-    TIMING_WRONG = 1,  /* an answer was wrong */
-    TIMING_FAILED = 2, /* an update failed */
-    TIMING_MEMORY = 3, /* no memory */
-    TIMING_SLOW = 4,   /* inserts were given up after timing_slow_ns */
+    TIMING_WRONG = 1,       /* an answer was wrong */
+    TIMING_FAILED = 2,      /* an update failed */
+    TIMING_MEMORY = 3,      /* no memory */
+    TIMING_SLOW = 4,        /* inserts were given up after timing_slow_ns */
+    TIMING_UNSUPPORTED = 5, /* not on this processor */
 };
 
 extern uint64_t timing_slow_ns; /* for the inserts of one call: 60 seconds */
@@ -99,8 +100,8 @@ struct timing_cost {
 void timing_cost(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                  struct timing_cost *cost);
 
-/* Lookups of all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. many: of our table, by one
- * bid_lookup_many(); else by into_arrays() of the design, which has to have it. TIMING_WRONG: one was not found. */
+/* Lookups of all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. many: by
+ * lookup_many() of the design, else by into_arrays(); it has to have that. TIMING_WRONG: one was not found. */
 int timing_into_arrays(const struct bid_design *design, void *table, const struct timing_draws *draws, int many,
                        uint8_t *ids, uint8_t *lengths, struct timing *timing);
 

@@ -159,6 +159,8 @@ def _bench(document: Document) -> Document:
     for one in document["ahead"]:
         str(one["who"]), list(one["why"]), str(one["price"])
         sum(lead["size"] + lead["by"] for lead in one["leads"]), ["" + lead["what"] for lead in one["leads"]]
+    for one in document.get("versus", ()):  # not in documents of older versions
+        str(one["who"]), one["size"] + sum(one["ratios"].values())
     for peer in document.get("missing", ()):  # not in documents of older versions
         str(peer["name"]), str(peer["package"]), str(peer["reason"])
     list(document["notes"]), document["took"] + 0

@@ -9,12 +9,14 @@ from importlib.resources import files
 from pybuildid.collisions import plot
 from pybuildid.collisions import plots as collision_plots
 from study.bench import plots as bench_plots
+from study.bench.ahead import SHOWN
+from study.bench.result import COLD, RESIDENT
 from study.memory import plots as memory_plots
 from study.report import plots
 from study.report.documents import MAKERS, Document, Documents
 from study.report.verdict import judge, missed, storm_problems
 
-DRAWN = ("hit", "miss", "insert", "bytes an entry, resident")  # of the comparison, by entries
+DRAWN = ("hit", COLD, "miss", "insert", "remove", "churn", RESIDENT)  # of the comparison, by entries
 
 
 def render(documents: Documents) -> str:
@@ -33,7 +35,9 @@ def render(documents: Documents) -> str:
         makers=MAKERS,
         commands=documents.commands or {},
         machine_rows=_machine_rows(documents),
-        leads=_leads(documents.bench) if documents.bench else (),
+        a_second=plots.a_second,
+        versus=documents.bench.get("versus", ()) if documents.bench else (),  # not in documents of older versions
+        shown=_shown(documents.bench) if documents.bench else (),
         tables=_tables(documents.bench) if documents.bench else (),
         plots=_plots(documents),
         colours=plot.stylesheet(":root"),
@@ -68,10 +72,9 @@ class Table:
     rows: dict[str, dict[str, str]]  # by who and what
 
 
-def _leads(bench: Document) -> list[str]:
-    """The figures in which somebody is ahead."""
-    found = {lead["what"] for one in bench["ahead"] for lead in one["leads"]}
-    return [what for what in dict.fromkeys(figure["what"] for figure in bench["figures"]) if what in found]
+def _shown(bench: Document) -> list[str]:
+    """The figures in which ours and others are compared."""
+    return [what for what in SHOWN if any(what in one["ratios"] for one in bench.get("versus", ()))]
 
 
 def _tables(bench: Document) -> list[Table]:

@@ -22,22 +22,27 @@ BAR_INCHES = 0.42  # with its name above it
 
 
 def storm(document: Document) -> str:
-    """Where interruptions landed, for each design."""
+    """Where interruptions landed, for each design: a second, for a run ends with the first blocked lookup."""
     designs = [document, *document["others"]]
 
     def draw(axes: Axes) -> None:
         thick = 0.8 / len(designs)
         for series, design in enumerate(designs):
             places = [i + (series - (len(designs) - 1) / 2) * thick for i in range(len(PLACES))]
-            counts = [design[name] for name, _ in PLACES]
-            bars = axes.barh(places, counts, thick, label=design["design"], color=plot.SERIES[series])
-            axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3, color=plot.INK)
+            rates = [a_second(design, name) for name, _ in PLACES]
+            bars = axes.barh(places, rates, thick, label=design["design"], color=plot.SERIES[series])
+            axes.bar_label(bars, [f"{rate:,.0f}" for rate in rates], padding=3, color=plot.INK)
         axes.set_yticks(range(len(PLACES)), [label for _, label in PLACES])
-        axes.set(xscale="symlog", xlabel="interruptions")
+        axes.set(xscale="symlog", xlabel="interruptions a second")
         axes.invert_yaxis()
         axes.margins(x=0.25)
 
     return plot.svg(draw, "Where interruptions landed")
+
+
+def a_second(run: Document, name: str) -> float:
+    """Of a run of the storm."""
+    return float(run[name] / max(run["seconds"], 0.001))
 
 
 def bounds(document: Document) -> str:

@@ -9,6 +9,10 @@ from study.memory import FILE_POINTER, INODE_POINTER, OURS
 from study.report.documents import Collisions, Document, Documents, Memory
 
 SHOWN = 4  # missed bounds that the sentence names
+MEANING = (
+    "A missed aim is no wrong answer and no blocked lookup: it says that the table is slower or larger here than it "
+    "was meant to be, and by how much."
+)
 
 
 @dataclass(frozen=True)
@@ -73,16 +77,18 @@ def _storm(storm: Document | None) -> str:
 def _bench(bench: Document | None) -> str:
     if bench is None:
         return "Speed was not compared with any other design."
+    if bench.get("unusable"):  # not in documents of older versions
+        return f"Nothing is said about speed, for the comparison is not usable: {bench['unusable']}."
     bounded = [ratio for ratio in bench["ratios"] if ratio["bound"] is not None and ratio["median"] is not None]
     over = [ratio for ratio in bounded if missed(ratio)]
     early, within = bench.get("ended_early"), len(bounded) - len(over)  # not in documents of older versions
     begin = f"The comparison ended early ({early}): of" if early else "Of"
-    text = f"{begin} {len(bounded)} ratios of speed and memory that have a bound, {within} are within it"
+    text = f"{begin} {len(bounded)} aims for speed and memory that were measured, {within} are met"
     if not over:
         return f"{text}."
     worst = sorted(over, key=lambda ratio: -ratio["median"] / ratio["bound"])
     more = f", and {len(worst) - SHOWN} more" if len(worst) > SHOWN else ""
-    return f"{text} and {len(over)} miss it: {', '.join(map(_ratio, worst[:SHOWN]))}{more}."
+    return f"{text} and {len(over)} missed: {', '.join(map(_ratio, worst[:SHOWN]))}{more}. {MEANING}"
 
 
 def _ratio(ratio: Document) -> str:

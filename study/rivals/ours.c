@@ -97,6 +97,11 @@ static void ours_settle(void *design)
     bid_reclaim(design);
 }
 
+static size_t ours_lookup_many(void *design, const uint64_t *keys, size_t n, uint8_t *ids, uint8_t *lengths)
+{
+    return bid_lookup_many(design, keys, n, ids, BID_ID_NARROW, lengths);
+}
+
 RIVAL_LOOPS(ours)
 RIVAL_INTO_ARRAYS(ours)
 
@@ -122,6 +127,7 @@ const struct bid_design bid_design_ours = {
     .hits = ours_hits,
     .chain = ours_chain,
     .into_arrays = ours_into_arrays,
+    .lookup_many = ours_lookup_many,
     .mapped_bytes = ours_mapped_bytes,
     .settle = ours_settle,
     .traits = RIVAL_GROWS,

@@ -55,6 +55,9 @@ struct bid_design {
     /* A loop over the design's own lookup into rows of BID_ID_NARROW bytes and their lengths: how many were found. */
     size_t (*into_arrays)(void *design, const uint64_t *keys, size_t n, uint8_t *ids, uint8_t *lengths);
 
+    /* The same by one call of the design's own for all keys, whose prefetches overlap. */
+    size_t (*lookup_many)(void *design, const uint64_t *keys, size_t n, uint8_t *ids, uint8_t *lengths);
+
     /* The bytes that it holds outside of malloc(); NULL: none. */
     uint64_t (*mapped_bytes)(const void *design);
 

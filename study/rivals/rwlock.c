@@ -13,26 +13,25 @@
 #include "lock.h"
 #include "loops.h"
 
-struct rwlock_table {
+struct flat_table {
     rival_rwlock lock;
     _Atomic(uint64_t) resizes;
-    struct flat_array *array;
+    _Atomic(struct flat_array *) array;
 };
 
 static void *rwlock_create(uint64_t expected_entries, uint64_t seed)
 {
-    struct rwlock_table *table = calloc(1, sizeof *table);
+    struct flat_table *table = calloc(1, sizeof *table);
     (void)seed;
-    if (table && !(table->array = flat_create(flat_slots_for(expected_entries)))) {
-        free(table);
-        return NULL;
-    }
-    return table;
+    if (table && (table->array = flat_create(flat_slots_for(expected_entries))))
+        return table;
+    free(table);
+    return NULL;
 }
 
 static void rwlock_destroy(void *design)
 {
-    struct rwlock_table *table = design;
+    struct flat_table *table = design;
     if (table)
         free(table->array);
     free(table);
@@ -40,9 +39,9 @@ static void rwlock_destroy(void *design)
 
 static inline int rwlock_lookup(void *design, uint64_t key, struct bid_build_id *id, struct bid_probe_cost *cost)
 {
-    struct rwlock_table *table = design;
+    struct flat_table *table = design;
     rival_read_lock(&table->lock);
-    int status = flat_search(table->array, key, id, cost);
+    int status = flat_search(atomic_load_explicit(&table->array, memory_order_relaxed), key, id, cost);
     rival_read_unlock(&table->lock);
     return status;
 }
@@ -52,91 +51,34 @@ static int rwlock_lookup_generation(void *design, uint64_t key, uint32_t generat
     return rival_lookup_generation(&bid_design_rwlock, design, key, generation, id);
 }
 
-static int grow(struct rwlock_table *table)
+static void update_begin(struct flat_table *table)
 {
-    struct flat_array *larger = flat_grown(table->array);
-    if (!larger)
-        return BID_E_NO_MEMORY;
+    rival_write_lock(&table->lock);
+}
+
+static void update_end(struct flat_table *table)
+{
+    rival_write_unlock(&table->lock);
+}
+
+/* The lock keeps readers out for the whole update. */
+static void write_begin(struct flat_table *table)
+{
+    (void)table;
+}
+
+static void write_end(struct flat_table *table)
+{
+    (void)table;
+}
+
+static void exchange_array(struct flat_table *table, struct flat_array *larger)
+{
     free(table->array);
     table->array = larger;
-    atomic_fetch_add_explicit(&table->resizes, 1, memory_order_relaxed);
-    return BID_OK;
 }
 
-static int rwlock_insert(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
-{
-    struct rwlock_table *table = design;
-    uint32_t probes;
-    int status = rival_accepts(id, length, BID_ID_NARROW);
-    if (status != BID_OK)
-        return status;
-    rival_write_lock(&table->lock);
-    if (flat_load(&flat_find(table->array, key, &probes)->head))
-        status = BID_EXISTS;
-    else if (flat_is_full(table->array))
-        status = grow(table);
-    if (status == BID_OK) {
-        flat_fill(flat_find(table->array, key, &probes), key, generation, id, length);
-        table->array->count++;
-    }
-    rival_write_unlock(&table->lock);
-    return status;
-}
-
-static int rwlock_replace(void *design, uint64_t key, uint32_t generation, const void *id, size_t length)
-{
-    struct rwlock_table *table = design;
-    uint32_t probes;
-    int status = rival_accepts(id, length, BID_ID_NARROW);
-    if (status != BID_OK)
-        return status;
-    rival_write_lock(&table->lock);
-    struct flat_slot *slot = flat_find(table->array, key, &probes);
-    if (flat_load(&slot->head))
-        flat_fill(slot, key, generation, id, length);
-    else
-        status = BID_ABSENT;
-    rival_write_unlock(&table->lock);
-    return status;
-}
-
-static int rwlock_remove(void *design, uint64_t key)
-{
-    struct rwlock_table *table = design;
-    uint32_t probes;
-    int status = BID_ABSENT;
-    rival_write_lock(&table->lock);
-    struct flat_slot *slot = flat_find(table->array, key, &probes);
-    if (flat_load(&slot->head)) {
-        flat_empty(table->array, slot);
-        status = BID_OK;
-    }
-    rival_write_unlock(&table->lock);
-    return status;
-}
-
-static uint64_t rwlock_count(const void *design)
-{
-    struct rwlock_table *table = (struct rwlock_table *)design;
-    rival_read_lock(&table->lock);
-    uint64_t count = table->array->count;
-    rival_read_unlock(&table->lock);
-    return count;
-}
-
-static size_t rwlock_keys(void *design, uint64_t *keys, size_t capacity)
-{
-    struct rwlock_table *table = design;
-    rival_read_lock(&table->lock);
-    size_t seen = flat_keys(table->array, keys, capacity);
-    rival_read_unlock(&table->lock);
-    return seen;
-}
-
-static uint64_t rwlock_resizes(const void *design)
-{
-    return atomic_load_explicit(&((const struct rwlock_table *)design)->resizes, memory_order_relaxed);
-}
+#include "flat_table.h"
 
 RIVAL_LOOPS(rwlock)
 
@@ -147,12 +89,12 @@ const struct bid_design bid_design_rwlock = {
     .destroy = rwlock_destroy,
     .lookup = rwlock_lookup,
     .lookup_generation = rwlock_lookup_generation,
-    .insert = rwlock_insert,
-    .replace = rwlock_replace,
-    .remove = rwlock_remove,
-    .count = rwlock_count,
-    .resizes = rwlock_resizes,
-    .keys = rwlock_keys,
+    .insert = flat_insert,
+    .replace = flat_replace,
+    .remove = flat_remove,
+    .count = flat_count,
+    .resizes = flat_resizes,
+    .keys = flat_table_keys,
     .hits = rwlock_hits,
     .chain = rwlock_chain,
     .traits = RIVAL_GROWS,

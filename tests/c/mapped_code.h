@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What the tests of csrc/resolve share: small ELF files in a directory of their own, mapped as code, and what is said of
- * an address. */
+/* What the tests of csrc/resolve share: small ELF files in a directory of their own, mapped as code, and
+ * what is said of an address. */
 #ifndef MAPPED_CODE_H
 #define MAPPED_CODE_H
 

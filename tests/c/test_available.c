@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* A table that is larger than what the system can give is refused before any of its memory is made present: by what the kernel says
- * is available, and by the limits of memory cgroups of both versions. The files that say so are made here. */
+/* A table that is larger than what the system can give is refused before any of its memory is made present:
+ * by what the kernel says is available, and by the limits of memory cgroups of both versions. The files
+ * that say so are made here. */
 #define _GNU_SOURCE
 #include "check.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Deferred cancellation, which is the default: no function of the table is a cancellation point, so no thread ends inside one. */
+/* Deferred cancellation, which is the default: no function of the table is a cancellation point, so
+ * no thread ends inside one. */
 #include "check.h"
 
 #include <pthread.h>

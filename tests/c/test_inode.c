@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The protocol on inodes: associate against evict, against associate, addresses that are used again, and an evict in the
- * middle of an associate that has no memory to go on. */
+/* The protocol on inodes: associate against evict, against associate, addresses that are used again, and an evict in
+ * the middle of an associate that has no memory to go on. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -86,7 +86,8 @@ static void race(int evict)
     printf("%s: associate came first in %u of %d rounds\n", evict ? "evict" : "associate", won, ROUNDS);
 }
 
-/* Address used again. Evicted: gone. Not evicted, by mistake: stale, and the new inode can be associated all the same. */
+/* Address used again. Evicted: gone. Not evicted, by mistake: stale, and the new inode can
+ * be associated all the same. */
 static void reuse(void)
 {
     struct bid_build_id id;
@@ -116,8 +117,8 @@ static void reuse(void)
 static struct bid_inode *late; /* the inode to evict as soon as the table has its entry */
 static int evicted;            /* from then on there is no memory, once a resize is under way */
 
-/* In the place of libc's. An insert that has its entry in the table begins a resize, and populates memory for it: this is
- * between the entry and the bit. */
+/* In the place of libc's. An insert that has its entry in the table begins a resize, and populates memory for it:
+ * this is between the entry and the bit. */
 int madvise(void *address, size_t bytes, int advice)
 {
     struct bid_build_id id;

@@ -116,8 +116,8 @@ static void remove_during_a_resize(void)
     bid_destroy(table);
 }
 
-/* A remove that needs a record for a copy, and finds none that is present, is refused: it populates nothing, and does nothing of
- * the resize that is under way. */
+/* A remove that needs a record for a copy, and finds none that is present, is refused: it populates nothing, and
+ * does nothing of the resize that is under way. */
 static void remove_without_records(void)
 {
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});

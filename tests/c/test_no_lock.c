@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* BID_MLOCK: all that a lookup touches is locked; and where the limit on locked memory (RLIMIT_MEMLOCK) is met, which does
- * not pass by itself, no resize is left half done: what is there can be looked up and removed. */
+/* BID_MLOCK: all that a lookup touches is locked; and where the limit on locked memory (RLIMIT_MEMLOCK) is met,
+ * which does not pass by itself, no resize is left half done: what is there can be looked up and removed. */
 #define _GNU_SOURCE
 #include "check.h"
 

@@ -263,7 +263,8 @@ static void test_alignment(const struct form *form)
         CHECK_ID(&file, BID_ELF_KERNEL, 2, 20);
 }
 
-/* A segment that can be read both ways, with a build ID in each: what the segment says counts before what the kernel does. */
+/* A segment that can be read both ways, with a build ID in each: what the segment says counts
+ * before what the kernel does. */
 static void test_what_the_segment_says_counts(void)
 {
     struct file file = begin(NATIVE_64, 3);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A lookup needs nothing (G2): under a filter that kills the process for any system call, beside and right after a grow,
- * and in parent and child right after a fork, with no page fault, as the kernel counts them; errno stays what it was.
+ * A lookup needs nothing (G2): under a filter that kills the process for any system call, beside and
+ * right after a grow, and in parent and child right after a fork, with no page fault, as the kernel
+ * counts them; errno stays what it was.
  *
  * Each instrument is tried on something that it has to notice first.
  */
@@ -179,9 +180,9 @@ static void touch(uintptr_t address)
     __atomic_fetch_or((char *)address, nothing, __ATOMIC_RELAXED);
 }
 
-/* What a program has to see to by itself, touched and not used, so that the table's own memory stays as it was: the stack
- * and the thread's own data, which a fork write-protects (errno, and the area of rseq(2), into which the kernel writes at
- * any preemption), and the code, whose page tables a child does not inherit. */
+/* What a program has to see to by itself, touched and not used, so that the table's own memory stays as it was: the
+ * stack and the thread's own data, which a fork write-protects (errno, and the area of rseq(2), into which the
+ * kernel writes at any preemption), and the code, whose page tables a child does not inherit. */
 static __attribute__((noinline)) void warm_up(void)
 {
     enum { PAGE = 4096, STACK = 8 * PAGE, CODE = 3 * PAGE }; /* lookup.o has less than two pages of code */
@@ -209,7 +210,8 @@ static void faults_are_counted(void)
     CHECK(munmap(memory, 1 << 20) == 0);
 }
 
-/* The thread whose insert or reserve ended a resize looks up at once: slots that no copy has touched are read as well. */
+/* The thread whose insert or reserve ended a resize looks up at once: slots that no copy has
+ * touched are read as well. */
 static void no_fault_after_a_grow(uint32_t flags)
 {
     struct bid_table *table = make_full_table(flags);

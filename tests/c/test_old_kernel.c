@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* A kernel without MADV_POPULATE_WRITE (before Linux 5.14): memory is made present by touching it, and neither lookups nor the
- * forms for NMI context take a page fault. */
+/* A kernel without MADV_POPULATE_WRITE (before Linux 5.14): memory is made present by touching it, and neither
+ * lookups nor the forms for NMI context take a page fault. */
 #define _GNU_SOURCE
 #include "check.h"
 

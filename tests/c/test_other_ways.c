@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What a signal handler could ask instead: dl_iterate_phdr() takes the loader's lock, so while another thread holds that,
- * and waits for the handler's thread, neither gets on. A watchdog sees it. bid_resolve() answers there, and so does
- * glibc's _dl_find_object() where it is (2.35), which knows what the loader loaded and no build IDs.
+ * What a signal handler could ask instead: dl_iterate_phdr() takes the loader's lock, so while another thread holds
+ * that, and waits for the handler's thread, neither gets on. A watchdog sees it. bid_resolve() answers there, and so
+ * does glibc's _dl_find_object() where it is (2.35), which knows what the loader loaded and no build IDs.
  */
 #define _GNU_SOURCE
 #include "check.h"

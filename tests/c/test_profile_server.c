@@ -292,8 +292,8 @@ static void test_no_slot(void)
     end();
 }
 
-/* Once it is back no signal comes any more, also none that would be pending; the server, which sleeps, was woken. The child
- * of a vfork() has its parent's memory, but is another process. */
+/* Once it is back no signal comes any more, also none that would be pending; the server, which sleeps, was woken.
+ * The child of a vfork() has its parent's memory, but is another process. */
 static void spoiled(void)
 {
     sigset_t trap, pending;

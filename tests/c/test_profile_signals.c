@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The profiler's signal beside the program's own use of it. Each part is a child of its own: actions are the process's. */
+/* The profiler's signal beside the program's own use of it. Each part is a child of its own:
+ * actions are the process's. */
 #define _GNU_SOURCE
 #include "profiled.h"
 

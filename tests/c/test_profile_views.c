@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Views of this process's own mappings, as the server makes them: what they say, when they are used again, and names. */
+/* Views of this process's own mappings, as the server makes them: what they say, when they
+ * are used again, and names. */
 #define _GNU_SOURCE
 #include "mapped_code.h"
 #include "profiled.h"

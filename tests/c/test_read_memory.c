@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The build ID of a deleted file, which is read from memory, while reading fails: an interrupted read is tried again; where
- * nothing is mapped the image ends; any other error means that nothing is known, not that there is no build ID.
+ * The build ID of a deleted file, which is read from memory, while reading fails: an interrupted read is tried again;
+ * where nothing is mapped the image ends; any other error means that nothing is known, not that there is no build ID.
  */
 #define _GNU_SOURCE
 #include "mapped_code.h"

@@ -293,8 +293,8 @@ static int refresh_in_a_visit(void *argument, uint64_t key, int status, const st
     return 1;
 }
 
-/* A reader that pins after a snapshot was retired does not keep it, whatever it reads. And the epoch goes up in whole steps:
- * its lower bits are the depth of the pins to come. */
+/* A reader that pins after a snapshot was retired does not keep it, whatever it reads. And the epoch goes up in
+ * whole steps: its lower bits are the depth of the pins to come. */
 static void a_new_reader(void)
 {
     struct bid_table *other = make_table((struct bid_options){.id_size = 20});

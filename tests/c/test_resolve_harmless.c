@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What follows the mappings leaves the program as it is: descriptors, signals, ids and capabilities, children. And a refresh
- * of the program's own reads and closes nothing that is not its own, whatever another thread does to its numbers.
+ * What follows the mappings leaves the program as it is: descriptors, signals, ids and capabilities,
+ * children. And a refresh of the program's own reads and closes nothing that is not its own, whatever another
+ * thread does to its numbers.
  */
 #define _GNU_SOURCE
 #include "mapped_code.h"
@@ -18,10 +19,12 @@
 #include <sys/wait.h>
 
 #define NOBODY 65534
+#define DESCRIPTORS 256
 
 /* --------------------------------------------------------------------------- numbers that are taken away -- */
 
-/* In the place of libc's: before a read of a file of that name, another thread puts a pipe in the descriptor's place. */
+/* In the place of libc's: before a read of a file of that name, another thread puts a pipe
+ * in the descriptor's place. */
 static struct {
     const char *name; /* NULL: none does */
     int pipe[2];
@@ -97,9 +100,15 @@ static void wait_for(uint64_t ip, int reason)
     CHECK(reason_of(ip) == reason);
 }
 
-/* Waits until the thread has found code that was not there before. */
+/* Waits until the thread has found code that was not there before: a file's and, where that may not be read, none's. */
 static void check_it_follows(void)
 {
+    if (geteuid() != NOBODY) {
+        uint64_t plain = map_code(in_directory("plain"), NULL);
+        wait_for(plain, BID_RESOLVED);
+        check_code(plain, 1, 20);
+        unmap_code(plain);
+    }
     void *code = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     wait_for((uintptr_t)code, BID_RESOLVE_NO_FILE);
     CHECK(munmap(code, PAGE) == 0);
@@ -115,11 +124,43 @@ static void closing_everything(void)
     for (int round = 0; round < 200; round++)
         for (int fd = 3; fd < 64; fd++)
             CHECK(close(fd) == -1 && errno == EBADF); /* nothing is ever there */
-    CHECK(pipe(ends) == 0 && write(ends[1], "0123456789ABCDEF", 16) == 16);
+    CHECK(pipe(ends) == 0 && ends[0] == 3 && ends[1] == 4 && write(ends[1], "0123456789ABCDEF", 16) == 16);
     check_it_follows();
     usleep(50000);
     CHECK(read(ends[0], bytes, sizeof bytes) == 16 && strcmp(bytes, "0123456789ABCDEF") == 0);
     CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
+}
+
+static void close_all(void)
+{
+    for (int fd = 3; fd < DESCRIPTORS; fd++)
+        close(fd);
+}
+
+/* A close() of any descriptor of the file, by any thread that shares the table of descriptors, gives the lock up. */
+static void record_locks(void)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = open(in_directory("plain"), O_RDONLY), status;
+    CHECK_STATUS(bid_maps_follow(maps, 1), BID_OK);
+    CHECK(fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0);
+    for (int i = 0; i < 20; i++) {
+        void *base = mmap(NULL, 2 * PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+        CHECK(base != MAP_FAILED);
+        uint64_t code = (uintptr_t)base + PAGE;
+        wait_for(code, BID_RESOLVED);
+        check_code(code, 1, 20);
+        unmap_code(code);
+        usleep(2000);
+    }
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        lock.l_type = F_WRLCK;
+        _exit(fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_RDLCK && lock.l_pid == getppid());
+    }
+    CHECK(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 1);
     CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
 }
 
@@ -162,12 +203,17 @@ static void without_close_range(void)
 
 static void signals(void)
 {
+    const int sent[] = {SIGUSR1, SIGTRAP, SIGRTMIN};
     sigset_t blocked, pending;
     sigfillset(&blocked);
     CHECK_STATUS(bid_maps_follow(maps, 5), BID_OK);
-    CHECK(sigprocmask(SIG_BLOCK, &blocked, NULL) == 0 && kill(getpid(), SIGUSR1) == 0 && kill(getpid(), SIGRTMIN) == 0);
+    CHECK(sigprocmask(SIG_BLOCK, &blocked, NULL) == 0);
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++)
+        CHECK(kill(getpid(), sent[i]) == 0);
     usleep(50000);
-    CHECK(sigpending(&pending) == 0 && sigismember(&pending, SIGUSR1) == 1 && sigismember(&pending, SIGRTMIN) == 1);
+    CHECK(sigpending(&pending) == 0);
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++)
+        CHECK(sigismember(&pending, sent[i]) == 1);
     CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
 }
 
@@ -286,20 +332,29 @@ static void lowering(void)
 
 /* ------------------------------------------------------------------------------------------------- children -- */
 
-/* A child has no such thread, and ends none; nor does it touch descriptors. By any kind of fork. */
-static void in_a_child(int raw)
+/* A child has no such thread, and ends none; nor does it touch descriptors. It may have one of its own. By any kind of
+ * fork. */
+static void in_a_child(int number)
 {
     int status;
     CHECK_STATUS(bid_maps_follow(maps, 5), BID_OK);
-    pid_t child = raw ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
+    pid_t child = number % 2 ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
     CHECK(child >= 0);
     if (child == 0) {
         alarm(40);
         for (int fd = 3; fd < 64; fd++)
             dup2(1, fd);
-        bid_maps_destroy(maps);
+        CHECK_STATUS(bid_maps_follow(maps, 0), BID_OK);
         for (int fd = 3; fd < 64; fd++)
             CHECK(fcntl(fd, F_GETFD) == 0);
+        if (number % 4 == 0) {
+            close_all();
+            CHECK_STATUS(bid_maps_follow(maps, 1), BID_OK);
+            check_it_follows();
+            CHECK(dup(1) == 3);
+        }
+        bid_maps_destroy(maps);
+        CHECK(fcntl(3, F_GETFD) == 0);
         _exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child && status == 0);
@@ -308,8 +363,8 @@ static void in_a_child(int raw)
 
 static void children(void)
 {
-    in_a_child(0);
-    in_a_child(1);
+    for (int number = 0; number < 20; number++)
+        in_a_child(number);
 }
 
 /* ---------------------------------------------------------------------------------------------------- main -- */
@@ -319,6 +374,7 @@ static void children(void)
 static void run(void (*test)(void), const char *name)
 {
     int status;
+    make_elf(in_directory("plain"), 1, 20);
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
@@ -336,11 +392,11 @@ static void run(void (*test)(void), const char *name)
 int main(void)
 {
     begin_mapping();
-    make_elf(in_directory("plain"), 1, 20);
     for (int fd = 3; fd < 64; fd++)
         close(fd);
     RUN(robbed);
     RUN(closing_everything);
+    RUN(record_locks);
     RUN(end_of_a_pipe);
     RUN(without_close_range);
     RUN(signals);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A build ID is never another file's: files that are removed and written anew, get the inode number of the last one, and
- * are mapped at its address; that are rewritten in place, also while they are read; of which the system tells less. On
- * the file system of the working directory, and, for root, on tmpfs, ext4, btrfs and overlayfs. All of it with files found
- * by /proc/self/map_files, and by their paths.
+ * A build ID is never another file's: files that are removed and written anew, get the inode number of the last one,
+ * and are mapped at its address; that are rewritten in place, also while they are read; of which the system tells less.
+ * On the file system of the working directory, and, for root, on tmpfs, ext4, btrfs and overlayfs. All of it with files
+ * found by /proc/self/map_files, and by their paths.
  */
 #define _GNU_SOURCE
 #include "mapped_code.h"
@@ -20,8 +20,8 @@
 
 /* ------------------------------------------------------------------------------------ what the system tells -- */
 
-/* In the place of libc's functions: a clock, and changes, of our choosing; no handles; no /proc/self/map_files, as without
- * capabilities; a write after a read. */
+/* In the place of libc's functions: a clock, and changes, of our choosing; no handles; no /proc/self/map_files, as
+ * without capabilities; a write after a read. */
 static struct {
     long change; /* seconds: when every file was changed, and 0: let stat() say it */
     long now;
@@ -203,8 +203,8 @@ static void by_the_change(const char *path)
     system_says.change = system_says.now = system_says.no_handles = 0;
 }
 
-/* What is believed: the file is not read again, nor opened, for as long as all of it is the same. Else the tests above show
- * nothing. */
+/* What is believed: the file is not read again, nor opened, for as long as all of it is the same. Else the
+ * tests above show nothing. */
 static void inherited(const char *path)
 {
     char event[4096];

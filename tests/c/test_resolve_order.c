@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A refresh whose reading is overtaken: what was published never goes back. The source of refreshes is compiled into this
- * program, with stops of ours at certain moments, at which another thread refreshes, reads or forks.
+ * A refresh whose reading is overtaken: what was published never goes back. The source of refreshes is compiled into
+ * this program, with stops of ours at certain moments, at which another thread refreshes, reads or forks.
  */
 #define _GNU_SOURCE
 #include "../resolve/readings.h"
@@ -148,7 +148,8 @@ static void overlapped(void)
     CHECK_STATUS(bid_maps_refresh(maps), BID_EXISTS);
 }
 
-/* A reading that changes nothing, while an older one that would is about to be published: it is published all the same. */
+/* A reading that changes nothing, while an older one that would is about to be published: it
+ * is published all the same. */
 static void equal_but_newer(void)
 {
     struct stopping slow;

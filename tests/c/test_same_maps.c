@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Which mappings are the same as the last snapshot's, with a /proc/self/maps of our own making: every difference that an
- * answer could show makes a new snapshot, also where somebody has chosen the names of files so that their digests agree.
+ * Which mappings are the same as the last snapshot's, with a /proc/self/maps of our own making: every
+ * difference that an answer could show makes a new snapshot, also where somebody has chosen the names of files
+ * so that their digests agree.
  */
 #define _GNU_SOURCE
 #include "check.h"
@@ -89,7 +90,8 @@ static void check_shown(const struct shown *shown, uint64_t i, const struct bid_
     CHECK(found->fresh == expected->fresh && strcmp(shown->paths[i], expected->path) == 0);
 }
 
-/* Names, headers and devices; two files of one inode number on two devices; ranges that overlap, as those of two reads may. */
+/* Names, headers and devices; two files of one inode number on two devices; ranges that overlap,
+ * as those of two reads may. */
 static void parsed(void)
 {
     static const struct bid_mapping expected[] = {

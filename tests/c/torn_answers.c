@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Answers beside an updater, for one design (-DDESIGN=bid_design_seqcount): a thread replaces the IDs of some keys, and
- * inserts and removes others between them, so that entries move; another one looks the keys up that
- * stay. An ID is 20 bytes of one value that tells its key, so an answer that is made of two, or is another key's, shows.
+ * inserts and removes others between them, so that entries move; another one looks the keys up that stay. An ID is 20
+ * bytes of one value that tells its key, so an answer that is made of two, or is another key's, shows.
  *
  *     torn_answers MILLISECONDS
  *

@@ -2,7 +2,8 @@
 /*
  * A libFuzzer target over csrc/note: `make fuzz SECONDS=60`. Of any bytes, in each mode:
  *
- *   - the parser ends, within BID_ELF_MAX_STEPS steps and with requests of 1 to BID_ELF_MAX_WANT bytes, each asked once;
+ *   - the parser ends, within BID_ELF_MAX_STEPS steps and with requests of 1 to BID_ELF_MAX_WANT
+ *     bytes, each asked once;
  *   - what it answers is one of enum bid_elf_status, a build ID is where it says, and an error lies where it says;
  *   - the same comes out whether the file is there as a whole or comes in windows, and of input that ends anywhere;
  *   - what the kernel would find, the reader for files finds as well: that build ID or one before it.
@@ -116,7 +117,8 @@ static bool is_plain(const uint8_t *data, const struct bid_elf *file)
     return file->error == 0 && data[ELF_DATA] == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1 : 2);
 }
 
-/* In a file with nothing wrong, whatever the kernel finds, the reader for files finds that or one that stands before. */
+/* In a file with nothing wrong, whatever the kernel finds, the reader for files finds that
+ * or one that stands before. */
 static void check_subset(const uint8_t *data, size_t size)
 {
     struct bid_elf kernel, file;

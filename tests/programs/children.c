@@ -84,7 +84,6 @@ static void by_spawn(char *self)
 
 static int in_clone(void *nothing)
 {
-    (void)nothing;
     burn(10);
     return 3;
 }
@@ -123,7 +122,6 @@ static int part_ways(char **arguments)
 static int part_many(char **arguments)
 {
     int sum = 0, count = 0, status;
-    (void)arguments;
     for (int i = 0; i < 60; i++)
         if (fork() == 0) {
             if (i % 10 == 0)
@@ -204,6 +202,5 @@ int main(int n, char **arguments)
 {
     static const struct part parts[] = {{"query", part_query}, {"ways", part_ways},       {"many", part_many},
                                         {"exec", part_exec},   {"foreign", part_foreign}, {0}};
-    (void)n;
     return run_part(parts, arguments);
 }

@@ -33,7 +33,6 @@ static void use_pipe(const char *who)
 
 static int part_close(char **arguments)
 {
-    (void)arguments;
     burn(20);
     for (int fd = 3; fd < 1024; fd++)
         close(fd);
@@ -43,7 +42,6 @@ static int part_close(char **arguments)
 
 static int part_range(char **arguments)
 {
-    (void)arguments;
     burn(20);
     if (syscall(SYS_close_range, 3, ~0u, 0) != 0)
         return 1;
@@ -57,7 +55,6 @@ static int part_dup(char **arguments)
     int ends[2], wrong = 0;
     struct stat ours, found;
     char bytes[64];
-    (void)arguments;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) != 0)
         return 1;
     int first = fcntl(ends[0], F_DUPFD, 300), second = fcntl(ends[1], F_DUPFD, 300);
@@ -85,7 +82,6 @@ static int part_dup(char **arguments)
 static int part_loop(char **arguments)
 {
     int wrong = 0;
-    (void)arguments;
     for (int round = 0; round < 60; round++) {
         int ends[2];
         char bytes[16] = {0};
@@ -124,7 +120,6 @@ static int count_free(void)
 static int part_few(char **arguments)
 {
     struct rlimit none = {3, 3};
-    (void)arguments;
     say("%d are free\n", count_free());
     burn(30);
     nap(30);
@@ -147,6 +142,5 @@ int main(int n, char **arguments)
 {
     static const struct part parts[] = {{"close", part_close}, {"range", part_range}, {"dup", part_dup},
                                         {"loop", part_loop},   {"few", part_few},     {0}};
-    (void)n;
     return run_part(parts, arguments);
 }

@@ -17,7 +17,6 @@ static volatile int over;
 
 static void on_alarm(int signal)
 {
-    (void)signal;
 }
 
 /* The process uses CPU time while its first thread waits. */

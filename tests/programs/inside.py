@@ -82,6 +82,18 @@ def dup2() -> None:
     print(os.read(left, 100))
 
 
+watch: Profile | None = None  #: of the part
+
+
+def profile_itself() -> None:
+    """In a child that was forked inside the part, which it leaves."""
+    if watch:
+        watch.__exit__(None, None, None)
+    with Profile() as again:
+        burn(0.1)
+    print("it can profile itself:", again.result.samples > 0)
+
+
 def children() -> None:
     burn(0.05)
     for close in (True, False):
@@ -89,6 +101,7 @@ def children() -> None:
     in_child(lambda: os.execv(sys.executable, [sys.executable, "-ISc", LIST]))
     in_child(lambda: burn(0.03), lambda: use_pipe("child"))
     in_child(lambda: print(len(os.listdir("/proc/self/task")), "threads"))
+    in_child(profile_itself)
 
     def generation(left: int) -> None:
         burn(0.01)
@@ -149,10 +162,19 @@ def few_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+def become() -> None:
+    """Another program, in this process."""
+    burn(0.05)
+    sys.stdout.flush()
+    shown = "ls /proc/self/fd; grep -E 'SigIgn|SigBlk' /proc/self/status; ls /proc/$$/task | wc -l"
+    os.execvp("sh", ["sh", "-c", shown])
+
+
 PARTS = {
     "closerange": closerange,
     "dup2": dup2,
     "children": children,
+    "become": become,
     "signals": signals,
     "another-user": another_user,
     "few-descriptors": few_descriptors,
@@ -168,6 +190,7 @@ def state() -> None:
 
 
 def main() -> None:
+    global watch
     part, how = sys.argv[1:]
     if part == "signals":
         for number in (signal.SIGTRAP, signal.SIGPROF):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Holds POSIX record locks on files that it has mapped as code: a close() of any descriptor of such a file, by anybody in
- * the process, would give them up. */
+/* Holds POSIX record locks on files that it has mapped as code: a close() of any descriptor of such a file, by
+ * anybody in the process, would give them up. */
 #define _GNU_SOURCE
 #include "program.h"
 

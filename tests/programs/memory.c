@@ -18,7 +18,6 @@ static int part_limited(char **arguments)
 
 static int part_locked(char **arguments)
 {
-    (void)arguments;
     burn(20);
     int current = mlockall(MCL_CURRENT);
     say("what there is: %s\n", current ? strerror(errno) : "locked");
@@ -33,6 +32,5 @@ static int part_locked(char **arguments)
 int main(int n, char **arguments)
 {
     static const struct part parts[] = {{"limited", part_limited}, {"locked", part_locked}, {0}};
-    (void)n;
     return run_part(parts, arguments);
 }

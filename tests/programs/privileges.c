@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Becomes another user, as daemons do; for root. Ids and capabilities are asked of every thread that the kernel knows. */
+/* Becomes another user, as daemons do; for root. Ids and capabilities are asked of every
+ * thread that the kernel knows. */
 #define _GNU_SOURCE
 #include "program.h"
 
@@ -46,7 +47,6 @@ static int set_capability(int capability)
 /* Keeps one capability, of one thread: a process of one thread has them as one. */
 static int part_keep(char **arguments)
 {
-    (void)arguments;
     burn(20);
     prctl(PR_SET_KEEPCAPS, 1);
     say("setresuid: %d\n", setresuid(65534, 65534, 65534));
@@ -78,7 +78,6 @@ static int part_drop(char **arguments)
     gid_t groups[] = {10, 20};
     pthread_barrier_t barrier;
     pthread_t threads[3];
-    (void)arguments;
     pthread_barrier_init(&barrier, NULL, 4);
     for (int i = 0; i < 3; i++)
         pthread_create(&threads[i], NULL, wait_for, &barrier);
@@ -98,6 +97,5 @@ static int part_drop(char **arguments)
 int main(int n, char **arguments)
 {
     static const struct part parts[] = {{"keep", part_keep}, {"drop", part_drop}, {0}};
-    (void)n;
     return run_part(parts, arguments);
 }

@@ -39,7 +39,7 @@ __attribute__((unused)) static void burn(int milliseconds)
     } while ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 < milliseconds);
 }
 
-/* The same without a system call, for about 0.1 seconds. */
+/* The same without a system call, for 10 to 100 milliseconds. */
 __attribute__((unused)) static void burn_without_calls(void)
 {
     for (volatile unsigned n = 0; n < 50000000; n++)

@@ -23,7 +23,6 @@ static void finish(void)
 
 static int part_strict(char **arguments)
 {
-    (void)arguments;
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
         return 77;
     finish();
@@ -52,14 +51,12 @@ static int filtered(int with_sigreturn)
 
 static int part_filter(char **arguments)
 {
-    (void)arguments;
     return filtered(1);
 }
 
 /* A filter that does not even let a signal handler return, since the program has none. */
 static int part_no_handlers(char **arguments)
 {
-    (void)arguments;
     return filtered(0);
 }
 
@@ -67,6 +64,5 @@ int main(int n, char **arguments)
 {
     static const struct part parts[] = {
         {"strict", part_strict}, {"filter", part_filter}, {"no-handlers", part_no_handlers}, {0}};
-    (void)n;
     return run_part(parts, arguments);
 }

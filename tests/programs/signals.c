@@ -27,15 +27,14 @@ static void block(sigset_t *set)
 /* Nobody sends this program what it waits for, but itself. */
 static int part_wait(char **arguments)
 {
-    const struct timespec none = {0};
+    const struct timespec soon = {.tv_nsec = 20000000};
     siginfo_t info;
     sigset_t set;
-    (void)arguments;
     block(&set);
     for (int i = 0; i < 2; i++) {
         burn(40);
         say_pending("after some work");
-        int got = sigtimedwait(&set, &info, &none);
+        int got = sigtimedwait(&set, &info, &soon);
         say("sigtimedwait: %d\n", got);
         kill(getpid(), both[i]);
         burn(20);
@@ -52,7 +51,6 @@ static int part_descriptor(char **arguments)
 {
     struct signalfd_siginfo info;
     sigset_t set;
-    (void)arguments;
     burn(40);
     block(&set);
     burn(40);
@@ -80,7 +78,6 @@ static struct {
 static void note(int signal, siginfo_t *info, void *context)
 {
     sigset_t mask;
-    (void)context;
     sigprocmask(SIG_SETMASK, NULL, &mask);
     seen.count++;
     seen.code = info->si_code;
@@ -98,7 +95,6 @@ static void say_seen(const char *what, int signal)
 
 static void count_one(int signal)
 {
-    (void)signal;
     seen.count++;
 }
 
@@ -155,7 +151,6 @@ static void use_signal(int number)
 
 static int part_handlers(char **arguments)
 {
-    (void)arguments;
     for (int i = 0; i < 2; i++) {
         use_sigaction(both[i]);
         use_signal(both[i]);
@@ -188,7 +183,6 @@ static void use_sigset(int number)
 /* The ways to set an action that are not sigaction() and signal(). */
 static int part_other_ways(char **arguments)
 {
-    (void)arguments;
     for (int i = 0; i < 2; i++) {
         int number = both[i];
         say("%d: sysv_signal(): %d\n", number, __sysv_signal(number, count_one) == SIG_DFL);
@@ -213,7 +207,6 @@ static int part_own_profiler(char **arguments)
 {
     struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO | SA_RESTART};
     struct itimerval timer = {.it_interval.tv_usec = 5000, .it_value.tv_usec = 5000}, off = {0};
-    (void)arguments;
     sigaction(SIGPROF, &action, NULL);
     setitimer(ITIMER_PROF, &timer, NULL);
     burn(80);
@@ -237,7 +230,6 @@ static int part_own_profiler(char **arguments)
 static int part_query(char **arguments)
 {
     sigset_t mask;
-    (void)arguments;
     burn(20);
     sigprocmask(SIG_SETMASK, NULL, &mask);
     for (int i = 0; i < 2; i++) {
@@ -308,7 +300,6 @@ static int part_die(char **arguments)
 
 static int part_breakpoint(char **arguments)
 {
-    (void)arguments;
     burn(30);
 #if defined(__x86_64__) || defined(__i386__)
     __asm__ volatile("int3");
@@ -321,7 +312,6 @@ static int part_breakpoint(char **arguments)
 static int part_alarm_clock(char **arguments)
 {
     struct itimerval timer = {.it_value.tv_usec = 30000};
-    (void)arguments;
     setitimer(ITIMER_PROF, &timer, NULL);
     burn(10000);
     return 0;
@@ -345,6 +335,5 @@ int main(int n, char **arguments)
         {"alarm-clock", part_alarm_clock},
         {0},
     };
-    (void)n;
     return run_part(parts, arguments);
 }

@@ -52,7 +52,6 @@ static char *alternate(size_t size)
 /* Smaller than the frame of a signal, perhaps; but no signal of this program is taken there. */
 static int part_tiny(char **arguments)
 {
-    (void)arguments;
     char *stack = alternate(2048);
     burn(60);
     say_marks(stack);
@@ -69,7 +68,6 @@ static volatile int handled;
 
 static void handle(int signal)
 {
-    (void)signal;
     handled++;
 }
 
@@ -77,7 +75,6 @@ static void handle(int signal)
 static int part_tight(char **arguments)
 {
     struct sigaction action = {.sa_handler = handle, .sa_flags = SA_ONSTACK};
-    (void)arguments;
     char *stack = alternate(frame_bytes() + 512);
     sigaction(SIGUSR1, &action, NULL);
     for (int i = 0; i < 30; i++) {
@@ -91,7 +88,6 @@ static int part_tight(char **arguments)
 
 static void handle_long(int signal)
 {
-    (void)signal;
     handled++;
     burn_without_calls();
 }
@@ -110,21 +106,18 @@ static int run_busy(size_t size)
 
 static int part_busy(char **arguments)
 {
-    (void)arguments;
     return run_busy(frame_bytes() + 1024);
 }
 
 /* Two frames and a little. */
 static int part_roomy(char **arguments)
 {
-    (void)arguments;
     return run_busy(2 * frame_bytes() + 1024);
 }
 
 /* SIGSEGV for a stack that is full, taken on the other one. */
 static void on_overflow(int signal, siginfo_t *info, void *context)
 {
-    (void)signal, (void)info, (void)context;
     say("the stack is full\n");
     _exit(3);
 }
@@ -140,7 +133,6 @@ static int part_overflow(char **arguments)
 {
     struct sigaction action = {.sa_sigaction = on_overflow, .sa_flags = SA_ONSTACK | SA_SIGINFO};
     struct rlimit limit;
-    (void)arguments;
     getrlimit(RLIMIT_STACK, &limit);
     limit.rlim_cur = 1 << 20;
     setrlimit(RLIMIT_STACK, &limit);
@@ -160,7 +152,6 @@ static void *small_thread(void *nothing)
 
 static int part_threads(char **arguments)
 {
-    (void)arguments;
     for (int i = 0; i < 4; i++) {
         char *stack = make_stack(16384); /* PTHREAD_STACK_MIN */
         pthread_attr_t attributes;
@@ -189,7 +180,6 @@ static void in_coroutine(void)
 
 static int part_coroutine(char **arguments)
 {
-    (void)arguments;
     char *stack = make_stack(8192);
     getcontext(&coroutine);
     coroutine.uc_stack.ss_sp = stack;
@@ -207,6 +197,5 @@ int main(int n, char **arguments)
     static const struct part parts[] = {
         {"tiny", part_tiny},         {"tight", part_tight},     {"busy", part_busy},           {"roomy", part_roomy},
         {"overflow", part_overflow}, {"threads", part_threads}, {"coroutine", part_coroutine}, {0}};
-    (void)n;
     return run_part(parts, arguments);
 }

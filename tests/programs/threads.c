@@ -11,13 +11,11 @@ static int destroyed, cleaned;
 
 static void destroy(void *value)
 {
-    (void)value;
     __atomic_add_fetch(&destroyed, 1, __ATOMIC_RELAXED);
 }
 
 static void clean(void *nothing)
 {
-    (void)nothing;
     __atomic_add_fetch(&cleaned, 1, __ATOMIC_RELAXED);
 }
 
@@ -66,7 +64,6 @@ static void cancel(const char *what, void *(*body)(void *), void *argument)
 static int part_many(char **arguments)
 {
     int ends[2], right = 0;
-    (void)arguments;
     if (pipe(ends) != 0)
         return 1;
     pthread_key_create(&key, destroy);
@@ -101,7 +98,6 @@ static void *last_thread(void *nothing)
 static int part_leaderless(char **arguments)
 {
     pthread_t thread;
-    (void)arguments;
     pthread_create(&thread, NULL, last_thread, NULL);
     pthread_exit(NULL);
 }
@@ -109,6 +105,5 @@ static int part_leaderless(char **arguments)
 int main(int n, char **arguments)
 {
     static const struct part parts[] = {{"many", part_many}, {"leaderless", part_leaderless}, {0}};
-    (void)n;
     return run_part(parts, arguments);
 }

@@ -18,7 +18,6 @@ static void debuggee(void)
 int main(int n, char **arguments)
 {
     int status;
-    (void)n, (void)arguments;
     burn(20);
     pid_t child = fork();
     if (child == 0)
