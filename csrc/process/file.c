@@ -25,13 +25,13 @@
 
 /* ------------------------------------------------------------------------------------------------ its path -- */
 
-static int is_vdso(const struct bid_area *area)
+static int is_area_of_vdso(const struct bid_area *area)
 {
     return !area->shown.inode && strcmp(area->name, "[vdso]") == 0;
 }
 
 /* Where the kernel leads to the file itself. */
-static const char *link_of(const struct bid_process *process, const struct bid_area *area)
+static const char *link_of_area(const struct bid_process *process, const struct bid_area *area)
 {
     return bid_process_path(process, "map_files/%llx-%llx", (unsigned long long)area->shown.start,
                             (unsigned long long)area->shown.end);
@@ -58,7 +58,7 @@ static void split_name(const struct bid_process *process, struct bid_area *area)
 
 static void find_state(const struct bid_process *process, struct bid_area *area)
 {
-    bid_identity_of_path(&area->state, link_of(process, area));
+    bid_identity_of_path(&area->state, link_of_area(process, area));
     if (!area->state.known)
         bid_identity_of_path(&area->state, path_in_root(process, area));
 }
@@ -66,7 +66,7 @@ static void find_state(const struct bid_process *process, struct bid_area *area)
 /* ------------------------------------------------------------------------------------------------ opening it -- */
 
 /* O_PATH first: to open a device or a pipe may have effects. Returns whether it could; if not, errno says why. */
-static int open_regular(struct bid_descriptor *file, const char *path)
+static int open_if_regular(struct bid_descriptor *file, const char *path)
 {
     struct bid_descriptor place;
     char link[48];
@@ -79,13 +79,13 @@ static int open_regular(struct bid_descriptor *file, const char *path)
     return opened;
 }
 
-static int open_mapped(const struct bid_process *process, struct bid_descriptor *file, const struct bid_area *area)
+static int open_file_of(const struct bid_process *process, struct bid_descriptor *file, const struct bid_area *area)
 {
-    if (open_regular(file, link_of(process, area)))
+    if (open_if_regular(file, link_of_area(process, area)))
         return 1;
     if (errno != EPERM && errno != EACCES && errno != ENOENT)
         return 0;
-    if (!open_regular(file, path_in_root(process, area)))
+    if (!open_if_regular(file, path_in_root(process, area)))
         return 0;
     if (bid_is_mapped_file(file, area->shown.device, area->shown.inode))
         return 1;
@@ -96,7 +96,7 @@ static int open_mapped(const struct bid_process *process, struct bid_descriptor 
 
 /* --------------------------------------------------------------------------------------------- reading it -- */
 
-static void take(struct bid_area *area, const struct bid_elf *elf, int status)
+static void take_id(struct bid_area *area, const struct bid_elf *elf, int status)
 {
     struct bid_process_mapping *shown = &area->shown;
     shown->elf_status = status == BID_ELF_COMPRESSED ? BID_ELF_NOT_ELF : status;
@@ -135,12 +135,12 @@ static void read_id(const struct bid_process *process, struct bid_area *area, co
     struct stat before, after;
     if (!area->shown.offset && bid_is_ambiguous(file, area->shown.device) &&
         read_memory(process, &elf, area->shown.start) == BID_ELF_OK) {
-        take(area, &elf, BID_ELF_OK);
+        take_id(area, &elf, BID_ELF_OK);
         return;
     }
     for (int i = 0; i < READ_TRIES; i++) {
         int known = fstat(file->number, &before) == 0;
-        take(area, &elf, bid_elf_read_fd(&elf, BID_ELF_FILE, file->number));
+        take_id(area, &elf, bid_elf_read_fd(&elf, BID_ELF_FILE, file->number));
         if (!known || fstat(file->number, &after) != 0)
             break;
         if (before.st_size == after.st_size && before.st_ctim.tv_sec == after.st_ctim.tv_sec &&
@@ -150,7 +150,7 @@ static void read_id(const struct bid_process *process, struct bid_area *area, co
     fail(area, EAGAIN);
 }
 
-static void read_file(const struct bid_process *process, struct bid_area *area)
+static void learn_from_file(const struct bid_process *process, struct bid_area *area)
 {
     struct bid_descriptor file;
     if (area->asked_length) { /* the kernel finds build IDs of at most 20 bytes, and none of Go */
@@ -158,7 +158,7 @@ static void read_file(const struct bid_process *process, struct bid_area *area)
         area->shown.id.length = area->asked_length;
         memcpy(area->shown.id.bytes, area->asked, area->asked_length);
     }
-    if (!open_mapped(process, &file, area)) {
+    if (!open_file_of(process, &file, area)) {
         if (!area->asked_length)
             fail(area, errno);
         return;
@@ -185,7 +185,7 @@ static int same_state(const struct bid_area *a, const struct bid_area *b)
     return b->state.settled && bid_identity_equal(&a->state, &b->state);
 }
 
-static void copy_knowledge(struct bid_area *area, const struct bid_area *known)
+static void copy_id(struct bid_area *area, const struct bid_area *known)
 {
     area->shown.generation_known = known->shown.generation_known;
     area->shown.elf_status = known->shown.elf_status;
@@ -208,25 +208,24 @@ static void learn(const struct bid_process *process, struct bid_process_maps *ma
     area->beginning = !area->shown.offset ? area->shown.start : near ? near->beginning : 0;
     if (near && near->beginning == area->beginning && same_state(area, near) &&
         near->asked_length == area->asked_length && memcmp(near->asked, area->asked, area->asked_length) == 0)
-        copy_knowledge(area, near);
+        copy_id(area, near);
     else
-        read_file(process, area);
+        learn_from_file(process, area);
 }
 
-static void fill(const struct bid_process *process, struct bid_process_maps *maps, struct bid_area *area)
+static void fill_in_area(const struct bid_process *process, struct bid_process_maps *maps, struct bid_area *area)
 {
     struct bid_elf elf;
     area->shown.path = area->name;
     if (area->shown.inode)
         learn(process, maps, area);
-    else if (is_vdso(area))
-        take(area, &elf,
-             read_memory(process, &elf, area->shown.start)); /* no file: the image in memory is all there is */
+    else if (is_area_of_vdso(area))
+        take_id(area, &elf, read_memory(process, &elf, area->shown.start)); /* it has no file */
     else
         area->shown.elf_status = BID_ELF_NO_BUILD_ID;
 }
 
-static int make_room(struct bid_process_maps *maps)
+static int make_room_for_area(struct bid_process_maps *maps)
 {
     if (maps->count < maps->room)
         return BID_PROCESS_OK;
@@ -241,7 +240,7 @@ static int make_room(struct bid_process_maps *maps)
 
 int bid_area_add(struct bid_process *process, struct bid_process_maps *maps, const struct bid_area *area)
 {
-    int status = make_room(maps);
+    int status = make_room_for_area(maps);
     if (status == BID_PROCESS_OK)
         status = bid_process_make_room(process, strlen(area->name));
     if (status != BID_PROCESS_OK) {
@@ -249,7 +248,7 @@ int bid_area_add(struct bid_process *process, struct bid_process_maps *maps, con
         return status;
     }
     maps->areas[maps->count] = *area;
-    fill(process, maps, &maps->areas[maps->count]);
+    fill_in_area(process, maps, &maps->areas[maps->count]);
     maps->count++;
     return BID_PROCESS_OK;
 }

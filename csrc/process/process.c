@@ -111,7 +111,7 @@ void bid_process_close(struct bid_process *process)
 
 /* ---------------------------------------------------------------------------------------- the list -- */
 
-static int fill(struct bid_process *process, struct bid_process_maps *maps, int source)
+static int fill_list(struct bid_process *process, struct bid_process_maps *maps, int source)
 {
     if (process->maps.number < 0)
         return BID_PROCESS_OK;
@@ -133,7 +133,7 @@ int bid_process_maps_read(struct bid_process_maps **result, int pid, int source)
     if (status != BID_PROCESS_OK)
         return status;
     struct bid_process_maps *maps = calloc(1, sizeof *maps);
-    status = maps ? fill(&process, maps, source) : BID_PROCESS_E_NO_MEMORY;
+    status = maps ? fill_list(&process, maps, source) : BID_PROCESS_E_NO_MEMORY;
     bid_process_close(&process); /* keeps errno */
     if (status == BID_PROCESS_OK)
         *result = maps;
