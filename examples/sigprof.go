@@ -13,6 +13,7 @@ package main
 #include <bid.h>
 #include <signal.h>
 #include <sys/time.h>
+#include <time.h>
 
 #define SAMPLES 1000
 
@@ -61,6 +62,12 @@ static uint64_t offset_of(struct bid_stack_build_id sample)
 	return sample.status == BID_STACK_VALID ? sample.offset : 0;
 }
 
+// Of the process, on a processor.
+static double seconds(void)
+{
+	return (double)clock() / CLOCKS_PER_SEC;
+}
+
 static void end(void)
 {
 	bid_maps_destroy(maps);
@@ -71,15 +78,14 @@ import "C"
 import (
 	"fmt"
 	"os"
-	"time"
 )
 
 // The work that is profiled.
 //
 //go:noinline
-func burn(d time.Duration) uint64 {
+func burn(seconds C.double) uint64 {
 	spun := uint64(1)
-	for end := time.Now().Add(d); time.Now().Before(end); {
+	for end := C.seconds() + seconds; C.seconds() < end; {
 		for i := 0; i < 1000000; i++ {
 			spun = spun*7 + 1
 		}
@@ -92,7 +98,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "sigprof:", C.GoString(C.bid_status_text(status)))
 		os.Exit(1)
 	}
-	burn(300 * time.Millisecond)
+	burn(0.2)
 	taken := C.stop()
 	for i := C.uint(0); i < taken; i++ {
 		sample := C.sample(i)

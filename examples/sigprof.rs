@@ -8,7 +8,6 @@ use std::ffi::CStr;
 use std::os::raw::{c_char, c_int, c_long, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 // ------------------------------------------------------------------------------------------------------- bid
 
@@ -73,6 +72,7 @@ struct SigAction {
 
 extern "C" {
     fn sigaction(signal: c_int, new: *const SigAction, old: *mut SigAction) -> c_int;
+    fn clock() -> c_long; // microseconds of the process's time on a processor
     fn setitimer(which: c_int, new: *const [c_long; 4], old: *mut [c_long; 4]) -> c_int;
 }
 
@@ -119,10 +119,10 @@ extern "C" fn on_sample(_signal: c_int, _info: *mut c_void, context: *mut c_void
 /// The work that is profiled.
 #[no_mangle]
 #[inline(never)]
-pub extern "C" fn burn(milliseconds: u64) -> u64 {
+pub extern "C" fn burn(microseconds: c_long) -> u64 {
     let spun = AtomicU64::new(1);
-    let end = Instant::now() + Duration::from_millis(milliseconds);
-    while Instant::now() < end {
+    let end = unsafe { clock() } + microseconds;
+    while unsafe { clock() } < end {
         for _ in 0..1_000_000 {
             spun.store(spun.load(Relaxed).wrapping_mul(7).wrapping_add(1), Relaxed);
         }
@@ -141,7 +141,7 @@ fn main() -> Result<(), String> {
     let action = SigAction { handler: on_sample, mask: [0; 16], flags: SA_SIGINFO | SA_RESTART, restorer: null_mut() };
     unsafe { sigaction(SIGPROF, &action, null_mut()) };
     sample_every(1000);
-    burn(300);
+    burn(200_000);
     sample_every(0);
     for sampled in &SAMPLED[..COUNT.swap(SAMPLES, Relaxed)] {
         let digits: String = sampled[..3].iter().map(|word| format!("{:016x}", word.load(Relaxed))).collect();

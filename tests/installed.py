@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "lib"
 HOW_TO_GET = {
     "c++": "g++",
     "clang": "clang",
@@ -51,16 +54,26 @@ def run(command: Sequence[str | Path] | str, **options: object) -> str:
     return str(result.stdout)
 
 
-def make(*arguments: str) -> str:
-    return run(["make", "-C", str(ROOT / "csrc"), f"-j{os.cpu_count()}", *arguments])
+@contextmanager
+def building() -> Iterator[None]:
+    """One at a time, also of processes that run tests side by side."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make(*arguments: str, folder: Path = ROOT / "csrc") -> str:
+    with building():
+        return run(["make", "-C", str(folder), f"-j{os.cpu_count()}", *arguments])
 
 
 @cache
 def prefix() -> Path:
     """Where the library is installed, as from `make install PREFIX=...`."""
-    folder = ROOT / "build" / "installed"
+    folder = ROOT / "build" / f"installed-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     shutil.rmtree(folder, ignore_errors=True)
-    make("install", f"BUILD={ROOT / 'build' / 'lib'}", f"PREFIX={folder}")
+    make("install", f"BUILD={BUILD}", f"PREFIX={folder}")
     return folder
 
 

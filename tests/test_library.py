@@ -178,13 +178,13 @@ def test_manual_pages_are_well_formed() -> None:
 
 def test_uninstall_leaves_nothing(tmp_path: Path) -> None:
     """By the Makefile of the project, into a folder for a packager (DESTDIR)."""
-    folders = [f"BUILD={ROOT / 'build' / 'lib'}", "PREFIX=/usr", f"DESTDIR={tmp_path}/stage"]
-    run(["make", "-C", ROOT, "install", *folders])
+    folders = [f"BUILD={installed.BUILD}", "PREFIX=/usr", f"DESTDIR={tmp_path}/stage"]
+    make("install", *folders, folder=ROOT)
     files = [path for path in (tmp_path / "stage").rglob("*") if not path.is_dir()]
     assert {path.relative_to(tmp_path / "stage").parts[0] for path in files} == {"usr"}
     assert tmp_path / "stage/usr/share/man/man1/pybuildid.1" in files
     assert "/usr/lib" in (tmp_path / "stage/usr/lib/pkgconfig/bid.pc").read_text()
-    run(["make", "-C", ROOT, "uninstall", *folders])
+    make("uninstall", *folders, folder=ROOT)
     assert [path for path in (tmp_path / "stage").rglob("*") if not path.is_dir()] == []
 
 
@@ -234,7 +234,7 @@ def test_no_python_and_no_write_to_the_sources(tmp_path: Path) -> None:
 def test_a_failing_test_fails_the_check(tmp_path: Path) -> None:
     for name, status in (("test_bad", 3), ("test_lacking", 77)):
         (tmp_path / f"{name}.c").write_text(f"int main(void)\n{{\n    return {status};\n}}\n")
-    settings = [f"BUILD={ROOT / 'build' / 'lib'}", f"TESTS_C={tmp_path}", "CHECK=" + str(tmp_path / "check")]
+    settings = [f"BUILD={installed.BUILD}", f"TESTS_C={tmp_path}", "CHECK=" + str(tmp_path / "check")]
     assert "1 tests passed" in make("check", *settings, "TESTS=test_lacking")
     with pytest.raises(AssertionError, match="test_bad"):
         make("check", *settings, "TESTS=test_bad")
