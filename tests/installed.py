@@ -24,6 +24,7 @@ HOW_TO_GET = {
     "groff": "groff",
     "musl-gcc": "musl-tools",
     "nm": "binutils",
+    "objdump": "binutils",
     "pkg-config": "pkg-config",
     "readelf": "binutils",
     "lld": "lld",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from installed import ROOT, make, need, run
 
 from csrc.cdefs import public_headers
 from pybuildid._core import lib as core
+from stress.common import object_file
 
 HEADERS = [ROOT / "csrc/include/bid.h", *public_headers()]
 VERSION = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[0]
@@ -85,6 +87,19 @@ def test_calls_within_the_shared_library_are_direct() -> None:
     relocations = run(["readelf", "--relocs", "--wide", installed.prefix() / "lib/libbid.so"])
     assert " R_" in relocations
     assert not re.findall(r"^.*JU?MP_SLOT.* bid_.*$", relocations, re.MULTILINE)
+
+
+def test_the_lookup_of_the_library_needs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is compiled for the library: position-independent."""
+    need("objdump")
+    installed.prefix()
+    command = shlex.split((installed.BUILD / "flags").read_text())
+    assert {"-fPIC", "-O2"} <= set(command)
+    monkeypatch.setattr(object_file, "FLAGS", tuple(command[1:]))
+    lookup = object_file.compile_lookup(ROOT / "csrc", tmp_path)
+    assert {"bid_lookup", "bid_lookup_many"} <= lookup.functions.keys()
+    for name, reading in object_file.READINGS.items():
+        assert not reading(lookup), name
 
 
 def test_the_name_and_version_of_the_shared_library() -> None:

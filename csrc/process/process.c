@@ -126,6 +126,8 @@ static int fill_list(struct bid_process *process, struct bid_process_maps *maps,
 int bid_process_maps_read(struct bid_process_maps **result, int pid, int source)
 {
     struct bid_process process;
+    if (!result)
+        return BID_PROCESS_E_NULL;
     *result = NULL;
     if (source < 0 || source >= BID_PROCESS_SOURCES)
         return BID_PROCESS_E_SOURCE;
@@ -156,17 +158,18 @@ void bid_process_maps_free(struct bid_process_maps *maps)
 
 size_t bid_process_maps_count(const struct bid_process_maps *maps)
 {
-    return maps->count;
+    return maps ? maps->count : 0;
 }
 
 const struct bid_process_mapping *bid_process_maps_at(const struct bid_process_maps *maps, size_t index)
 {
-    return index < maps->count ? &maps->areas[index].shown : NULL;
+    return index < bid_process_maps_count(maps) ? &maps->areas[index].shown : NULL;
 }
 
 const struct bid_process_mapping *bid_process_maps_find(const struct bid_process_maps *maps, uint64_t address)
 {
-    size_t first = 0, end = maps->count; /* the areas before first end at or below address, those from end on do not */
+    size_t first = 0, end = bid_process_maps_count(
+                          maps); /* the areas before first end at or below address, those from end on do not */
     while (first < end) {
         size_t middle = first + (end - first) / 2;
         if (maps->areas[middle].shown.end <= address)
@@ -208,6 +211,7 @@ const char *bid_process_status_text(int status)
         "there is no memory left",
         "its mappings could not be read",
         "the source is none that there is",
+        "a required pointer is NULL",
     };
-    return status <= 0 && status >= BID_PROCESS_E_SOURCE ? texts[-status] : "unknown status";
+    return status <= 0 && status >= BID_PROCESS_E_NULL ? texts[-status] : "unknown status";
 }

@@ -175,8 +175,10 @@ static void test_refused(void)
     CHECK(bid_process_maps_read(&maps, getpid(), -1) == BID_PROCESS_E_SOURCE && !maps);
     CHECK(bid_process_maps_read(&maps, -5, BID_PROCESS_AUTO) == BID_PROCESS_E_GONE && !maps);
     bid_process_maps_free(NULL);
-    for (int status = BID_PROCESS_OK; status >= BID_PROCESS_E_SOURCE - 1; status--)
-        CHECK(bid_process_status_text(status)[0]);
+    CHECK(bid_process_maps_read(NULL, getpid(), BID_PROCESS_AUTO) == BID_PROCESS_E_NULL);
+    CHECK(!bid_process_maps_count(NULL) && !bid_process_maps_at(NULL, 0) && !bid_process_maps_find(NULL, 0));
+    for (int status = BID_PROCESS_OK; status >= BID_PROCESS_E_NULL; status--)
+        CHECK(strcmp(bid_process_status_text(status), bid_process_status_text(1)) != 0);
 }
 
 static void test_every_address_of_a_list(void)

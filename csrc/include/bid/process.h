@@ -46,6 +46,7 @@ enum bid_process_status {
     BID_PROCESS_E_NO_MEMORY = -5, /* malloc() or mmap() failed */
     BID_PROCESS_E_IO = -6,        /* reading failed: errno says why */
     BID_PROCESS_E_SOURCE = -7,    /* the source is none of enum bid_process_source */
+    BID_PROCESS_E_NULL = -8,      /* the pointer for the list is NULL */
 };
 
 /* One mapping. */
@@ -79,7 +80,7 @@ BID_PUBLIC int bid_process_maps_read(struct bid_process_maps **maps, int pid, in
 BID_PUBLIC void bid_process_maps_free(struct bid_process_maps *maps);
 
 /* Counts the mappings of a list.
- * Context: any. Progress: wait-free. Memory: none. Returns: their number. */
+ * Context: any. Progress: wait-free. Memory: none. Returns: their number; 0 if maps is NULL. */
 BID_PUBLIC size_t bid_process_maps_count(const struct bid_process_maps *maps);
 
 /* Gives one mapping, by its place in the order of addresses. It is valid until the list is freed.
