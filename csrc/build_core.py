@@ -17,8 +17,8 @@ FUNCTIONS = (
     *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_statistics", "bid_inode_*", "bid_elf_*", "bid_process_*"),
     "bid_chain_*",
 )
-MODULES = ("table", "inode", "note", "process", "collisions")  # of csrc
-SHARED = ("procmaps", "identity", "same")  # of csrc/resolve: what csrc/process uses of it
+MODULES = ("table", "inode", "note", "mappings", "collisions")  # of csrc
+SHARED = ("procmaps", "identity", "same")  # of csrc/resolve: what csrc/mappings uses of it
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations([*public_headers(), CHAINS], FUNCTIONS))

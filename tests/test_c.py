@@ -16,7 +16,7 @@ import pytest
 from stress import programs
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("table", "inode", "note", "resolve", "process", "profile")
+MODULES = ("table", "inode", "note", "resolve", "mappings", "profile")
 SOURCES = [path for module in MODULES for path in sorted((ROOT / "csrc" / module).glob("*.c"))]
 SKIPPED = 77  #: the exit status of a program that could not check something; its last line says what and why
 PROGRAMS = sorted((ROOT / "tests" / "c").glob("test_*.c"))

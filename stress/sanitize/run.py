@@ -43,7 +43,7 @@ STORM_SECONDS = 10
 SOURCES, SOURCES_WITHOUT_PERF = 7, 6  #: of signals: bits of enum storm_source
 
 #: What the C tests are linked with beside the table: some need it.
-OTHERS = [file for module in ("resolve", "note", "process") for file in sorted((ROOT / "csrc" / module).glob("*.c"))]
+OTHERS = [file for module in ("resolve", "note", "mappings") for file in sorted((ROOT / "csrc" / module).glob("*.c"))]
 
 #: Which programs a sanitizer cannot run, and why.
 LEFT_OUT = {

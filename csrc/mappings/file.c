@@ -8,7 +8,7 @@
  * file is in the state in which it was read.
  */
 #define _GNU_SOURCE
-#include "process.h"
+#include "mappings.h"
 
 #include "../note/scan.h"
 #include "../resolve/procmaps.h"

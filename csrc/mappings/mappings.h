@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the parts of csrc/process share.
+ * What the parts of csrc/mappings share.
  *
  * Everything of a process is reached through one descriptor of /proc/PID, so that a process whose number is given to
  * another one meanwhile is not mistaken for it.
  */
-#ifndef BID_PROCESS_PARTS_H
-#define BID_PROCESS_PARTS_H
+#ifndef BID_MAPPINGS_H
+#define BID_MAPPINGS_H
 
 #include "bid/elf.h"
 #include "bid/process.h"

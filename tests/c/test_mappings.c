@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* What happens to the list of a process's mappings while it is made; its ends; and each allocation that may fail. */
 #define _GNU_SOURCE
-#include "../process/process.h"
+#include "../mappings/mappings.h"
 #include "../resolve/procmaps.h"
 #include "../resolve/same.h"
 #include "check.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* The mappings of a process: asked for one by one (PROCMAP_QUERY), or read as text. */
 #define _GNU_SOURCE
-#include "process.h"
+#include "mappings.h"
 
 #include "bid/status.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* A process by its number, and the list of its mappings as a whole. */
 #define _GNU_SOURCE
-#include "process.h"
+#include "mappings.h"
 
 #include <stdarg.h>
 #include <stdio.h>
