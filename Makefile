@@ -20,7 +20,7 @@ WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Istudy/riv
 .PHONY: setup run test check bench memory prove report lint lint-python lint-c format wheel clean verify verify-orders \
 	kernel sanitize man fuzz readers lib install uninstall amalgamation
 
-setup: $(VENV)/test.stamp build/programs.stamp study/_measure.abi3.so
+setup: $(VENV)/test.stamp stress/storm/_storm.abi3.so study/_measure.abi3.so
 
 $(VENV)/build.stamp: $(CONSTRAINTS)
 	@echo 'Making $(VENV), and installing what a build needs'
@@ -47,7 +47,7 @@ pybuildid/_core.abi3.so: $(VENV)/run.stamp $(C_FILES) $(BUILD_PY)
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
-stress/storm/_storm.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stress/storm/build.py
+stress/storm/_storm.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stress/storm/build.py stress/programs.py
 	@echo 'Building $@'
 	@$(BIN)/python -m stress.storm.build
 	@touch $@
@@ -55,11 +55,6 @@ stress/storm/_storm.abi3.so: pybuildid/_core.abi3.so $(STRESS_C) $(STUDY_C) stre
 study/_measure.abi3.so: pybuildid/_core.abi3.so $(STUDY_C) study/build_measure.py
 	@echo 'Building $@'
 	@$(BIN)/python -m study.build_measure
-	@touch $@
-
-build/programs.stamp: stress/storm/_storm.abi3.so
-	@echo 'Building the programs of the harness'
-	@$(BIN)/python -m stress.programs
 	@touch $@
 
 run: stress/storm/_storm.abi3.so
@@ -136,8 +131,8 @@ lint-python: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# The table without its user-space platform, and the note reader, are code for a kernel as well: no libc.
-FREESTANDING := $(filter-out %/platform_user.c %/platform_user_memory.c %/scan.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
+# The table and the note reader are code for a kernel as well: no libc.
+FREESTANDING := $(filter-out %/scan.c,$(filter csrc/table/%.c csrc/note/%.c,$(C_FILES)))
 CLEAN_C := $(patsubst %.c,build/lint/%.o,$(filter-out $(KERNEL_C),$(filter %.c,$(C_FILES) $(STUDY_C) $(STRESS_C))))
 
 lint-c: build/lint/format.stamp $(CLEAN_C)

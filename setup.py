@@ -41,7 +41,7 @@ preload = profiler("_preload", AGENT, [*sources("preload"), *PARSER], [])
 server = profiler(
     "_profiler",
     AGENT + SERVER,
-    sources("table", "inode", "note", "resolve"),
+    sources("table", "process", "inode", "note", "resolve"),
     ['-DBID_EXPORTED=__attribute__((visibility("default")))'],
 )
 

@@ -17,7 +17,7 @@ FUNCTIONS = (
     *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_statistics", "bid_inode_*", "bid_elf_*", "bid_process_*"),
     "bid_chain_*",
 )
-MODULES = ("table", "inode", "note", "mappings", "collisions")  # of csrc
+MODULES = ("table", "process", "inode", "note", "mappings", "collisions")  # of csrc
 SHARED = ("procmaps", "identity", "same")  # of csrc/resolve: what csrc/mappings uses of it
 
 ffibuilder = FFI()

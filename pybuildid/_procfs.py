@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 DELETED = " (deleted)"  # what the kernel appends to the path of a file that was removed
 
@@ -42,3 +44,14 @@ def read_areas(maps: str | os.PathLike[str]) -> list[Area]:
     with open(maps, "rb") as file:
         text = file.read()
     return [parse_line(os.fsdecode(line)) for line in text.split(b"\n")[:-1]]  # names have other ends of lines
+
+
+def areas_by_process(proc: Path) -> Iterator[tuple[Path, list[Area] | OSError]]:
+    """The areas of each process that is still there; or why they may not be read."""
+    for process in proc.glob("[0-9]*"):
+        try:
+            yield process, read_areas(process / "maps")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        except OSError as error:
+            yield process, error

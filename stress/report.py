@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What every JSON report of the harness ends with."""
+"""How every check ends: with a verdict, a JSON report and an exit status."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 
 def processor() -> str:
@@ -25,3 +29,20 @@ def machine() -> dict[str, object]:
         "processors": len(os.sched_getaffinity(0)),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+class Judged:
+    """The outcome of a check."""
+
+    failures: list[str]  #: why it is no success, one sentence each
+
+    @property
+    def verdict(self) -> str:
+        return "FAILURE" if self.failures else "SUCCESS"
+
+
+def conclude(verdict: str, found: Mapping[str, object], json_file: Path | None) -> NoReturn:
+    """Writes the JSON report, if one is wanted, and exits: with status 0 for SUCCESS only."""
+    if json_file:
+        json_file.write_text(json.dumps({"verdict": verdict, **found, **machine()}, indent=2) + "\n")
+    sys.exit(verdict != "SUCCESS")

@@ -14,7 +14,7 @@ from csrc.build import build_in_place
 from csrc.cdefs import declarations, public_headers
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("csrc/table", "csrc/note", "study/rivals", "study/measure")
+MODULES = ("csrc/table", "csrc/process", "csrc/note", "study/rivals", "study/measure")
 INCLUDES = ("csrc/include", "csrc", "study/rivals", "study/measure")
 HEADERS = ("rivals", "resident", "timing", "floor", "cold", "interrupt")
 CHAINS = ROOT / "csrc/collisions/chains.h"

@@ -197,7 +197,7 @@ def test_another_build_is_compiled_and_measured(tmp_path: Path) -> None:
     assert {one.what for one in result.head_to_head} >= {"hit", COLD, "remove", MANY_C, RESIDENT}
     assert not result.ratios
     (tmp_path / "csrc").mkdir()
-    for part in ("include", "table", "note"):
+    for part in ("include", "table", "process", "note"):
         subprocess.run(["cp", "-r", ROOT / "csrc" / part, tmp_path / "csrc"], check=True)
     lookup = tmp_path / "csrc/table/lookup.c"
     lookup.write_text(lookup.read_text() + "\n#error broken on purpose\n")

@@ -15,58 +15,15 @@ import pytest
 
 from stress import programs
 
-ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("table", "inode", "note", "resolve", "mappings", "profile")
-SOURCES = [path for module in MODULES for path in sorted((ROOT / "csrc" / module).glob("*.c"))]
+ROOT = programs.ROOT
 SKIPPED = 77  #: the exit status of a program that could not check something; its last line says what and why
 PROGRAMS = sorted((ROOT / "tests" / "c").glob("test_*.c"))
+FLAGS = ("-O2", "-g", "-DBID_DEBUG")
 
 
-@pytest.fixture(scope="session")
-def core_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The core as a static library; what has not changed is not compiled again."""
-    build = tmp_path_factory.mktemp("core")
-    cc = os.environ.get("CC", "cc")
-    if shutil.which(cc) is None:
-        pytest.fail(f"no C compiler: {cc} is not on PATH (Debian: apt-get install gcc)")
-    return compile_core(cc, build)
-
-
-@pytest.fixture(scope="module")
-def scalar_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same without SSE2, as other processors and a kernel have it."""
-    return compile_core(os.environ.get("CC", "cc"), tmp_path_factory.mktemp("scalar"), "-DBID_SCALAR")
-
-
-@pytest.fixture(scope="module")
-def clang_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The core by a second compiler, which takes other liberties with atomics than GCC does."""
-    if shutil.which("clang") is None:
-        pytest.skip("clang is not on PATH (Debian: apt-get install clang)")
-    return compile_core("clang", tmp_path_factory.mktemp("clang"))
-
-
-def compile_core(cc: str, build: Path, *more: str) -> Path:
-    objects = programs.objects(SOURCES, programs.Toolchain(cc, ("-O2", "-g", "-DBID_DEBUG", *more)))
-    library = build / "libcore.a"
-    subprocess.run(["ar", "rcs", str(library), *map(str, objects)], check=True)
-    return library
-
-
-def run_program(program: Path, library: Path, tmp_path: Path, cc: str = os.environ.get("CC", "cc")) -> None:
-    binary = tmp_path / program.stem
-    subprocess.run(
-        [
-            cc,
-            *("-std=gnu11", "-O2", "-g", "-DBID_DEBUG", "-Wall", "-Wextra", "-Werror"),
-            f"-I{ROOT / 'csrc' / 'include'}",
-            f"-I{ROOT / 'csrc' / 'table'}",
-            str(program),
-            str(library),
-            *("-o", str(binary), "-pthread"),
-        ],
-        check=True,
-    )
+def run_program(program: Path, tmp_path: Path, toolchain: programs.Toolchain | None = None) -> None:
+    toolchain = toolchain or programs.Toolchain(flags=FLAGS)
+    binary = programs.build(program.stem, [program], toolchain, toolchain.sources(programs.CORE))
     result = subprocess.run([str(binary)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     if result.returncode == SKIPPED:
         pytest.skip(result.stdout.splitlines()[-1])
@@ -74,13 +31,15 @@ def run_program(program: Path, library: Path, tmp_path: Path, cc: str = os.envir
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
-def test_program(program: Path, core_library: Path, tmp_path: Path) -> None:
-    run_program(program, core_library, tmp_path)
+def test_program(program: Path, tmp_path: Path) -> None:
+    run_program(program, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["test_iterate", "test_paths", "test_threads"])
-def test_program_without_sse2(name: str, scalar_library: Path, tmp_path: Path) -> None:
-    run_program(ROOT / "tests" / "c" / f"{name}.c", scalar_library, tmp_path)
+def test_program_without_sse2(name: str, tmp_path: Path) -> None:
+    """As other processors and a kernel have it."""
+    toolchain = programs.Toolchain(flags=(*FLAGS, "-DBID_SCALAR"))
+    run_program(ROOT / "tests" / "c" / f"{name}.c", tmp_path, toolchain)
 
 
 #: They take seconds, and look for what has nothing to do with the compiler.
@@ -88,8 +47,11 @@ SLOW = {"test_limits", "test_threads", "test_resolve_interrupted"}
 
 
 @pytest.mark.parametrize("program", [one for one in PROGRAMS if one.stem not in SLOW], ids=lambda path: path.stem)
-def test_program_by_clang(program: Path, clang_library: Path, tmp_path: Path) -> None:
-    run_program(program, clang_library, tmp_path, "clang")
+def test_program_by_clang(program: Path, tmp_path: Path) -> None:
+    """By a second compiler, which takes other liberties with atomics than GCC does."""
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not on PATH (Debian: apt-get install clang)")
+    run_program(program, tmp_path, programs.Toolchain("clang", FLAGS))
 
 
 def test_32_bits_are_refused(tmp_path: Path) -> None:

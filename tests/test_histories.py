@@ -261,10 +261,14 @@ def test_two_thousand(tmp_path: Path) -> None:
 #: Edits of csrc/table, each of which must be caught: file, what stands there, what to write instead.
 PLANTED = {
     "a remove leaves no tombstone": [
-        ("update.c", ", word = bid_word_tombstone(place.word);", ", word = 0;"),
+        ("update.c", "uint64_t word = bid_word_tombstone(at.word);", "uint64_t word = 0;"),
     ],
     "an update in a resize does not carry its key over": [
-        ("move.c", "return bid_copy(table, array, future, &place.word, 1, may_allocate);", "return BID_OK;"),
+        (
+            "move.c",
+            "int status = bid_copy(table, array, future, at.word, taker, may_allocate);",
+            "int status = BID_OK;",
+        ),
     ],
     "the generation is not compared": [
         ("lookup.c", "if (generation != BID_ANY_GENERATION && found.record->generation != generation)", "if (0)"),

@@ -17,8 +17,9 @@ import pytest
 from stress import programs
 from stress.common import object_file
 from stress.mutants import run as mutants
-from stress.mutants.catalog import MUTANTS, Fault, Model, Mutant, Program, Reading, Storm
+from stress.mutants.catalog import MUTANTS
 from stress.mutants.catalog.note import READER
+from stress.mutants.checks import Fault, Model, Mutant, Program, Reading, Storm
 from stress.mutants.edits import CSRC, Edit, EditError, copy_edited, edited_files
 from stress.mutants.run import SOUND, Finding, Verdict
 
@@ -69,6 +70,29 @@ def test_two_threads_compile_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
         made = [pool.submit(programs.objects, [CSRC / "table" / "status.c"], programs.Toolchain()) for _ in range(2)]
     assert made[0].result() == made[1].result()
     assert [file.name for file in tmp_path.iterdir()] == [made[0].result()[0].name]
+
+
+def test_what_is_there_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may be reading it, and takes one of another size, with other paths in it, for one that is cut off."""
+    made = tmp_path / "some.o"
+
+    def run_beside_another(command: Sequence[str]) -> None:
+        made.write_text("the first")
+        Path(command[-1]).write_text("the second")
+
+    monkeypatch.setattr(programs, "BUILD", tmp_path)
+    monkeypatch.setattr(programs, "_run", run_beside_another)
+    programs._make(made, lambda to: ["cc", to])
+    assert made.read_text() == "the first"
+
+
+def test_a_source_that_another_includes_is_compiled_anew(tmp_path: Path) -> None:
+    """Some C tests compile a file of the core with changes of their own: of a mutant it has to be the mutant's."""
+    csrc, test = copy_edited([HARMLESS], tmp_path / "csrc"), [ROOT / "tests" / "c" / "test_pins.c"]
+    here, there = (programs.objects(test, programs.Toolchain(csrc=folder)) for folder in (CSRC, csrc))
+    assert here != there
+    (csrc / "table" / "lookup.c").write_text((CSRC / "table" / "lookup.c").read_text())
+    assert programs.objects(test, programs.Toolchain(csrc=csrc)) == here
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -138,7 +162,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("build")
 def test_a_harmless_mutant_is_missed() -> None:
     checks = (Program("test_nmi_forms"),)
-    verdict = mutants.judge(Mutant("harmless", "G1", "an empty line", (HARMLESS,), checks), [])
+    verdict = mutants.judge_mutant(Mutant("harmless", "G1", "an empty line", (HARMLESS,), checks))
     assert [finding.found for finding in verdict.findings] == [""]
     assert not verdict.caught
     assert not verdict.ok
@@ -147,7 +171,7 @@ def test_a_harmless_mutant_is_missed() -> None:
 @pytest.mark.usefixtures("build")
 def test_a_mutant_that_cannot_be_built_is_no_success() -> None:
     edits = (Edit("table/place.c", '#include "update.h"', "#error broken"),)
-    verdict = mutants.judge(Mutant("unbuilt", "G1", "", edits, (Program("test_nmi_forms"),)), [])
+    verdict = mutants.judge_mutant(Mutant("unbuilt", "G1", "", edits, (Program("test_nmi_forms"),)))
     assert "#error broken" in verdict.error
     assert not verdict.ok
 
@@ -173,7 +197,7 @@ def test_all_checks_of_a_mutant_have_to_catch_it_and_none_the_sound_sources() ->
 
 def command(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "stress", "mutants", *options], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "stress", "mutants", *options], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
 
 

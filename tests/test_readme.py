@@ -65,7 +65,7 @@ def test_c_example(tmp_path: Path) -> None:
     source = tmp_path / "example.c"
     source.write_text(example("c"))
     command = [os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror", "-Icsrc/include", str(source)]
-    command += map(str, sorted((ROOT / "csrc" / "table").glob("*.c")))
+    command += [str(path) for name in ("table", "process") for path in sorted((ROOT / "csrc" / name).glob("*.c"))]
     subprocess.run([*command, "-pthread", "-o", str(tmp_path / "example")], cwd=ROOT, check=True)
     result = subprocess.run([str(tmp_path / "example")], capture_output=True, text=True, check=True)
     assert result.stdout == "20 bytes: 0123456789abcdefghij\n"

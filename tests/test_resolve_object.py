@@ -22,8 +22,8 @@ if shutil.which("objdump") is None:
 
 
 @pytest.fixture(scope="module")
-def resolve_object(tmp_path_factory: pytest.TempPathFactory) -> ObjectFile:
-    return object_file.compile_source(RESOLVE / "resolve.c", ROOT / "csrc", tmp_path_factory.mktemp("object"))
+def resolve_object() -> ObjectFile:
+    return object_file.compile_source(RESOLVE / "resolve.c", ROOT / "csrc")
 
 
 def test_it_calls_the_lookup_path_alone(resolve_object: ObjectFile) -> None:
@@ -42,9 +42,9 @@ def test_no_locked_instruction(resolve_object: ObjectFile) -> None:
     assert not object_file.locked_instructions(resolve_object)
 
 
-def test_the_inode_lookup_calls_the_table_lookup_alone(tmp_path: Path) -> None:
+def test_the_inode_lookup_calls_the_table_lookup_alone() -> None:
     """bid_inode_lookup() shares its object file with associate and evict, so its own instructions are looked at."""
-    inode = object_file.compile_source(ROOT / "csrc" / "inode" / "inode.c", ROOT / "csrc", tmp_path)
+    inode = object_file.compile_source(ROOT / "csrc" / "inode" / "inode.c", ROOT / "csrc")
     called = {instruction.relocation for instruction in inode.functions["bid_inode_lookup"]} - {""}
     assert called == {"bid_lookup_generation"}
 

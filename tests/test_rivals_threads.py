@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stress import programs
 from stress.mutants.edits import Edit, edited_files
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDY = ROOT / "study"
-INCLUDES = [f"-I{ROOT / folder}" for folder in ("csrc/include", "csrc", "study/rivals")]
-CC = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", *INCLUDES]
 SKIPPED = 77
 MILLISECONDS = 300  # for a design that is right
 LONGEST = 10_000  # for one that is not: it ends with the first wrong answer, in a thousandth of that
@@ -33,20 +32,13 @@ BROKEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All designs, and the table under ours."""
-    folder = tmp_path_factory.mktemp("designs")
-    sources = [str(path) for name in ("csrc/table", "csrc/note", "study/rivals") for path in (ROOT / name).glob("*.c")]
-    subprocess.run([*CC, "-c", *sources], cwd=folder, check=True)
-    subprocess.run(["ar", "rcs", "libdesigns.a", *(path.name for path in folder.glob("*.o"))], cwd=folder, check=True)
-    return folder / "libdesigns.a"
-
-
-def run(design: str, library: Path, folder: Path, milliseconds: int, *sources: Path) -> tuple[int, str]:
-    program = [str(ROOT / "tests" / "c" / "torn_answers.c"), f"-DDESIGN=bid_design_{design}"]
-    binary = folder / "torn_answers"
-    subprocess.run([*CC, *program, *map(str, sources), str(library), "-o", str(binary), "-pthread"], check=True)
+def run(design: str, milliseconds: int, *sources: Path) -> tuple[int, str]:
+    """What else is given comes before the file of that name in the library."""
+    toolchain = programs.Toolchain(flags=("-O2", f"-I{programs.RIVALS}"), strict=())
+    torn = replace(toolchain, flags=(*toolchain.flags, f"-DDESIGN=bid_design_{design}"))
+    parts = programs.objects([ROOT / "tests" / "c" / "torn_answers.c"], torn) + programs.objects(sources, toolchain)
+    library = [*toolchain.sources(("table", "process", "note")), *programs.c_files(programs.RIVALS)]
+    binary = programs.link("torn_answers", [*parts, programs.archive(library, toolchain)], toolchain)
     done = subprocess.run([str(binary), str(milliseconds)], capture_output=True, text=True, timeout=60)
     if done.returncode == SKIPPED:
         pytest.skip(done.stdout.strip())
@@ -54,15 +46,14 @@ def run(design: str, library: Path, folder: Path, milliseconds: int, *sources: P
 
 
 @pytest.mark.parametrize("design", ["ours", "spinlock", "trylock", "fixed", "rwlock", "seqcount"])
-def test_answers_are_whole(design: str, library: Path, tmp_path: Path) -> None:
-    assert run(design, library, tmp_path, MILLISECONDS) == (0, "")
+def test_answers_are_whole(design: str) -> None:
+    assert run(design, MILLISECONDS) == (0, "")
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_the_check_can_tell(fault: str, library: Path, tmp_path: Path) -> None:
-    """A file of its own comes before the library's."""
+def test_the_check_can_tell(fault: str, tmp_path: Path) -> None:
     edit = BROKEN[fault]
     broken = tmp_path / "broken.c"
     broken.write_text(edited_files([edit], STUDY)[edit.file])
     design = fault.partition(",")[0]
-    assert run(design, library, tmp_path, LONGEST, broken) == (1, f"{design}: a wrong answer beside an updater\n")
+    assert run(design, LONGEST, broken) == (1, f"{design}: a wrong answer beside an updater\n")

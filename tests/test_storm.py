@@ -52,7 +52,7 @@ LIES = {
     "lying-stale": "wrong answers",
     "lying-lost": "wrong answers",
     "lying-errno": "errno was changed",
-    "lying-long": "a lookup read more than 152 slots",
+    "lying-long": "a lookup read more than 264 slots",
     "lying-refused": "updates failed, the first with BID_E_NO_MEMORY",
     "lying-twice": "wrong entries at the end",
     "lying-count": "the table counts",

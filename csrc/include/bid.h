@@ -7,6 +7,7 @@
  *     bid/status.h     what functions return
  *     bid/table.h      the table: from a 64-bit key to a build ID; lookups in any context, lock-free updates
  *     bid/inode.h      the table keyed by inodes, with a flag bit that answers misses
+ *     bid/region.h     tables in memory that other processes or BPF programs read
  *     bid/elf.h        build IDs of ELF files
  *     bid/resolve.h    from an address of this process to (build ID, file offset), in any context
  *     bid/process.h    what a process has mapped, with build IDs
@@ -37,6 +38,7 @@
 #include "bid/elf.h"
 #include "bid/inode.h"
 #include "bid/process.h"
+#include "bid/region.h"
 #include "bid/resolve.h"
 
 #endif

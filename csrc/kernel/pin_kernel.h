@@ -39,12 +39,6 @@ struct bid_pin {
     uint64_t before;           /* what SRCU wants back */
 };
 
-/* What is retired now gets this epoch, and is free once bid_oldest_pin() is above it. */
-static inline uint64_t bid_epoch_pass(struct bid_pins *pins)
-{
-    return bid_add(&pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_oldest_pin() */
-}
-
 static inline struct bid_pin_slot *bid_pin_first(struct bid_pin_slot *slots)
 {
     return slots;
@@ -75,8 +69,5 @@ static inline void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
 
 struct bid_pin bid_pin_update(struct bid_pins *pins, int may_sleep);
 void bid_unpin_update(struct bid_pins *pins, struct bid_pin pin);
-
-/* The epoch of the last grace period that is over. */
-uint64_t bid_oldest_pin(const struct bid_pins *pins);
 
 #endif

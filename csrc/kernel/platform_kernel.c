@@ -17,10 +17,9 @@
 #include <linux/srcu.h>
 #include <linux/vmalloc.h>
 
-#include "bid/table.h"
-
 #include "../table/pin.h"
 #include "../table/platform.h"
+#include "../table/table.h"
 
 /* ---------------------------------------------------------------------------------------------- memory -- */
 
@@ -29,38 +28,31 @@ size_t bid_platform_page(void)
     return PAGE_SIZE;
 }
 
-void *bid_platform_map(size_t bytes, size_t huge)
+#define BID_SMALL (1ul << 20)
+
+static void *bid_kernel_map(void *context, size_t bytes, size_t present, size_t huge)
 {
     gfp_t flags = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN;
     if (WARN_ON_ONCE(in_interrupt()))
         return NULL;
+    if (bytes >= BID_SMALL && bytes >> PAGE_SHIFT >= si_mem_available())
+        return NULL;
     return huge ? vmalloc_huge(bytes, flags) : __vmalloc(bytes, flags);
 }
 
-int bid_platform_populate(void *address, size_t bytes, int lock)
+static int bid_kernel_populate(void *context, void *address, size_t bytes, int lock)
 {
     return BID_OK; /* vmalloc() has, and nothing of a kernel is swapped out */
 }
 
-void bid_platform_no_collapse(void *address, size_t bytes)
+static void bid_kernel_unmap(void *context, void **address, size_t bytes)
 {
+    vfree(*address);
+    *address = NULL;
 }
 
-void bid_platform_empty(void *address, size_t bytes)
-{
-}
-
-#define BID_SMALL (1ul << 20)
-
-int bid_platform_has(size_t bytes)
-{
-    return bytes < BID_SMALL || bytes >> PAGE_SHIFT < si_mem_available();
-}
-
-void bid_platform_unmap(void *address, size_t bytes)
-{
-    vfree(address);
-}
+const struct bid_allocator bid_platform_allocator = {
+    .map = bid_kernel_map, .populate = bid_kernel_populate, .unmap = bid_kernel_unmap};
 
 uint64_t bid_platform_random(void)
 {
@@ -103,19 +95,19 @@ static struct {
     unsigned long rcu, srcu;
 } bid_grace;
 
-static void bid_grace_end(void)
+static void bid_polled_end(void)
 {
     if (!bid_grace.pending || !poll_state_synchronize_rcu(bid_grace.rcu) ||
         !poll_state_synchronize_srcu(&bid_updates, bid_grace.srcu))
         return;
-    smp_store_release(&bid_grace.over, bid_grace.pending); /* pairs with bid_oldest_pin() */
+    smp_store_release(&bid_grace.over, bid_grace.pending); /* pairs with bid_kernel_over() */
     bid_grace.pending = 0;
 }
 
 /* The epoch is read first, so what it covers had been left when the grace periods began (E). */
-static void bid_grace_begin(const struct bid_pins *pins)
+static void bid_polled_begin(const struct bid_pins *pins)
 {
-    u64 epoch = bid_load(&pins->epoch, BID_E_ACQUIRE); /* (E) pairs with bid_epoch_pass() */
+    u64 epoch = bid_load(&pins->epoch, BID_E_ACQUIRE); /* (E) pairs with bid_kernel_start() */
     if (bid_grace.pending || epoch == bid_grace.over)
         return;
     bid_grace.rcu = start_poll_synchronize_rcu();
@@ -123,25 +115,28 @@ static void bid_grace_begin(const struct bid_pins *pins)
     bid_grace.pending = epoch;
 }
 
-/* (U) is the end of a grace period, which bid_grace_end() has seen; who finds another thread
- * here takes what was over. */
-uint64_t bid_oldest_pin(const struct bid_pins *pins)
+/* What is retired now gets this epoch. */
+static uint64_t bid_kernel_start(struct bid_table *table)
 {
+    return bid_add(&table->pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_polled_begin() */
+}
+
+/* (U) is the end of a grace period, which bid_polled_end() has seen; who finds another thread here takes what was
+ * over. */
+static uint64_t bid_kernel_over(struct bid_table *table)
+{
+    smp_mb(); /* what membarrier() is for in a process, the grace period does */
     preempt_disable();
     if (!atomic_xchg_acquire(&bid_grace.busy, 1)) { /* pairs with the release below */
-        bid_grace_end();
-        bid_grace_begin(pins);
+        bid_polled_end();
+        bid_polled_begin(table->pins);
         atomic_set_release(&bid_grace.busy, 0);
     }
     preempt_enable();
-    return smp_load_acquire(&bid_grace.over); /* pairs with smp_store_release() in bid_grace_end() */
+    return smp_load_acquire(&bid_grace.over); /* pairs with smp_store_release() in bid_polled_end() */
 }
 
-/* What membarrier() is for in a process, the grace period does. */
-void bid_platform_barrier(const struct bid_pins *pins)
-{
-    smp_mb();
-}
+const struct bid_flavor bid_platform_flavor = {.start = bid_kernel_start, .over = bid_kernel_over};
 
 /* ---------------------------------------------------------------------------------------------- module -- */
 

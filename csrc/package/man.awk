@@ -190,7 +190,10 @@ type != "" {
     sub(/^ +|^BID_PUBLIC /, "", line)
     declaration = declaration (declaration != "" ? " " : "") line
     if (/;$/) {
-        match(declaration, /bid_[a-z0-9_]+\(/)
+        if (!match(declaration, /bid_[a-z0-9_]+\(/)) { # a variable
+            declaration = comment = ""
+            next
+        }
         name = substr(declaration, RSTART, RLENGTH - 1)
         declarations[name] = declaration
         comments[name] = plain(comment)

@@ -45,8 +45,7 @@ static void reclaim(struct bid_maps *maps)
     struct bid_snapshot *next, *snapshot = take_all(maps);
     if (!snapshot)
         return;
-    bid_platform_barrier(maps->pins); /* (S) pairs with the barrier in bid_pin() */
-    uint64_t oldest = bid_oldest_pin(maps->pins);
+    uint64_t oldest = bid_pins_over(maps->pins);
     for (; snapshot; snapshot = next) {
         next = snapshot->next;
         if (snapshot->epoch < oldest && bid_snapshot_dispose(snapshot, maps->table) == BID_OK)

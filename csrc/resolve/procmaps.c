@@ -9,7 +9,7 @@
 #include "bid/status.h"
 
 #include "../note/descriptor.h"
-#include "../table/platform.h"
+#include "../process/memory.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 #ifndef BID_SNAPSHOT_H
 #define BID_SNAPSHOT_H
 
+#include "../process/memory.h"
 #include "procmaps.h"
 #include "resolve.h"
 

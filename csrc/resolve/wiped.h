@@ -3,7 +3,7 @@
 #ifndef BID_WIPED_H
 #define BID_WIPED_H
 
-#include "../table/platform.h"
+#include "../process/memory.h"
 
 #include <sys/mman.h>
 

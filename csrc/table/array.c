@@ -2,22 +2,18 @@
 /*
  * Bucket arrays: made and freed.
  *
- * One mapping each: slots, then records, then the bitmap of done chunks. Slots and bitmap are populated for writing
- * before the array is published, so that no lookup ever takes a page fault; records a step ahead of their use.
+ * One mapping each: buckets, then records elsewhere, then the bitmap of done chunks. Buckets and bitmap are populated
+ * for writing before the array is published, so that no lookup ever takes a page fault; records elsewhere a step ahead
+ * of their use.
  */
 #include "update.h"
 
-/* Huge pages: those that lie wholly in what is populated at once; from this size of the slots on all of the array, for
+/* Huge pages: those that lie wholly in what is populated at once; from this size of the buckets on all of the array, for
  * what that rounds up is then small beside it. */
 #define BID_HUGE_PAGE (2ull << 20)
-#define BID_HUGE_SLOT_BYTES (8ull << 20)
+#define BID_HUGE_BUCKET_BYTES (16ull << 20)
 #define BID_STEP_MIN (16ull << 10) /* each step is a system call */
 #define BID_STEP_MAX (64ull << 10)
-
-uint64_t bid_array_slots(const struct bid_array *array)
-{
-    return (array->bucket_mask + 1) * BID_BUCKET_SLOTS;
-}
 
 static uint64_t bid_round_up(uint64_t value, uint64_t granularity)
 {
@@ -44,24 +40,21 @@ static void bid_descriptor_release(struct bid_array *array)
 
 static uint64_t bid_plan_chunks(const struct bid_array_plan *plan)
 {
-    return ((1ull << plan->log2_buckets) + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
+    return (bid_size_buckets(plan->size) + BID_CHUNK_BUCKETS - 1) / BID_CHUNK_BUCKETS;
 }
 
 static void bid_array_shape(const struct bid_array_plan *plan, struct bid_array *array)
 {
-    uint64_t buckets = 1ull << plan->log2_buckets;
+    array->size = plan->size;
+    array->buckets = bid_size_buckets(plan->size);
     array->seed = plan->seed;
-    array->bucket_mask = buckets - 1;
-    array->home_shift = 64 - plan->log2_buckets;
-    array->path_buckets = buckets < BID_PATH_BUCKETS ? (uint32_t)buckets : BID_PATH_BUCKETS;
     array->chunks = bid_plan_chunks(plan);
     array->reseeds = plan->reseeds;
     array->record_copies = plan->copies;
     array->early_limit = plan->early;
-    bid_store(&array->future, NULL, BID_RELAXED);
+    bid_store(&array->future, 0, BID_RELAXED);
     bid_store(&array->moved, 0, BID_RELAXED);
-    bid_store(&array->record_next, 0, BID_RELAXED);
-    bid_store(&array->record_ready, 0, BID_RELAXED);
+    bid_store(&array->aside, 0, BID_RELAXED);
     bid_store(&array->early, 0, BID_RELAXED);
     bid_store(&array->claimed, 0, BID_RELAXED);
     bid_store(&array->live_limit, UINT64_MAX, BID_RELAXED);
@@ -73,38 +66,32 @@ static void bid_array_shape(const struct bid_array_plan *plan, struct bid_array 
 /* Sections of the mapping, each on a page of its own; the bitmap comes last, so that the records of a huge array keep
  * the alignment of the mapping. */
 struct bid_layout {
-    uint64_t slot_bytes, record_bytes, done_bytes, step_bytes;
+    uint64_t bucket_bytes, record_bytes, done_bytes, step_bytes;
     uint64_t huge_bytes; /* at the front */
-    uint64_t at_once;    /* units of record that are populated when the array is made */
+    uint64_t at_once;    /* bytes of records that are populated when the array is made */
 };
-
-/* At the front of the mapping, what is populated when the array is made. */
-static uint64_t bid_layout_at_once(const struct bid_layout *layout)
-{
-    return layout->slot_bytes + layout->at_once * BID_RECORD_BYTES;
-}
 
 static struct bid_layout bid_plan_layout(const struct bid_array_plan *plan)
 {
     uint64_t page = bid_platform_page(), records = plan->capacity * BID_RECORD_BYTES;
-    uint64_t slots = (BID_BUCKET_SLOTS * sizeof(bid_word)) << plan->log2_buckets;
-    struct bid_layout layout = {.slot_bytes = bid_round_up(slots, page)};
-    int huge = slots >= BID_HUGE_SLOT_BYTES;
+    uint64_t buckets = bid_size_buckets(plan->size) * BID_BUCKET_BYTES;
+    struct bid_layout layout = {.bucket_bytes = bid_round_up(buckets, page)};
+    int huge = buckets >= BID_HUGE_BUCKET_BYTES;
     uint64_t step = records / 32 < BID_STEP_MAX ? records / 32 : BID_STEP_MAX;
     if (step < BID_STEP_MIN)
         step = records < BID_STEP_MIN ? records : BID_STEP_MIN;
     layout.step_bytes = huge ? BID_HUGE_PAGE : bid_round_up(step, page);
     layout.record_bytes = bid_round_up(records, layout.step_bytes);
     layout.done_bytes = bid_round_up((bid_plan_chunks(plan) + 63) / 64 * sizeof(bid_word), page);
-    layout.at_once = bid_round_up(plan->at_once, layout.step_bytes / BID_RECORD_BYTES);
-    uint64_t at_once = bid_layout_at_once(&layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
-    layout.huge_bytes = huge ? layout.slot_bytes + layout.record_bytes : at_once;
+    layout.at_once = bid_round_up(plan->at_once * BID_RECORD_BYTES, layout.step_bytes);
+    uint64_t at_once = (layout.bucket_bytes + layout.at_once) / BID_HUGE_PAGE * BID_HUGE_PAGE;
+    layout.huge_bytes = huge ? layout.bucket_bytes + layout.record_bytes : at_once;
     return layout;
 }
 
 static uint64_t bid_layout_bytes(const struct bid_layout *layout)
 {
-    return bid_layout_at_once(layout) + layout->done_bytes;
+    return layout->bucket_bytes + layout->at_once + layout->done_bytes;
 }
 
 uint64_t bid_plan_bytes(const struct bid_array_plan *plan)
@@ -115,51 +102,46 @@ uint64_t bid_plan_bytes(const struct bid_array_plan *plan)
 
 uint64_t bid_array_bytes(const struct bid_array *array)
 {
-    return bid_load(&array->bytes, BID_RELAXED) + bid_load(&array->record_ready, BID_RELAXED) * BID_RECORD_BYTES;
+    uint64_t units = bid_load(&array->record_ready, BID_RELAXED) - array->record_first;
+    return bid_load(&array->bytes, BID_RELAXED) + units * BID_RECORD_BYTES;
 }
 
-static int bid_array_populate(struct bid_array *array, const struct bid_layout *layout, int lock)
+static int bid_array_populate(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
-    array->slots = array->mapping;
-    array->records = (struct bid_record *)((char *)array->mapping + layout->slot_bytes);
-    array->done = (bid_word *)((char *)array->records + layout->record_bytes);
-    int status = bid_platform_populate(array->slots, layout->slot_bytes, lock);
+    array->base = array->mapping;
+    array->done = (bid_word *)(array->base + layout->bucket_bytes + layout->record_bytes);
+    int status = bid_populate(table, array->base, layout->bucket_bytes);
     if (status == BID_OK)
-        status = bid_platform_populate(array->done, layout->done_bytes, lock);
+        status = bid_populate(table, array->done, layout->done_bytes);
     if (status == BID_OK && array->chunks % 64) /* bits that stand for no chunk are done */
         bid_store(&array->done[array->chunks / 64], ~0ull << array->chunks % 64, BID_RELAXED);
     return status;
 }
 
-/* Maps and populates an array, with the records that a resize will copy into it and some to spare: so it is not left
- * half done for want of memory. */
+/* Maps and populates an array, with the records elsewhere that a resize is likely to need in it and some to spare: so
+ * it is not left half done for want of memory. */
 static int bid_array_map(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
 {
-    uint64_t at_once = bid_layout_at_once(layout) / BID_HUGE_PAGE * BID_HUGE_PAGE;
-    if (!bid_platform_has(bid_layout_bytes(layout))) /* or the system might kill somebody while it is made present */
-        return BID_E_NO_MEMORY;
-    array->mapping_bytes = layout->slot_bytes + layout->record_bytes + layout->done_bytes;
-    array->mapping = bid_platform_map(array->mapping_bytes, layout->huge_bytes);
+    const struct bid_allocator *allocator = &table->allocator;
+    array->mapping_bytes = layout->bucket_bytes + layout->record_bytes + layout->done_bytes;
+    array->mapping =
+        allocator->map(allocator->context, array->mapping_bytes, bid_layout_bytes(layout), layout->huge_bytes);
     if (!array->mapping)
         return BID_E_NO_MEMORY;
-    int status = bid_array_populate(array, layout, !!(table->options.flags & BID_MLOCK));
-    if (status == BID_OK)
-        status = bid_record_ready(table, array, layout->at_once);
-    if (status == BID_OK)
-        bid_platform_no_collapse(array->mapping, layout->huge_bytes < at_once ? layout->huge_bytes : at_once);
-    return status;
+    int status = bid_array_populate(table, array, layout);
+    if (status != BID_OK)
+        return status;
+    return bid_record_ready(table, array, array->record_first + layout->at_once / BID_RECORD_BYTES);
 }
 
-/* In this order the child of a fork may believe what it finds when another thread was at this: that the memory is there
- * as long as the array knows where. At worst it loses addresses. */
-static void bid_array_unmap(struct bid_array *array)
+/* Elsewhere, the first records are those set aside for removes. */
+static void bid_array_records(const struct bid_table *table, const struct bid_layout *layout, struct bid_array *array)
 {
-    void *mapping = array->mapping;
-    if (!mapping)
-        return;
-    bid_platform_empty(mapping, array->mapping_bytes);
-    array->mapping = NULL;
-    bid_platform_unmap(mapping, array->mapping_bytes);
+    array->record_step = layout->step_bytes / BID_RECORD_BYTES;
+    array->record_first = layout->bucket_bytes / BID_RECORD_BYTES;
+    array->record_capacity = array->record_first + layout->record_bytes / BID_RECORD_BYTES;
+    bid_store(&array->record_next, array->record_first + BID_REMOVES_ASIDE * table->record_units, BID_RELAXED);
+    bid_store(&array->record_ready, array->record_first, BID_RELAXED);
 }
 
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **result)
@@ -170,24 +152,26 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     array->mapping = NULL;
     bid_array_shape(plan, array);
     struct bid_layout layout = bid_plan_layout(plan);
-    array->record_step = layout.step_bytes / BID_RECORD_BYTES;
-    array->record_capacity = layout.record_bytes / BID_RECORD_BYTES;
-    bid_store(&array->bytes, layout.slot_bytes + layout.done_bytes, BID_RELAXED);
+    bid_array_records(table, &layout, array);
+    bid_store(&array->bytes, layout.bucket_bytes + layout.done_bytes, BID_RELAXED);
     int status = bid_array_map(table, array, &layout);
     if (status != BID_OK) {
-        bid_array_free(array);
+        bid_array_free(table, array);
         return status;
     }
+    array->word = bid_head_word((uintptr_t)array->base, (uint64_t)(array - table->arrays), array->size);
     uint64_t birth = bid_load(&array->life, BID_RELAXED) & ~BID_LIFE_MASK;
     bid_store(&array->life, birth | BID_LIFE_IN_USE, BID_L_RELEASE); /* (L) pairs with bid_array_is_unlinked() */
     *result = array;
     return BID_OK;
 }
 
-/* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. */
-void bid_array_free(struct bid_array *array)
+/* The descriptor is the caller's alone: BUILDING, FREEING, or IN USE and not published. The allocator's order of giving
+ * memory back lets the child of a fork believe what it finds when another thread was at this. */
+void bid_array_free(struct bid_table *table, struct bid_array *array)
 {
     BID_ASSERT((bid_load(&array->life, BID_RELAXED) & BID_LIFE_MASK) != BID_LIFE_FREE);
-    bid_array_unmap(array);
+    if (array->mapping)
+        table->allocator.unmap(table->allocator.context, &array->mapping, array->mapping_bytes);
     bid_descriptor_release(array);
 }

@@ -13,31 +13,46 @@ struct bid_audit_counts {
     uint64_t entries; /* keys that this array decides, and that are there */
 };
 
+/* Whether a record may be there: in a place whose slot is TAKEN or no longer EMPTY, or elsewhere where it was taken. */
+static int bid_audit_index(const struct bid_table *table, const struct bid_array *array, uint64_t index)
+{
+    uint64_t units = table->record_units, bucket = index / BID_BUCKET_UNITS, unit = index % BID_BUCKET_UNITS;
+    if (index >= array->record_first)
+        return (index - array->record_first) % units == 0 &&
+               index + units <= bid_load(&array->record_ready, BID_RELAXED) &&
+               index + units <= bid_load(&array->record_next, BID_RELAXED);
+    if (bucket >= array->buckets || unit < BID_WORDS_UNITS || (unit - BID_WORDS_UNITS) % units)
+        return 0;
+    unsigned slot = (unsigned)((unit - BID_WORDS_UNITS) / units);
+    uint64_t word = bid_load(&bid_bucket(array->base, bucket)[slot], BID_RELAXED);
+    return bid_place_of(bucket, slot, table->record_units) == index && (!bid_word_is_empty(word) || word & BID_TAKEN);
+}
+
 /* One word that is not EMPTY. NULL, or what is wrong. */
 static const char *bid_audit_slot(const struct bid_table *table, const struct bid_array *array, bid_word *slot)
 {
     uint64_t word = bid_load(slot, BID_P_ACQUIRE), index = bid_word_index(word); /* (P) */
-    struct bid_place place;
+    struct bid_deciding at;
     if (!(word & BID_TAG_ONE) || (word & BID_STATE_MASK) == BID_STATE_MASK)
         return "a slot word is of no state";
-    if (index % table->record_units || index + table->record_units > bid_load(&array->record_ready, BID_RELAXED) ||
-        index + table->record_units > bid_load(&array->record_next, BID_RELAXED))
+    if (!bid_audit_index(table, array, index))
         return "a slot names a record that was not taken";
     if (bid_word_length(word) > table->options.id_size)
         return "a build ID is longer than id_size";
-    bid_place_find(array, array->records[index].key, &place);
-    if (!place.own)
+    bid_deciding_find(table, array, bid_record_at(array->base, index)->key, &at);
+    if (!at.own)
         return "a key's slot lies behind the first EMPTY slot of its probe sequence, or has another tag";
-    return place.slot == slot ? NULL : "a key has two slots";
+    return at.slot == slot ? NULL : "a key has two slots";
 }
 
 /* Whether the key of a word that is not EMPTY has a slot in the future array, which decides then. */
-static int bid_audit_moved(const struct bid_array *array, const struct bid_array *future, uint64_t word)
+static int bid_audit_moved(const struct bid_table *table, const struct bid_array *array, const struct bid_array *future,
+                           uint64_t word)
 {
-    struct bid_place place = {.own = 0};
+    struct bid_deciding at = {.own = 0};
     if (future)
-        bid_place_find(future, array->records[bid_word_index(word)].key, &place);
-    return place.own;
+        bid_deciding_find(table, future, bid_record_of(array->base, word)->key, &at);
+    return at.own;
 }
 
 /* The slots of a bucket fill from the first to the last. If the resize is done with it, they are FROZEN up to the first
@@ -48,10 +63,10 @@ static const char *bid_audit_bucket(const struct bid_table *table, const struct 
     uint64_t chunk = bucket / BID_CHUNK_BUCKETS;
     int ended = 0, done = bid_load(&array->done[chunk / 64], BID_D_ACQUIRE) >> chunk % 64 & 1; /* (D) */
     for (unsigned i = 0; i < BID_BUCKET_SLOTS; i++) {
-        bid_word *slot = &array->slots[bucket * BID_BUCKET_SLOTS + i];
+        bid_word *slot = &bid_bucket(array->base, bucket)[i];
         uint64_t word = bid_load(slot, BID_P_ACQUIRE); /* (P) */
-        if (word & BID_FROZEN && !future)
-            return "a word is FROZEN, and the array has no future";
+        if (word & BID_FROZEN && !(future && bid_load(&table->head, BID_RELAXED) & BID_HEAD_LEFT))
+            return "a word is FROZEN, and the array has no future, or the head word has no LEFT";
         if (done && !ended && !(word & BID_FROZEN))
             return "a chunk is done, and a word of it is not FROZEN";
         if (bid_word_is_empty(word)) {
@@ -63,7 +78,7 @@ static const char *bid_audit_bucket(const struct bid_table *table, const struct 
         const char *wrong = bid_audit_slot(table, array, slot);
         if (wrong)
             return wrong;
-        int live = bid_word_is_live(word), moved = bid_audit_moved(array, future, word);
+        int live = bid_word_is_live(word), moved = bid_audit_moved(table, array, future, word);
         if (done && live && !moved)
             return "a chunk is done, and a live key of it has no slot in the future array";
         counts->claimed++;
@@ -77,7 +92,7 @@ static const char *bid_audit_array(const struct bid_table *table, const struct b
                                    const struct bid_array *future, uint64_t unfinished, struct bid_audit_counts *counts)
 {
     *counts = (struct bid_audit_counts){0};
-    for (uint64_t bucket = 0; bucket <= array->bucket_mask; bucket++) {
+    for (uint64_t bucket = 0; bucket < array->buckets; bucket++) {
         const char *wrong = bid_audit_bucket(table, array, future, bucket, counts);
         if (wrong)
             return wrong;
@@ -89,16 +104,15 @@ static const char *bid_audit_array(const struct bid_table *table, const struct b
 }
 
 /* The capacity invariant of table.h. */
-static const char *bid_audit_capacity(const struct bid_table *table, const struct bid_array *head,
-                                      const struct bid_array *future, const struct bid_audit_counts *old,
-                                      const struct bid_audit_counts *new)
+static const char *bid_audit_capacity(const struct bid_array *head, const struct bid_array *future,
+                                      const struct bid_audit_counts *old, const struct bid_audit_counts *new)
 {
     uint64_t limit = bid_load(&head->live_limit, BID_RELAXED);
     if (old->live > limit)
         return "an array has more entries than its limit, which its future has room for";
-    if (limit > bid_array_slots(future) / 2)
-        return "an array may get more entries than half of its future";
-    if (new->claimed > limit + future->early_limit / table->record_units)
+    if (limit > bid_array_slots(future) * 9 / 16)
+        return "an array may get more entries than its future has room for";
+    if (new->claimed > limit + future->early_limit)
         return "more of a future array is claimed than copies and updates together may";
     return NULL;
 }
@@ -109,13 +123,15 @@ const char *bid_audit(const struct bid_table *table, uint64_t unfinished)
     if (!table)
         return "the table is NULL";
     struct bid_pin pin = bid_pin_update(table->pins, 1);
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
-    const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
+    const struct bid_array *head = bid_head(table), *future = bid_future(table, head);
     const char *wrong = bid_audit_array(table, head, future, unfinished, &old);
+    if (!wrong && !(bid_load(&table->head, BID_RELAXED) & BID_HEAD_RESEEDED) &&
+        head->seed != bid_load(&table->seed, BID_RELAXED))
+        wrong = "the head has another seed than the table, and its word does not say so";
     if (!wrong && future)
         wrong = bid_audit_array(table, future, NULL, unfinished, &new);
     if (!wrong && future)
-        wrong = bid_audit_capacity(table, head, future, &old, &new);
+        wrong = bid_audit_capacity(head, future, &old, &new);
     bid_unpin_update(table->pins, pin);
     uint64_t entries = old.entries + new.entries, count = bid_count(table);
     if (!wrong && (count < entries || count > entries + unfinished))

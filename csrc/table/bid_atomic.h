@@ -79,6 +79,21 @@ typedef _Atomic(uint64_t) bid_word;
 #define BID_C_ACQUIRE memory_order_acquire
 #endif
 
+/* (G) a grace period of readers elsewhere was observed: their reads came before the memory is freed */
+#ifndef BID_G_RELEASE
+#define BID_G_RELEASE memory_order_release
+#endif
+#ifndef BID_G_ACQUIRE
+#define BID_G_ACQUIRE memory_order_acquire
+#endif
+/* (R) a block of a region's memory is given back before it is given out again */
+#ifndef BID_R_RELEASE
+#define BID_R_RELEASE memory_order_release
+#endif
+#ifndef BID_R_ACQUIRE
+#define BID_R_ACQUIRE memory_order_acquire
+#endif
+
 #ifndef __KERNEL__
 #define bid_load(pointer, order) atomic_load_explicit((pointer), (order))
 #define bid_store(pointer, value, order) atomic_store_explicit((pointer), (value), (order))

@@ -27,6 +27,9 @@ static int bid_options_check(const struct bid_options *options)
         (options->seed && !(options->flags & BID_FIXED_SEED)) ||
         (options->max_entries && options->expected_entries > options->max_entries))
         return BID_E_OPTIONS;
+    const struct bid_allocator *allocator = options->allocator;
+    if (allocator && (!allocator->map || !allocator->populate || !allocator->unmap))
+        return BID_E_NULL;
     return BID_OK;
 }
 
@@ -36,8 +39,7 @@ static int bid_table_fill(struct bid_table *table)
     struct bid_options *options = &table->options;
     struct bid_array *head;
     struct bid_array_plan plan = {
-        .log2_buckets =
-            options->expected_entries ? bid_log2_for_room(options->expected_entries) : BID_LOG2_BUCKETS_START,
+        .size = options->expected_entries ? bid_size_for_room(options->expected_entries) : BID_SIZE_START,
         .seed = options->flags & BID_FIXED_SEED ? options->seed : bid_platform_random(),
     };
     if (!options->id_size)
@@ -45,6 +47,9 @@ static int bid_table_fill(struct bid_table *table)
     if (!options->max_entries)
         options->max_entries = BID_ENTRIES_MAX;
     table->record_units = bid_record_units(options->id_size);
+    const struct bid_allocator *from = options->allocator ? options->allocator : &bid_platform_allocator;
+    table->allocator = (struct bid_allocator){from->context, from->map, from->populate, from->unmap};
+    table->flavor = options->flavor ? options->flavor : &bid_platform_flavor;
     int status = bid_platform_pins(!!(options->flags & BID_FENCED_PINS), !!(options->flags & BID_MLOCK), &table->pins);
     if (status != BID_OK)
         return status;
@@ -54,9 +59,11 @@ static int bid_table_fill(struct bid_table *table)
     bid_store(&table->floor_entries, options->expected_entries, BID_RELAXED);
     bid_plan_records(table, 0, options->expected_entries, &plan);
     status = bid_array_make(table, &plan, &head);
-    if (status == BID_OK)
-        bid_store(&table->head, head, BID_RELAXED); /* the caller publishes the table */
-    return status;
+    if (status != BID_OK)
+        return status;
+    bid_store(&table->seed, plan.seed, BID_RELAXED);
+    bid_store(&table->head, head->word, BID_RELAXED); /* the caller publishes the table */
+    return BID_OK;
 }
 
 int bid_create(struct bid_table **result, const struct bid_options *options)
@@ -71,29 +78,32 @@ int bid_create(struct bid_table **result, const struct bid_options *options)
         status = bid_options_check(&known);
     if (status != BID_OK)
         return status;
-    struct bid_table *table = bid_platform_map(sizeof *table, 0);
+    const struct bid_allocator *allocator = known.allocator ? known.allocator : &bid_platform_allocator;
+    struct bid_table *table = allocator->map(allocator->context, sizeof *table, sizeof *table, 0);
     if (!table)
         return BID_E_NO_MEMORY;
-    status = bid_platform_populate(table, sizeof *table, !!(known.flags & BID_MLOCK));
+    status = allocator->populate(allocator->context, table, sizeof *table, !!(known.flags & BID_MLOCK));
     if (status == BID_OK) {
         table->options = known;
         status = bid_table_fill(table);
     }
-    if (status != BID_OK) {
-        bid_platform_unmap(table, sizeof *table);
-        return status;
-    }
-    *result = table;
-    return BID_OK;
+    void *memory = table;
+    if (status == BID_OK)
+        *result = table;
+    else
+        allocator->unmap(allocator->context, &memory, sizeof *table);
+    return status;
 }
 
 void bid_destroy(struct bid_table *table)
 {
-    if (!table)
+    if (!table || bid_is_of_parent(table))
         return;
-    for (unsigned i = 0; i < BID_ARRAYS;
-         i++) /* after a fork also what a thread was at that this process does not have */
+    /* After a fork also what a thread was at that this process does not have. */
+    for (unsigned i = 0; i < BID_ARRAYS; i++)
         if (bid_load(&table->arrays[i].life, BID_RELAXED) != BID_LIFE_FREE)
-            bid_array_free(&table->arrays[i]);
-    bid_platform_unmap(table, sizeof *table);
+            bid_array_free(table, &table->arrays[i]);
+    struct bid_allocator allocator = table->allocator; /* it is in what is given back */
+    void *memory = table;
+    allocator.unmap(allocator.context, &memory, sizeof *table);
 }

@@ -23,24 +23,31 @@ static int bid_visit_key(const struct bid_walk *walk, uint64_t key)
     return status == BID_ABSENT ? 0 : walk->visit(walk->argument, key, status, &id);
 }
 
-/* Visits the keys of `array` that have no slot in `but`. */
-static int bid_walk_array(const struct bid_walk *walk, const struct bid_array *array, const struct bid_array *but)
+/* Visits the keys of a bucket of `array` that have no slot in `but`. */
+static int bid_walk_bucket(const struct bid_walk *walk, const struct bid_array *array, uint64_t bucket,
+                           const struct bid_array *but)
 {
-    for (uint64_t slot = 0; slot < bid_array_slots(array); slot++) {
-        uint64_t word = bid_load(&array->slots[slot], BID_P_ACQUIRE); /* (P): the record is read */
+    for (unsigned i = 0; i < BID_BUCKET_SLOTS; i++) {
+        uint64_t word = bid_load(&bid_bucket(array->base, bucket)[i], BID_P_ACQUIRE); /* (P): the record is read */
         if (bid_word_is_empty(word))
             continue;
-        uint64_t key = array->records[bid_word_index(word)].key;
-        struct bid_place place = {.own = 0};
+        uint64_t key = bid_record_of(array->base, word)->key;
+        struct bid_deciding at = {.own = 0};
         if (but)
-            bid_place_find(but, key, &place);
-        if (place.own)
-            continue;
-        int stop = bid_visit_key(walk, key);
+            bid_deciding_find(walk->table, but, key, &at);
+        int stop = at.own ? 0 : bid_visit_key(walk, key);
         if (stop)
             return stop;
     }
     return 0;
+}
+
+static int bid_walk_array(const struct bid_walk *walk, const struct bid_array *array, const struct bid_array *but)
+{
+    int stop = 0;
+    for (uint64_t bucket = 0; bucket < array->buckets && !stop; bucket++)
+        stop = bid_walk_bucket(walk, array, bucket, but);
+    return stop;
 }
 
 int bid_iterate(const struct bid_table *table, bid_visit visit, void *argument)
@@ -49,8 +56,7 @@ int bid_iterate(const struct bid_table *table, bid_visit visit, void *argument)
         return BID_E_NULL;
     struct bid_walk walk = {table, visit, argument};
     struct bid_pin pin = bid_pin(table->pins);
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) */
-    const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) */
+    const struct bid_array *head = bid_head(table), *future = bid_future(table, head);
     int status = bid_walk_array(&walk, head, NULL);
     if (!status && future)
         status = bid_walk_array(&walk, future, head);

@@ -2,12 +2,13 @@
 /*
  * Lookups: an object file of its own, which calls nothing outside and includes nothing of the update side.
  *
- * Progress: wait-free. One bucket, then at most two paths (guarantee G1), whatever the writers do: there is no loop but
- * those over the buckets of a path, the slots of a bucket, the words of an ID, the keys of a batch, and the slots of
- * the pin table's window.
+ * Progress: wait-free. One bucket, then at most two probe sequences (guarantee G1), whatever the writers do: there is
+ * no loop but those over the buckets of a sequence, the slots of a bucket, the words of an ID, the keys of a batch, and
+ * the slots of the pin table's window.
  *
- * Why two paths are enough. Let A be the head that it reads first, and F the future of A that it reads next.
- *   - There is no F. Then nothing of A was frozen when F was read, and what froze since was current since: A decides.
+ * Why two sequences are enough. Let A be the head that it reads first, and F the future of A that it reads next.
+ *   - The head word has no LEFT, or there is no F. Then nothing of A was frozen at that moment, and what froze since was
+ *     current since: A decides.
  *   - A slot of the key in F decides, frozen or not: F can freeze only after the head has moved to F, which this
  *     lookup's read of the head precedes, so a frozen word was current since.
  *   - A slot of the key in A decides if it is not FROZEN, or if F, asked before or after, has no slot of the key:
@@ -17,104 +18,29 @@
 #include "pin.h"
 #include "probe.h"
 
-/* ------------------------------------------------------------------------------------------------ pins -- */
-
-#ifndef __KERNEL__ /* which has kernel/pin_kernel.h */
-/* The slot that this thread owns for life, claimed now if it has none; NULL if its window is full. A handler that comes
- * between the look at a slot and its claim may claim it first: for the same thread, so the claim is looked at again. */
-static struct bid_pin_slot *bid_pin_own(struct bid_pins *pins, uintptr_t thread)
-{
-    uint64_t first = bid_pin_slot_number(thread);
-    for (unsigned i = 0; i < BID_PIN_WINDOW; i++) {
-        struct bid_pin_slot *slot = &pins->area->slots[(first + i) & (BID_PIN_SLOTS - 1)];
-        uintptr_t owner = bid_load(&slot->owner, BID_RELAXED);
-        if (!owner && bid_cas(&slot->owner, &owner, thread, BID_RELAXED))
-            return slot;
-        if (owner == thread)
-            return slot;
-    }
-    return NULL;
-}
-
-static struct bid_pin_slot *bid_pin_temporary(struct bid_pins *pins, uintptr_t thread)
-{
-    uint64_t first = bid_pin_slot_number(thread);
-    for (unsigned i = 0; i < BID_PIN_TEMPORARY; i++) {
-        struct bid_pin_slot *slot = &pins->area->slots[BID_PIN_SLOTS + (first + i) % BID_PIN_TEMPORARY];
-        uintptr_t owner = 0;
-        if (bid_cas(&slot->owner, &owner, thread, BID_U_ACQUIRE)) /* pairs with bid_unpin() */
-            return slot;
-    }
-    return NULL;
-}
-
-struct bid_pin bid_pin(struct bid_pins *pins)
-{
-    uintptr_t thread = bid_platform_thread();
-    struct bid_pin_slot *slot = bid_pin_own(pins, thread);
-    struct bid_pin pin = {NULL, bid_pin_overflow(thread)};
-    int plain = slot && !pins->fenced;
-    if (!slot)
-        slot = bid_pin_temporary(pins, thread);
-    if (slot)
-        pin = bid_pin_enter(pins, slot);
-    else
-        bid_add(&pins->area->overflow[pin.before], 1, BID_RELAXED);
-    if (plain)
-        bid_platform_compiler_barrier();
-    else
-        atomic_thread_fence(BID_S_FENCE); /* (S) pairs with bid_platform_barrier() in reclaim.c */
-    return pin;
-}
-
-void bid_unpin(struct bid_pins *pins, struct bid_pin pin)
-{
-    if (!pin.slot) {
-        bid_sub(&pins->area->overflow[pin.before], 1, BID_U_RELEASE); /* (U) */
-        return;
-    }
-    bid_pin_leave(pin);
-    if (pin.slot >= pins->area->slots + BID_PIN_SLOTS)
-        bid_store(&pin.slot->owner, 0, BID_U_RELEASE); /* (U) pairs with bid_pin_temporary() */
-}
+#ifndef __KERNEL__ /* where all pins are inline */
+#include "../process/pin_forms.h"
 #endif
 
 /* ---------------------------------------------------------------------------------------------- lookups -- */
 
-/* One array: nearly always its home bucket is enough. */
-BID_APART struct bid_probe bid_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
-{
-    uint64_t glance = bid_glance(array, bid_mix(key, array->seed), cost);
-    struct bid_probe found = bid_glance_probe(array, key, glance, cost);
-    if (found.record || glance == BID_GLANCE_ABSENT)
-        return found;
-    return bid_probe_path(array, key, cost);
-}
-
-/* The key's state, from at most two paths. The caller holds a pin.
+/* The key's state, from at most two probe sequences. The caller holds a pin.
  * While a resize is under way, which array is asked first is a guess, by how far the resize is. A wrong one costs a
- * second probe; the order of the two makes no difference to the answer. */
-static struct bid_probe bid_find(const struct bid_table *table, uint64_t key, struct bid_probe_cost *cost)
+ * second sequence; the order of the two makes no difference to the answer. */
+static struct bid_found bid_find(const struct bid_table *table, uint64_t key, struct bid_probe_cost *cost)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
-    const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
+    const struct bid_array *head = bid_head(table), *future = bid_future(table, head);
     if (!future)
         return bid_probe(head, key, cost);
-    int moved = bid_path(head, key).bucket < bid_load(&head->moved, BID_RELAXED); /* a hint: it orders nothing */
-    struct bid_probe found = bid_probe(moved ? future : head, key, cost);
+    int moved = bid_sequence(head, key).bucket < bid_load(&head->moved, BID_RELAXED); /* a hint: it orders nothing */
+    struct bid_found found = bid_probe(moved ? future : head, key, cost);
     if (found.record && (moved || !(found.word & BID_FROZEN)))
         return found;
-    struct bid_probe other = bid_probe(moved ? head : future, key, cost);
+    struct bid_found other = bid_probe(moved ? head : future, key, cost);
     return other.record ? other : found;
 }
 
-/* Whether the array has a future. Relaxed: "none" comes from nobody, and who is told of one reads it again (F). */
-BID_INLINE int bid_array_is_left(const struct bid_array *array)
-{
-    return bid_load(&array->future, BID_RELAXED) != NULL;
-}
-
-BID_INLINE int bid_found_live(struct bid_probe found)
+BID_INLINE int bid_found_live(struct bid_found found)
 {
     return found.record && bid_word_is_live(found.word);
 }
@@ -135,7 +61,7 @@ static inline void bid_copy_id(uint8_t *to, const struct bid_record *record, uns
 #define BID_WORD_USUAL (BID_LIVE | (uint64_t)BID_ID_NARROW << BID_LENGTH_SHIFT)
 
 /* The answer that a key's slot and record give; quick where the word says what nearly every one says. */
-BID_INLINE int bid_answer(struct bid_probe found, uint64_t generation, struct bid_build_id *id)
+BID_INLINE int bid_answer(struct bid_found found, uint64_t generation, struct bid_build_id *id)
 {
     int usual = __builtin_expect((found.word & BID_WORD_FORM) == BID_WORD_USUAL, 1);
     if (!usual && !bid_found_live(found))
@@ -167,25 +93,30 @@ BID_APART int bid_lookup_pinned(const struct bid_table *table, uint64_t key, uin
     return status;
 }
 
-/* The same in the midst of a resize: one look at the home bucket in the array that bid_find() would
- * ask first, which nearly always decides. Which one that is comes out of masks, not of a branch: half way through a
+/* The array that bid_find() would ask first. Which one that is comes out of masks, not of a branch: half way through a
  * resize it would be mispredicted every other time. */
+BID_INLINE const struct bid_array *bid_choose(const struct bid_array *head, const struct bid_array *future,
+                                              uint64_t mixed, uint64_t *moved)
+{
+    uint64_t home = bid_sequence_mixed(mixed, head->buckets).bucket;
+    *moved = home < bid_load(&head->moved, BID_RELAXED); /* a hint, as there */
+    return (const struct bid_array *)((uintptr_t)head ^ (((uintptr_t)head ^ (uintptr_t)future) & -(uintptr_t)*moved));
+}
+
+/* The same in the midst of a resize, or with an array that was reseeded: one look at the home bucket in the array that
+ * bid_find() would ask first, which nearly always decides. */
 BID_APART int bid_lookup_resizing(const struct bid_table *table, uint64_t key, uint64_t generation,
                                   struct bid_build_id *id, uint64_t before, struct bid_probe_cost *cost)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) as in bid_find() */
-    const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) as in bid_find() */
-    if (__builtin_expect(!future, 0))
-        return bid_lookup_pinned(table, key, generation, id, before, cost);
-    uint64_t mixed = bid_mix(key, head->seed);
-    uint64_t moved = bid_path_mixed(head, mixed).bucket < bid_load(&head->moved, BID_RELAXED); /* a hint, as there */
-    uintptr_t chosen = (uintptr_t)head ^ (((uintptr_t)head ^ (uintptr_t)future) & -(uintptr_t)moved);
-    const struct bid_array *array = (const struct bid_array *)chosen;
+    const struct bid_array *head = bid_head(table), *future = bid_future(table, head), *array = head;
+    uint64_t mixed = bid_mix(key, head->seed), moved = 1;
+    if (future)
+        array = bid_choose(head, future, mixed, &moved);
     if (__builtin_expect(array->seed != head->seed, 0))
         mixed = bid_mix(key, array->seed);
-    struct bid_probe found = bid_glance_probe(array, key, bid_glance(array, mixed, cost), cost);
+    struct bid_found found = bid_home_search(array->base, array->buckets, mixed, key, cost);
     uint64_t decides = moved | !(found.word & BID_FROZEN);
-    if (__builtin_expect(!found.record || !decides, 0))
+    if (__builtin_expect(found.record ? !decides : future || found.word == BID_FOUND_GOES_ON, 0))
         return bid_lookup_pinned(table, key, generation, id, before, cost);
     int status = bid_answer(found, generation, id);
     bid_pin_leave_plain(table, before);
@@ -202,21 +133,22 @@ BID_APART int bid_lookup_general(const struct bid_table *table, uint64_t key, ui
     return status;
 }
 
-/* Nearly every lookup is this simple: a plain pin, no resize, and the home bucket says it all. Whatever is
- * not starts again, in general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The
- * instructions count, for the more lookups the processor has under way at once, the more of their misses overlap. */
+/* Nearly every lookup is this simple: a plain pin, no resize, and the home bucket says it all. It waits for two lines
+ * of memory one after the other: the table's first one, and the bucket's. Whatever is not that simple starts again, in
+ * general form: this adds one bucket to the bound, and calls nothing, so it needs no stack. The instructions count, for
+ * the more lookups the processor has under way at once, the more of their misses overlap. */
 BID_INLINE int bid_lookup_simple(const struct bid_table *table, uint64_t key, uint64_t generation,
                                  struct bid_build_id *id, struct bid_probe_cost *cost)
 {
     struct bid_pin pin = bid_pin_plain(table->pins, table->simple_pins);
     if (__builtin_expect(!pin.slot, 0))
         return bid_lookup_general(table, key, generation, id, cost);
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
-    if (__builtin_expect(bid_array_is_left(head), 0))
+    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */
+    if (__builtin_expect(head & BID_HEAD_GENERAL, 0))
         return bid_lookup_resizing(table, key, generation, id, pin.before, cost);
-    uint64_t glance = bid_glance(head, bid_mix(key, head->seed), cost);
-    struct bid_probe found = bid_glance_probe(head, key, glance, cost);
-    if (__builtin_expect(!found.record && glance != BID_GLANCE_ABSENT, 0))
+    uint64_t mixed = bid_mix(key, bid_load(&table->seed, BID_RELAXED)); /* after the head: see bid_seed_adopt() */
+    struct bid_found found = bid_home_search(bid_head_base(head), bid_head_buckets(head), mixed, key, cost);
+    if (__builtin_expect(found.word == BID_FOUND_GOES_ON, 0))
         return bid_lookup_pinned(table, key, generation, id, pin.before, cost);
     int status = bid_answer(found, generation, id);
     bid_pin_leave(pin);
@@ -252,7 +184,7 @@ BID_APART void bid_row_fill(uint8_t *row, size_t id_size, const struct bid_recor
 }
 
 /* One row of bid_lookup_many(): always written whole. */
-static inline uint8_t bid_row(struct bid_probe found, uint8_t *row, size_t id_size)
+static inline uint8_t bid_row(struct bid_found found, uint8_t *row, size_t id_size)
 {
     unsigned length = bid_found_live(found) ? bid_word_length(found.word) : 0;
     if (__builtin_expect(id_size == BID_ID_NARROW && length && length <= BID_ID_NARROW, 1))
@@ -265,49 +197,49 @@ static inline uint8_t bid_row(struct bid_probe found, uint8_t *row, size_t id_si
 #define BID_BATCH 256     /* keys for which one pin is held */
 #define BID_STEPS_APART 8 /* keys between two steps of one: their cache misses overlap */
 
-/* First step of a key: its home bucket is fetched. */
-BID_INLINE void bid_fetch_bucket(const struct bid_array *head, uint64_t key)
+/* First step of a key: the words of its home bucket are fetched, but not its places: one of these is enough. */
+BID_INLINE void bid_fetch_words(const struct bid_array *head, uint64_t key)
 {
-    struct bid_path path = bid_path(head, key);
-    bid_platform_prefetch(bid_bucket(head, &path));
+    bid_platform_prefetch(bid_bucket(head->base, bid_sequence(head, key).bucket));
 }
 
-/* Second step: a glance, kept in the key's row until the answer takes its place, for the stack is not ours to fill; the
- * record that it points to is fetched. */
+/* Second step: a glance at them. It is kept in the key's row until the answer takes its place, for the stack is not ours
+ * to fill. The record is fetched. */
 BID_INLINE void bid_fetch_record(const struct bid_array *head, uint64_t key, uint8_t *row)
 {
-    uint64_t glance = bid_glance(head, bid_mix(key, head->seed), NULL);
-    __builtin_memcpy(row, &glance, sizeof glance);
-    if (!(glance >> BID_TAG_SHIFT))
-        bid_platform_prefetch(bid_record_of(head, glance));
+    struct bid_sequence home = bid_sequence(head, key);
+    uint64_t word = bid_glance(bid_bucket(head->base, home.bucket), home.tag);
+    if (__builtin_expect(word & BID_TAG_ONE, 1))
+        bid_platform_prefetch(bid_record_of(head->base, word));
+    __builtin_memcpy(row, &word, sizeof word);
 }
 
 /* Third step: the answer. Returns 1 if the key has a build ID, else 0. */
-BID_INLINE size_t bid_answer_row(const struct bid_table *table, const struct bid_array *head, uint64_t key, int glanced,
+BID_INLINE size_t bid_answer_row(const struct bid_table *table, const struct bid_array *head, uint64_t key, int fetched,
                                  uint8_t *row, size_t id_size, uint8_t *length)
 {
-    uint64_t glance = BID_GLANCE_UNSURE;
-    if (glanced)
+    uint64_t glance = BID_FOUND_GOES_ON;
+    if (fetched)
         __builtin_memcpy(&glance, row, sizeof glance);
-    struct bid_probe found = bid_glance_probe(head, key, glance, NULL);
-    if (!found.record && glance != BID_GLANCE_ABSENT)
+    struct bid_found found = bid_glanced(head->base, glance, key);
+    if (__builtin_expect(found.word == BID_FOUND_GOES_ON, 0))
         found = bid_find(table, key, NULL);
     *length = bid_row(found, row, id_size);
     return *length != 0 && *length != BID_LENGTH_NO_BUILD_ID;
 }
 
-/* At most BID_BATCH keys. Returns how many have a build ID. The caller holds a pin. Where a glance will not do, or
- * there is no room for one in a row, the third step does all. */
+/* At most BID_BATCH keys. Returns how many have a build ID. The caller holds a pin. In the midst of a resize, or if
+ * there is no room for a word in a row, the third step does all. */
 BID_INLINE size_t bid_lookup_batch(const struct bid_table *table, const uint64_t *keys, size_t n, uint8_t *rows,
                                    size_t id_size, uint8_t *lengths)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_find() */
-    int simple = id_size >= sizeof(uint64_t) && !bid_array_is_left(head);
-    size_t hits = 0, fetched = simple ? n : 0;
+    uint64_t word = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */
+    const struct bid_array *head = bid_array_of(table, word);
+    size_t hits = 0, fetched = id_size >= sizeof word && !(word & BID_HEAD_LEFT) ? n : 0;
     for (size_t third = 0 - (size_t)BID_STEPS_APART * 2; third != n; third++) { /* what is below 0 is not below n */
         size_t second = third + BID_STEPS_APART, first = second + BID_STEPS_APART;
         if (first < fetched)
-            bid_fetch_bucket(head, keys[first]);
+            bid_fetch_words(head, keys[first]);
         if (second < fetched)
             bid_fetch_record(head, keys[second], rows + second * id_size);
         if (third < n)
@@ -339,7 +271,8 @@ uint64_t bid_count(const struct bid_table *table)
 
 int bid_resizing(const struct bid_table *table)
 {
-    return bid_array_is_left(bid_load(&table->head, BID_RELAXED)); /* a descriptor: readable without a pin */
+    /* A descriptor may be read without a pin. */
+    return bid_is_left(bid_array_of(table, bid_load(&table->head, BID_RELAXED)));
 }
 
 uint64_t bid_resizes(const struct bid_table *table)

@@ -15,74 +15,57 @@
 #include "update.h"
 
 #define BID_CHUNK_SLOTS (BID_CHUNK_BUCKETS * BID_BUCKET_SLOTS)
-#ifndef BID_COPY_SLOTS
-#define BID_COPY_SLOTS BID_CHUNK_SLOTS /* that one call copies: 32 bytes of stack each */
-#endif
 
-static void bid_copy_record(struct bid_record *to, const struct bid_record *from, unsigned units)
+/* A head word that was read before the future was seen may have no LEFT, and nothing of that array was frozen then.
+ * The release carries the future (H): who reads LEFT sees it. */
+void bid_leave(struct bid_table *table, const struct bid_array *array)
 {
-    for (unsigned i = 0; i < units; i++)
+    uint64_t head = bid_load(&table->head, BID_RELAXED);
+    BID_ASSERT(bid_is_left(array));
+    while (bid_array_of(table, head) == array && !(head & BID_HEAD_LEFT))
+        if (bid_cas(&table->head, &head, head | BID_HEAD_LEFT, BID_H_RELEASE)) /* (H) pairs with loads of the head */
+            return;
+}
+
+/* A record in F, filled with a copy of one in A. */
+static int bid_copy_record(struct bid_table *table, const struct bid_record *from, struct bid_array *future,
+                           struct bid_deciding *at, enum bid_taker taker, int may_allocate, uint64_t *index)
+{
+    int status = bid_record_take(table, future, at, taker, may_allocate, index);
+    if (status != BID_OK)
+        return status;
+    struct bid_record *to = bid_record_at(future->base, *index);
+    for (unsigned i = 0; i < table->record_units; i++)
         to[i] = from[i];
+    return BID_OK;
 }
 
-/* Keeps of the n words those whose key has no slot in F yet, with the slots to claim. Returns how many are left, or
- * BID_E_COLLISIONS. */
-static int bid_copy_survey(const struct bid_array *array, const struct bid_array *future, uint64_t *words, int n,
-                           struct bid_place *places)
+/* Gives F a slot for a sealed live word of A, unless its key has one. BID_OK, 1 if it did that, or an error, which is
+ * no matter if other threads have made the copy meanwhile. */
+static int bid_copy(struct bid_table *table, const struct bid_array *array, struct bid_array *future, uint64_t word,
+                    enum bid_taker taker, int may_allocate)
 {
-    int left = 0;
-    for (int i = 0; i < n; i++) {
-        struct bid_place *place = &places[left];
-        bid_place_find(future, array->records[bid_word_index(words[i])].key, place);
-        if (place->own || place->word & BID_FROZEN) /* F freezes only when A is done: then the copy is made already */
-            continue;
-        if (!bid_word_is_empty(place->word))
-            return BID_E_COLLISIONS;
-        words[left++] = words[i];
-    }
-    return left;
-}
-
-/* Claims a slot for a copied record; returns whether it did, or found that the key has one. */
-static int bid_copy_publish(struct bid_array *future, struct bid_place *place, uint64_t index, unsigned length)
-{
-    uint64_t key = future->records[index].key;
+    const struct bid_record *from = bid_record_of(array->base, word);
+    struct bid_deciding at;
+    uint64_t index = 0; /* of the copy, once it is made */
+    int status = BID_STEP_AGAIN;
+    BID_ASSERT(word & BID_FROZEN && bid_word_is_live(word));
     for (;;) {
-        uint64_t expected = place->word;
-        if (bid_cas(place->slot, &expected, bid_word_live(place->pattern, index, length), BID_P_RELEASE)) /* (P) */
-            return 1;
-        bid_place_find(future, key, place);
-        if (place->own || place->word & BID_FROZEN)
-            return 0;
-        if (!bid_word_is_empty(place->word))
+        bid_deciding_find(table, future, from->key, &at);
+        if (at.own || at.word & BID_FROZEN) /* F freezes only when A is done: then the copy is made already */
+            return BID_OK;
+        if (status != BID_STEP_AGAIN)
+            return status == BID_STEP_NO_ROOM ? BID_E_COLLISIONS : status;
+        if (!bid_word_is_empty(at.word))
             return BID_E_COLLISIONS;
+        if (!index)
+            status = bid_copy_record(table, from, future, &at, taker, may_allocate, &index);
+        if (index && bid_cas(at.slot, &at.word, bid_word_live(at.tag, index, bid_word_length(word)),
+                             BID_P_RELEASE)) /* (P) pairs with loads of slots */
+            return 1;
+        if (index)
+            status = BID_STEP_AGAIN;
     }
-}
-
-/* Gives F a slot for each of n sealed live words of A, unless its key has one. The records are taken all at once. */
-static int bid_copy(struct bid_table *table, const struct bid_array *array, struct bid_array *future, uint64_t *words,
-                    int n, int may_allocate)
-{
-    struct bid_place places[BID_COPY_SLOTS];
-    unsigned claimed = 0;
-    uint64_t index;
-    n = bid_copy_survey(array, future, words, n, places);
-    if (n <= 0)
-        return n;
-    int status = bid_record_take(table, future, (unsigned)n, 1, may_allocate, &index);
-    if (status != BID_OK) { /* no matter, if other threads have made the copies meanwhile */
-        n = bid_copy_survey(array, future, words, n, places);
-        return n <= 0 ? n : status == BID_STEP_NO_ROOM ? BID_E_COLLISIONS : status;
-    }
-    for (int i = 0; i < n && status >= 0; i++) {
-        BID_ASSERT(words[i] & BID_FROZEN && bid_word_is_live(words[i]));
-        bid_copy_record(&future->records[index], &array->records[bid_word_index(words[i])], table->record_units);
-        status = bid_copy_publish(future, &places[i], index, bid_word_length(words[i]));
-        claimed += status > 0;
-        index += table->record_units;
-    }
-    bid_add(&future->claimed, claimed, BID_RELAXED);
-    return status < 0 ? status : BID_OK;
 }
 
 /* Freezes one word; what it then is for good. The caller has seen a future, which the FROZEN bit publishes (P). */
@@ -91,7 +74,7 @@ static uint64_t bid_freeze(bid_word *slot)
     uint64_t word = bid_load(slot, BID_P_ACQUIRE); /* (P): the record will be read */
     while (!(word & BID_FROZEN)) {
         uint64_t expected = word;
-        if (bid_cas(slot, &expected, word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_place_find() */
+        if (bid_cas(slot, &expected, word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_deciding_find() */
             return word | BID_FROZEN;
         word = bid_load(slot, BID_P_ACQUIRE); /* (P) */
     }
@@ -101,20 +84,23 @@ static uint64_t bid_freeze(bid_word *slot)
 /* Sealing freezes the deciding word alone. The slots before it belong to other keys for good; they cannot become this
  * key's, so they need not be frozen. */
 int bid_migrate(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
-                int may_allocate)
+                enum bid_taker taker, int may_allocate)
 {
-    struct bid_place place;
-    bid_place_find(array, key, &place);
-    while (!(place.word & BID_FROZEN)) {
-        uint64_t expected = place.word;
-        if (bid_cas(place.slot, &expected, place.word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_place_find() */
-            place.word |= BID_FROZEN;
+    struct bid_deciding at;
+    bid_deciding_find(table, array, key, &at);
+    while (!(at.word & BID_FROZEN)) {
+        if (bid_cas(at.slot, &at.word, at.word | BID_FROZEN, BID_P_RELEASE)) /* (P) with bid_deciding_find() */
+            at.word |= BID_FROZEN;
         else
-            bid_place_find(array, key, &place);
+            bid_deciding_find(table, array, key, &at);
     }
-    if (!place.own || !bid_word_is_live(place.word))
+    if (!at.own || !bid_word_is_live(at.word))
         return BID_OK;
-    return bid_copy(table, array, future, &place.word, 1, may_allocate);
+    int status = bid_copy(table, array, future, at.word, taker, may_allocate);
+    if (status <= 0)
+        return status;
+    bid_add(&future->claimed, 1, BID_RELAXED);
+    return BID_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------- help -- */
@@ -161,19 +147,32 @@ static void bid_moved_hint(struct bid_array *array, uint64_t chunk)
         bid_store(&array->moved, (chunk + 1) * BID_CHUNK_BUCKETS, BID_RELAXED);
 }
 
-/* Freezes the bucket that begins at a slot, and gathers its live words. Nobody claims a slot after the first EMPTY one,
- * so these need not be frozen once that one is. */
-static int bid_freeze_bucket(struct bid_array *array, uint64_t slot, uint64_t *live)
+/* What a chunk and its copies need of both arrays, on its way. With another seed the copies go anywhere. */
+static void bid_chunk_fetch(const struct bid_array *array, const struct bid_array *future, uint64_t first, uint64_t end)
+{
+    for (char *line = (char *)bid_bucket(array->base, first); line < (char *)bid_bucket(array->base, end); line += 64)
+        bid_platform_prefetch(line);
+    if (array->seed != future->seed)
+        return;
+    char *from = (char *)bid_bucket(future->base, first * future->buckets / array->buckets);
+    char *to = (char *)bid_bucket(future->base, end * future->buckets / array->buckets);
+    for (; from < to; from += 64)
+        bid_platform_prefetch(from);
+}
+
+/* Freezes a bucket, and gathers its live words. Nobody claims a slot after the first EMPTY one, so these need not be
+ * frozen once that one is. */
+static int bid_freeze_bucket(struct bid_array *array, bid_word *bucket, uint64_t *live)
 {
     int n = 0;
-    BID_ASSERT(bid_load(&array->future, BID_RELAXED));
-    for (uint64_t end = slot + BID_BUCKET_SLOTS; slot < end; slot++) {
-        uint64_t word = bid_freeze(&array->slots[slot]);
+    BID_ASSERT(bid_is_left(array));
+    for (unsigned i = 0; i < BID_BUCKET_SLOTS; i++) {
+        uint64_t word = bid_freeze(&bucket[i]);
         if (bid_word_is_empty(word))
             break;
         if (!bid_word_is_live(word))
             continue;
-        bid_platform_prefetch(&array->records[bid_word_index(word)]);
+        bid_platform_prefetch(bid_record_of(array->base, word));
         live[n++] = word;
     }
     return n;
@@ -181,21 +180,33 @@ static int bid_freeze_bucket(struct bid_array *array, uint64_t slot, uint64_t *l
 
 static int bid_move_chunk(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t chunk)
 {
-    uint64_t live[BID_CHUNK_SLOTS], first = chunk * BID_CHUNK_SLOTS, slots = bid_array_slots(array);
-    int n = 0;
-    for (uint64_t slot = first; slot < first + BID_CHUNK_SLOTS && slot < slots; slot += BID_BUCKET_SLOTS)
-        n += bid_freeze_bucket(array, slot, live + n);
-    int status = BID_OK;
-    for (int i = 0; i < n && status == BID_OK; i += BID_COPY_SLOTS)
-        status = bid_copy(table, array, future, live + i, n - i < BID_COPY_SLOTS ? n - i : BID_COPY_SLOTS, 1);
-    return status;
+    uint64_t live[BID_CHUNK_SLOTS], first = chunk * BID_CHUNK_BUCKETS, end = first + BID_CHUNK_BUCKETS, claimed = 0;
+    int n = 0, status = BID_OK;
+    if (end > array->buckets)
+        end = array->buckets;
+    bid_chunk_fetch(array, future, first, end);
+    for (uint64_t bucket = first; bucket < end; bucket++)
+        n += bid_freeze_bucket(array, bid_bucket(array->base, bucket), live + n);
+    for (int i = 0; i < n && status >= 0; i++) {
+        status = bid_copy(table, array, future, live[i], BID_TAKE_COPY, 1);
+        claimed += status > 0;
+    }
+    if (claimed)
+        bid_add(&future->claimed, claimed, BID_RELAXED);
+    return status < 0 ? status : BID_OK;
 }
 
+/* The head moves from A with LEFT, which nobody changes but by this: see bid_seed_adopt(). */
 static void bid_resize_finish(struct bid_table *table, struct bid_array *array, struct bid_array *future)
 {
-    struct bid_array *expected = array;
-    BID_ASSERT(bid_all_done(array) && bid_load(&array->future, BID_RELAXED) == future);
-    if (!bid_cas(&table->head, &expected, future, BID_H_RELEASE)) /* (H) pairs with every load of the head */
+    uint64_t expected = bid_load(&table->head, BID_RELAXED), desired = future->word;
+    BID_ASSERT(bid_all_done(array) && bid_future(table, array) == future);
+    if (bid_array_of(table, expected) != array)
+        return;
+    BID_ASSERT(expected & BID_HEAD_LEFT);
+    if (future->seed != bid_load(&table->seed, BID_RELAXED))
+        desired |= BID_HEAD_RESEEDED;
+    if (!bid_cas(&table->head, &expected, desired, BID_H_RELEASE)) /* (H) pairs with every load of the head */
         return;
     bid_add(&table->resizes, 1, BID_RELAXED);
     bid_retire(table); /* whoever comes later can do that as well: bid_reclaim() does */
@@ -218,10 +229,11 @@ int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array 
 
 int bid_resize_complete(struct bid_table *table, struct bid_array *array)
 {
-    struct bid_array *future = bid_load(&array->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
+    struct bid_array *future = bid_future(table, array);
     int status = BID_OK;
-    while (status == BID_OK && future &&
-           bid_load(&table->head, BID_RELAXED) == array) /* who goes on reads it again (H) */
+    if (future)
+        bid_leave(table, array);
+    while (status == BID_OK && future && bid_is_head(table, array))
         status = bid_help(table, array, future);
     return status;
 }

@@ -19,9 +19,8 @@
  * array that it has moved on from since has a future by then (H). */
 static int bid_array_is_private(const struct bid_table *table, const struct bid_array *array)
 {
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);      /* (H) pairs with bid_resize_finish() */
-    return head != array && bid_load(&head->future, BID_F_ACQUIRE) != array && /* (F) pairs with bid_resize_build() */
-           !bid_load(&array->future, BID_F_ACQUIRE);                           /* (F) likewise */
+    const struct bid_array *head = bid_head(table);
+    return head != array && bid_future(table, head) != array && !bid_future(table, array);
 }
 
 static int bid_array_is_orphan(const struct bid_table *table, const struct bid_array *array, uint64_t life,
@@ -42,7 +41,7 @@ void bid_orphans_take_back(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if (bid_array_is_orphan(table, array, life, forks) &&
             bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_L_ACQUIRE))
-            bid_array_free(array);
+            bid_array_free(table, array);
     }
     bid_add(&table->frees, 1, BID_RELAXED);
     bid_store(&table->waiting, 1, BID_RELAXED); /* perhaps a thread was about to say so */

@@ -1,28 +1,26 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The read of one path in one array: the heart of a lookup. Included by lookup.c alone.
+ * What one array says about a key. Included by those who look up, lookup.c and region/reader.c, and by nobody else.
  */
 #ifndef BID_PROBE_H
 #define BID_PROBE_H
 
+#include "bucket.h"
 #include "hash.h"
-#include "match.h"
 
 #define BID_INLINE static inline __attribute__((always_inline))
 #define BID_APART                                                                                                      \
     static __attribute__((__noinline__)) /* rarely needed: not to take registers and stack from the rest */
 
-/* What a path says about a key: its slot's word, without the tag, and record; no record if no slot is the key's. */
-struct bid_probe {
-    const struct bid_record *record;
+/* What an array says about a key: the word of its slot and its record. Without a record, no slot that was read is the
+ * key's, and the word says whether its probe sequence ended there. */
+struct bid_found {
+    struct bid_record *record;
     uint64_t word;
 };
 
-/* The record of a word that has the tag, whose pattern was xor-ed away. */
-BID_INLINE const struct bid_record *bid_record_of(const struct bid_array *array, uint64_t word)
-{
-    return &array->records[word >> BID_INDEX_SHIFT];
-}
+#define BID_FOUND_END 0     /* an EMPTY slot: at the moment when it was read, the array had no slot of the key */
+#define BID_FOUND_GOES_ON 1 /* none; neither is the word of a LIVE slot */
 
 /* What bid_lookup_cost() says; nothing is counted for NULL. */
 BID_INLINE void bid_cost_bucket(struct bid_probe_cost *cost)
@@ -37,69 +35,72 @@ BID_INLINE void bid_cost_record(struct bid_probe_cost *cost)
         cost->records++;
 }
 
-/* The slots of one bucket one by one. *end is the last one, read before the others. If it was EMPTY then,
- * no slot of this key lay in a later bucket at that moment, and one in this bucket is still there when its turn comes.
- * Hence "not here, last EMPTY" means that the array had no slot of the key when *end was read. */
-BID_INLINE struct bid_probe bid_bucket_search(const struct bid_array *array, const struct bid_path *path, uint64_t key,
-                                              struct bid_probe_cost *cost, uint64_t *end)
+/* One look at a bucket: the word of the first slot that has the tag; or BID_FOUND_END or BID_FOUND_GOES_ON. */
+BID_INLINE uint64_t bid_glance(bid_word *bucket, uint32_t tag)
 {
-    bid_word *bucket = bid_bucket(array, path);
-    *end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_RELAXED); /* whether it is EMPTY, and nothing else */
+    struct bid_slots read = bid_bucket_read(bucket, tag);
+    if (__builtin_expect(!read.tagged, 0))
+        return read.empty ? BID_FOUND_END : BID_FOUND_GOES_ON;
+    uint64_t word =
+        bid_load(bid_first_word(bucket, read.tagged), BID_P_ACQUIRE); /* (P) pairs with every CAS of a slot */
+    if (!(word & BID_TAG_ONE))
+        __builtin_unreachable(); /* a slot keeps its key, and so its tag */
+    return word;
+}
+
+/* What a glance says about a key. Another key's tag is the same once in some thousand times. */
+BID_INLINE struct bid_found bid_glanced(char *base, uint64_t glance, uint64_t key)
+{
+    if (__builtin_expect(!(glance & BID_TAG_ONE), 0))
+        return (struct bid_found){NULL, glance};
+    struct bid_record *record = bid_record_of(base, glance);
+    if (__builtin_expect(record->key != key, 0))
+        return (struct bid_found){NULL, BID_FOUND_GOES_ON};
+    return (struct bid_found){record, glance};
+}
+
+/* A glance at a home bucket. Bound: its slots, and one record. */
+BID_INLINE struct bid_found bid_home_search(char *base, uint64_t buckets, uint64_t mixed, uint64_t key,
+                                            struct bid_probe_cost *cost)
+{
+    struct bid_sequence home = bid_sequence_mixed(mixed, buckets);
+    uint64_t glance = bid_glance(bid_bucket_fetch(base, home.bucket), home.tag);
     bid_cost_bucket(cost);
-    for (uint32_t i = 0; i < BID_BUCKET_SLOTS; i++) {
-        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE) ^ path->pattern; /* (P) */
-        if (word >> BID_TAG_SHIFT)
-            continue;
+    if (glance & BID_TAG_ONE)
         bid_cost_record(cost);
-        if (bid_record_of(array, word)->key == key)
-            return (struct bid_probe){bid_record_of(array, word), word};
-    }
-    return (struct bid_probe){NULL, 0};
+    return bid_glanced(base, glance, key);
 }
 
-/* A whole path. Bound: array->path_buckets buckets, and one record for each of their slots. */
-BID_INLINE struct bid_probe bid_probe_path(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
+/* One bucket of a probe sequence. Bound: its slots, and a record for each. */
+BID_INLINE struct bid_found bid_bucket_search(char *base, uint64_t number, uint32_t tag, uint64_t key,
+                                              struct bid_probe_cost *cost)
 {
-    struct bid_path path = bid_path(array, key);
-    for (uint32_t more = array->path_buckets;;) {
-        uint64_t end;
-        struct bid_probe found = bid_bucket_search(array, &path, key, cost, &end);
-        if (found.record || bid_word_is_empty(end) || --more == 0)
-            return found;
-        bid_path_next(array, &path);
-    }
-}
-
-/* What one look at the home bucket says: the word of a slot with the key's tag, without the pattern; or one of these.
- * */
-#define BID_GLANCE_ABSENT UINT64_MAX       /* no slot of the path is the key's */
-#define BID_GLANCE_UNSURE (UINT64_MAX - 1) /* the path goes on */
-
-/* `mixed`: the value of the mixing hash. The last slot is read after the others: if it is EMPTY, it was so when the
- * first one was read, for it never is again. That moment is the one of which "absent" holds, as in bid_bucket_search().
- * */
-BID_INLINE uint64_t bid_glance(const struct bid_array *array, uint64_t mixed, struct bid_probe_cost *cost)
-{
+    bid_word *bucket = bid_bucket_fetch(base, number);
+    struct bid_slots read = bid_bucket_read(bucket, tag);
     bid_cost_bucket(cost);
-    struct bid_path path = bid_path_mixed(array, mixed);
-    bid_word *bucket = bid_bucket(array, &path);
-    uint64_t match = bid_match(bucket, path.pattern);
-    if (__builtin_expect(!(match >> BID_TAG_SHIFT), 1))
-        return match;
-    uint64_t end = bid_load(&bucket[BID_BUCKET_SLOTS - 1], BID_RELAXED);
-    return __builtin_expect(bid_word_is_empty(end), 1) ? BID_GLANCE_ABSENT : BID_GLANCE_UNSURE;
+    for (unsigned slot = 0; slot < BID_BUCKET_SLOTS; slot++) {
+        if (!bid_slots_have(read.tagged, slot))
+            continue;
+        uint64_t word = bid_load(&bucket[slot], BID_P_ACQUIRE); /* (P) as in bid_glance() */
+        struct bid_record *record = bid_record_of(base, word);
+        bid_cost_record(cost);
+        if (record->key == key)
+            return (struct bid_found){record, word};
+    }
+    return (struct bid_found){NULL, read.empty ? BID_FOUND_END : BID_FOUND_GOES_ON};
 }
 
-/* The key's slot, if the glance found it; the tag is another key's once in some thousand times. */
-BID_INLINE struct bid_probe bid_glance_probe(const struct bid_array *array, uint64_t key, uint64_t glance,
-                                             struct bid_probe_cost *cost)
+/* A whole probe sequence. Bound: its slots, and a record for each. */
+BID_APART struct bid_found bid_probe(const struct bid_array *array, uint64_t key, struct bid_probe_cost *cost)
 {
-    if (__builtin_expect(glance >> BID_TAG_SHIFT, 0))
-        return (struct bid_probe){NULL, 0};
-    bid_cost_record(cost);
-    if (__builtin_expect(bid_record_of(array, glance)->key != key, 0))
-        return (struct bid_probe){NULL, 0};
-    return (struct bid_probe){bid_record_of(array, glance), glance};
+    uint64_t mixed = bid_mix(key, array->seed), buckets = array->buckets;
+    struct bid_sequence at = bid_sequence_mixed(mixed, buckets);
+    for (uint32_t more = BID_SEQUENCE_BUCKETS;;) {
+        struct bid_found found = bid_bucket_search(array->base, at.bucket, at.tag, key, cost);
+        if (found.record || found.word == BID_FOUND_END || --more == 0)
+            return found;
+        at.bucket = bid_bucket_next(at.bucket, bid_step(mixed, buckets), buckets);
+    }
 }
 
 #endif

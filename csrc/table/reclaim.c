@@ -2,12 +2,9 @@
 /*
  * Reclamation: arrays that were left are retired, and freed after a grace period. Nobody waits for one.
  *
- * An array is retired when the head has moved on from it: it then gets the epoch r, and the epoch is counted up (E).
- *   - A reader whose pin has an epoch above r has seen the new head (H, E) and cannot reach the array.
- *   - A reader whose pin the scan does not see had not stored it when the reclaimer executed its barrier (S), so its
- *     load of the head comes later and finds the new one.
- *   - A reader that the scan sees with an epoch of r or less may be in the array: it stays.
- * So what is freed has epoch below every pin's (U).
+ * The table's flavor numbers grace periods, and says which are over: who has to have left by then is its affair, and
+ * the argument stands with it (process/grace.c, kernel/platform_kernel.c). An array is retired when the head has moved
+ * on from it: then it gets a number, and it is freed when all that has this number is over.
  *
  * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin
  * meanwhile, by which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it
@@ -20,7 +17,7 @@
  * */
 static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
 {
-    return bid_load(&array->future, BID_F_ACQUIRE) && bid_load(&table->head, BID_RELAXED) != array;
+    return bid_load(&array->future, BID_F_ACQUIRE) && !bid_is_head(table, array);
 }
 
 void bid_retire(struct bid_table *table)
@@ -31,26 +28,10 @@ void bid_retire(struct bid_table *table)
         if ((life & BID_LIFE_MASK) != BID_LIFE_IN_USE || !bid_array_is_unlinked(table, array))
             continue;
         bid_store(&table->waiting, 1, BID_RELAXED);
-        uint64_t epoch = bid_epoch_pass(table->pins);                                           /* (E) */
+        uint64_t epoch = table->flavor->start(table);                                           /* (E) */
         bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE); /* or another did */
     }
 }
-
-#ifndef __KERNEL__ /* which has kernel/platform_kernel.c */
-uint64_t bid_oldest_pin(const struct bid_pins *pins)
-{
-    uint64_t oldest = UINT64_MAX;
-    for (unsigned i = 0; i < BID_PIN_SLOTS + BID_PIN_TEMPORARY; i++) {
-        uint64_t word = bid_load(&pins->area->slots[i].word, BID_U_ACQUIRE); /* (U) pairs with pin and unpin */
-        if (word & BID_PIN_DEPTH_MASK && word >> BID_PIN_DEPTH_BITS < oldest)
-            oldest = word >> BID_PIN_DEPTH_BITS;
-    }
-    for (unsigned i = 0; i < BID_PIN_OVERFLOWS; i++)
-        if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE)) /* (U) likewise */
-            return 0;
-    return oldest;
-}
-#endif
 
 uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
 {
@@ -83,9 +64,9 @@ static void bid_retired_free(struct bid_table *table, struct bid_array *array, u
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED);
     struct bid_pin pin = bid_pin_update(table->pins, 1);
-    /* Relaxed: a life that is still the same was acquired at the barrier of bid_reclaim(). */
+    /* Relaxed: a life that is still the same was acquired by the fence in over(): see bid_reclaim(). */
     if (bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), BID_RELAXED)) {
-        bid_array_free(array);
+        bid_array_free(table, array);
         bid_add(&table->frees, 1, BID_RELAXED);
     }
     bid_unpin_update(table->pins, pin);
@@ -97,34 +78,65 @@ static void bid_orphans_consider(struct bid_table *table)
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED); /* constant while this process has threads */
     if (__builtin_expect(bid_load(&table->forks, BID_RELAXED) != forks, 0) &&
-        bid_oldest_pin(table->pins) > bid_load(&table->pins->forked, BID_RELAXED))
+        table->flavor->over(table) > bid_load(&table->pins->forked, BID_RELAXED))
         bid_orphans_take_back(table);
 }
 
-/* The lives are read before the barrier and the scan, and the compare-and-swap fails if one has changed since. */
-uint64_t bid_reclaim(struct bid_table *table)
+/*
+ * The seed of a head that was reseeded becomes the table's, and lookups may take the simple form again.
+ *
+ * A lookup in simple form reads a head word without RESEEDED, then the table's seed, which has to be that of the array.
+ * So the seed may change when no lookup is left that read the word of an array with the old one: the head is RESEEDED,
+ * and what came before it has been freed. It cannot change again under this pin, which keeps the head from being freed:
+ * a store that comes late stores what is there already, or what another thread is about to store.
+ * The release carries the seed (H): who reads the word without RESEEDED sees it.
+ */
+static void bid_seed_adopt(struct bid_table *table)
+{
+    if ((bid_load(&table->head, BID_RELAXED) & BID_HEAD_GENERAL) != BID_HEAD_RESEEDED)
+        return;
+    struct bid_pin pin = bid_pin_update(table->pins, 1);
+    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */
+    if ((head & BID_HEAD_GENERAL) == BID_HEAD_RESEEDED && !bid_retired_arrays(table)) {
+        bid_store(&table->seed, bid_array_of(table, head)->seed, BID_RELAXED);
+        bid_cas(&table->head, &head, head & ~BID_HEAD_RESEEDED, BID_H_RELEASE); /* (H) pairs with loads of the head */
+    }
+    bid_unpin_update(table->pins, pin);
+}
+
+/* The lives are read before the question what is over, and the compare-and-swap fails if one has changed since. */
+static uint64_t bid_reclaim_retired(struct bid_table *table)
 {
     uint64_t lives[BID_ARRAYS];
     int any = 0;
-    bid_orphans_consider(table);
     bid_store(&table->waiting, 0, BID_RELAXED); /* before what may set it again */
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the barrier acquires what that says: (S), (L) */
+        lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the fence in over() acquires what that says (L) */
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
     if (!any)
-        return 0;                      /* what another thread is freeing right now waits for no reader */
-    bid_platform_barrier(table->pins); /* (S) pairs with the barrier in bid_pin() */
-    uint64_t oldest = bid_oldest_pin(table->pins);
+        return 0; /* what another thread is freeing right now waits for no reader */
+    uint64_t over = table->flavor->over(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         uint64_t life = lives[i];
-        if ((life & BID_LIFE_MASK) == BID_LIFE_RETIRED && life >> BID_LIFE_BITS < oldest)
+        if ((life & BID_LIFE_MASK) == BID_LIFE_RETIRED && life >> BID_LIFE_BITS < over)
             bid_retired_free(table, &table->arrays[i], life);
     }
     uint64_t bytes = bid_retired_bytes(table, NULL);
     if (bytes)
         bid_store(&table->waiting, 1, BID_RELAXED);
+    return bytes;
+}
+
+uint64_t bid_reclaim(struct bid_table *table)
+{
+    if (bid_is_of_parent(table))
+        return 0;
+    bid_orphans_consider(table);
+    uint64_t bytes = bid_reclaim_retired(table);
+    if (!bytes)
+        bid_seed_adopt(table);
     return bytes;
 }
 

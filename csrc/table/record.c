@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Records of an array: handed out by a counter and never twice, populated a step ahead of it. All records of a table
- * have the same size, one to three units of 32 bytes.
+ * Records of an array: the place of a slot in its bucket, or a record elsewhere. All records of a table have the same
+ * size, one to three units of 32 bytes. None is handed out twice: a place goes to the thread that sets TAKEN in its EMPTY
+ * slot, and records elsewhere are handed out by a counter, and populated a step ahead of it.
+ *
+ * Elsewhere goes what gets no place: entries in slots that have none, replaced and reinserted ones, and those of a
+ * thread that was overtaken by another key on its way to the slot. A thread that was overtaken, or finds its key's slot
+ * in another thread's hands, keeps the place that it has and may name it in another slot. One that is stopped between
+ * its claim and its swap wastes the place until the next resize.
  *
  * Invariants: a unit is used only below record_capacity and record_ready, so that filling it never faults; record_next
  * and record_ready only grow. The watermark carries no data, only that the kernel has made pages present, which it
- * orders itself; so it is relaxed. Progress: lock-free; a thread stopped while it populates holds up nobody.
+ * orders itself; so it is relaxed. So is the claim of a place: what is written there is published by the swap (P).
+ * Progress: lock-free; a thread stopped while it populates holds up nobody.
  */
 #include "update.h"
 
-/* Populates up to at least `need` units. Several threads may populate the same units; one of them moves the watermark.
- * */
-int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t need)
+/* Populates up to at least `end`. Several threads may populate the same units; one of them moves the watermark. */
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t end)
 {
     uint64_t ready = bid_load(&array->record_ready, BID_RELAXED);
-    while (ready < need) {
-        uint64_t next = (need + array->record_step - 1) / array->record_step * array->record_step;
+    while (ready < end) {
+        uint64_t step = array->record_step;
+        uint64_t next = array->record_first + (end - array->record_first + step - 1) / step * step;
         if (next > array->record_capacity)
             next = array->record_capacity;
-        int status = bid_platform_populate(&array->records[ready], (next - ready) * BID_RECORD_BYTES,
-                                           !!(table->options.flags & BID_MLOCK));
+        int status = bid_populate(table, bid_record_at(array->base, ready), (next - ready) * BID_RECORD_BYTES);
         if (status != BID_OK)
             return status;
         if (bid_cas(&array->record_ready, &ready, next, BID_RELAXED))
@@ -29,39 +35,27 @@ int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t 
 }
 
 /* While the array is being filled by a resize, the units that the copies may need are not for others. */
-static uint64_t bid_record_limit(const struct bid_table *table, const struct bid_array *array, int copying)
+static uint64_t bid_record_limit(const struct bid_table *table, const struct bid_array *array, enum bid_taker taker)
 {
-    if (copying || bid_load(&table->head, BID_RELAXED) == array)
+    if (taker != BID_TAKE_UPDATE || bid_is_head(table, array))
         return array->record_capacity;
     return array->record_capacity - array->record_copies;
 }
 
-/* Until the array is the head, updates may take few of its units, and so few of its slots: else those that do not help
- * with the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
-static int bid_record_is_early(const struct bid_table *table, const struct bid_array *array, int copying)
-{
-    return !copying && bid_load(&table->head, BID_RELAXED) != array;
-}
-
-/* Whatever can fail comes before the additions, so that a failure takes no units, however often it is met. They decide;
+/* Whatever can fail comes before the addition, so that a failure takes no units, however often it is met. It decides;
  * units that others took meanwhile may put one past the end, and what it took there is lost: a few at most for each
  * thread that was under way. */
-int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
-                    uint64_t *index)
+static int bid_record_elsewhere(struct bid_table *table, struct bid_array *array, enum bid_taker taker,
+                                int may_allocate, uint64_t *index)
 {
-    uint64_t units = (uint64_t)records * table->record_units;
-    uint64_t next = bid_load(&array->record_next, BID_RELAXED);
-    int early = bid_record_is_early(table, array, copying);
-    if (next + units > bid_record_limit(table, array, copying) ||
-        (early && bid_load(&array->early, BID_RELAXED) + units > array->early_limit))
+    uint64_t units = table->record_units, next = bid_load(&array->record_next, BID_RELAXED);
+    if (next + units > bid_record_limit(table, array, taker))
         return BID_STEP_NO_ROOM;
     if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
     int status = bid_record_ready(table, array, next + units);
     if (status != BID_OK)
         return status;
-    if (early && bid_add(&array->early, units, BID_RELAXED) + units > array->early_limit)
-        return BID_STEP_NO_ROOM;
     *index = bid_add(&array->record_next, units, BID_RELAXED);
     if (*index + units > array->record_capacity)
         return BID_STEP_NO_ROOM;
@@ -69,7 +63,54 @@ int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned r
         return BID_E_WOULD_ALLOCATE;
     status = bid_record_ready(table, array, *index + units);
     BID_ASSERT(status != BID_OK || *index + units <= bid_load(&array->record_ready, BID_RELAXED));
-    BID_ASSERT(*index % table->record_units == 0);
+    return status;
+}
+
+/* One of the records that are there for removes in NMI context when there is no other. */
+static int bid_record_aside(struct bid_table *table, struct bid_array *array, uint64_t *index)
+{
+    if (bid_load(&array->aside, BID_RELAXED) >= BID_REMOVES_ASIDE)
+        return BID_E_WOULD_ALLOCATE;
+    uint64_t number = bid_add(&array->aside, 1, BID_RELAXED);
+    *index = array->record_first + number * table->record_units;
+    return number < BID_REMOVES_ASIDE ? BID_OK : BID_E_WOULD_ALLOCATE;
+}
+
+/* Until the array is the head, updates may take few records of it, and so few of its slots: else those that do not help
+ * with the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
+static int bid_record_is_early(const struct bid_table *table, const struct bid_array *array, enum bid_taker taker)
+{
+    return taker == BID_TAKE_UPDATE && !bid_is_head(table, array);
+}
+
+/* The slot's place, else a record elsewhere. */
+static int bid_record_find(struct bid_table *table, struct bid_array *array, struct bid_deciding *at,
+                           enum bid_taker taker, int may_allocate, uint64_t *index)
+{
+    if (at->place) {
+        BID_ASSERT(bid_word_is_empty(at->word) && !(at->word & (BID_TAKEN | BID_FROZEN)));
+        if (!bid_cas(at->slot, &at->word, at->word | BID_TAKEN, BID_RELAXED))
+            return BID_STEP_AGAIN;
+        at->word |= BID_TAKEN;
+        *index = at->place;
+        return BID_OK;
+    }
+    int status = bid_record_elsewhere(table, array, taker, may_allocate, index);
+    if (status != BID_OK && taker == BID_TAKE_REMOVE)
+        return bid_record_aside(table, array, index);
+    return status;
+}
+
+/* As with units, what decides about `early` is the addition, and it comes after whatever else can fail. */
+int bid_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at, enum bid_taker taker,
+                    int may_allocate, uint64_t *index)
+{
+    int early = bid_record_is_early(table, array, taker);
+    if (early && bid_load(&array->early, BID_RELAXED) >= array->early_limit)
+        return BID_STEP_NO_ROOM;
+    int status = bid_record_find(table, array, at, taker, may_allocate, index);
+    if (status == BID_OK && early && bid_add(&array->early, 1, BID_RELAXED) >= array->early_limit)
+        return BID_STEP_NO_ROOM;
     return status;
 }
 

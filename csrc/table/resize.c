@@ -2,10 +2,10 @@
 /*
  * When to resize, to what, and the start of it. The work itself is in move.c.
  *
- * The rules: an array is left when 5/8 of its slots are claimed, when a path is full, when its records are used up, or
- * when 1/16 or less of it is live; the next one is the smallest power of two of which the live entries fill at most
- * 2/5, but not below the least size.
- * A path of 64 slots is full by accident with a probability of 10^-14 at a load of 2/5, 10^-10 at 1/2 and 10^-7 at 5/8
+ * The rules: an array is left when 7/10 of its slots are claimed, when a probe sequence is full, when its records are
+ * used up, or when 1/16 or less of it is live. The next one is the smallest of which the live entries fill at most
+ * 13/25; or 2/5 if many slots are tombstones, for then more are to come. It is not smaller than the least size.
+ * A probe sequence of 16 buckets is full by accident with a probability of 10^-19 at a load of 1/2 and 10^-10 at 7/10
  * (docs/paths.py). Above 1/2 that means to grow a little earlier. Below, it is taken for what it is: keys that collide
  * under this seed; they get another seed, not more memory.
  *
@@ -15,38 +15,45 @@
 
 #define BID_RESEEDS_MAX 4 /* in a row; then keys are made for the seeds, and BID_E_COLLISIONS says so */
 
-static uint32_t bid_log2_fit(uint64_t entries, uint64_t numerator, uint64_t denominator)
+/* Below the start size only powers of two: see hash.h. */
+static uint32_t bid_size_next(uint32_t size)
 {
-    uint32_t log2 = BID_LOG2_BUCKETS_MIN;
-    while ((BID_BUCKET_SLOTS * numerator << log2) < entries * denominator)
-        log2++;
-    return log2;
+    return size + (size < BID_SIZE_START ? 2 : 1);
+}
+
+static uint32_t bid_size_fit(uint64_t entries, uint64_t numerator, uint64_t denominator)
+{
+    uint32_t size = 0;
+    while (bid_size_buckets(size) * BID_BUCKET_SLOTS * numerator < entries * denominator)
+        size = bid_size_next(size);
+    return size;
 }
 
 /* No array shrinks below this by itself. It is more while arrays that were left wait for a reader or for an update that
  * was preempted: there is a bound on how many may wait, and larger ones last longer. */
-static uint32_t bid_log2_least(const struct bid_table *table)
+static uint32_t bid_size_least(const struct bid_table *table)
 {
     if (!bid_load(&table->waiting, BID_RELAXED))
-        return BID_LOG2_BUCKETS_START;
-    return BID_LOG2_BUCKETS_START + bid_retired_arrays(table) / BID_WAITING_FOR_TWICE;
+        return BID_SIZE_START;
+    return BID_SIZE_START + 2 * (bid_retired_arrays(table) / BID_WAITING_FOR_TWICE);
 }
 
-/* Buckets for a new array: `entries` fill at most 2/5 of them. */
-static uint32_t bid_log2_for(uint64_t entries)
+/* For a new array: `entries` fill at most 13/25 of it. */
+static uint32_t bid_size_for(uint64_t entries)
 {
-    return bid_log2_fit(entries, 2, 5);
+    return bid_size_fit(entries, 13, 25);
 }
 
-/* Buckets into which `entries` go before the array is left. */
-uint32_t bid_log2_for_room(uint64_t entries)
+/* Into which `entries` go before the array is left. */
+uint32_t bid_size_for_room(uint64_t entries)
 {
-    return bid_log2_fit(entries, 5, 8);
+    return bid_size_fit(entries, 7, 10);
 }
 
-static uint32_t bid_array_log2(const struct bid_array *array)
+/* Whether `entries` in all fit in as many slots before the array is left, however many of them are used up. */
+static int bid_array_fits(const struct bid_array *array, uint64_t entries)
 {
-    return 64 - array->home_shift;
+    return entries * 10 <= bid_array_slots(array) * 7;
 }
 
 /* ------------------------------------------------------------------------------------------------- plan -- */
@@ -56,10 +63,15 @@ static uint64_t bid_next_seed(const struct bid_table *table, uint64_t seed)
     return table->options.flags & BID_FIXED_SEED ? bid_mix(seed, 0x5bf03635u) : bid_platform_random();
 }
 
-/* The entries with which a new array may be published: of more than half its slots a copy might find its path full. */
+static uint64_t bid_plan_slots(const struct bid_array_plan *plan)
+{
+    return bid_size_buckets(plan->size) * BID_BUCKET_SLOTS;
+}
+
+/* The entries with which a new array may be published: of more of them a copy might find its probe sequence full. */
 static uint64_t bid_plan_entries(const struct bid_array_plan *plan)
 {
-    return (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets >> 1;
+    return bid_plan_slots(plan) * 9 / 16;
 }
 
 /* Entries that an array has to have room for: those reserved, by any thread or by this one, whose reservation a
@@ -71,63 +83,80 @@ static uint64_t bid_reserved(const struct bid_table *table, uint64_t wanted)
 }
 
 /* The size of an array that is made for `live` entries, or for the reserved ones. */
-static uint32_t bid_log2_rebuilt(uint64_t live, uint64_t reserved, uint32_t least)
+static uint32_t bid_size_rebuilt(uint64_t live, uint64_t claimed, uint64_t reserved, uint32_t least)
 {
-    uint32_t floor = bid_log2_for_room(reserved), log2 = bid_log2_for(live);
+    int churns = live + live / 4 < claimed;
+    uint32_t floor = bid_size_for_room(reserved), size = churns ? bid_size_fit(live, 2, 5) : bid_size_for(live);
     least = least < floor ? floor : least;
-    return log2 < least ? least : log2;
+    return size < least ? least : size;
 }
 
-/* Room for the records: as many as may have to be copied, with a margin for the inserts that are under way when the
- * array is published; then one for each slot that may be claimed and as many again for what is replaced. Reserved;
- * those that are likely to be copied are populated at once, so that want of memory does not stop a resize half way. */
+/* Of so many entries the records that are likely to be elsewhere, with a margin: those that get no place, in a new array
+ * or in one that is filled until it is left (docs/paths.py). */
+static uint64_t bid_elsewhere(const struct bid_table *table, uint64_t entries, int filled)
+{
+    static const uint8_t eighths[] = {1, 4, 5}; /* by the units of a record */
+    return entries * (uint64_t)(eighths[table->record_units - 1] + filled) / 8 + 32;
+}
+
+/* Room for the records elsewhere: as many as may have to be copied, with a margin for the inserts that are under way
+ * when the array is published, and for threads that stand still with a place; then one for each slot that may be claimed
+ * and as many again for what is replaced. Reserved; those that are likely to be needed for copies are populated at once,
+ * so that want of memory does not stop a resize half way. */
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan)
 {
-    uint64_t units = table->record_units, slots = (uint64_t)BID_BUCKET_SLOTS << plan->log2_buckets;
+    uint64_t units = table->record_units, slots = bid_plan_slots(plan), aside = BID_REMOVES_ASIDE * units;
     uint64_t churn = slots * 5 / 4;
-    plan->at_once = (live + live / 8 + 32) * units;
+    plan->at_once = aside + bid_elsewhere(table, live, 0) * units;
     plan->copies = (bid_plan_entries(plan) + 1024) * units;
-    plan->early = slots / BID_EARLY_SHARE * units;
-    plan->capacity = plan->copies + (churn > reserved ? churn : reserved) * units;
+    plan->early = slots / BID_EARLY_SHARE;
+    plan->capacity = aside + plan->copies + (churn > reserved ? churn : reserved) * units;
+}
+
+/* A larger array spreads what the old one had in one part; one of the same size has at most what that had. In a smaller
+ * one it would pile up, were it not for another seed: what was removed may have left the rest in one part. So would a
+ * full probe sequence in one that is not larger. */
+static void bid_plan_seed(const struct bid_table *table, const struct bid_array *array, enum bid_need need,
+                          struct bid_array_plan *plan)
+{
+    if (plan->size < array->size || (need == BID_NEED_SLOT && plan->size == array->size))
+        plan->seed = bid_next_seed(table, array->seed);
 }
 
 /* The array to replace `array`, for the entries that there are now. What bid_shrink() left below the start size gets
- * there in steps, each array twice as large as the last: small ones do not last long. `at_least`: buckets, as a
- * logarithm. */
+ * there in steps, each array twice as large as the last: small ones do not last long. `at_least`: a size. */
 static int bid_plan(struct bid_table *table, const struct bid_array *array, enum bid_need need, uint64_t wanted,
                     uint32_t at_least, struct bid_array_plan *plan, enum bid_resize_cause *cause)
 {
-    uint32_t now = bid_array_log2(array), least = need == BID_NEED_SHRINK ? 0 : bid_log2_least(table);
+    uint32_t now = array->size, least = need == BID_NEED_SHRINK ? 0 : bid_size_least(table);
     uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), live = bid_count(table);
     if (live > table->options.max_entries)
         live = table->options.max_entries; /* some of these are on their way in, and will be refused */
     uint64_t reserved = bid_reserved(table, wanted);
-    if (least > now && least == BID_LOG2_BUCKETS_START)
-        least = now + 1;
-    *plan = (struct bid_array_plan){.log2_buckets = bid_log2_rebuilt(live, reserved, least), .seed = array->seed};
-    if (need == BID_NEED_SHRINK && plan->log2_buckets > now && live * 2 <= bid_array_slots(array))
-        plan->log2_buckets = now;
-    if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX && live <= BID_ENTRIES_MAX)
-        plan->log2_buckets = BID_LOG2_BUCKETS_MAX; /* which these fill to a half at most */
-    if (need == BID_NEED_PATH && claimed * 2 < bid_array_slots(array)) {
+    if (least > now && least == BID_SIZE_START)
+        least = now + 2;
+    *plan = (struct bid_array_plan){.seed = array->seed};
+    plan->size = bid_size_rebuilt(live, need == BID_NEED_SHRINK ? live : claimed, reserved, least);
+    if (need == BID_NEED_SHRINK && plan->size > now && live * 16 <= bid_array_slots(array) * 9)
+        plan->size = now;
+    if (plan->size > BID_SIZE_MAX && live <= BID_ENTRIES_MAX)
+        plan->size = BID_SIZE_MAX; /* which these fill to a half at most */
+    if (need == BID_NEED_SLOT && claimed * 2 < bid_array_slots(array)) {
         if (array->reseeds == BID_RESEEDS_MAX)
             return BID_E_COLLISIONS;
-        plan->log2_buckets = now;
+        plan->size = now;
         plan->reseeds = array->reseeds + 1;
     }
-    if (plan->log2_buckets < at_least)
-        plan->log2_buckets = at_least;
-    /* What was removed may have left the rest in one part of the array. A larger one spreads that; in one that is not
-     * larger it would pile up, were it not for another seed. */
-    if (plan->log2_buckets <= now)
-        plan->seed = bid_next_seed(table, array->seed);
-    if (plan->log2_buckets > BID_LOG2_BUCKETS_MAX)
+    if (plan->size < at_least)
+        plan->size = at_least;
+    if (plan->size > BID_SIZE_MAX)
         return BID_E_TOO_MANY;
-    *cause = need == BID_NEED_RESERVE   ? BID_RESIZE_RESERVE
-             : plan->log2_buckets < now ? BID_RESIZE_SHRINK
-             : plan->log2_buckets > now ? need == BID_NEED_SHRINK ? BID_RESIZE_SHRINK : BID_RESIZE_GROW
-             : plan->reseeds            ? BID_RESIZE_RESEED
-                                        : BID_RESIZE_TOMBSTONES;
+    bid_plan_seed(table, array, need, plan);
+    *cause = need == BID_NEED_RESERVE ? BID_RESIZE_RESERVE
+             : plan->size < now       ? BID_RESIZE_SHRINK
+             : plan->size > now       ? need == BID_NEED_SHRINK ? BID_RESIZE_SHRINK : BID_RESIZE_GROW
+             : plan->reseeds          ? BID_RESIZE_RESEED
+                                      : BID_RESIZE_TOMBSTONES;
     bid_plan_records(table, live, reserved, plan);
     return BID_OK;
 }
@@ -163,10 +192,11 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
 {
     struct bid_array_plan plan;
     enum bid_resize_cause cause;
-    struct bid_array *future = NULL, *none = NULL;
-    /* Each turn follows on inserts of others that made the last array too small. Its successor is twice as large, so
-     * the turns are as many as there are sizes, whatever leaves and comes meanwhile. */
-    for (uint32_t at_least = 0;; at_least = plan.log2_buckets + 1) {
+    struct bid_array *future = NULL;
+    uint64_t none = 0;
+    /* Each turn follows on inserts of others that made the last array too small. Its successor is larger, so the turns
+     * are as many as there are sizes, whatever leaves and comes meanwhile. */
+    for (uint32_t at_least = 0;; at_least = bid_size_next(plan.size)) {
         int status = bid_plan(table, array, need, wanted, at_least, &plan, &cause);
         if (status == BID_OK)
             status = bid_retired_room(table, array);
@@ -176,35 +206,36 @@ static int bid_resize_build(struct bid_table *table, struct bid_array *array, en
             return status;
         if (bid_limit_entries(table, array, bid_plan_entries(&plan)))
             break;
-        bid_array_free(future); /* too small by now: other threads have inserted meanwhile */
+        bid_array_free(table, future); /* too small by now: other threads have inserted meanwhile */
     }
-    BID_ASSERT(bid_load(&array->live_limit, BID_RELAXED) <= bid_array_slots(future) / 2); /* the capacity invariant */
+    BID_ASSERT(bid_load(&array->live_limit, BID_RELAXED) <= bid_plan_entries(&plan)); /* the capacity invariant */
     BID_ASSERT(future->record_copies >= bid_load(&array->live_limit, BID_RELAXED) * table->record_units);
-    if (bid_cas(&array->future, &none, future, BID_F_RELEASE)) /* (F) pairs with every load of a future */
-        bid_add(&table->causes[cause], 1, BID_RELAXED);
-    else
-        bid_array_free(future);
+    if (!bid_cas(&array->future, &none, future->word, BID_F_RELEASE)) { /* (F) pairs with every load of a future */
+        bid_array_free(table, future);
+        return BID_OK;
+    }
+    bid_leave(table, array);
+    bid_add(&table->causes[cause], 1, BID_RELAXED);
     return BID_OK;
 }
 
 int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need, uint64_t wanted)
 {
-    if (bid_load(&array->future, BID_RELAXED)) /* who works in it reads it again (F) */
+    if (bid_is_left(array))
         return BID_OK;
     int status = bid_resize_build(table, array, need, wanted);
     /* Another thread's array may have taken what this one lacked. */
-    return bid_load(&array->future, BID_RELAXED) ? BID_OK : status;
+    return bid_is_left(array) ? BID_OK : status;
 }
 
 /* One thread builds while the others go on in the old array, which has room left: a hint, not a lock, for whoever runs
- * into a full path builds one too. */
+ * into a full probe sequence builds one too. */
 void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 {
     uint64_t slots = bid_array_slots(array), claimed = bid_load(&array->claimed, BID_RELAXED);
-    int filled = claimed * 8 > slots * 5;
-    int idle = bid_count(table) * 16 <= slots && bid_array_log2(array) > BID_LOG2_BUCKETS_START &&
-               bid_array_log2(array) > bid_log2_for_room(bid_reserved(table, 0)) &&
-               bid_array_log2(array) > bid_log2_least(table);
+    int filled = !bid_array_fits(array, claimed);
+    int idle = bid_count(table) * 16 <= slots && array->size > BID_SIZE_START &&
+               array->size > bid_size_for_room(bid_reserved(table, 0)) && array->size > bid_size_least(table);
     if ((!filled && !idle) || claimed < bid_load(&array->consider, BID_RELAXED))
         return;
     uint64_t birth = bid_load(&array->life, BID_RELAXED), builder = bid_load(&table->builder, BID_RELAXED);
@@ -222,36 +253,31 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 /* Bytes of the array that bid_shrink() would make. */
 static uint64_t bid_shrunk_bytes(const struct bid_table *table, uint64_t live)
 {
-    struct bid_array_plan plan = {.log2_buckets = bid_log2_for(live)};
+    struct bid_array_plan plan = {.size = bid_size_for(live)};
     bid_plan_records(table, live, 0, &plan);
     return bid_plan_bytes(&plan);
 }
 
-/* Whether a new array would be smaller, or free of tombstones or of used-up records. Above half load it has more
- * buckets, and may take less memory all the same, without the used-up records. */
+/* Whether a new array would be smaller, or free of tombstones or of records that serve no entry. Above the load of a new
+ * one it has more buckets, and may take less memory all the same, without those records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table);
-    if (live * 2 > bid_array_slots(array))
+    uint64_t taken = bid_load(&array->record_next, BID_RELAXED) - array->record_first;
+    if (bid_size_for(live) > array->size)
         return bid_shrunk_bytes(table, live) < bid_array_bytes(array);
-    return bid_log2_for(live) < bid_array_log2(array) || bid_load(&array->claimed, BID_RELAXED) > live ||
-           bid_load(&array->record_next, BID_RELAXED) > live * table->record_units;
+    return bid_size_for(live) < array->size || bid_load(&array->claimed, BID_RELAXED) > live ||
+           taken > (BID_REMOVES_ASIDE + bid_elsewhere(table, live, 0)) * table->record_units;
 }
 
-/* Whether `entries` in all fit in as many slots, however many of them are used up. */
-static int bid_array_fits(const struct bid_array *array, uint64_t entries)
-{
-    return entries * 8 <= bid_array_slots(array) * 5;
-}
-
-/* Whether `entries` in all fit without allocating; populates the records for them. */
+/* Whether `entries` in all fit without allocating; populates the records for those that get no place. */
 static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64_t entries)
 {
     uint64_t count = bid_count(table), more = entries > count ? entries - count : 0;
     if (!bid_array_fits(array, bid_load(&array->claimed, BID_RELAXED) + more) ||
         bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
-    return bid_record_prepare(table, array, more);
+    return bid_record_prepare(table, array, bid_elsewhere(table, more, 1));
 }
 
 /* What one call of bid_reserve() or bid_shrink() is at. */
@@ -265,7 +291,7 @@ struct bid_rebuild {
  * it before it was the head. The next one has room for these as well. */
 static uint64_t bid_rebuild_entries(const struct bid_rebuild *rebuild)
 {
-    return rebuild->done ? rebuild->entries + rebuild->entries * 8 / (5 * BID_EARLY_SHARE - 8) + 1 : rebuild->entries;
+    return rebuild->done ? rebuild->entries + rebuild->entries * 10 / (7 * BID_EARLY_SHARE - 10) + 1 : rebuild->entries;
 }
 
 /* After so many: there was room, and others have used it up; or their arrays, which were smaller, came before ours each
@@ -279,11 +305,11 @@ static int bid_rebuild_ended(const struct bid_rebuild *rebuild, const struct bid
  * not, replace it. BID_STEP_MOVED: it was replaced; an error, or BID_OK if it will do. */
 static int bid_rebuild_once(struct bid_table *table, struct bid_rebuild *rebuild)
 {
-    struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) pairs with bid_resize_finish() */
+    struct bid_array *head = bid_head(table);
     int status = bid_resize_complete(table, head);
     if (status != BID_OK)
         return status;
-    head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) */
+    head = bid_head(table);
     if (rebuild->need == BID_NEED_SHRINK)
         status = rebuild->done || !bid_wasteful(table, head) ? BID_OK : BID_STEP_FULL;
     else
@@ -317,6 +343,8 @@ static int bid_rebuild_until_done(struct bid_table *table, struct bid_rebuild *r
 
 static int bid_rebuild(struct bid_table *table, struct bid_rebuild *rebuild)
 {
+    if (bid_is_of_parent(table))
+        return BID_E_REGION;
     uint64_t frees = bid_load(&table->frees, BID_RELAXED);
     int status = bid_rebuild_until_done(table, rebuild);
     if (bid_lacks_memory(status) && bid_load(&table->frees, BID_RELAXED) != frees)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Slot words and records.
+ * Slot words, records, and the buckets that hold them.
  *
  *   63  62      48 47                10 9     8 7      1      0
  *   +---+---------+-------------------+-------+--------+--------+
@@ -12,7 +12,15 @@
  *   2. A FROZEN word never changes again.
  *   3. A record is written before the word that names it is published (P), and never after; its index is not used
  *      again in its array. Hence a word that is seen twice means the same thing twice: no ABA.
- *   4. Bit 63 is set in every word that is not EMPTY, so that no tag matches EMPTY: see bid_match().
+ *   4. Bit 63 is set in every word that is not EMPTY, so that no tag matches EMPTY.
+ *   5. The place of a slot is written by one thread, once: by the one that set TAKEN in its EMPTY word. TAKEN means
+ *      nothing to anybody else: such a word is EMPTY.
+ *
+ * A bucket is its slot words, then a place for the record of each of the first slots:
+ *
+ *   | 8 words, 64 bytes | 6 places of 32 bytes |        the bucket's lines are fetched together
+ *
+ * Positions count from the array's base in units of 32 bytes, for places in buckets and for records elsewhere alike.
  */
 #ifndef BID_SLOT_H
 #define BID_SLOT_H
@@ -24,6 +32,9 @@
 
 #ifndef BID_BUCKET_SLOTS
 #define BID_BUCKET_SLOTS 8 /* one cache line */
+#endif
+#ifndef BID_BUCKET_PLACES
+#define BID_BUCKET_PLACES 6 /* three more */
 #endif
 
 #define BID_FROZEN 1ull
@@ -38,6 +49,7 @@
 #define BID_TAG_SHIFT 48
 #define BID_TAG_ONE (1ull << 63)
 #define BID_LENGTH_MASK 127ull
+#define BID_TAKEN (1ull << BID_INDEX_SHIFT) /* of an EMPTY word, which has no index */
 
 #define BID_RECORD_BYTES 32
 #define BID_RECORD_ID 12 /* where the ID begins in a record */
@@ -48,6 +60,10 @@ struct bid_record {
     uint32_t generation;
     uint8_t id[BID_RECORD_BYTES - BID_RECORD_ID];
 };
+
+#define BID_WORDS_UNITS ((BID_BUCKET_SLOTS * sizeof(bid_word) + BID_RECORD_BYTES - 1) / BID_RECORD_BYTES)
+#define BID_BUCKET_UNITS (BID_WORDS_UNITS + BID_BUCKET_PLACES)
+#define BID_BUCKET_BYTES (BID_BUCKET_UNITS * BID_RECORD_BYTES)
 
 _Static_assert(sizeof(struct bid_record) == BID_RECORD_BYTES, "the index of a slot word counts these");
 _Static_assert(offsetof(struct bid_record, id) == BID_RECORD_ID, "where lookups copy an ID from");
@@ -65,7 +81,7 @@ static inline unsigned bid_word_length(uint64_t word)
 
 static inline uint64_t bid_word_index(uint64_t word)
 {
-    return (word >> BID_INDEX_SHIFT) & ((1ull << BID_INDEX_BITS) - 1);
+    return word << (64 - BID_TAG_SHIFT) >> (64 - BID_TAG_SHIFT + BID_INDEX_SHIFT);
 }
 
 static inline int bid_word_is_live(uint64_t word)
@@ -78,9 +94,9 @@ static inline int bid_word_is_empty(uint64_t word)
     return (word & BID_STATE_MASK) == BID_EMPTY;
 }
 
-static inline uint64_t bid_word_live(uint64_t pattern, uint64_t index, unsigned length)
+static inline uint64_t bid_word_live(uint32_t tag, uint64_t index, unsigned length)
 {
-    return pattern | index << BID_INDEX_SHIFT | (uint64_t)length << BID_LENGTH_SHIFT | BID_LIVE;
+    return (uint64_t)tag << BID_TAG_SHIFT | index << BID_INDEX_SHIFT | (uint64_t)length << BID_LENGTH_SHIFT | BID_LIVE;
 }
 
 static inline uint64_t bid_word_tombstone(uint64_t word)
@@ -92,6 +108,29 @@ static inline uint64_t bid_word_tombstone(uint64_t word)
 static inline unsigned bid_record_units(unsigned length)
 {
     return (BID_RECORD_ID + length + BID_RECORD_BYTES - 1) / BID_RECORD_BYTES;
+}
+
+static inline bid_word *bid_bucket(char *base, uint64_t bucket)
+{
+    return (bid_word *)(base + bucket * BID_BUCKET_BYTES);
+}
+
+static inline struct bid_record *bid_record_at(char *base, uint64_t index)
+{
+    return (struct bid_record *)base + index;
+}
+
+/* The record that a word names. */
+static inline struct bid_record *bid_record_of(char *base, uint64_t word)
+{
+    return bid_record_at(base, bid_word_index(word));
+}
+
+/* The place of a slot, if it has one for a record of so many units; else 0, where the first slot words are. Records of
+ * two or three units have three places or two. */
+static inline uint64_t bid_place_of(uint64_t bucket, unsigned slot, unsigned units)
+{
+    return (slot + 1) * units <= BID_BUCKET_PLACES ? bucket * BID_BUCKET_UNITS + BID_WORDS_UNITS + slot * units : 0;
 }
 
 #endif

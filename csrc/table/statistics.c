@@ -37,16 +37,19 @@ static void bid_count_slots(const struct bid_array *head, struct bid_stats *stat
 {
     stats->slots = bid_array_slots(head);
     stats->seed = head->seed;
-    for (uint64_t slot = 0; slot < stats->slots; slot++)
-        stats->tombstones += (bid_load(&head->slots[slot], BID_RELAXED) & BID_STATE_MASK) == BID_TOMBSTONE;
+    for (uint64_t slot = 0; slot < stats->slots; slot++) {
+        bid_word *bucket = bid_bucket(head->base, slot / BID_BUCKET_SLOTS);
+        uint64_t word = bid_load(&bucket[slot % BID_BUCKET_SLOTS], BID_RELAXED);
+        stats->tombstones += (word & BID_STATE_MASK) == BID_TOMBSTONE;
+    }
 }
 
 /* The caller holds a pin: head and future stay. */
 static void bid_count_bytes(const struct bid_array *array, struct bid_stats *stats)
 {
-    uint64_t records = bid_load(&array->record_ready, BID_RELAXED) * BID_RECORD_BYTES;
-    stats->bytes_slots += bid_array_slots(array) * sizeof(bid_word);
-    stats->bytes_records += records;
+    uint64_t units = bid_load(&array->record_ready, BID_RELAXED) - array->record_first;
+    stats->bytes_slots += array->buckets * BID_BUCKET_BYTES;
+    stats->bytes_records += units * BID_RECORD_BYTES;
 }
 
 static void bid_count_pins(const struct bid_pins *pins, struct bid_stats *stats)
@@ -61,8 +64,7 @@ static void bid_count_pins(const struct bid_pins *pins, struct bid_stats *stats)
 static void bid_count_all(const struct bid_table *table, struct bid_stats *stats)
 {
     struct bid_pin pin = bid_pin_update(table->pins, 1);
-    const struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) */
-    const struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) */
+    const struct bid_array *head = bid_head(table), *future = bid_future(table, head);
     bid_iterate(table, bid_measure_key, &(struct bid_measure){table, stats});
     bid_count_slots(head, stats);
     bid_count_bytes(head, stats);

@@ -5,12 +5,26 @@
  * A table has a head array; while it is being resized that array has a future array. Descriptors of arrays are part
  * of the table and are never unmapped, so that they may be read without a pin; what they point to may not.
  *
+ * The head word has all that a lookup needs of the head array:
+ *
+ *   63                    20 19        13 12         8     7      6     5     0
+ *   +-----------------------+------------+------------+----------+------+-------+
+ *   | base of the array / 4 K | descriptor |  mantissa  | RESEEDED | LEFT | shift |     buckets = mantissa << shift
+ *   +-----------------------+------------+------------+----------+------+-------+
+ *
+ *   LEFT: the array has a future. Whoever gives it one sets LEFT before any of its words is frozen, and whoever finds a
+ *   future does that for him. So a word without LEFT says that nothing of the array was frozen when it was read.
+ *   RESEEDED: the array has another seed than the table, until bid_seed_adopt() gives the table that.
+ * A lookup that reads either takes the general form. The word changes under a pin only, so it does not come back while
+ * somebody compares it. A reader that sees the arrays at another address than the table's process needs no other
+ * address than the base in this word and in `future`, which has the same form.
+ *
  * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be
  * that.
- *   live slots of A  <=  A.live_limit  <=  slots of F / 2                      what may have to be copied
+ *   live slots of A  <=  A.live_limit  <=  9/16 of F's slots                   what may have to be copied
  *   record units of A's live slots  <=  F.record_copies                        their records, which nobody else gets
- *   record units that updates take in F before it is the head  <=  F.early_limit, for a sixteenth of F's slots
- * So at most 9/16 of F is claimed while it is being filled. bid_audit() checks it, and assertions where it is made.
+ *   records that updates take in F before it is the head  <=  F.early_limit, a sixteenth of F's slots
+ * So at most 5/8 of F is claimed while it is being filled. bid_audit() checks it, and assertions where it is made.
  */
 #ifndef BID_TABLE_H
 #define BID_TABLE_H
@@ -19,8 +33,8 @@
 
 #include "slot.h"
 
-#ifndef BID_PATH_BUCKETS
-#define BID_PATH_BUCKETS (BID_PATH_SLOTS / BID_BUCKET_SLOTS)
+#ifndef BID_SEQUENCE_BUCKETS
+#define BID_SEQUENCE_BUCKETS (BID_SEQUENCE_SLOTS / BID_BUCKET_SLOTS)
 #endif
 #ifndef BID_ARRAYS
 #define BID_ARRAYS (BID_RETIRED_MAX + 3) /* the retired, the head, its future, and one being built to replace it */
@@ -62,41 +76,54 @@ static inline int bid_life_is_of(uint64_t life, uint64_t forks)
 
 struct bid_array {
     /* Read by lookups; constant from publication (F, H) until the grace period is over. */
-    BID_LINE bid_word *slots; /* buckets << 3 words, each bucket on a line of its own */
-    struct bid_record *records;
+    BID_LINE uint64_t word; /* what the head word is while this is the head, without LEFT and RESEEDED */
+    char *base;             /* of the buckets, then of the records elsewhere */
+    uint64_t buckets;
     uint64_t seed;
-    uint64_t bucket_mask;
-    uint32_t home_shift;                /* 64 - log2(buckets): the mixing hash's top bits are the home bucket */
-    uint32_t path_buckets;              /* min(buckets, BID_PATH_BUCKETS) */
-    _Atomic(struct bid_array *) future; /* NULL, then set once */
-    bid_word moved;                     /* keys with a home bucket below are likely to be in the future array: a hint */
+    bid_word future; /* 0, then set once: the word of the array that takes the place of this one */
+    bid_word moved;  /* keys with a home bucket below are likely to be in the future array: a hint */
 
     /* Constant likewise; read by updates only. */
-    BID_LINE uint64_t record_capacity; /* in units */
-    uint64_t record_copies;            /* units set aside for the records that the resize copies into this array */
-    uint64_t record_step;              /* units populated at once */
-    uint64_t early_limit;              /* units that updates may take before this is the head: see record.c */
-    uint64_t chunks;                   /* of the buckets, for helpers of a resize */
-    bid_word *done;                    /* a bit for each chunk: frozen and copied */
+    BID_LINE uint64_t record_first; /* the first unit elsewhere, after the buckets: those set aside for removes */
+    uint64_t record_capacity;       /* the end of the units */
+    uint64_t record_copies;         /* units set aside for the records that the resize copies into this array */
+    uint64_t record_step;           /* units populated at once */
+    uint64_t early_limit;           /* records that updates may take before this is the head: see record.c */
+    uint64_t chunks;                /* of the buckets, for helpers of a resize */
+    bid_word *done;                 /* a bit for each chunk: frozen and copied */
     void *mapping;
     uint64_t mapping_bytes;
+    uint32_t size;    /* see bid_size_buckets() */
     uint32_t reseeds; /* how many reseeds in a row made this array */
 
     /* Written by updates. */
-    BID_LINE bid_word record_next; /* the first unit that nobody has taken */
-    bid_word record_ready;         /* units populated */
-    bid_word early;                /* units that updates took before this was the head */
+    BID_LINE bid_word record_next; /* the first unit elsewhere that nobody has taken */
+    bid_word record_ready;         /* the end of the units that are populated */
+    bid_word aside;                /* records set aside for removes, that were taken */
+    bid_word early;                /* records that updates took before this was the head */
     bid_word claimed;              /* slots that are not EMPTY */
     bid_word live_limit;           /* entries at which inserts go to the future array: see bid_resize_build() */
     bid_word consider;             /* claimed slots from which on a resize is begun early: more once that failed */
     BID_LINE bid_word cursor;      /* chunks handed out to helpers */
     bid_word done_words;           /* words of `done` known to be full */
     bid_word life;                 /* enum bid_life and a number */
-    bid_word bytes;                /* of slots and bitmap; read also of an array that is being freed */
+    bid_word bytes;                /* of buckets and bitmap; read also of an array that is being freed */
+};
+
+/* The grace periods of a table's readers, as numbers that only grow. Neither function waits. */
+struct bid_flavor {
+    /* Returns the number of what no reader that begins from now on can reach. */
+    uint64_t (*start)(struct bid_table *table);
+    /* Returns a number: no reader is left that may be in what has a lower one. A fence in it comes after all that the
+     * caller has read so far: see bid_reclaim(). */
+    uint64_t (*over)(struct bid_table *table);
+    int shared; /* others read the table as well, and a fork does not copy it */
 };
 
 struct bid_table {
-    BID_LINE _Atomic(struct bid_array *) head;
+    /* All that a lookup needs of the table. */
+    BID_LINE bid_word head;
+    bid_word seed;                    /* of each array that is not RESEEDED */
     struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence */
     struct bid_pins *pins;
 
@@ -112,10 +139,98 @@ struct bid_table {
     bid_word ticks;           /* updates since something waits */
     bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];
+    bid_word observed; /* of bid_flavor_shared: the number of the last grace period that is over */
+    const struct bid_flavor *flavor;
+    struct bid_allocator allocator;
     struct bid_options options; /* with the defaults in place of zeros */
     uint32_t record_units;      /* of every record, from options.id_size: 1 to 3 */
 
     struct bid_array arrays[BID_ARRAYS];
 };
+
+/* -------------------------------------------------------------------------------------------- head words -- */
+
+#define BID_HEAD_SHIFT_MASK 63ull
+#define BID_HEAD_LEFT (1ull << 6)
+#define BID_HEAD_RESEEDED (1ull << 7)
+#define BID_HEAD_GENERAL (BID_HEAD_LEFT | BID_HEAD_RESEEDED) /* a lookup takes the general form */
+#define BID_HEAD_MANTISSA_SHIFT 8
+#define BID_HEAD_MANTISSA_MASK 31ull
+#define BID_HEAD_NUMBER_SHIFT 13
+#define BID_HEAD_NUMBER_MASK 127ull
+#define BID_HEAD_BASE_SHIFT 20
+#define BID_BASE_SHIFT 12 /* an array begins with a page */
+
+_Static_assert(BID_ARRAYS <= BID_HEAD_NUMBER_MASK + 1, "every descriptor has its number in a head word");
+
+/* Sizes of arrays, in steps of about 1.4. Below BID_SIZE_START only the even ones are used: see hash.h. */
+#ifndef BID_MANTISSA
+#define BID_MANTISSA 16
+#define BID_MANTISSA_ODD 23
+#endif
+
+static inline uint64_t bid_size_mantissa(uint32_t size)
+{
+    return size & 1 ? BID_MANTISSA_ODD : BID_MANTISSA;
+}
+
+static inline uint64_t bid_size_buckets(uint32_t size)
+{
+    return bid_size_mantissa(size) << size / 2;
+}
+
+static inline uint64_t bid_head_word(uint64_t base, uint64_t number, uint32_t size)
+{
+    return base >> BID_BASE_SHIFT << BID_HEAD_BASE_SHIFT | number << BID_HEAD_NUMBER_SHIFT |
+           bid_size_mantissa(size) << BID_HEAD_MANTISSA_SHIFT | size / 2;
+}
+
+static inline uint64_t bid_head_buckets(uint64_t head)
+{
+    return (head >> BID_HEAD_MANTISSA_SHIFT & BID_HEAD_MANTISSA_MASK) << (head & BID_HEAD_SHIFT_MASK);
+}
+
+/* The shift right is one with a sign: addresses of a kernel have ones in front. */
+#ifndef BID_MODEL_BASES
+static inline char *bid_head_base(uint64_t head)
+{
+    return (char *)((uint64_t)((int64_t)head >> BID_HEAD_BASE_SHIFT) << BID_BASE_SHIFT);
+}
+#else
+char *bid_head_base(uint64_t head);
+#endif
+
+static inline uint64_t bid_head_number(uint64_t head)
+{
+    return head >> BID_HEAD_NUMBER_SHIFT & BID_HEAD_NUMBER_MASK;
+}
+
+/* The array of a head word or of a future; NULL for 0. */
+static inline struct bid_array *bid_array_of(const struct bid_table *table, uint64_t head)
+{
+    return head ? (struct bid_array *)&table->arrays[bid_head_number(head)] : NULL;
+}
+
+static inline struct bid_array *bid_head(const struct bid_table *table)
+{
+    return bid_array_of(table, bid_load(&table->head, BID_H_ACQUIRE)); /* (H) pairs with bid_resize_finish() */
+}
+
+static inline struct bid_array *bid_future(const struct bid_table *table, const struct bid_array *array)
+{
+    return bid_array_of(table, bid_load(&array->future, BID_F_ACQUIRE)); /* (F) pairs with bid_resize_build() */
+}
+
+/* Whether the array is the head: whoever goes on from that reads the head again (H). */
+static inline int bid_is_head(const struct bid_table *table, const struct bid_array *array)
+{
+    return bid_array_of(table, bid_load(&table->head, BID_RELAXED)) == array;
+}
+
+/* Whether the array has a future: whoever goes there reads it again (F). */
+static inline int bid_is_left(const struct bid_array *array)
+{
+    return bid_load(&array->future, BID_RELAXED) != 0;
+}
 
 #endif

@@ -17,7 +17,7 @@
 static void bid_record_fill(const struct bid_table *table, const struct bid_array *array,
                             const struct bid_operation *op)
 {
-    struct bid_record *record = &array->records[op->record_index];
+    struct bid_record *record = bid_record_at(array->base, op->record_index);
     __builtin_memset(record, 0, table->record_units * sizeof *record);
     record->key = op->key;
     record->generation = op->generation;
@@ -26,11 +26,12 @@ static void bid_record_fill(const struct bid_table *table, const struct bid_arra
 }
 
 /* A filled record in this array, kept for the next attempt if this one's compare-and-swap fails. */
-static int bid_operation_record(struct bid_table *table, struct bid_array *array, struct bid_operation *op)
+static int bid_operation_record(struct bid_table *table, struct bid_array *array, struct bid_operation *op,
+                                struct bid_deciding *at)
 {
     if (op->record_array == array)
         return BID_OK;
-    int status = bid_record_take(table, array, 1, 0, op->may_allocate, &op->record_index);
+    int status = bid_record_take(table, array, at, BID_TAKE_UPDATE, op->may_allocate, &op->record_index);
     if (status != BID_OK)
         return status;
     bid_record_fill(table, array, op);
@@ -40,11 +41,11 @@ static int bid_operation_record(struct bid_table *table, struct bid_array *array
 
 /* Whether the operation ends here because of what the key's slot says; its status then. */
 static int bid_operation_declines(const struct bid_array *array, const struct bid_operation *op,
-                                  const struct bid_place *place, int *status)
+                                  const struct bid_deciding *at, int *status)
 {
-    int live = place->own && bid_word_is_live(place->word);
+    int live = at->own && bid_word_is_live(at->word);
     if (op->kind == BID_UPSERT || live == (op->kind != BID_INSERT)) {
-        if (!op->match_generation || array->records[bid_word_index(place->word)].generation == op->generation)
+        if (!op->match_generation || bid_record_of(array->base, at->word)->generation == op->generation)
             return 0;
         *status = BID_STALE;
         return 1;
@@ -66,7 +67,7 @@ static int bid_operation_declines(const struct bid_array *array, const struct bi
 static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
 {
     uint64_t before = bid_add(&table->count, 1, BID_C_ACQUIRE); /* (C) pairs with bid_limit_entries() and removes */
-    int left = bid_load(&array->future, BID_RELAXED) != NULL;   /* who goes there reads it again (F) */
+    int left = bid_is_left(array);
     if (!left && before < table->options.max_entries && before < bid_load(&array->live_limit, BID_RELAXED))
         return BID_OK;
     bid_sub(&table->count, 1, BID_RELAXED);
@@ -76,26 +77,26 @@ static int bid_entry_admit(struct bid_table *table, struct bid_array *array)
 /* What an insert or replace needs: a slot, room in the array, a record. BID_OK and the word to publish, an error, or
  * one of enum bid_step. */
 static int bid_operation_prepare(struct bid_table *table, struct bid_array *array, struct bid_operation *op,
-                                 const struct bid_place *place, uint64_t *word)
+                                 struct bid_deciding *at, uint64_t *word)
 {
-    int has_slot = place->own || bid_word_is_empty(place->word), adds = !place->own || !bid_word_is_live(place->word);
+    int has_slot = at->own || bid_word_is_empty(at->word), adds = !at->own || !bid_word_is_live(at->word);
     int status = adds ? bid_entry_admit(table, array) : BID_OK;
-    if (status != BID_OK) /* a table that is full says so, whatever its path */
+    if (status != BID_OK) /* a table that is full says so, whatever the probe sequence */
         return status == BID_STEP_NO_ROOM && !has_slot ? BID_STEP_FULL : status;
     status = BID_STEP_FULL;
     if (has_slot)
-        status = bid_operation_record(table, array, op);
+        status = bid_operation_record(table, array, op, at);
     if (status != BID_OK && adds)
         bid_sub(&table->count, 1, BID_RELAXED);
-    *word = bid_word_live(place->pattern, op->record_index, op->length);
+    *word = bid_word_live(at->tag, op->record_index, op->length);
     return status;
 }
 
 /* Counters for statistics and for sizing, but for `count`. */
 static void bid_operation_count(struct bid_table *table, struct bid_array *array, const struct bid_operation *op,
-                                const struct bid_place *place)
+                                const struct bid_deciding *at)
 {
-    if (!place->own)
+    if (!at->own)
         bid_add(&array->claimed, 1, BID_RELAXED);
     if (op->kind != BID_REMOVE)
         return;
@@ -104,53 +105,64 @@ static void bid_operation_count(struct bid_table *table, struct bid_array *array
     (void)before;
 }
 
-/* BID_OK with op->status set, an error, or one of enum bid_step. */
+/* One attempt. BID_OK with op->status set, an error, or one of enum bid_step. */
+static int bid_update_slot(struct bid_table *table, struct bid_array *array, struct bid_operation *op)
+{
+    struct bid_deciding at;
+    bid_deciding_find(table, array, op->key, &at);
+    if (at.word & BID_FROZEN)
+        return BID_STEP_MOVED;
+    if (bid_operation_declines(array, op, &at, &op->status))
+        return BID_OK;
+    int live = at.own && bid_word_is_live(at.word);
+    uint64_t word = bid_word_tombstone(at.word);
+    int status = op->kind == BID_REMOVE ? BID_OK : bid_operation_prepare(table, array, op, &at, &word);
+    if (status != BID_OK)
+        return status;
+    if (!bid_cas(at.slot, &at.word, word, BID_P_RELEASE)) { /* (P) pairs with loads of slots: linearization */
+        if (op->kind != BID_REMOVE && !live)
+            bid_sub(&table->count, 1, BID_RELAXED);
+        return BID_STEP_AGAIN;
+    }
+    op->status = op->kind == BID_UPSERT && live ? BID_EXISTS : BID_OK;
+    bid_operation_count(table, array, op, &at);
+    return BID_OK;
+}
+
 static int bid_update_array(struct bid_table *table, struct bid_array *array, struct bid_operation *op)
 {
-    for (;;) {
-        struct bid_place place;
-        bid_place_find(array, op->key, &place);
-        if (place.word & BID_FROZEN)
-            return BID_STEP_MOVED;
-        if (bid_operation_declines(array, op, &place, &op->status))
-            return BID_OK;
-        uint64_t expected = place.word, word = bid_word_tombstone(place.word);
-        int status = op->kind == BID_REMOVE ? BID_OK : bid_operation_prepare(table, array, op, &place, &word);
-        if (status != BID_OK)
-            return status;
-        if (bid_cas(place.slot, &expected, word, BID_P_RELEASE)) { /* (P) pairs with loads of slots: linearization */
-            op->status = op->kind == BID_UPSERT && place.own && bid_word_is_live(place.word) ? BID_EXISTS : BID_OK;
-            bid_operation_count(table, array, op, &place);
-            return BID_OK;
-        }
-        if (op->kind != BID_REMOVE && !bid_word_is_live(place.word))
-            bid_sub(&table->count, 1, BID_RELAXED);
-    }
+    int status;
+    do
+        status = bid_update_slot(table, array, op);
+    while (status == BID_STEP_AGAIN);
+    return status;
 }
 
 /* ------------------------------------------------------------------------------------- across a resize -- */
 
-/* The home buckets of a key, on their way while something else is done. Inlined: GCC takes a function that does nothing
+/* The home buckets of a key, the one that is written with all its lines, on their way while something else is done. Inlined: GCC takes a function that does nothing
  * but prefetch for one that does nothing, and leaves its calls out. */
 static inline __attribute__((always_inline)) void bid_prefetch(const struct bid_array *head,
                                                                const struct bid_array *future, uint64_t key)
 {
-    struct bid_path path = bid_path(head, key);
-    bid_platform_prefetch(bid_bucket(head, &path));
-    if (!future)
-        return;
-    path = bid_path(future, key);
-    bid_platform_prefetch(bid_bucket(future, &path));
+    const struct bid_array *array = future ? future : head;
+    char *bucket = (char *)bid_bucket(array->base, bid_sequence(array, key).bucket);
+    for (unsigned line = 0; line < BID_BUCKET_BYTES; line += 64)
+        bid_platform_prefetch(bucket + line);
+    if (future)
+        bid_platform_prefetch(bid_bucket(head->base, bid_sequence(head, key).bucket));
 }
 
 /* One attempt while `array` is being resized. BID_STEP_MOVED: look at the head again. */
 static int bid_update_resizing(struct bid_table *table, struct bid_array *array, struct bid_array *future,
                                struct bid_operation *op)
 {
+    enum bid_taker taker = op->kind == BID_REMOVE && !op->may_allocate ? BID_TAKE_REMOVE : BID_TAKE_COPY;
     bid_prefetch(array, future, op->key); /* needed after what comes first */
+    bid_leave(table, array);
     int status = op->may_allocate ? bid_help(table, array, future) : BID_OK;
-    if (status == BID_OK || status == BID_E_COLLISIONS) /* another key's path: no reason to refuse this one */
-        status = bid_migrate(table, array, future, op->key, op->may_allocate);
+    if (status == BID_OK || status == BID_E_COLLISIONS) /* of another key: no reason to refuse this one */
+        status = bid_migrate(table, array, future, op->key, taker, op->may_allocate);
     if (status != BID_OK)
         return status;
     status = bid_update_array(table, future, op);
@@ -166,8 +178,7 @@ static int bid_update_resizing(struct bid_table *table, struct bid_array *array,
 /* One attempt. The caller holds a pin. */
 static int bid_update_once(struct bid_table *table, struct bid_operation *op)
 {
-    struct bid_array *head = bid_load(&table->head, BID_H_ACQUIRE);    /* (H) pairs with bid_resize_finish() */
-    struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
+    struct bid_array *head = bid_head(table), *future = bid_future(table, head);
     if (op->ahead)
         bid_prefetch(head, future, *op->ahead);
     if (future)
@@ -179,7 +190,7 @@ static int bid_update_once(struct bid_table *table, struct bid_operation *op)
         return status;
     if (!op->may_allocate)
         return BID_E_WOULD_ALLOCATE;
-    status = bid_resize_begin(table, head, status == BID_STEP_FULL ? BID_NEED_PATH : BID_NEED_ROOM, 0);
+    status = bid_resize_begin(table, head, status == BID_STEP_FULL ? BID_NEED_SLOT : BID_NEED_ROOM, 0);
     return status == BID_OK ? BID_STEP_MOVED : status;
 }
 
@@ -210,6 +221,8 @@ static int bid_update_until_done(struct bid_table *table, struct bid_operation *
 
 int bid_update(struct bid_table *table, struct bid_operation *op)
 {
+    if (bid_is_of_parent(table))
+        return BID_E_REGION;
     int status = bid_update_until_done(table, op);
     if (op->may_allocate && bid_lacks_memory(status) && bid_reclaim_some(table))
         status = bid_update_until_done(table, op);

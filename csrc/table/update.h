@@ -5,6 +5,7 @@
 #ifndef BID_UPDATE_H
 #define BID_UPDATE_H
 
+#include "bucket.h"
 #include "debug.h"
 #include "hash.h"
 #include "pin.h"
@@ -17,10 +18,24 @@ static inline int bid_size_allowed(uint64_t size)
 
 /* How an operation on one array ended, beside BID_OK and the errors of the public header. */
 enum bid_step {
-    BID_STEP_MOVED = 100,   /* the key's path is frozen: go on in the future array */
-    BID_STEP_FULL = 101,    /* no EMPTY slot on the path */
+    BID_STEP_MOVED = 100,   /* the key's deciding word is frozen: go on in the future array */
+    BID_STEP_FULL = 101,    /* no EMPTY slot in the probe sequence */
     BID_STEP_NO_ROOM = 102, /* every record of the array is taken, or as many entries as its future has room for */
+    BID_STEP_AGAIN = 103,   /* another thread was first: look again */
 };
+
+/* Makes a part of the table's memory present. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
+static inline int bid_populate(const struct bid_table *table, void *address, size_t bytes)
+{
+    int lock = !!(table->options.flags & BID_MLOCK);
+    return table->allocator.populate(table->allocator.context, address, bytes, lock);
+}
+
+/* Whether the table is in memory that this process shares with the one from which it was forked. */
+static inline int bid_is_of_parent(const struct bid_table *table)
+{
+    return table->flavor->shared && bid_load(&table->forks, BID_RELAXED) != bid_load(&table->pins->forks, BID_RELAXED);
+}
 
 enum bid_kind { BID_INSERT, BID_REPLACE, BID_UPSERT, BID_REMOVE };
 
@@ -39,41 +54,47 @@ struct bid_operation {
     int status; /* the result, when a step returns BID_OK */
 };
 
-/* The word that decides about a key in one array, and its slot: the key's own, else the first EMPTY one of its path,
- * else the last one of its path. */
-struct bid_place {
+/* The word that decides about a key in one array, and its slot: the key's own, else the first EMPTY one of its probe
+ * sequence, else the last one of that. */
+struct bid_deciding {
     bid_word *slot;
     uint64_t word;
     int own;
-    uint64_t pattern; /* the key's tag, for a new word */
+    uint32_t tag;   /* the key's, for a new word */
+    uint64_t place; /* the unit of the slot's own place, if that may be claimed; else 0 */
 };
 
-/* ---- place.c */
-void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place);
+/* ---- deciding.c */
+void bid_deciding_find(const struct bid_table *table, const struct bid_array *array, uint64_t key,
+                       struct bid_deciding *at);
 
 /* ---- record.c */
-/* Takes consecutive records; *index is the unit that the first one begins with. copying: for a resize, which has units
- * set aside for it. Returns BID_OK, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
-int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
-                    uint64_t *index);
-/* Populates so that as many records can be taken without allocating. Returns as bid_record_take(). */
+enum bid_taker {
+    BID_TAKE_UPDATE, /* an insert or replace */
+    BID_TAKE_COPY,   /* for a resize, which has units set aside for it */
+    BID_TAKE_REMOVE, /* a copy that a remove needs in NMI context, for which a few more are set aside */
+};
+/* Takes a record for a new word of this slot: its place, or one elsewhere. *index is its unit. Returns BID_OK,
+ * BID_STEP_AGAIN, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
+int bid_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at, enum bid_taker taker,
+                    int may_allocate, uint64_t *index);
+/* Populates so that as many records can be taken elsewhere without allocating. Returns as bid_record_take(). */
 int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t records);
-/* Makes at least the first `units` units present. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
-int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t units);
+/* Makes at least the units before this one present. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
+int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t end);
 
 /* ---- update.c */
 int bid_update(struct bid_table *table, struct bid_operation *operation);
 
 /* ---- array.c */
 struct bid_array_plan {
-    uint32_t log2_buckets;
+    uint32_t size;
     uint32_t reseeds;
     uint64_t seed;
-    uint64_t copies; /* units set aside for the records to be copied */
-    uint64_t
-        at_once; /* units populated when the array is made: those for the entries that are there, and some to spare */
-    uint64_t early;    /* units that updates may take before the array is the head */
-    uint64_t capacity; /* units in all */
+    uint64_t copies;   /* units set aside for the records to be copied */
+    uint64_t at_once;  /* units elsewhere that are populated when the array is made */
+    uint64_t early;    /* records that updates may take before the array is the head */
+    uint64_t capacity; /* units elsewhere in all */
 };
 /* Maps and populates. The descriptor is the caller's alone (BUILDING) until it publishes it. */
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
@@ -81,17 +102,20 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
 uint64_t bid_plan_bytes(const struct bid_array_plan *plan);
 /* The bytes that an array takes by now. */
 uint64_t bid_array_bytes(const struct bid_array *array);
-void bid_array_free(struct bid_array *array);
-uint64_t bid_array_slots(const struct bid_array *array);
+void bid_array_free(struct bid_table *table, struct bid_array *array);
+
+static inline uint64_t bid_array_slots(const struct bid_array *array)
+{
+    return array->buckets * BID_BUCKET_SLOTS;
+}
 
 /* ---- resize.c: only where allocation is allowed */
 #define BID_ENTRIES_MAX (1ull << 32)
-#define BID_LOG2_BUCKETS_MIN 1 /* home_shift is below 64 */
-#ifndef BID_LOG2_BUCKETS_START
-#define BID_LOG2_BUCKETS_START 8 /* 2,048 slots, and no array shrinks below by itself */
+#ifndef BID_SIZE_START
+#define BID_SIZE_START 8 /* 2,048 slots, and no array shrinks below by itself; the least has 128, which fill a page */
 #endif
-#define BID_LOG2_BUCKETS_MAX 30
-_Static_assert(3ull * (BID_BUCKET_SLOTS * 7 / 4 + 1) << BID_LOG2_BUCKETS_MAX < 1ull << BID_INDEX_BITS,
+#define BID_SIZE_MAX 52 /* 2^30 buckets */
+_Static_assert(1ull << 30 < (1ull << BID_INDEX_BITS) / (BID_BUCKET_UNITS + 3ull * (BID_BUCKET_SLOTS * 2 + 1)),
                "every unit of record of the largest array has an index");
 #define BID_WAITING_FOR_TWICE 16 /* for so many retired arrays that wait, the least size is doubled */
 #ifndef BID_EARLY_SHARE
@@ -99,7 +123,7 @@ _Static_assert(3ull * (BID_BUCKET_SLOTS * 7 / 4 + 1) << BID_LOG2_BUCKETS_MAX < 1
 #endif
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan);
 enum bid_need {
-    BID_NEED_PATH,    /* a key's path is full */
+    BID_NEED_SLOT,    /* a key's probe sequence is full */
     BID_NEED_ROOM,    /* too few EMPTY slots or records are left, or too many */
     BID_NEED_SHRINK,  /* bid_shrink() */
     BID_NEED_RESERVE, /* bid_reserve() */
@@ -109,14 +133,17 @@ enum bid_need {
 int bid_resize_begin(struct bid_table *table, struct bid_array *array, enum bid_need need, uint64_t wanted);
 /* BID_OK when `array` is not the head any more. */
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
-/* After an update: begins a resize early, so that nobody runs into a full path. A failure is no error. */
+/* After an update: begins a resize early, so that nobody runs into a full probe sequence. A failure is no error. */
 void bid_resize_consider(struct bid_table *table, struct bid_array *array);
-uint32_t bid_log2_for_room(uint64_t entries);
+uint32_t bid_size_for_room(uint64_t entries);
 
 /* ---- move.c: the resize itself */
-/* Seals the key's path in `array` and copies its live record to the future array. */
+/* Sets LEFT in the head word, if the array is the head. The caller has seen or given its future, and freezes nothing of
+ * it before this. */
+void bid_leave(struct bid_table *table, const struct bid_array *array);
+/* Seals the key in `array` and copies its live record to the future array. */
 int bid_migrate(struct bid_table *table, struct bid_array *array, struct bid_array *future, uint64_t key,
-                int may_allocate);
+                enum bid_taker taker, int may_allocate);
 /* Does one chunk of the resize, and moves the head when all are done. */
 int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future);
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import click
@@ -98,6 +96,4 @@ def campaign(
         page.write_text(campaigning.with_long_runs(page.read_text(), done))
     figures = ", ".join(f"{value:,} {name}" for name, value in done.sums().items())
     console.print(f"{done.verdict}: {len(done.results):,} units; {figures}", highlight=False, soft_wrap=True)
-    if json_file:
-        json_file.write_text(json.dumps({**done.report(), **report.machine()}, indent=2) + "\n")
-    sys.exit(done.verdict != "SUCCESS")
+    report.conclude(done.verdict, done.report(), json_file)

@@ -75,7 +75,7 @@ class Campaign:
     def report(self) -> dict[str, Any]:
         failed = [asdict(result) for result in self.results if result.verdict != "SUCCESS"]
         kinds = {kind: sum(result.kind == kind for result in self.results) for kind in KINDS}
-        return {"verdict": self.verdict, "units": kinds, **self.sums(), "failed": failed}
+        return {"units": kinds, **self.sums(), "failed": failed}
 
 
 LONG_RUNS = "## Long runs"

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stress import programs
+
 STACK_BYTES = 256  #: of the deepest chain of calls of a lookup, return addresses included
 MAY_LOCK = {"bid_pin", "bid_unpin"}  #: the first claim of a pin, and what comes when the pin table is full
 OVER_KEYS = "bid_lookup_many"  #: its outermost loop goes over the caller's keys; the rest is inlined elsewhere as well
@@ -77,18 +79,17 @@ def objdump(*arguments: str | Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def compile_lookup(csrc: Path, folder: Path, processor: str = platform.machine()) -> ObjectFile:
+def compile_lookup(csrc: Path, processor: str = platform.machine()) -> ObjectFile:
     """lookup.c of these sources. processor: what the compiler compiles for."""
-    return compile_source(csrc / "table" / "lookup.c", csrc, folder, processor)
+    return compile_source(csrc / "table" / "lookup.c", csrc, processor)
 
 
-def compile_source(source: Path, csrc: Path, folder: Path, processor: str = platform.machine()) -> ObjectFile:
+def compile_source(source: Path, csrc: Path, processor: str = platform.machine()) -> ObjectFile:
     """Compiles one file of these sources as a library is built, and reads it."""
-    result = ObjectFile(folder / f"{source.stem}.o")
-    flags = (*FLAGS, *ATOMICS.get(processor, ()), "-fstack-usage", f"-I{csrc / 'include'}")
-    command = [os.environ.get("CC", "cc"), *flags]
-    command += ["-c", str(source), "-o", str(result.path)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    flags = (*FLAGS, *ATOMICS.get(processor, ()), "-fstack-usage")
+    cc = os.environ.get("CC", "cc")
+    (made,) = programs.objects([source], programs.Toolchain(cc, flags, csrc, strict=()))
+    result = ObjectFile(made)
     for line in result.path.with_suffix(".su").read_text().splitlines():
         place, size, kind = line.split("\t")
         name = place.rpartition(":")[2]

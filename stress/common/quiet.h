@@ -3,7 +3,7 @@
  * Calls that may make no system call: lookups, and the updates for NMI context. Between quiet_enter() and quiet_leave()
  * a thread that is watched makes none: the kernel sends it SIGSYS instead (user dispatch of system calls: Linux 5.11,
  * x86-64), and the handler counts that and refuses the call with ENOSYS. What allocates from the system is seen so as
- * well. malloc() from its free lists is not: foreign() in stress/trace.py sees that.
+ * well. malloc() from its free lists is not: foreign() in stress/step/trace.py sees that.
  *
  * A handler that interrupts a quiet call is quiet, too, unless it says otherwise by quiet_pause(). Its return is a
  * system call that is let through. The child of a fork is not watched before it asks for it.

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import click
@@ -59,7 +57,5 @@ def faults(names: tuple[str, ...], quick: bool, list_them: bool, json_file: Path
     seconds = sum(outcome.seconds for outcome in outcomes)
     text = f"{verdict}: {len(outcomes) - len(failed)} of {len(outcomes)} scenarios in {seconds:.0f} s"
     console.print(f"{text}; failed: {', '.join(failed)}" if failed else text, highlight=False, soft_wrap=True)
-    if json_file:
-        found = {"verdict": verdict, "quick": quick, "scenarios": [outcome.report() for outcome in outcomes]}
-        json_file.write_text(json.dumps({**found, **report.machine()}, indent=2) + "\n")
-    sys.exit(bool(failed))
+    found = {"quick": quick, "scenarios": [outcome.report() for outcome in outcomes]}
+    report.conclude(verdict, found, json_file)

@@ -1,33 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A fork after every instruction of an update. The trap flag makes the processor raise SIGTRAP after each; the handler
- * forks. The child looks up from the handler, in the state that the update left half done, and inserts and removes by the
- * forms for NMI context. Then it leaves the handler, finishes the update that it inherited, and goes on to update, grow and
- * shrink as any process does. The parent, stepping on, forks the next.
+ * A fork after every instruction of an update, in the handler that runs there. The child looks up from the handler, in the
+ * state that the update left half done, and inserts and removes by the forms for NMI context. Then it leaves the handler,
+ * finishes the update that it inherited, and goes on to update, grow and shrink as any process does. The parent, stepping
+ * on, forks the next.
  *
  * Usage: fork STRIDE RESIZE_STRIDE (a fork after every so many instructions; in operations that move a whole array, after
  * every so many; 0: none of those). x86-64 only.
  */
-#define _GNU_SOURCE
 #include "faults.h"
 
-#include <signal.h>
-#include <sys/wait.h>
-#include <ucontext.h>
-#include <unistd.h>
+#include "../common/stepper.h"
+#include "../common/watchdog.h"
 
-#if !defined(__x86_64__)
-int main(void)
-{
-    fprintf(stderr, "the trap flag is x86-64's\n");
-    return 77;
-}
-#else
-
-#define TRAP_FLAG 0x100
 #define STAY 40
 #define OTHER 500000     /* keys that children insert and remove from the handler */
-#define CHILD_SECONDS 30 /* a child that takes longer stands still */
+#define CHILD_SECONDS 10 /* of a processor; a child that takes longer does not end */
 
 static struct bid_table *table;
 
@@ -88,9 +76,9 @@ static void from_the_thread(void)
     _exit(0);
 }
 
-static void on_step(int signal, siginfo_t *info, void *context)
+static void on_step(uint64_t address)
 {
-    (void)signal, (void)info;
+    (void)address;
     if (step.instructions++ % step.stride)
         return;
     step.forks++;
@@ -98,30 +86,15 @@ static void on_step(int signal, siginfo_t *info, void *context)
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (!pid) {
-        alarm(CHILD_SECONDS);
+        watchdog(CHILD_SECONDS);
         step.in_child = 1;
-        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        stepper_leave();
         from_the_handler();
         return;
     }
     int status;
     CHECK(waitpid(pid, &status, 0) == pid);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static void set_trap_flag(int signal, siginfo_t *info, void *context)
-{
-    (void)info;
-    greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
-    *flags = signal == SIGUSR1 ? *flags | TRAP_FLAG : *flags & ~(greg_t)TRAP_FLAG;
-}
-
-static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
-{
-    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
-    sigaddset(&action.sa_mask, SIGUSR1); /* they change the flag of what they interrupt: not of the handler */
-    sigaddset(&action.sa_mask, SIGUSR2);
-    CHECK(sigaction(signal, &action, NULL) == 0);
 }
 
 /* One operation, stepped, with a fork at each stride. */
@@ -131,10 +104,10 @@ static void handle(int signal, void (*handler)(int, siginfo_t *, void *))
         step.key = (the_key);                                                                                          \
         step.before = (was);                                                                                           \
         step.after = (becomes);                                                                                        \
-        raise(SIGUSR1);                                                                                                \
+        stepper_begin();                                                                                               \
         int result_ = (call);                                                                                          \
         if (!step.in_child)                                                                                            \
-            raise(SIGUSR2);                                                                                            \
+            stepper_end();                                                                                             \
         CHECK_STATUS(result_, BID_OK);                                                                                 \
         if (step.in_child)                                                                                             \
             from_the_thread();                                                                                         \
@@ -176,9 +149,7 @@ static void report(const char *name)
 int main(int argc, char **argv)
 {
     uint64_t stride = parameter(argc, argv, 1), resize_stride = parameter(argc, argv, 2), number = STAY, in_resize;
-    handle(SIGTRAP, on_step);
-    handle(SIGUSR1, set_trap_flag);
-    handle(SIGUSR2, set_trap_flag);
+    stepper_install(on_step);
     begin();
     insert_replace_remove(inode_key(STAY), stride);
     report("updates");
@@ -196,4 +167,3 @@ int main(int argc, char **argv)
     bid_destroy(table);
     return 0;
 }
-#endif

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from stress import programs
-from stress.programs import Toolchain
+from stress.programs import ROOT, Toolchain
+from stress.report import Judged
 
 MARGIN_SECONDS = 900  #: a program that takes longer than this stands still
 
@@ -68,7 +70,7 @@ SCENARIOS = (
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     """What a scenario came to; the fields are those of the JSON report."""
 
     scenario: str
@@ -77,12 +79,14 @@ class Outcome:
     figures: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
-
     def report(self) -> dict[str, Any]:
         return {"verdict": self.verdict, **vars(self)}
+
+
+def sources(program: str) -> list[Path]:
+    """A file for each; one of them steps."""
+    stepper = [ROOT / "stress" / "common" / "stepper.c"] if program == "fork" else []
+    return [ROOT / "stress" / "faults" / f"{program}.c", *stepper]
 
 
 def find(name: str) -> Scenario:
@@ -101,9 +105,7 @@ def run(scenario: Scenario, *, quick: bool = False, toolchain: Toolchain | None 
     if scenario.missing:
         outcome.failures.append(scenario.missing)
         return outcome
-    program = programs.build(
-        scenario.program, [programs.ROOT / "stress" / "faults" / f"{scenario.program}.c"], toolchain
-    )
+    program = programs.build(scenario.program, sources(scenario.program), toolchain)
     command = [str(program), *map(str, scenario.quick if quick else scenario.arguments)]
     began = time.monotonic()
     try:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import click
@@ -88,6 +86,4 @@ def freeze(operations: tuple[str, ...], points: int, every: bool, turn: int | No
     if figures["rival_blocked"]:
         text += f"; {freezing.RIVAL} was caught"
     console.print("; ".join([text, *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
-    if json_file:
-        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
-    sys.exit(outcome.verdict != "SUCCESS")
+    report.conclude(outcome.verdict, outcome.report(), json_file)

@@ -17,6 +17,7 @@ from typing import Any
 
 from stress import programs
 from stress.programs import ROOT, Toolchain
+from stress.report import Judged
 from stress.step.run import FIXED, NEEDS_TRAP_FLAG, StepError
 
 #: Those after the first line begin with a table that is full, or in the middle of a resize.
@@ -60,18 +61,13 @@ MOST = ("instructions", "last", "max_retired")
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     results: list[Result] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
 
     def report(self) -> dict[str, Any]:
         ours = [result for result in self.results if result.design != RIVAL]
         return {
-            "verdict": self.verdict,
             "failures": self.failures,
             **{name: sum(getattr(result, name) for result in ours) for name in SUMS},
             "instructions": sum(result.instructions for result in ours),
@@ -84,7 +80,7 @@ class Outcome:
 def program(csrc: Path = ROOT / "csrc") -> Path:
     if platform.machine() != "x86_64":
         raise StepError(NEEDS_TRAP_FLAG)
-    sources = [file for folder in ("freeze", "common") for file in sorted((ROOT / "stress" / folder).glob("*.c"))]
+    sources = programs.c_files(ROOT / "stress" / "freeze", ROOT / "stress" / "common")
     rivals = [programs.RIVALS / f"{name}.c" for name in DESIGNS]
     return programs.build("freeze", [*sources, *rivals], Toolchain(flags=FIXED, csrc=csrc))
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import sys
 from pathlib import Path
 
 import click
@@ -94,6 +92,4 @@ def histories(histories: int, seed: int | None, first: int, json_file: Path | No
     text = f"{outcome.verdict}: seed {seed}, {outcome.legal:,} of {outcome.histories:,} histories are linearizable, "
     text += f"{outcome.undecided:,} undecided"
     console.print(f"{text}. {'; '.join(outcome.failures)}" if outcome.failures else text, markup=False, soft_wrap=True)
-    if json_file:
-        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
-    sys.exit(outcome.verdict != "SUCCESS")
+    report.conclude(outcome.verdict, outcome.report(), json_file)

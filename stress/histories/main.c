@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The program: `recorder record SEED FIRST N` runs and checks histories number FIRST to FIRST + N - 1 of a seed;
- * `recorder check` reads histories, each ended by a line without an operation, and says what each is. stress/histories.py
- * reads what it prints. It is a program of its own so that a table that crashes or hangs takes nothing else with it.
+ * `recorder check` reads histories, each ended by a line without an operation, and says what each is. run.py reads
+ * what it prints. It is a program of its own so that a table that crashes or hangs takes nothing else with it.
  */
 #include "recorder.h"
 

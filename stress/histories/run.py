@@ -7,11 +7,13 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pybuildid._core import ffi, lib
 from stress import programs
-from stress.programs import Toolchain
+from stress.programs import ROOT, Toolchain
+from stress.report import Judged
 
 #: enum history_kind, by number.
 KINDS = (
@@ -35,6 +37,15 @@ NO_BUILD_ID = 0
 TORN = 2**32 - 1
 BATCH = 1000  #: histories of one process, whose progress shows when it ends
 SECONDS_EACH = 2.0  #: for a history on a busy machine, on the average
+
+
+def sources() -> list[Path]:
+    return programs.c_files(ROOT / "stress" / "histories")
+
+
+def program(toolchain: Toolchain | None = None) -> Path:
+    """The recorder and checker. Raises CompilerError."""
+    return programs.build("recorder", sources(), toolchain)
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ class Flawed:
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     """What a run of many histories came to; the fields are those of the JSON report."""
 
     seed: int
@@ -123,12 +134,8 @@ class Outcome:
     flawed: list[Flawed] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  #: why it is no success, one sentence each
 
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
-
     def report(self) -> dict[str, Any]:
-        return {"verdict": self.verdict, **asdict(self)}
+        return asdict(self)
 
 
 # ------------------------------------------------------------------------------------------------ checking
@@ -139,7 +146,7 @@ class Checker:
 
     def __init__(self, toolchain: Toolchain | None = None) -> None:
         self._process = subprocess.Popen(
-            [programs.recorder(toolchain), "check"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program(toolchain), "check"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def check(self, history: Sequence[Operation]) -> Verdict:
@@ -192,7 +199,7 @@ def _how_it_ended(result: subprocess.CompletedProcess[str]) -> str:
 
 def _batch(outcome: Outcome, first: int, n: int, toolchain: Toolchain | None) -> bool:
     """Adds n histories to the outcome; whether the recorder came to its end."""
-    command = [str(programs.recorder(toolchain)), "record", str(outcome.seed), str(first), str(n)]
+    command = [str(program(toolchain)), "record", str(outcome.seed), str(first), str(n)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=60 + n * SECONDS_EACH)
     except subprocess.TimeoutExpired:

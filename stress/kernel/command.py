@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -110,6 +109,4 @@ def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> 
     text += f"{exact['in_resize']:,} inside a resize, {exact['wrong'] + outcome.two['wrong']:,} wrong answers, "
     text += f"{outcome.report()['blocked']:,} blocked"
     console.print("; ".join([text, *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
-    if json_file:
-        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
-    sys.exit(outcome.verdict != "SUCCESS")
+    report.conclude(outcome.verdict, outcome.report(), json_file)

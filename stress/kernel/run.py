@@ -14,6 +14,7 @@ from stress.kernel.inodes import Inodes
 from stress.kernel.kfunc import Kfunc
 from stress.kernel.mutants import MUTANTS, Mutant
 from stress.kernel.torture import Caught, Exact, Torture
+from stress.report import Judged
 
 NMIS = 2_000_000
 SHARE = 0.95  #: of the instructions that thread context executes, interrupted by so many NMIs
@@ -42,7 +43,7 @@ def quick(seed: int) -> Plan:
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     plan: Plan
     exact: Exact
     two: Torture
@@ -53,10 +54,6 @@ class Outcome:
     memory: dict[str, float]  #: bytes an entry
     failures: list[str] = field(default_factory=list)
 
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
-
     def report(self) -> dict[str, Any]:
         exact = self.exact.torture
         names = ("nmis", "in_text", "in_update", "in_resize", "lookups", "updates", "nmi_updates", "resizes", "wrong")
@@ -64,7 +61,6 @@ class Outcome:
         hpet = ("again", "most_row")  # NMIs that came where the last one had; the most in a row
         blocked = [run for run in (exact, self.two) if run.complaint]
         return {
-            "verdict": self.verdict,
             "failures": self.failures,
             "guest_kernel": find_kernel().release,
             "seed": self.plan.seed,

@@ -4,73 +4,93 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
+from typing import ClassVar
 
 from stress.mutants.edits import Edit
 
 
-@dataclass(frozen=True)
-class Storm:
-    """A short signal storm over an engine with the edited sources."""
+class Check:
+    """kind: which command it is a part of. label: what a report calls it."""
 
-    name = "storm"
-
-
-@dataclass(frozen=True)
-class Program:
-    """A program of tests/c, linked with the edited sources."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """Scenarios of `python -m stress step`, with the edited sources. Lookups from the handler are always among it."""
-
-    scenarios: tuple[str, ...]
-    modes: tuple[str, ...] = ()  #: of stress.step.MODES; without: such mutants are wrong whatever else the handler does
+    kind: ClassVar[str]
 
     @property
-    def name(self) -> str:
-        return " ".join(self.scenarios)
+    def label(self) -> str:
+        return self.kind
 
 
 @dataclass(frozen=True)
-class Histories:
+class Storm(Check):
+    """A short signal storm over the edited sources."""
+
+    kind = "storm"
+
+
+@dataclass(frozen=True)
+class Histories(Check):
     """Histories of concurrent operations, checked for linearizability, with the edited sources."""
 
-    name = "histories"
+    kind = "histories"
 
 
 @dataclass(frozen=True)
-class Freeze:
-    """An operation of `python -m stress freeze`, with the edited sources: its thread is stopped for good."""
+class Step(Check):
+    """Scenarios of `python -m stress step`, with the edited sources. Lookups from the handler are always among it."""
 
+    kind = "step"
+    scenarios: tuple[str, ...]
+    modes: tuple[str, ...] = ()  #: of the command's; without: such mutants are wrong whatever else the handler does
+
+    @property
+    def label(self) -> str:
+        return f"step: {' '.join(self.scenarios)}"
+
+
+@dataclass(frozen=True)
+class _Named(Check):
     name: str
 
-
-@dataclass(frozen=True)
-class Fault:
-    """The quick form of a scenario of `python -m stress faults`, with the edited sources."""
-
-    name: str
+    @property
+    def label(self) -> str:
+        return f"{self.kind}: {self.name}"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Program(_Named):
+    """A program of tests/c, linked with the edited sources."""
+
+    kind = "tests"
+
+    @property
+    def label(self) -> str:
+        return f"tests/c/{self.name}.c"
+
+
+class Reading(_Named):
     """One of stress.common.object_file.READINGS, of the edited lookup.c."""
 
-    name: str
+    kind = "tests"
+
+    @property
+    def label(self) -> str:
+        return f"object file: {self.name}"
 
 
-@dataclass(frozen=True)
-class Model:
+class Freeze(_Named):
+    """An operation of `python -m stress freeze`, with the edited sources: its thread is stopped for good."""
+
+    kind = "freeze"
+
+
+class Fault(_Named):
+    """The quick form of a scenario of `python -m stress faults`, with the edited sources."""
+
+    kind = "faults"
+
+
+class Model(_Named):
     """A scenario of tests/models under the C11 model checker."""
 
-    name: str
-
-
-Check = Union[Storm, Program, Step, Histories, Freeze, Fault, Reading, Model]
+    kind = "models"
 
 
 @dataclass(frozen=True)

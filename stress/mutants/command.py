@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +12,11 @@ import click
 from rich.console import Console
 
 from pybuildid.cli import _output
-from stress.mutants.catalog import MUTANTS, Mutant
+from stress import report
+from stress.mutants.catalog import MUTANTS
+from stress.mutants.checks import Mutant
 from stress.mutants.edits import EditError
-from stress.mutants.run import SOUND, BuildError, Verdict, judge_all, label
+from stress.mutants.run import SOUND, Verdict, judge_all
 from stress.options import json_option
 
 NAMES = [mutant.name for mutant in MUTANTS]
@@ -63,23 +63,20 @@ def summary(verdicts: list[Verdict], seconds: float) -> str:
 def print_list(console: Console) -> None:
     for mutant in MUTANTS:
         console.print(mutant.name, style="bold", highlight=False)
-        lines = [f"{mutant.guarantee}: {mutant.fault}", f"has to be caught by {', '.join(map(label, mutant.checks))}"]
+        lines = [
+            f"{mutant.guarantee}: {mutant.fault}",
+            f"has to be caught by {', '.join(check.label for check in mutant.checks)}",
+        ]
         if mutant.only_modelled:
             lines.append(f"only the model checker: {mutant.only_modelled}")
         for line in lines:
             console.print(f"        {line}", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def write_json(file: Path, verdicts: list[Verdict], seconds: float) -> None:
-    report = {
-        "verdict": "SUCCESS" if all(verdict.ok for verdict in verdicts) else "FAILURE",
-        "seconds": round(seconds, 1),
-        "mutants": [
-            {**asdict(verdict), "state": state(verdict), "caught": verdict.caught}
-            for verdict in sorted(verdicts, key=lambda verdict: [SOUND, *NAMES].index(verdict.mutant))
-        ],
-    }
-    file.write_text(json.dumps(report, indent=2) + "\n")
+def figures(verdicts: list[Verdict], seconds: float) -> dict[str, object]:
+    in_order = sorted(verdicts, key=lambda verdict: [SOUND, *NAMES].index(verdict.mutant))
+    found = [{**asdict(verdict), "state": state(verdict), "caught": verdict.caught} for verdict in in_order]
+    return {"seconds": round(seconds, 1), "mutants": found}
 
 
 def chosen(names: tuple[str, ...]) -> list[Mutant]:
@@ -124,13 +121,12 @@ def mutants(names: tuple[str, ...], only_list: bool, json_file: Path | None, job
         return
     began, verdicts = time.monotonic(), []
     try:
-        for verdict in judge_all(chosen(names), jobs):
-            verdicts.append(verdict)
-            say(console, verdict)
-    except (EditError, BuildError) as error:
+        for one in judge_all(chosen(names), jobs):
+            verdicts.append(one)
+            say(console, one)
+    except EditError as error:
         raise click.ClickException(str(error)) from error
     seconds = time.monotonic() - began
     console.print(summary(verdicts, seconds), highlight=False, markup=False, soft_wrap=True)
-    if json_file:
-        write_json(json_file, verdicts, seconds)
-    sys.exit(not all(verdict.ok for verdict in verdicts))
+    verdict = "SUCCESS" if all(verdict.ok for verdict in verdicts) else "FAILURE"
+    report.conclude(verdict, figures(verdicts, seconds), json_file)

@@ -7,8 +7,6 @@ they fail would catch anything.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import shlex
@@ -16,29 +14,27 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from stress import programs
 from stress.common import object_file
 from stress.faults import run as faults
 from stress.freeze import run as freeze
 from stress.histories import run as histories
-from stress.mutants.catalog import Check, Fault, Freeze, Histories, Model, Mutant, Program, Reading, Step, Storm
+from stress.mutants.checks import Check, Fault, Freeze, Histories, Model, Mutant, Program, Reading, Step, Storm
 from stress.mutants.edits import Edit, copy_edited
+from stress.programs import ROOT, Toolchain
 from stress.step import run as step
-from stress.storm.build import ffibuilder, storm_sources
+from stress.storm.build import extension
 
-ROOT = programs.ROOT
 BUILD = ROOT / "build" / "mutants"
-CORE = ("table", "inode", "note", "resolve", "profile")  #: folders of csrc/ in a mutant's library
-FLAGS = ("-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden")
+FLAGS = ("-O2", "-g", "-fPIC", "-fvisibility=hidden")
 STORM_SECONDS = 6.0  #: at most: a storm over a mutant ends with the first fault
 SEED = 7
 PROGRAM_SECONDS = 60.0  #: what has not ended by then hangs
@@ -48,8 +44,8 @@ FREEZE_POINTS = 200
 SOUND = "sound"  #: the name of the sources as they are, among the mutants
 
 
-class BuildError(Exception):
-    """A compiler's complaint."""
+class CheckError(Exception):
+    """A check could not be run."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,7 @@ class Finding:
     found: str  #: the first thing that it found wrong, in a sentence; "": nothing
     seconds: float
     skipped: str = ""  #: why it could not be run
+    kind: str = ""  #: of the check
 
 
 @dataclass(frozen=True)
@@ -97,91 +94,26 @@ class Verdict:
         return self.caught or bool(self.skipped)
 
 
-# ------------------------------------------------------------------------------------------------------ build --
-
-
-def compiler() -> list[str]:
-    return shlex.split(os.environ.get("CC", "cc"))
-
-
-def execute(command: list[str]) -> None:
-    """Raises BuildError."""
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        raise BuildError(f"{shlex.join(command)}\n{error.stderr}") from error
-
-
-def compile_objects(sources: Iterable[Path], folder: Path, *flags: str) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    objects = []
-    for source in sources:
-        objects.append(folder / f"{source.parent.name}-{source.stem}.o")
-        execute([*compiler(), *FLAGS, *flags, "-c", str(source), "-o", str(objects[-1])])
-    return objects
-
-
-def compile_engine(folder: Path) -> list[Path]:
-    """What the engines of all mutants have in common: the harness's side, and its interface for Python."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.redirect_stdout(io.StringIO()):  # it says that it does
-        ffibuilder.emit_c_code(str(folder / "_storm.c"))
-    sources = [folder / "_storm.c", *storm_sources()]
-    includes = [sysconfig.get_path("include"), ROOT / "csrc" / "include", ROOT / "stress" / "storm"]
-    return compile_objects(sources, folder, *(f"-I{directory}" for directory in includes))
-
-
 class Build:
-    """One mutant's sources, and what is made of them when a check asks for it."""
+    """One mutant's sources, and what is made of them when a check asks for it. All of it raises CompilerError."""
 
-    def __init__(self, name: str, edits: tuple[Edit, ...], engine: list[Path]) -> None:
+    def __init__(self, name: str, edits: tuple[Edit, ...]) -> None:
         self.folder = BUILD / name
         shutil.rmtree(self.folder, ignore_errors=True)
         self.csrc = copy_edited(edits, self.folder / "csrc")
-        self._engine = engine
 
     @property
-    def toolchain(self) -> programs.Toolchain:
+    def toolchain(self) -> Toolchain:
         """Compilers find more to complain about in a mutant than in the sources."""
-        return programs.Toolchain(flags=FLAGS, strict=(), csrc=self.csrc)
-
-    @cached_property
-    def library(self) -> Path:
-        folders = [*(self.csrc / folder for folder in CORE), programs.RIVALS]
-        sources = [source for folder in folders for source in sorted(folder.glob("*.c"))]
-        try:
-            objects = programs.objects(sources, self.toolchain)
-        except programs.CompilerError as error:
-            raise BuildError(str(error)) from None
-        library = self.folder / "libcore.a"
-        execute(["ar", "rcs", str(library), *map(str, objects)])
-        return library
+        return Toolchain(flags=FLAGS, strict=(), csrc=self.csrc)
 
     def program(self, name: str) -> Path:
-        binary = self.folder / name
+        """A program of tests/c."""
         source = ROOT / "tests" / "c" / f"{name}.c"
-        includes = [f"-I{self.csrc / folder}" for folder in ("include", "table")]
-        execute(
-            [
-                *compiler(),
-                *FLAGS,
-                *includes,
-                str(source),
-                str(self.library),
-                "-o",
-                str(binary),
-                "-pthread",
-                "-ldl",
-                "-lrt",
-            ]
-        )
-        return binary
+        return programs.build(name, [source], self.toolchain, self.toolchain.sources(programs.CORE))
 
-    def engine(self) -> Path:
-        extension = self.folder / "_storm.abi3.so"
-        parts = [*map(str, self._engine), str(self.library)]
-        execute([*compiler(), "-shared", *parts, "-o", str(extension), "-pthread", "-lrt"])
-        return extension
+    def storm(self) -> Path:
+        return extension(self.toolchain)
 
 
 # ----------------------------------------------------------------------------------------------------- checks --
@@ -210,11 +142,11 @@ def run_command(command: list[str], seconds: float, folder: Path = ROOT) -> subp
 
 
 def run_tool(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    """One that ends by itself, whatever it finds. Raises BuildError."""
+    """One that ends by itself, whatever it finds. Raises CheckError."""
     try:
         return run_command(command, seconds)
     except subprocess.TimeoutExpired as error:
-        raise BuildError(f"no end after {seconds:.0f} s: {shlex.join(command)}") from error
+        raise CheckError(f"no end after {seconds:.0f} s: {shlex.join(command)}") from error
 
 
 SKIPPED = 77  #: the exit status of a C program that could not check something; its last line says what and why
@@ -238,15 +170,15 @@ def run_step(check: Step, build: Build) -> str:
     try:
         outcome = step.run(check.scenarios, check.modes, effort=step.QUICKLY, csrc=build.csrc)
     except step.StepError as error:
-        raise BuildError(str(error)) from error
+        raise CheckError(str(error)) from error
     return "; ".join(outcome.failures[:1])
 
 
 def run_storm(build: Build) -> str:
-    command = [sys.executable, "-m", "stress.mutants.storm", str(build.engine()), str(STORM_SECONDS), str(SEED)]
+    command = [sys.executable, "-m", "stress.mutants.storm", str(build.storm()), str(STORM_SECONDS), str(SEED)]
     result = run_tool(command, STORM_SECONDS + 60)
     if result.returncode:
-        raise BuildError(f"the storm could not be run: {ended(result)}")
+        raise CheckError(f"the storm could not be run: {ended(result)}")
     return "; ".join(json.loads(result.stdout))
 
 
@@ -258,7 +190,7 @@ def run_freeze(check: Freeze, build: Build) -> str:
     try:
         outcome = freeze.run((check.name,), FREEZE_POINTS, csrc=build.csrc)
     except step.StepError as error:
-        raise BuildError(str(error)) from error
+        raise CheckError(str(error)) from error
     return "; ".join(outcome.failures[:1])
 
 
@@ -268,7 +200,7 @@ def run_fault(check: Fault, build: Build) -> str:
 
 
 def run_reading(check: Reading, build: Build) -> str:
-    file = object_file.compile_lookup(build.csrc, build.folder)
+    file = object_file.compile_lookup(build.csrc)
     return "; ".join(object_file.READINGS[check.name](file)[:1])
 
 
@@ -284,108 +216,92 @@ def run_model(check: Model, mutant: str) -> str:
         command = [sys.executable, str(script), "--json", str(file), model_name(mutant, check)]
         result = run_tool(command, MODEL_SECONDS)
         if not file.exists():
-            raise BuildError(f"the model could not be run: {ended(result)}")
+            raise CheckError(f"the model could not be run: {ended(result)}")
         (verdict,) = json.loads(file.read_text())
     found = str(verdict["error"])
     if found and not found.startswith("reported: "):
-        raise BuildError(f"the model could not be run: {found}")
+        raise CheckError(f"the model could not be run: {found}")
     return found.partition(": ")[2]
 
 
-def label(check: Check) -> str:
-    """What a report calls it."""
-    if isinstance(check, Storm):
-        return "storm"
-    if isinstance(check, Program):
-        return f"tests/c/{check.name}.c"
-    if isinstance(check, Step):
-        return f"step: {check.name}"
-    if isinstance(check, Histories):
-        return "histories"
-    kinds = {Freeze: "freeze", Fault: "faults", Reading: "object file", Model: "model"}
-    return f"{kinds[type(check)]}: {check.name}"
+def run_check(check: Check, mutant: str, build: Build) -> str:
+    """What it found wrong, in a sentence. Raises CompilerError, CheckError and SkippedError."""
+    runners: dict[type[Check], Callable[[Any], str]] = {
+        Storm: lambda _: run_storm(build),
+        Program: lambda check: run_program(check, build),
+        Step: lambda check: run_step(check, build),
+        Histories: lambda _: run_histories(build),
+        Freeze: lambda check: run_freeze(check, build),
+        Fault: lambda check: run_fault(check, build),
+        Reading: lambda check: run_reading(check, build),
+        Model: lambda check: run_model(check, mutant),
+    }
+    return runners[type(check)](check)
 
 
 def missing(check: Check) -> str:
     """What this machine lacks for it."""
+    machine = os.uname().machine
     if isinstance(check, Model) and shutil.which("genmc") is None:
         return "genmc is not on PATH (see tests/models/run.py)"
-    if isinstance(check, Reading) and shutil.which("objdump") is None:
-        return object_file.HOW_TO_GET
-    machine = os.uname().machine
     if isinstance(check, Reading) and check.name in object_file.X86_ONLY and machine != "x86_64":
         return f"read from x86-64's instructions, and this is {machine}"
     if isinstance(check, (Step, Freeze)) and machine != "x86_64":
         return f"steps by x86-64's trap flag, and this is {machine}"
-    if isinstance(check, Step) and shutil.which("objdump") is None:
+    if isinstance(check, (Reading, Step)) and shutil.which("objdump") is None:
         return object_file.HOW_TO_GET
     return faults.find(check.name).missing if isinstance(check, Fault) else ""
 
 
 def examine(check: Check, mutant: str, build: Build) -> Finding:
-    """Raises BuildError."""
+    """Raises CompilerError and CheckError."""
     if reason := missing(check):
-        return Finding(label(check), "", 0.0, reason)
-    if isinstance(check, (Storm, Program)):
-        _ = build.library  # not to be timed
+        return Finding(check.label, "", 0.0, reason, check.kind)
+    if isinstance(check, Program):
+        build.program(check.name)  # not to be timed
+    if isinstance(check, Storm):
+        build.storm()
     start = time.monotonic()
     try:
         found = run_check(check, mutant, build)
     except SkippedError as reason:
-        return Finding(label(check), "", 0.0, str(reason))
-    return Finding(label(check), found, round(time.monotonic() - start, 2))
-
-
-def run_check(check: Check, mutant: str, build: Build) -> str:
-    """What it found wrong. Raises BuildError and SkippedError."""
-    if isinstance(check, Storm):
-        return run_storm(build)
-    if isinstance(check, Step):
-        return run_step(check, build)
-    if isinstance(check, Program):
-        return run_program(check, build)
-    if isinstance(check, Histories):
-        return run_histories(build)
-    if isinstance(check, Freeze):
-        return run_freeze(check, build)
-    if isinstance(check, Fault):
-        return run_fault(check, build)
-    return run_reading(check, build) if isinstance(check, Reading) else run_model(check, mutant)
+        return Finding(check.label, "", 0.0, str(reason), check.kind)
+    return Finding(check.label, found, round(time.monotonic() - start, 2), kind=check.kind)
 
 
 # ------------------------------------------------------------------------------------------------------- runs --
 
 
-def examine_all(verdict: Verdict, edits: tuple[Edit, ...], checks: Iterable[Check], engine: list[Path]) -> Verdict:
-    """The verdict with the findings of all checks, or with what kept a check from being run. Raises EditError."""
+def judge(verdict: Verdict, edits: tuple[Edit, ...], checks: Iterable[Check]) -> Verdict:
+    """The verdict with the findings of all checks, or with what kept a check from being run. Raises EditError if the
+    mutant does not fit the sources any more."""
     findings: list[Finding] = []
     error = ""
     try:
-        build = Build(verdict.mutant, edits, engine)
+        build = Build(verdict.mutant, edits)
         findings += (examine(check, verdict.mutant, build) for check in checks)
-    except BuildError as problem:
+    except (programs.CompilerError, CheckError) as problem:
         error = str(problem)
     return replace(verdict, findings=tuple(findings), error=error)
 
 
-def judge(mutant: Mutant, engine: list[Path]) -> Verdict:
-    """Builds one mutant and puts all of its checks to it. Raises EditError if it does not fit the sources any more."""
+def judge_mutant(mutant: Mutant) -> Verdict:
+    """Builds one mutant and puts all of its checks to it."""
     verdict = Verdict(mutant.name, mutant.guarantee, mutant.fault, only_modelled=mutant.only_modelled)
-    return examine_all(verdict, mutant.edits, mutant.checks, engine)
+    return judge(verdict, mutant.edits, mutant.checks)
 
 
-def judge_sound(mutants: Iterable[Mutant], engine: list[Path]) -> Verdict:
+def judge_sound(mutants: Iterable[Mutant]) -> Verdict:
     """The sources as they are, under each check of these mutants once, but the models."""
     checks = dict.fromkeys(check for mutant in mutants for check in mutant.checks if not isinstance(check, Model))
-    return examine_all(Verdict(SOUND, "", "the sources as they are: nothing may be found"), (), checks, engine)
+    return judge(Verdict(SOUND, "", "the sources as they are: nothing may be found"), (), checks)
 
 
 def judge_all(mutants: list[Mutant], jobs: int) -> Iterator[Verdict]:
     """The sound sources and these mutants, each as soon as it is done. Raises EditError."""
-    engine = compile_engine(BUILD / "engine") if any(Storm() in mutant.checks for mutant in mutants) else []
     with ThreadPoolExecutor(jobs) as executor:
-        todo = [executor.submit(judge_sound, mutants, engine)]
-        todo += (executor.submit(judge, mutant, engine) for mutant in mutants)
+        todo = [executor.submit(judge_sound, mutants)]
+        todo += (executor.submit(judge_mutant, mutant) for mutant in mutants)
         try:
             for future in as_completed(todo):
                 yield future.result()

@@ -3,24 +3,26 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from pybuildid.cli import _output
 from pybuildid.cli._types import OutputFile
+from stress import report
 from stress.campaign.run import LONG_RUNS
 from stress.options import json_option
 from stress.prove import run as proving
+from stress.prove.checks import CHECKS
+from stress.prove.page import page
 
 
 @click.command()
 @click.option(
     "--check",
     "names",
-    type=click.Choice([check.name for check in proving.CHECKS]),
+    type=click.Choice([check.name for check in CHECKS]),
     multiple=True,
     help="Only this one; may be given again.",
 )
@@ -29,8 +31,8 @@ from stress.prove import run as proving
 def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None) -> None:
     """Runs every check in its short form, in about fifteen minutes, and writes one page of what they found.
 
-    A line for each guarantee and check, with its figure, and the mutants with the checks that caught them. What
-    `python -m stress campaign --page` wrote into the page stays there.
+    A table of the guarantees by the checks, what each check found, and the mutants with the checks that caught them.
+    What `python -m stress campaign --page` wrote into the page stays there.
 
     The exit status is 0 for SUCCESS only. A check whose tool is missing is skipped: the last line names it.
     """
@@ -46,8 +48,6 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
         proof = proving.prove(names, lambda name: status.update(f"running {name}"), say)
     if page_file:
         _, mark, long_runs = page_file.read_text().partition(LONG_RUNS) if page_file.exists() else ("", "", "")
-        page_file.write_text(proving.page(proof) + (f"\n{mark}{long_runs}" if mark else ""))
+        page_file.write_text(page(proof) + (f"\n{mark}{long_runs}" if mark else ""))
     console.print(proof.summary(), markup=False, soft_wrap=True)
-    if json_file:
-        json_file.write_text(json.dumps(proof.as_json(), indent=2) + "\n")
-    sys.exit(proof.verdict != "SUCCESS")
+    report.conclude(proof.verdict, asdict(proof), json_file)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,7 +44,4 @@ def sanitize(chosen: tuple[str, ...], wanted: tuple[str, ...], json_file: Path |
     console.print(
         f"{verdict}: {len(ran) - len(failed)} of {len(ran)} programs are clean, {len(runs) - len(ran)} not run"
     )
-    if json_file:
-        found = {"verdict": verdict, "runs": [asdict(one) for one in runs], **report.machine()}
-        json_file.write_text(json.dumps(found, indent=2) + "\n")
-    sys.exit(verdict != "SUCCESS")
+    report.conclude(verdict, {"runs": [asdict(one) for one in runs]}, json_file)

@@ -19,7 +19,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define FILLED_BY 100
+#define FILLED_BY 200
 #define VERSION 9  /* that the handler gives the key */
 #define SECONDS 60 /* for what takes milliseconds, and a few seconds where it is stepped */
 
@@ -217,7 +217,7 @@ static int is_time(void)
 {
     if (first_way == 0)
         return judge_instructions() % orders.every == orders.phase;
-    return !bid_resizing(stepped) && stepped->head->live_limit != UINT64_MAX;
+    return !bid_resizing(stepped) && bid_head(stepped)->live_limit != UINT64_MAX;
 }
 
 static void visit(uint64_t address)

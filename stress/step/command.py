@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import click
@@ -145,6 +143,4 @@ def step(
     print_results(console, outcome)
     print_coverage(console, outcome)
     console.print("; ".join([summary(outcome), *outcome.failures]), markup=False, highlight=False, soft_wrap=True)
-    if json_file:
-        json_file.write_text(json.dumps({**outcome.report(), **report.machine()}, indent=2) + "\n")
-    sys.exit(outcome.verdict != "SUCCESS")
+    report.conclude(outcome.verdict, outcome.report(), json_file)

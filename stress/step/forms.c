@@ -111,7 +111,7 @@ static int insert_many_of_all_lengths(void)
 static void prepare_used_up(void)
 {
     prepare_key();
-    while (stepped->head->record_next < stepped->head->record_capacity) {
+    while (bid_head(stepped)->record_next < bid_head(stepped)->record_capacity) {
         uint8_t id[20];
         make_id(KEY, 1, id, sizeof id);
         CHECK_STATUS(bid_replace(stepped, KEY, 1, id, sizeof id), BID_OK);
@@ -119,14 +119,14 @@ static void prepare_used_up(void)
     }
 }
 
-#define GROWN 1400 /* entries for which a table has grown by itself */
+#define GROWN 1500 /* entries for which a table has grown by itself */
 
 static void prepare_grown(void)
 {
     prepare_key();
     while (others < GROWN)
         CHECK_STATUS(insert(stepped, inode_key(2000 + others++), 1, 20), BID_OK);
-    while (bid_resizing(stepped) || bid_count(stepped) * 16 > (stepped->head->bucket_mask + 1) * 8 + 32)
+    while (bid_resizing(stepped) || bid_count(stepped) * 16 > bid_head(stepped)->buckets * BID_BUCKET_SLOTS + 32)
         CHECK_STATUS(bid_remove(stepped, inode_key(2000 + --others)), BID_OK);
 }
 

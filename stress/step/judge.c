@@ -30,11 +30,11 @@ static int neighbour_is_there[NEIGHBOURS];
 
 /* -------------------------------------------------------------------------------------------------- keys -- */
 
-/* The top bits of a hash are the home bucket; the low ones, xor-ed with the low ones of the upper half, the step and the tag:
- * only those between differ. */
+/* The top bits of a hash are the home bucket, those that follow the tag; the lower half, xor-ed with the upper one, gives the
+ * step, from its top bits: only the low ones differ. */
 uint64_t path_key(uint64_t number)
 {
-    uint64_t mixed = 0x5ca1ab1e0000beefull | number << 20, key = unmix(mixed, SEED);
+    uint64_t mixed = 0x5ca1ab1e00000000ull | number, key = unmix(mixed, SEED);
     if (bid_mix(key, SEED) != mixed)
         judge_wrong("the hash is not the one that was written backwards here", key, number);
     return key;

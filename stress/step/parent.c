@@ -7,7 +7,7 @@
  * stepped on one level, and counted in a visit on a second. Forked processes begin in the state of the thread that forked.
  *
  * An instruction that loads and one that stores on condition that nobody came between (load-exclusive, store-exclusive)
- * never succeed when they are stepped: atomic accesses have to be single instructions. See stress/step.py.
+ * never succeed when they are stepped: atomic accesses have to be single instructions. See run.py.
  */
 #define _GNU_SOURCE
 #include "../common/stepper.h"

@@ -20,6 +20,7 @@ from pybuildid._core import lib
 from stress import programs
 from stress.common.object_file import ATOMICS
 from stress.programs import ROOT, Toolchain
+from stress.report import Judged
 from stress.step import trace
 from stress.step.trace import Coverage, Executed, Trace
 
@@ -105,14 +106,10 @@ class Result:
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     results: list[Result] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
 
     def total(self, name: str) -> int:
         return sum(getattr(result, name) for result in self.results)
@@ -132,7 +129,6 @@ class Outcome:
             "quiet_calls",
         )
         return {
-            "verdict": self.verdict,
             "failures": self.failures,
             **{name: self.total(name) for name in (*counts, "updates", "refused", "updated_at", "wrong")},
             "max_slots_read": self.highest("max_slots"),
@@ -149,8 +145,8 @@ class Outcome:
 def sources(parent: bool = False) -> list[Path]:
     """parent: that step from a parent process; else, on x86-64, by the trap flag."""
     other = "stepper" if parent or platform.machine() != "x86_64" else "parent"
-    found = [*(ROOT / "stress" / "step").glob("*.c"), *(ROOT / "stress" / "common").glob("*.c")]
-    return sorted(file for file in found if file.stem != other)
+    found = programs.c_files(ROOT / "stress" / "step", ROOT / "stress" / "common")
+    return [file for file in found if file.stem != other]
 
 
 def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
@@ -159,7 +155,9 @@ def program(csrc: Path = ROOT / "csrc", parent: bool = False) -> Path:
     if machine not in ATOMICS:
         raise StepError(NEEDS)
     try:
-        return programs.build("step", sources(parent), Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc))
+        toolchain = Toolchain(flags=(*FIXED, *ATOMICS[machine]), csrc=csrc)
+        whole = [*sources(parent), *toolchain.sources()]  # also what it does not call: coverage is of all functions
+        return programs.build("step", whole, toolchain, library=())
     except programs.CompilerError as error:
         raise StepError(f"{error}\n(a static libc is needed: Debian libc6-dev, Fedora glibc-static)") from None
 

@@ -61,7 +61,7 @@ void prepare_full_path(void)
     uint8_t id[20] = {1};
     while (bid_insert_nmi(stepped, FULL_PATH(filler), 1, id, sizeof id) == BID_OK)
         filler++;
-    CHECK(filler > BID_PATH_SLOTS / 2 && filler <= BID_PATH_SLOTS && !bid_resizing(stepped));
+    CHECK(filler > BID_SEQUENCE_SLOTS / 2 && filler <= BID_SEQUENCE_SLOTS && !bid_resizing(stepped));
 }
 
 static void prepare_key_and_full_path(void)
@@ -318,14 +318,14 @@ const struct scenario plain_scenarios[] = {
      BID_ABSENT},
     {"lookup-many-resizing", "lookup of a batch across a resize", PLAIN, &small, prepare_key_in_resize, look_up_many, 1,
      1, BID_OK},
-    {"lookup-longest", "two full paths of one tag, a pin that is counted", CROWDED, &tall, prepare_longest, first_pin,
+    {"lookup-longest", "two full paths of one tag, a pin that is counted", THREADED, &tall, prepare_longest, first_pin,
      ABSENT, ABSENT, BID_ABSENT},
     {"insert-resizing", "insert: seal a path, help", PLAIN, &small, prepare_resize, insert_key, ABSENT, 5, BID_OK},
     {"replace-resizing", "replace: seal a path, copy, help", PLAIN, &small, prepare_key_in_resize, replace_key, 1, 5,
      BID_OK},
     {"remove-resizing", "remove: seal a path, copy, leave a tombstone", PLAIN, &small, prepare_key_in_resize,
      remove_key, 1, ABSENT, BID_OK},
-    {"help-stalled", "finish a resize whose helper stands still in a copy", CROWDED, &small, prepare_stalled_helper,
+    {"help-stalled", "finish a resize whose helper stands still in a copy", THREADED, &small, prepare_stalled_helper,
      reserve, 1, 1, BID_OK},
     {"finish-resize", "reserve: finish what others began, grow", PLAIN, &small, prepare_key_in_resize, reserve, 1, 1,
      BID_OK},
@@ -344,12 +344,13 @@ const struct scenario plain_scenarios[] = {
      BID_OK},
     {"first-pin", "the first lookup of a thread", RESTARTS, &roomy, prepare_key, first_pin, 1, 1, BID_OK},
     {"last-pin", "the last lookup of a thread, as it ends", RESTARTS, &roomy, prepare_key, last_pin, 1, 1, BID_OK},
-    {"pin-temporary", "a lookup when the pin table is full", CROWDED, &roomy, prepare_crowd, first_pin, 1, 1, BID_OK},
-    {"pin-counted", "a lookup when the temporary pins are taken, too", CROWDED, &roomy, prepare_pinned_crowd, first_pin,
-     1, 1, BID_OK},
-    {"fork", "fork, and an insert in the child", FORKS, &wide, prepare_key, forked, 1, 1, BID_OK},
-    {"fork-crowd", "fork of a thread without a slot in the pin table", FORKS, &wide, prepare_crowd, forked_in_crowd, 1,
+    {"pin-temporary", "a lookup when the pin table is full", THREADED, &roomy, prepare_full_pins, first_pin, 1, 1,
+     BID_OK},
+    {"pin-counted", "a lookup when the temporary pins are taken, too", THREADED, &roomy, prepare_overflow, first_pin, 1,
      1, BID_OK},
+    {"fork", "fork, and an insert in the child", FORKS, &wide, prepare_key, forked, 1, 1, BID_OK},
+    {"fork-overflow", "fork of a thread without a slot in the pin table", FORKS, &wide, prepare_full_pins,
+     forked_in_overflow, 1, 1, BID_OK},
     {0},
 };
 

@@ -11,7 +11,7 @@ enum scenario_kind {
     COMPOUND, /* several operations: with an update of the key between two of them, it is not as if done at once */
     RESTARTS, /* what is special about it is gone once a handler has looked up: to be run anew with quieter handlers */
     FILLED,   /* as PLAIN; where the key in question would be updated, another thread inserts many other keys instead */
-    CROWDED,  /* has threads of its own, which a fork would leave behind */
+    THREADED, /* has threads of its own, which a fork would leave behind */
     FORKS,
     LIMITED, /* its table refuses updates, or would no longer refuse them after another: handlers only look up */
 };
@@ -41,9 +41,9 @@ uint64_t inode_version(uint64_t unused);
 uint64_t inode_address(void);
 
 /* In threads.c. */
-void prepare_crowd(void), prepare_pinned_crowd(void), prepare_stalled_helper(void), prepare_longest(void);
+void prepare_full_pins(void), prepare_overflow(void), prepare_stalled_helper(void), prepare_longest(void);
 void let_read_for_good(struct bid_table *table); /* a thread that holds a pin from now on */
-int first_pin(void), last_pin(void), forked(void), forked_in_crowd(void);
+int first_pin(void), last_pin(void), forked(void), forked_in_overflow(void);
 
 /* In scenarios.c, for the files above. */
 extern const struct bid_options roomy, small, few; /* small: grows soon; few: a path is full at a low load */

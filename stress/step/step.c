@@ -79,7 +79,7 @@ static void list(void)
     static const char *const modes[] = {
         [PLAIN] = "looks updates grows collides", [INODES] = "looks updates grows collides",
         [COMPOUND] = "looks updates grows",       [FILLED] = "looks collides",
-        [RESTARTS] = "looks updates grows",       [CROWDED] = "looks updates grows",
+        [RESTARTS] = "looks updates grows",       [THREADED] = "looks updates grows",
         [FORKS] = "looks updates grows",          [LIMITED] = "looks",
     };
     const struct scenario *scenario;

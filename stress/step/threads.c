@@ -4,7 +4,7 @@
 #include "scenarios.h"
 
 #include "../../tests/c/check.h"
-#include "table/table.h" /* to see a helper take records */
+#include "table/table.h" /* to see a helper take a place */
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -113,7 +113,7 @@ static void fill_pin_table(void)
     } while (stats.pin_slots_used < stats.pin_slots);
 }
 
-void prepare_crowd(void)
+void prepare_full_pins(void)
 {
     prepare_key();
     fill_pin_table();
@@ -127,7 +127,7 @@ static void fill_temporary_slots(void)
         let_read_for_good(second);
 }
 
-void prepare_pinned_crowd(void)
+void prepare_overflow(void)
 {
     prepare_key();
     fill_temporary_slots();
@@ -145,8 +145,8 @@ static uint64_t fill_path(uint64_t first)
     return number;
 }
 
-/* Updates for NMI context carry their key to the future array, and do not help with others. */
-static void carry(uint64_t number)
+/* Updates for NMI context migrate their key to the future array, and do not help with others. */
+static void migrate(uint64_t number)
 {
     uint8_t id[20];
     make_id(path_key(number), 1, id, sizeof id);
@@ -161,34 +161,39 @@ void prepare_longest(void)
     uint64_t last = fill_path(100);
     prepare_resize();
     for (uint64_t number = 1; number <= NEIGHBOURS; number++)
-        carry(number);
+        migrate(number);
     for (uint64_t number = 100; number < last; number++)
-        carry(number);
+        migrate(number);
     fill_path(last);
-    CHECK(last > 100 + BID_PATH_SLOTS / 2 && bid_resizing(stepped));
+    CHECK(last > 100 + BID_SEQUENCE_SLOTS / 2 && bid_resizing(stepped));
     fill_temporary_slots();
 }
 
 /* ------------------------------------------------------------------------------------- a stalled helper -- */
 
-static uint64_t records_before;
+static uint64_t places_before;
 
-static uint64_t records_taken(void)
+/* Places of the future array that somebody has claimed, and not named in a slot. */
+static uint64_t places_taken(void)
 {
-    return stepped->head->future->record_next;
+    const struct bid_array *future = bid_future(stepped, bid_head(stepped));
+    uint64_t taken = 0;
+    for (uint64_t slot = 0; future && slot < future->buckets * BID_BUCKET_SLOTS; slot++)
+        taken += bid_bucket(future->base, slot / BID_BUCKET_SLOTS)[slot % BID_BUCKET_SLOTS] == BID_TAKEN;
+    return taken;
 }
 
-/* Between the records that it took for copies and the words that would name them. */
+/* Between the place that it claimed for a copy and the word that would name it. */
 static void stop_in_a_copy(uint64_t address)
 {
     (void)address;
-    if (records_taken() == records_before)
+    if (places_taken() == places_before)
         return;
     sem_post(&is_there);
     stay();
 }
 
-/* Removes an absent key: that needs no record of its own, so those that it takes are copies. */
+/* Removes an absent key: that needs no place of its own, so one that it takes is a copy's. */
 static void *helps(void *unused)
 {
     (void)unused;
@@ -203,7 +208,7 @@ void prepare_stalled_helper(void)
 {
     prepare_key();
     prepare_resize();
-    records_before = records_taken();
+    places_before = places_taken();
     stepper_visit visit = stepper_install(stop_in_a_copy);
     let_stay(helps, NULL);
     stepper_install(visit);
@@ -232,7 +237,7 @@ static void *forks(void *result)
     return NULL;
 }
 
-int forked_in_crowd(void)
+int forked_in_overflow(void)
 {
     return in_thread(forks);
 }

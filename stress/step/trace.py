@@ -24,7 +24,7 @@ NOTHING = 0  #: the first address after a break
 OUTSIDE = 0xFFFFFFFF  #: not of the program: the vdso
 #: What compilers make calls of by themselves, in libc under names like __memmove_avx_unaligned_erms.
 COPIES = re.compile(r"_*mem(cpy|move|set|cmp)")
-PLATFORM = "platform_user.c"  #: of the table: where it calls the system
+PLATFORM = ("pins.c", "memory.c", "available.c")  #: of csrc/process: they call the system
 PADDING = ("nop", "data16", "cs", "xchg")
 PREFIXES = ("lock", "bnd", "notrack", "rep", "repz", "repnz")
 
@@ -98,7 +98,7 @@ def _output(*command: object, stdin: str = "") -> str:
 
 def _functions(binary: Path) -> tuple[dict[str, tuple[int, int]], list[tuple[int, int, str]]]:
     """Those of the table, and those that are neither of it nor of the harness; libc has no source lines here."""
-    defined = {source.name for module in MODULES for source in (ROOT / "csrc" / module).glob("*.c")}
+    defined = {source.name for module in MODULES for source in (ROOT / "csrc" / module).glob("*.[ch]")}
     found, others = {}, []
     for line in _output("nm", "-S", "-l", binary).splitlines():
         match = re.match(r"([0-9a-f]+) ([0-9a-f]+) [tTwWi] (\S+)(?:\t(\S+):\d+)?$", line)
@@ -107,7 +107,7 @@ def _functions(binary: Path) -> tuple[dict[str, tuple[int, int]], list[tuple[int
         place, source = (int(match[1], 16), int(match[2], 16)), Path(match[4] or "")
         if source.name in defined and source.parent.name in MODULES:
             found[match[3]] = place
-        if source.name == PLATFORM or not match[4]:
+        if source.name in PLATFORM or not match[4]:
             others.append((*place, match[3]))
     return found, sorted(others)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pybuildid import ElfError, NotElfError, scan
+from pybuildid._procfs import DELETED, areas_by_process
 
 ID_MAX = 64
 MASK = (1 << 64) - 1
@@ -52,18 +53,12 @@ class Collection:
 def mapped_files(collection: Collection) -> set[str]:
     """The files that processes map; those that were deleted since have no path, and are left out."""
     paths: set[str] = set()
-    for process in PROC.glob("[0-9]*"):
-        try:
-            lines = (process / "maps").read_text(errors="surrogateescape").splitlines()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # the process has ended
-        except OSError as error:
-            collection.hidden.append(f"process {process.name} ({error.strerror})")
+    for process, areas in areas_by_process(PROC):
+        if isinstance(areas, OSError):
+            collection.hidden.append(f"process {process.name} ({areas.strerror})")
             continue
-        for line in lines:
-            path = line.split(maxsplit=5)[-1]
-            if path.startswith("/") and not path.endswith(" (deleted)"):
-                paths.add(path)
+        names = (area.name for area in areas if area.inode)
+        paths.update(name for name in names if name.startswith("/") and not name.endswith(DELETED))
     return paths
 
 

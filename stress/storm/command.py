@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 
 from pybuildid.cli import _output
 from pybuildid.cli._types import Range
+from stress import report
 from stress.options import json_option
 from stress.storm import axes, display
 from stress.storm.collect import Collection, collect
@@ -156,6 +156,4 @@ def storm(
     if others and others[0].blocked:
         console.print(f"{RIVAL} was caught: {', '.join(others[0].failures)}. So the harness can tell.", soft_wrap=True)
     console.print(display.summary(outcome, verdict, failures), highlight=False, markup=False, soft_wrap=True)
-    if json_file:
-        display.write_json(json_file, files, outcome, others, verdict, failures)
-    sys.exit(verdict != "SUCCESS")
+    report.conclude(verdict, display.figures(files, outcome, others, failures), json_file)

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -16,7 +14,6 @@ from rich.table import Table
 from pybuildid._core import lib
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import print_table
-from stress import report
 from stress.storm import axes
 from stress.storm.collect import Collection
 from stress.storm.run import Outcome, Storm
@@ -130,12 +127,12 @@ def summary(outcome: Outcome, verdict: str, failures: Sequence[str]) -> str:
     return f"{text}. {'; '.join(failures)}" if failures else text
 
 
-def write_json(
-    path: Path, files: Collection, outcome: Outcome, others: Sequence[Outcome], verdict: str, failures: Sequence[str]
-) -> None:
-    found = {
+def figures(
+    files: Collection, outcome: Outcome, others: Sequence[Outcome], failures: Sequence[str]
+) -> dict[str, object]:
+    """Of the JSON report."""
+    return {
         **asdict(outcome),
-        "verdict": verdict,
         "failures": list(failures),
         "files": {
             "mapped": files.mapped,
@@ -148,6 +145,4 @@ def write_json(
         "others": [{**asdict(other), "verdict": other.verdict} for other in others],
         "bound_slots": lib.BID_LOOKUP_MAX_SLOTS,
         "bound_records": lib.BID_LOOKUP_MAX_RECORDS,
-        **report.machine(),
     }
-    path.write_text(json.dumps(found, indent=2) + "\n")

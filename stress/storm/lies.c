@@ -205,22 +205,22 @@ static const struct {
     {"lying-generation", "removes any generation", {0}, {.remove_generation = lie_remove_generation}},
 };
 
+#define LIES (sizeof lies / sizeof *lies)
+
+/* A lie replaces ours, function by function. */
+#define LIE(of, name) ((of).name = lie->name ? lie->name : (of).name)
+
 const struct bid_design *lie_design(unsigned i)
 {
-    static struct bid_design made[sizeof lies / sizeof *lies];
-    if (i >= sizeof lies / sizeof *lies)
+    static struct bid_design made[LIES];
+    if (i >= LIES)
         return NULL;
     const struct bid_design *lie = &lies[i].lie;
     made[i] = bid_design_ours;
     made[i].name = lies[i].name;
     made[i].summary = lies[i].summary;
-    made[i].lookup = lie->lookup ? lie->lookup : made[i].lookup;
-    made[i].lookup_generation = lie->lookup_generation ? lie->lookup_generation : made[i].lookup_generation;
-    made[i].insert = lie->insert ? lie->insert : made[i].insert;
-    made[i].replace = lie->replace ? lie->replace : made[i].replace;
-    made[i].remove = lie->remove ? lie->remove : made[i].remove;
-    made[i].remove_nmi = lie->remove_nmi ? lie->remove_nmi : made[i].remove_nmi;
-    made[i].count = lie->count ? lie->count : made[i].count;
+    LIE(made[i], lookup), LIE(made[i], lookup_generation), LIE(made[i], insert), LIE(made[i], replace);
+    LIE(made[i], remove), LIE(made[i], remove_nmi), LIE(made[i], count);
     return &made[i];
 }
 
@@ -240,17 +240,12 @@ const struct storm_forms *lie_forms(const struct bid_design *design)
     made = storm_forms_ours;
     if (design == &bid_design_ours)
         return &made;
-    for (unsigned i = 0; i < sizeof lies / sizeof *lies; i++) {
-        const struct storm_forms *form = &lies[i].form;
+    for (unsigned i = 0; i < LIES; i++) {
+        const struct storm_forms *lie = &lies[i].form;
         if (lie_design(i) != design)
             continue;
-        made.lookup_many = form->lookup_many ? form->lookup_many : made.lookup_many;
-        made.iterate = form->iterate ? form->iterate : made.iterate;
-        made.keys = form->keys ? form->keys : made.keys;
-        made.statistics = form->statistics ? form->statistics : made.statistics;
-        made.insert_many = form->insert_many ? form->insert_many : made.insert_many;
-        made.upsert = form->upsert ? form->upsert : made.upsert;
-        made.remove_generation = form->remove_generation ? form->remove_generation : made.remove_generation;
+        LIE(made, lookup_many), LIE(made, iterate), LIE(made, keys), LIE(made, statistics);
+        LIE(made, insert_many), LIE(made, upsert), LIE(made, remove_generation);
         return &made;
     }
     return NULL;

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stress.report import Judged
 from stress.storm import axes
 from stress.storm._storm import ffi, lib
 
@@ -31,7 +32,7 @@ class Design:
 
 
 @dataclass
-class Outcome:
+class Outcome(Judged):
     """What one storm came to; the fields are those of the JSON report."""
 
     design: str
@@ -61,7 +62,7 @@ class Outcome:
     resizes: int = 0
     max_slots_read: int = 0
     max_records_read: int = 0
-    options: dict[str, str] = field(default_factory=dict)  #: of the table, where it is ours: see stress/options.py
+    options: dict[str, str] = field(default_factory=dict)  #: of the table, where it is ours: see axes.py
     operations: dict[str, int] = field(default_factory=dict)  #: calls, by function of the table
     quiet_threads: int = 0  #: whose lookups and updates for NMI context were watched for system calls
     system_calls: int = 0  #: that these made
@@ -69,10 +70,6 @@ class Outcome:
     finished: bool = False  #: with all threads joined and the whole table compared
     complaints: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  #: why it is no success, one sentence each
-
-    @property
-    def verdict(self) -> str:
-        return "FAILURE" if self.failures else "SUCCESS"
 
 
 def designs() -> Iterator[Design]:
@@ -100,7 +97,7 @@ class Storm:
         sources: int = sum(SOURCES.values()),
         options: Mapping[str, str] | None = None,
     ) -> None:
-        """options: values on the axes of stress/options.py; the usual ones for the others."""
+        """options: values on the axes of axes.py; the usual ones for the others."""
         self.outcome = Outcome(design, seed, seconds, lookers + churners, entries_at_start=len(keys))
         self._began = time.monotonic()
         self._inside: dict[tuple[int, int], tuple[int, float]] = {}  # thread, level: lookup, CPU time when first seen

@@ -33,6 +33,7 @@ def build(checkout: Path, folder: Path) -> Any:
     sources = sorted((checkout / "csrc/table").glob("*.c"))
     if not sources:
         raise ValueError(f"{checkout} has no csrc/table: --against takes a checkout of this project")
+    sources += sorted((checkout / "csrc/process").glob("*.c"))  # before that was a folder its files were in csrc/table
     includes = [f"-I{checkout / 'csrc/include'}", f"-I{checkout / 'csrc'}", f"-I{ROOT / 'study/rivals'}"]
     (folder / "against.c").write_text(ENTRY)
     if not (checkout / "csrc/include/bid.h").exists():

@@ -10,6 +10,7 @@ from typing import Any
 from study._measure import ffi, lib
 from study.bench.keys import buffer, zeros
 from study.bench.subject import BenchError, Subject
+from study.bench.watch import watch
 
 KEYS = 256  # of each contender in a round
 AT_ONCE = 16  # keys of one contender, before it is the next one's turn
@@ -65,6 +66,7 @@ class Cold:
             for i, who in everyone:
                 if who in self.warm:
                     continue
+                watch.turn(who)
                 self._check(lib.cold_hits(self._lookups + i, first, count, ns), who)
                 samples[who] += list(ns)[:count]
         call = middle(samples.pop(CALL))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pybuildid._procfs import DELETED, read_areas
+from pybuildid._procfs import DELETED, areas_by_process
 from pybuildid._rights import as_root
 from pybuildid.elf import NotElfError, scan
 
@@ -54,12 +54,8 @@ def mapped_files(proc: Path = PROC) -> tuple[list[str], int]:
     """One path for each file that a process maps, and how many processes could not be read."""
     paths: dict[tuple[int, int], str] = {}
     hidden = 0
-    for process in proc.glob("[0-9]*"):
-        try:
-            areas = read_areas(process / "maps")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended
-        except OSError:
+    for process, areas in areas_by_process(proc):
+        if isinstance(areas, OSError):
             hidden += 1
             continue
         for area in areas:

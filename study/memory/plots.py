@@ -56,6 +56,6 @@ def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:
 
 def _pointers(counts: Counts, balance: Balance) -> tuple[tuple[str, int, str, tuple[int, int] | None], ...]:
     return (
-        (f"in {plot.short(counts.files)} files", counts.files, "--", balance.break_even_files),
-        (f"in {plot.short(counts.inodes)} inodes", counts.inodes, ":", balance.break_even_inodes),
+        (f"pointer in {counts.files:,} files", counts.files, "--", balance.break_even_files),
+        (f"pointer in {counts.inodes:,} inodes", counts.inodes, ":", balance.break_even_inodes),
     )

@@ -58,7 +58,7 @@ static void write_file(const char *path, const char *text)
     CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
-/* Whether a table for so many entries, of 8 * 8 / 5 bytes each, is refused before its memory is asked for. */
+/* Whether a table for so many entries, of 32 * 10 / 7 bytes each at the least, is refused before its memory is asked for. */
 static int is_refused(uint64_t entries)
 {
     struct bid_table *table;
@@ -76,7 +76,7 @@ static void remove_files(void)
     CHECK(system(command) == 0);
 }
 
-#define LARGE (10u << 20) /* entries: 128 MiB of slots */
+#define LARGE (5u << 19) /* entries: 128 MiB of buckets */
 
 static void by_the_system(void)
 {

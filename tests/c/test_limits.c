@@ -89,7 +89,7 @@ static void bound_of_an_array(uint32_t id_size)
     for (uint64_t entries = 100; entries < 5000000; entries = entries * 5 / 3) {
         struct bid_table *table =
             make_table((struct bid_options){.expected_entries = entries, .max_entries = entries, .id_size = id_size});
-        const struct bid_array *head = bid_load(&table->head, BID_RELAXED);
+        const struct bid_array *head = bid_head(table);
         CHECK(head->mapping_bytes <= BID_ARRAY_BYTES_MAX(entries, id_size));
         bid_destroy(table);
     }

@@ -60,7 +60,7 @@ static uint64_t starve(struct bid_table *table, uint64_t entries)
 static void early_tries_are_few(void)
 {
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
-    uint64_t entries = statistics(table).slots * 5 / 8;
+    uint64_t entries = statistics(table).slots * 7 / 10;
     for (uint64_t i = 0; i < entries; i++)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
     CHECK(!bid_resizing(table));

@@ -40,7 +40,7 @@ static int has_flag(const void *address, const char *flag)
 
 static const struct bid_array *head_of(const struct bid_table *table)
 {
-    return bid_load(&table->head, BID_RELAXED);
+    return bid_head(table);
 }
 
 /* Arrays below, at and above the sizes from which some and all of one lies on huge pages. */
@@ -53,10 +53,10 @@ static void not_gathered(void)
     for (uint64_t entries = 1000; entries < 1 << 20; entries *= 3) {
         struct bid_table *table = make_table((struct bid_options){.expected_entries = entries, .id_size = 20});
         const struct bid_array *array = head_of(table);
-        int all_huge = bid_array_slots(array) * sizeof(bid_word) >= 8 << 20;
-        CHECK(has_flag(array->slots, " nh"));
-        CHECK(has_flag(&array->records[array->record_capacity - 1], " nh") == !all_huge);
-        CHECK(has_flag(&array->records[array->record_capacity - 1], " hg") == all_huge);
+        int all_huge = array->buckets * BID_BUCKET_BYTES >= 16 << 20;
+        CHECK(has_flag(array->base, " nh"));
+        CHECK(has_flag(bid_record_at(array->base, array->record_capacity - 1), " nh") == !all_huge);
+        CHECK(has_flag(bid_record_at(array->base, array->record_capacity - 1), " hg") == all_huge);
         for (uint64_t i = 0; i < entries; i++)
             CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
         bid_destroy(table);
@@ -66,7 +66,7 @@ static void not_gathered(void)
 static void locked(void)
 {
     struct bid_table *table = make_table((struct bid_options){.flags = BID_MLOCK, .id_size = 20});
-    CHECK(has_flag(table, " lo") && has_flag(head_of(table)->slots, " lo"));
+    CHECK(has_flag(table, " lo") && has_flag(head_of(table)->base, " lo"));
     CHECK(has_flag(table->pins, " lo") && has_flag(table->pins->area, " lo"));
     bid_destroy(table);
 }
@@ -75,13 +75,13 @@ static void given_back(uint32_t flags)
 {
     unsigned char present[64];
     struct bid_table *table = make_table((struct bid_options){.flags = flags, .id_size = 20});
-    bid_word *slots = head_of(table)->slots;
-    size_t bytes = bid_array_slots(head_of(table)) * sizeof *slots, pages = bytes / bid_platform_page();
+    char *base = head_of(table)->base;
+    size_t bytes = head_of(table)->buckets * BID_BUCKET_BYTES, pages = bytes / bid_platform_page();
     CHECK(pages && pages <= sizeof present);
     refuses_to_unmap = 1;
     bid_destroy(table);
     refuses_to_unmap = 0;
-    CHECK(mincore(slots, bytes, present) == 0);
+    CHECK(mincore(base, bytes, present) == 0);
     for (size_t page = 0; page < pages; page++)
         CHECK(!(present[page] & 1));
 }

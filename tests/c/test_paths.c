@@ -2,6 +2,8 @@
 /* Keys that collide: lookups stay under the bound, memory does not blow up, no entry is lost (G8). */
 #include "check.h"
 
+#include "update.h"
+
 static void check_all(struct bid_table *table, const uint64_t *keys, uint64_t n)
 {
     for (uint64_t i = 0; i < n; i++) {
@@ -37,41 +39,6 @@ static void strided(uint64_t n, uint64_t stride)
     free(keys);
 }
 
-/* The mixing hash of csrc/table/hash.h, written down once more. */
-static uint64_t mix(uint64_t key, uint64_t seed)
-{
-    uint64_t x = (key ^ seed) * 0x9e3779b97f4a7c15ull;
-    x ^= x >> 32;
-    return x * 0xbb67ae8584caa73bull;
-}
-
-/* An adversary who knows the seed sends keys to one path of a table of 2^log2 buckets until the table takes another
- * seed; the table must not grow over it, and must keep every entry. */
-static void known_seed(unsigned log2)
-{
-    const uint64_t buckets = 1ull << log2, seed = 12345, wanted = BID_PATH_SLOTS + 40;
-    struct bid_table *table = make_table(
-        (struct bid_options){.flags = BID_FIXED_SEED, .seed = seed, .expected_entries = buckets * 5, .id_size = 20});
-    uint64_t keys[BID_PATH_SLOTS + 40], n = 0;
-    CHECK(statistics(table).slots == buckets * 8);
-    for (uint64_t key = 1; n < wanted; key++) {
-        uint64_t mixed = mix(key, seed);
-        if (mixed >> (64 - log2) != 0 || (((mixed ^ mixed >> 32) | 1) & (buckets - 1)) != 1)
-            continue;
-        keys[n++] = key;
-        CHECK_STATUS(insert(table, key, 1, 20), BID_OK);
-    }
-    while (bid_resizing(table))
-        CHECK(bid_remove(table, 0) == BID_ABSENT);
-    check_all(table, keys, n);
-    struct bid_stats stats = statistics(table);
-    CHECK(stats.resize_begun[BID_RESIZE_RESEED] >= 1);
-    CHECK(stats.slots == buckets * 8 && stats.seed != seed && stats.entries == n);
-    bid_destroy(table);
-}
-
-/* ------------------------------------------------------------------------------------------- the bound -- */
-
 /* The number whose product with an odd one is 1, modulo 2^64: each turn doubles the bits that are right. */
 static uint64_t inverse(uint64_t odd)
 {
@@ -81,6 +48,7 @@ static uint64_t inverse(uint64_t odd)
     return x;
 }
 
+/* The key of which bid_mix() makes this. */
 static uint64_t unmix(uint64_t mixed, uint64_t seed)
 {
     uint64_t x = mixed * inverse(0xbb67ae8584caa73bull);
@@ -89,45 +57,91 @@ static uint64_t unmix(uint64_t mixed, uint64_t seed)
 }
 
 #define SEED 12345
-#define LOG2 10 /* buckets, half of those of the array that comes next: home and step are the same in both */
+#define CROWD (BID_SEQUENCE_SLOTS + 40)
 
-/* Keys that have home, step and tag in common with number 0, in both arrays. */
-static uint64_t twin_key(uint64_t number)
+/* Keys that have home, step and tag in common with number 0, in every array of some thousand buckets. */
+static uint64_t crowd_mixed(uint64_t number)
 {
-    return unmix(1ull << 62 | number << 20 | 0x2a5, SEED);
+    return 1ull << 62 | 5ull << 21 | number;
 }
 
-static int is_on_the_twins_path(uint64_t key)
+static uint64_t crowd_key(uint64_t number, uint64_t seed)
 {
-    uint64_t home = mix(key, SEED) >> (64 - LOG2 - 1);
-    for (uint64_t i = 0; i < BID_PATH_SLOTS / 8; i++)
-        for (unsigned more = 0; more < 2; more++) /* in the array that comes next, and in this one */
-            if (home >> !more == (((1ull << 62 >> (64 - LOG2 - more)) + i * 0x2a5) & ((1ull << (LOG2 + more)) - 1)))
-                return 1;
+    return unmix(crowd_mixed(number), seed);
+}
+
+static void check_crowd(uint64_t buckets)
+{
+    struct bid_sequence first = bid_sequence_mixed(crowd_mixed(0), buckets);
+    for (uint64_t i = 1; i < CROWD; i++) {
+        CHECK(bid_mix(crowd_key(i, SEED), SEED) == crowd_mixed(i));
+        struct bid_sequence other = bid_sequence_mixed(crowd_mixed(i), buckets);
+        CHECK(other.bucket == first.bucket && other.tag == first.tag);
+        CHECK(bid_step(crowd_mixed(i), buckets) == bid_step(crowd_mixed(0), buckets));
+    }
+}
+
+/* An adversary who knows the seed sends keys to one probe sequence of a table until the table takes another seed; the table must
+ * not grow over it, and must keep every entry. */
+static void known_seed(uint64_t buckets)
+{
+    struct bid_table *table = make_table((struct bid_options){
+        .flags = BID_FIXED_SEED, .seed = SEED, .expected_entries = buckets * 8 * 7 / 10, .id_size = 20});
+    uint64_t keys[CROWD];
+    CHECK(statistics(table).slots == buckets * 8);
+    check_crowd(buckets);
+    for (uint64_t i = 0; i < CROWD; i++) {
+        keys[i] = crowd_key(i, SEED);
+        CHECK_STATUS(insert(table, keys[i], 1, 20), BID_OK);
+    }
+    while (bid_resizing(table))
+        CHECK(bid_remove(table, 0) == BID_ABSENT);
+    check_all(table, keys, CROWD);
+    struct bid_stats stats = statistics(table);
+    CHECK(stats.resize_begun[BID_RESIZE_RESEED] >= 1);
+    CHECK(stats.slots == buckets * 8 && stats.seed != SEED && stats.entries == CROWD);
+    bid_destroy(table);
+}
+
+/* ------------------------------------------------------------------------------------------- the bound -- */
+
+#define BUCKETS 1024
+#define NEXT_BUCKETS 1472 /* of the array that comes next */
+
+static int is_in_their_sequence(uint64_t key, uint64_t buckets)
+{
+    uint64_t home = bid_sequence_mixed(bid_mix(key, SEED), buckets).bucket, step = bid_step(crowd_mixed(0), buckets);
+    uint64_t bucket = bid_sequence_mixed(crowd_mixed(0), buckets).bucket;
+    for (uint64_t i = 0; i < BID_SEQUENCE_BUCKETS; i++, bucket = bid_bucket_next(bucket, step, buckets))
+        if (home == bucket)
+            return 1;
     return 0;
 }
 
-/* The worst lookup that there is: a key that is absent, whose path is full of keys with its tag, in both arrays of a resize.
- * It reads as much as the bound says, and not more. */
+/* The worst lookup that there is: a key that is absent, whose probe sequence is full of keys with its tag, in both arrays of a
+ * resize. It reads as much as the bound says, and not more. */
 static void worst_lookup(void)
 {
     struct bid_table *table = make_table((struct bid_options){
-        .flags = BID_FIXED_SEED, .seed = SEED, .expected_entries = 8 * 5 / 8 << LOG2, .id_size = 20});
-    CHECK(statistics(table).slots == 8 << LOG2);
-    for (uint64_t i = 0; i < BID_PATH_SLOTS; i++)
-        CHECK_STATUS(insert(table, twin_key(i), 1, 20), BID_OK);
+        .flags = BID_FIXED_SEED, .seed = SEED, .expected_entries = BUCKETS * 8 * 7 / 10, .id_size = 20});
+    CHECK(statistics(table).slots == BUCKETS * 8);
+    check_crowd(BUCKETS);
+    check_crowd(NEXT_BUCKETS);
+    for (uint64_t i = 0; i < BID_SEQUENCE_SLOTS; i++)
+        CHECK_STATUS(insert(table, crowd_key(i, SEED), 1, 20), BID_OK);
     for (uint64_t key = 1; !bid_resizing(table); key++)
-        if (!is_on_the_twins_path(key))
+        if (!is_in_their_sequence(key, BUCKETS) && !is_in_their_sequence(key, NEXT_BUCKETS))
             CHECK_STATUS(insert(table, key, 1, 20), BID_OK);
+    CHECK(bid_future(table, bid_head(table))->buckets == NEXT_BUCKETS);
     uint8_t id[20];
-    for (uint64_t i = 0; i < BID_PATH_SLOTS; i++) { /* each is migrated */
-        make_id(twin_key(i), 1, id, sizeof id);
-        CHECK_STATUS(bid_upsert(table, twin_key(i), 1, id, sizeof id), BID_EXISTS);
+    for (uint64_t i = 0; i < BID_SEQUENCE_SLOTS; i++) { /* each is migrated */
+        make_id(crowd_key(i, SEED), 1, id, sizeof id);
+        CHECK_STATUS(bid_upsert(table, crowd_key(i, SEED), 1, id, sizeof id), BID_EXISTS);
     }
     CHECK(bid_resizing(table));
     struct bid_build_id found;
     struct bid_probe_cost cost;
-    CHECK_STATUS(bid_lookup_cost(table, twin_key(BID_PATH_SLOTS), &found, &cost), BID_ABSENT);
+    CHECK_STATUS(bid_lookup_cost(table, crowd_key(BID_SEQUENCE_SLOTS, SEED), &found, &cost), BID_ABSENT);
     printf("the worst lookup: %u slots and %u records read\n", cost.slots, cost.records);
     CHECK(cost.slots == BID_LOOKUP_MAX_SLOTS && cost.records == BID_LOOKUP_MAX_RECORDS);
     bid_destroy(table);
@@ -147,18 +161,16 @@ static void usual_lookup(void)
     bid_destroy(table);
 }
 
-/* A key whose path is full of others when it is to be copied stops the resize, and no update of other keys. That takes keys made
- * for a seed: here for that of the next array. */
+/* A key whose probe sequence is full of others when it is to be copied stops the resize, and no update of other keys. That takes
+ * keys made for a seed: here for that of the next array. */
 static void other_keys_of_a_crowd(void)
 {
     struct bid_table *table = make_table((struct bid_options){.flags = BID_FIXED_SEED, .seed = SEED, .id_size = 20});
-    uint64_t next_seed = mix(SEED, 0x5bf03635u), key = 1ull << 32;
-    for (uint64_t i = 0; i < BID_PATH_SLOTS + 2; i++)
-        CHECK_STATUS(insert(table, unmix(1ull << 62 | i << 20 | 0x2a5, next_seed), 1, 20), BID_OK);
+    uint64_t next_seed = bid_mix(SEED, 0x5bf03635u);
+    for (uint64_t i = 0; i < BID_SEQUENCE_SLOTS + 2; i++)
+        CHECK_STATUS(insert(table, crowd_key(i, next_seed), 1, 20), BID_OK);
     for (uint64_t i = 0; i < 400; i++)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
-    for (; !bid_resizing(table); key++) /* until the tombstones are too many */
-        CHECK(insert(table, key, 1, 20) == BID_OK && bid_remove(table, key) == BID_OK);
     CHECK_STATUS(bid_shrink(table), BID_E_COLLISIONS);
     CHECK(bid_resizing(table));
     for (uint64_t i = 0; i < 400; i++) {
@@ -175,23 +187,42 @@ static void other_keys_of_a_crowd(void)
     bid_destroy(table);
 }
 
-/* A path through a small array has all of it. */
-static void small_arrays(void)
+/* A probe sequence through the least array has all of it. */
+static void least_array(void)
 {
     for (uint64_t seed = 1; seed <= 200; seed++) {
         struct bid_table *table = make_table(
             (struct bid_options){.flags = BID_FIXED_SEED, .seed = seed, .expected_entries = 10, .id_size = 20});
-        CHECK(statistics(table).slots == 16);
-        for (uint64_t i = 0; i < 10; i++)
+        CHECK(statistics(table).slots == BID_SEQUENCE_SLOTS);
+        for (uint64_t i = 0; i < BID_SEQUENCE_SLOTS; i++)
             CHECK_STATUS(bid_insert_nmi(table, 0xffff888100000000ull + i * 65536, 0, "x", 1), BID_OK);
+        CHECK_STATUS(bid_insert_nmi(table, 1, 0, "x", 1), BID_E_WOULD_ALLOCATE);
         bid_destroy(table);
     }
+}
+
+/* In every array, the buckets of a sequence differ. */
+static void buckets_differ(void)
+{
+    for (uint32_t size = 0; size <= BID_SIZE_MAX; size += size < BID_SIZE_START ? 2 : 1)
+        for (uint64_t i = 0; i < 2000; i++) {
+            uint64_t buckets = bid_size_buckets(size), mixed = bid_mix(i, SEED), seen[BID_SEQUENCE_BUCKETS];
+            uint64_t bucket = bid_sequence_mixed(mixed, buckets).bucket;
+            for (unsigned n = 0; n < BID_SEQUENCE_BUCKETS; n++) {
+                CHECK(bucket < buckets);
+                for (unsigned before = 0; before < n; before++)
+                    CHECK(seen[before] != bucket);
+                seen[n] = bucket;
+                bucket = bid_bucket_next(bucket, bid_step(mixed, buckets), buckets);
+            }
+        }
 }
 
 int main(void)
 {
     other_keys_of_a_crowd();
-    small_arrays();
+    least_array();
+    buckets_differ();
     worst_lookup();
     usual_lookup();
     strided(20000, 1);
@@ -199,7 +230,8 @@ int main(void)
     strided(20000, 1128);
     strided(20000, 1 << 20);
     strided(20000, 1ull << 45);
-    known_seed(6);
-    known_seed(8);
+    known_seed(64);
+    known_seed(256);
+    known_seed(368);
     return 0;
 }

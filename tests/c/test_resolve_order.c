@@ -256,9 +256,10 @@ static void *refresh_and_fork(void *argument)
 static void fork_here(int signal)
 {
     (void)signal;
-    forked = fork();
-    CHECK(forked >= 0);
-    if (forked == 0)
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    __atomic_store_n(&forked, pid, __ATOMIC_RELEASE); /* pairs with the load in forked_inside_a_refresh() */
+    if (pid == 0)
         sem_post(&self->go_on); /* the thread that would is not there */
 }
 

@@ -3,14 +3,14 @@
  * Threads that stand still at the worst moments of an update or a resize: nothing else may come of it than what comes of any
  * other moment. The table's sources are compiled into this program, with a call of ours at those moments.
  */
-#define bid_place_find stopping_place_find
+#define bid_deciding_find stopping_deciding_find
 #define bid_record_take stopping_record_take
 #define bid_resize_complete stopping_resize_complete
 #define bid_array_make stopping_array_make
 #define bid_array_free stopping_array_free
 #include "resize.c"
 #include "update.c"
-#undef bid_place_find
+#undef bid_deciding_find
 #undef bid_record_take
 #undef bid_resize_complete
 #undef bid_array_make
@@ -22,16 +22,17 @@
 #include <sched.h>
 #include <semaphore.h>
 
-void bid_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place);
-int bid_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying, int may_allocate,
-                    uint64_t *index);
+void bid_deciding_find(const struct bid_table *table, const struct bid_array *array, uint64_t key,
+                       struct bid_deciding *at);
+int bid_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at, enum bid_taker taker,
+                    int may_allocate, uint64_t *index);
 int bid_resize_complete(struct bid_table *table, struct bid_array *array);
 int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array);
-void bid_array_free(struct bid_array *array);
+void bid_array_free(struct bid_table *table, struct bid_array *array);
 
 enum moment {
     NOWHERE,
-    PLACE_FOUND,  /* the slot is known, and that the array has no future */
+    SLOT_FOUND,   /* the slot is known, and that the array has no future */
     RECORD_TAKEN, /* all that is left is the swap of the slot word */
 };
 
@@ -49,16 +50,17 @@ static void stop(enum moment moment)
     sem_wait(&go_on);
 }
 
-void stopping_place_find(const struct bid_array *array, uint64_t key, struct bid_place *place)
+void stopping_deciding_find(const struct bid_table *table, const struct bid_array *array, uint64_t key,
+                            struct bid_deciding *at)
 {
-    bid_place_find(array, key, place);
-    stop(PLACE_FOUND);
+    bid_deciding_find(table, array, key, at);
+    stop(SLOT_FOUND);
 }
 
-int stopping_record_take(struct bid_table *table, struct bid_array *array, unsigned records, int copying,
-                         int may_allocate, uint64_t *index)
+int stopping_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at,
+                         enum bid_taker taker, int may_allocate, uint64_t *index)
 {
-    int status = bid_record_take(table, array, records, copying, may_allocate, index);
+    int status = bid_record_take(table, array, at, taker, may_allocate, index);
     stop(RECORD_TAKEN);
     return status;
 }
@@ -84,9 +86,9 @@ int stopping_array_make(struct bid_table *table, const struct bid_array_plan *pl
     return status;
 }
 
-void stopping_array_free(struct bid_array *array)
+void stopping_array_free(struct bid_table *table, struct bid_array *array)
 {
-    bid_array_free(array);
+    bid_array_free(table, array);
     if (when_given_up)
         when_given_up();
 }
@@ -183,7 +185,7 @@ static void many_before_the_look(void)
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
     for (uint64_t key = 1; key <= 8; key++)
         CHECK_STATUS(insert(table, key, 1, 20), BID_OK);
-    start_late(table, PLACE_FOUND);
+    start_late(table, SLOT_FOUND);
     meanwhile = let_one_by_one_go;
     CHECK_STATUS(shrink_table(table), BID_OK);
     for (int i = 0; i < LATE; i++)
@@ -283,8 +285,8 @@ static struct bid_table *visited;
 static void visitors_come(struct bid_table *table, const struct bid_array_plan *plan)
 {
     static uint32_t last;
-    CHECK(!turns || plan->log2_buckets > last);
-    last = plan->log2_buckets;
+    CHECK(!turns || plan->size > last);
+    last = plan->size;
     visitors = ++turns < 6 ? bid_plan_entries(plan) + 1 : 0;
     visited = table;
     bid_add(&table->count, visitors, BID_RELAXED);
@@ -317,7 +319,7 @@ static void arrays_get_larger(void)
 static void live_limit_is_kept(void)
 {
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
-    struct bid_array *head = bid_load(&table->head, BID_RELAXED);
+    struct bid_array *head = bid_head(table);
     uint8_t id[20] = {1};
     for (uint64_t i = 0; i < 100; i++)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);

@@ -17,10 +17,15 @@ from pathlib import Path
 
 from seeds import write_seeds
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from stress import programs  # noqa: E402
+from stress.programs import Toolchain  # noqa: E402
+
 BUILD = ROOT / "build" / "fuzz"
 CLANGS = ("clang", *(f"clang-{version}" for version in range(25, 10, -1)))
-FLAGS = ("-std=c11", "-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+FLAGS = ("-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
 MAX_LEN = 4096  # bytes of an input: headers and notes many times over
 
 
@@ -29,18 +34,20 @@ def build() -> Path:
     if clang is None:
         print("the fuzzer needs clang with libFuzzer: apt-get install clang", file=sys.stderr)
         sys.exit(2)
-    BUILD.mkdir(parents=True, exist_ok=True)
-    program = BUILD / "note"
-    sources = [ROOT / "tests/fuzz/note.c", *sorted((ROOT / "csrc/note").glob("*.c"))]
-    command: list[str | Path] = [clang, *FLAGS, "-Wall", "-Wextra", f"-I{ROOT}/csrc/include", "-o", program, *sources]
-    if subprocess.run(command).returncode:
-        print(f"{clang} could not build the fuzzer: does it have libFuzzer (apt-get install clang)?", file=sys.stderr)
+    toolchain = Toolchain(clang, FLAGS, strict=("-Wall", "-Wextra"))
+    try:
+        return programs.build("fuzz", [ROOT / "tests/fuzz/note.c"], toolchain, toolchain.sources(("note",)))
+    except programs.CompilerError as error:
+        print(
+            f"{error}\n{clang} could not build the fuzzer: does it have libFuzzer (apt-get install clang)?",
+            file=sys.stderr,
+        )
         sys.exit(2)
-    return program
 
 
 def fuzz(program: Path, seconds: int) -> dict[str, object]:
     """Runs the fuzzer. Its own words go to standard error as they come."""
+    BUILD.mkdir(parents=True, exist_ok=True)
     write_seeds(BUILD / "seeds")
     (BUILD / "corpus").mkdir(exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-max_len={MAX_LEN}", "-timeout=20", "-print_final_stats=1"]

@@ -17,6 +17,9 @@
 #ifndef BID_BUCKET_SLOTS
 #define BID_BUCKET_SLOTS 2
 #endif
+#ifndef BID_BUCKET_PLACES
+#define BID_BUCKET_PLACES 1 /* so that the second slot has none */
+#endif
 #include "slot.h"
 
 /* The model checker knows no memcpy() of a length that it cannot see, and no access that overlaps another of a
@@ -78,8 +81,12 @@ static void model_membarrier(void);
 #define BID_ARRAYS 4
 #endif
 #define BID_EARLY_SHARE 1 /* an eighth of these arrays is nothing */
-#define BID_LOG2_BUCKETS_START 1
-#ifndef PIN_SLOTS /* with fewer than threads, some have to take a temporary one, or go into the crowd */
+#define BID_SIZE_START 0
+#define BID_MANTISSA 2 /* buckets */
+#define BID_MANTISSA_ODD 4
+#define BID_SEQUENCE_BUCKETS 2
+#define BID_MODEL_BASES /* the model checker cannot follow an address that is packed into a word */
+#ifndef PIN_SLOTS       /* with fewer than threads, some have to take a temporary one, or count in the overflow */
 #define PIN_SLOTS 4
 #endif
 #ifndef PIN_TEMPORARY
@@ -92,10 +99,11 @@ static void model_membarrier(void);
 
 #include "array.c"
 #include "create.c"
+#include "deciding.c"
+#include "grace.c"
 #include "lookup.c"
 #include "move.c"
 #include "orphan.c"
-#include "place.c"
 #include "reclaim.c"
 #include "record.c"
 #include "resize.c"
@@ -104,6 +112,11 @@ static void model_membarrier(void);
 #include "platform_model.h"
 
 static struct bid_table table;
+
+char *bid_head_base(uint64_t head)
+{
+    return table.arrays[bid_head_number(head)].base;
+}
 
 /* ---------------------------------------------------------------------------------------------- threads -- */
 
@@ -191,10 +204,10 @@ static inline int model_lookup(uint64_t key)
 
 static inline struct bid_array *model_head(void)
 {
-    return bid_load(&table.head, BID_H_ACQUIRE);
+    return bid_head(&table);
 }
 
-/* Gives the head a future of four buckets, as an update that found too little room does. */
+/* Gives the head a future, as an update that found too little room does. */
 static inline void model_resize_begin(void)
 {
     struct bid_pin pin = bid_pin(table.pins);

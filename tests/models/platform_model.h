@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The platform of the models, in place of csrc/table/platform_user.c.
+ * The platform of the models, in place of those of csrc/process but grace.c.
  *
  * Arrays come from malloc(), so that the model checker sees an access to memory that was freed, or that was never
  * written. A thread is known by a number that the model gives it. Pins are the fenced ones: C11 has no membarrier().
@@ -14,7 +14,7 @@
 #include "pin.h"
 #include "table.h"
 
-#define MODEL_PAGE 32 /* bytes: one record, or four slots */
+#define MODEL_PAGE 32 /* bytes: one record, or the slot words of a bucket */
 
 static _Thread_local uintptr_t model_thread;
 
@@ -32,50 +32,39 @@ void bid_platform_prefetch(const void *address)
     (void)address;
 }
 
-/* Every mapping is an array's, whose maker populates first the slots, then the bitmap: these are zeroed then. Records are
- * not, for none may be read that nobody has written. */
+/* Every mapping is an array's, whose maker populates first the buckets, then the bitmap: slot words and bitmap are zeroed
+ * then. Records are not, in places or elsewhere, for none may be read that nobody has written. */
 static _Thread_local int model_zeroed_sections;
 
-void *bid_platform_map(size_t bytes, size_t huge)
+static void *model_map(void *context, size_t bytes, size_t present, size_t huge)
 {
-    (void)huge;
+    (void)context, (void)present, (void)huge;
     model_zeroed_sections = 2;
     return malloc(bytes);
 }
 
-int bid_platform_populate(void *address, size_t bytes, int lock)
+static int model_populate(void *context, void *address, size_t bytes, int lock)
 {
-    (void)lock;
+    (void)context, (void)lock;
     if (!model_zeroed_sections)
         return BID_OK;
-    model_zeroed_sections--;
+    int buckets = model_zeroed_sections-- == 2;
     bid_word *words = address;
     for (size_t i = 0; i < bytes / sizeof *words; i++)
-        bid_store(&words[i], 0, BID_RELAXED);
+        if (!buckets || i % (BID_BUCKET_BYTES / sizeof *words) < BID_BUCKET_SLOTS)
+            bid_store(&words[i], 0, BID_RELAXED);
     return BID_OK;
 }
 
-void bid_platform_no_collapse(void *address, size_t bytes)
+static void model_unmap(void *context, void **address, size_t bytes)
 {
-    (void)address, (void)bytes;
+    (void)context, (void)bytes;
+    free(*address);
+    *address = NULL;
 }
 
-void bid_platform_empty(void *address, size_t bytes)
-{
-    (void)address, (void)bytes;
-}
-
-void bid_platform_unmap(void *address, size_t bytes)
-{
-    (void)bytes;
-    free(address);
-}
-
-int bid_platform_has(size_t bytes)
-{
-    (void)bytes;
-    return 1;
-}
+const struct bid_allocator bid_platform_allocator = {
+    .map = model_map, .populate = model_populate, .unmap = model_unmap};
 
 size_t bid_platform_page(void)
 {

@@ -5,9 +5,9 @@
 
 static inline void fill_home_bucket(void)
 {
-    uint64_t home = bid_path(model_head(), 7).bucket, left = BID_BUCKET_SLOTS;
+    uint64_t home = bid_sequence(model_head(), 7).bucket, left = BID_BUCKET_SLOTS;
     for (uint64_t key = 8; left; key++) {
-        if (bid_path(model_head(), key).bucket != home)
+        if (bid_sequence(model_head(), key).bucket != home)
             continue;
         assert(model_insert(key, 2) == BID_OK);
         left--;

@@ -9,7 +9,7 @@
 static void help(void)
 {
     struct bid_array *head = model_head();
-    struct bid_array *future = bid_load(&head->future, BID_F_ACQUIRE);
+    struct bid_array *future = bid_future(&table, head);
     if (future)
         assert(bid_help(&table, head, future) == BID_OK);
 }

@@ -12,8 +12,8 @@
 static inline void migrate(void)
 {
     struct bid_pin pin = bid_pin(table.pins);
-    struct bid_array *head = model_head(), *future = bid_load(&head->future, BID_F_ACQUIRE);
-    assert(bid_migrate(&table, head, future, 7, 1) == BID_OK);
+    struct bid_array *head = model_head(), *future = bid_future(&table, head);
+    assert(bid_migrate(&table, head, future, 7, BID_TAKE_COPY, 1) == BID_OK);
     bid_unpin(table.pins, pin);
 }
 

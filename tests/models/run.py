@@ -27,7 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 sys.path.insert(0, str(HERE.parents[1]))
-from stress.mutants.catalog import MUTANTS, Model, Mutant  # noqa: E402
+from stress.mutants.catalog import MUTANTS  # noqa: E402
+from stress.mutants.checks import Model, Mutant  # noqa: E402
 from stress.mutants.edits import Edit, copy_edited  # noqa: E402
 
 HOW_TO_GET = (
@@ -100,12 +101,17 @@ SCENARIOS = [
     scenario("publish in a second bucket and look up", "publish", "FULL"),
     scenario("insert against insert of one key", "insert_insert"),
     scenario("insert against insert of one key and another", "insert_insert", "OTHER", quick=False),
+    scenario("two inserts and one place", "claim"),
+    scenario("two inserts and one place, look up", "claim", "READER", quick=False),
     scenario("a late insert while a future array is built", "late_insert"),
     scenario("a late insert when the future array is in use", "late_insert", "BEGUN"),
     scenario("remove, look up", "update_lookup", "UPDATE=REMOVE"),
     scenario("replace, look up", "update_lookup", "UPDATE=REPLACE"),
     scenario("remove and insert again, look up", "update_lookup", "UPDATE=REINSERT"),
     scenario("grow, look up", "resize_lookup"),
+    scenario("begin against replace, look up", "left", "UPDATE=REPLACE"),
+    scenario("begin against remove, look up", "left", "UPDATE=REMOVE", quick=False),
+    scenario("reseed, reclaim, look up", "seed"),
     scenario("grow, begin again, retire", "retire_chain"),
     scenario("a descriptor taken again while another thread retires", "descriptor_seen"),
     scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER"),
@@ -130,7 +136,7 @@ SCENARIOS = [
     scenario("retire, reclaim, look up twice", "grace_period", "LOOKUPS=2"),
     scenario("retire, another thread reclaims, look up", "grace_period", "LOOKUPS=1", "RECLAIMER"),
     scenario("retire, reclaim, temporary pin", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=1"),
-    scenario("retire, reclaim, crowded pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
+    scenario("retire, reclaim, overflowing pins", "grace_period", "LOOKUPS=2", "PIN_SLOTS=1", "PIN_TEMPORARY=0"),
     scenario(
         "a temporary slot handed over",
         "grace_period",
@@ -144,6 +150,8 @@ SCENARIOS = [
     scenario("begin to grow and grow, look up many", "many", "KEYS=2", "BEGIN"),
     scenario("grow, replace, look up many", "many", "KEYS=1", "BEGIN", "UPDATE", quick=False),
     scenario("retire, reclaim with membarrier, plain pin", "membarrier"),
+    scenario("retire, observe a reader elsewhere, reclaim", "observed"),
+    scenario("pages of a region given back and taken", "region"),
     scenario("a descriptor freed and taken again", "descriptor_reuse"),
     scenario("associate against evict", "inodes", "ASSOCIATES=1", "EVICT"),
     scenario("associate against associate", "inodes", "ASSOCIATES=2"),
@@ -169,39 +177,91 @@ def weakened(macro: str, of: str, order: str = RELAXED) -> Scenario:
     return Scenario(f"{macro} weakened: {of}", base.model, (*base.defines, f"{macro}={order}"), base.quick, True)
 
 
+def wrong(name: str, of: str, *edits: Edit) -> Scenario:
+    base = next(s for s in SCENARIOS if s.name == of)
+    return Scenario(f"{name}: {of}", base.model, base.defines, base.quick, True, edits)
+
+
+CLAIM = """        if (!bid_cas(at->slot, &at->word, at->word | BID_TAKEN, BID_RELAXED))
+            return BID_STEP_AGAIN;
+        at->word |= BID_TAKEN;
+"""
+LEAVE = "    bid_leave(table, array);\n"
+
+WRONG = [
+    wrong("a place filled without a claim", "two inserts and one place", Edit("table/record.c", CLAIM, "")),
+    wrong(
+        "a slot with a claimed place passed over",
+        "insert against insert of one key",
+        Edit(
+            "table/deciding.c",
+            "if (bid_word_is_empty(at->word)) {",
+            "if (bid_word_is_empty(at->word) && !(at->word & BID_TAKEN)) {",
+        ),
+        Edit("table/deciding.c", "bid_first_slot(read.empty)", "at->slot == bucket ? 1 : bid_first_slot(read.empty)"),
+    ),
+    wrong(
+        "whoever finds a future does not set LEFT",
+        "begin against replace, look up",
+        Edit("table/update.c", LEAVE, ""),
+    ),
+    wrong(
+        "the seed taken over while its array is still read",
+        "reseed, reclaim, look up",
+        Edit("table/reclaim.c", " && !bid_retired_arrays(table)", ""),
+        Edit("table/reclaim.c", "    if (!bytes)\n        bid_seed_adopt", "    bid_seed_adopt"),
+    ),
+    wrong(
+        "RESEEDED taken away before the seed is there",
+        "reseed, reclaim, look up",
+        Edit("table/reclaim.c", "head & ~BID_HEAD_RESEEDED, BID_H_RELEASE", "head & ~BID_HEAD_RESEEDED, BID_RELAXED"),
+    ),
+]
+
+
 def planted(mutant: Mutant, of: str) -> Scenario:
     base = next(s for s in SCENARIOS if s.name == of)
     return Scenario(f"{mutant.name}: {of}", base.model, base.defines, False, True, mutant.edits)
 
 
-FAULTS = [
-    weakened("BID_P_RELEASE", "publish and look up"),
-    weakened("BID_P_ACQUIRE", "publish and look up"),
-    weakened("BID_F_RELEASE", "grow, look up"),
-    weakened("BID_F_ACQUIRE", "grow, look up"),
-    weakened("BID_D_RELEASE", "two helpers of one resize, look up"),
-    weakened("BID_D_ACQUIRE", "two helpers of one resize, look up"),
-    weakened("BID_H_RELEASE", "grow, look up"),
-    weakened("BID_H_ACQUIRE", "two helpers of one resize, look up"),
-    weakened("BID_E_RELEASE", "retire, reclaim, look up"),
-    weakened("BID_E_ACQUIRE", "retire, reclaim with membarrier, plain pin"),
-    weakened("BID_U_RELEASE", "retire, reclaim, look up"),
-    weakened("BID_U_ACQUIRE", "retire, reclaim with membarrier, plain pin"),
-    weakened("BID_U_RELEASE", "a temporary slot handed over"),
-    weakened("BID_U_ACQUIRE", "a temporary slot handed over"),
-    weakened("BID_H_ACQUIRE", "begin to grow and grow, look up many"),
-    weakened("BID_U_RELEASE", "retire, reclaim, look up many"),
-    weakened("BID_S_FENCE", "retire, reclaim, look up many", "memory_order_acq_rel"),
-    weakened("BID_S_FENCE", "retire, reclaim, look up", "memory_order_acq_rel"),
-    weakened("BID_L_RELEASE", "a descriptor freed and taken again"),
-    weakened("BID_L_ACQUIRE", "a descriptor freed and taken again"),
-    weakened("BID_C_RELEASE", "a late insert while a future array is built"),
-    weakened("BID_C_RELEASE", "a late insert when the future array is in use"),
-    weakened("BID_C_ACQUIRE", "a late insert while a future array is built"),
-    weakened("BID_C_ACQUIRE", "a late insert when the future array is in use"),
-    weakened("BID_I_RELEASE", "associate against evict"),
-    weakened("BID_I_ACQUIRE", "associate against evict"),
-] + [planted(mutant, check.name) for mutant in MUTANTS for check in mutant.checks if isinstance(check, Model)]
+FAULTS = (
+    [
+        weakened("BID_P_RELEASE", "publish and look up"),
+        weakened("BID_P_ACQUIRE", "publish and look up"),
+        weakened("BID_F_RELEASE", "grow, look up"),
+        weakened("BID_F_ACQUIRE", "grow, look up"),
+        weakened("BID_D_RELEASE", "two helpers of one resize, look up"),
+        weakened("BID_D_ACQUIRE", "two helpers of one resize, look up"),
+        weakened("BID_H_RELEASE", "grow, look up"),
+        weakened("BID_H_ACQUIRE", "two helpers of one resize, look up"),
+        weakened("BID_E_RELEASE", "retire, reclaim, look up"),
+        weakened("BID_E_ACQUIRE", "retire, reclaim with membarrier, plain pin"),
+        weakened("BID_U_RELEASE", "retire, reclaim, look up"),
+        weakened("BID_U_ACQUIRE", "retire, reclaim with membarrier, plain pin"),
+        weakened("BID_U_RELEASE", "a temporary slot handed over"),
+        weakened("BID_U_ACQUIRE", "a temporary slot handed over"),
+        weakened("BID_H_ACQUIRE", "begin to grow and grow, look up many"),
+        weakened("BID_U_RELEASE", "retire, reclaim, look up many"),
+        weakened("BID_S_FENCE", "retire, reclaim, look up many", "memory_order_acq_rel"),
+        weakened("BID_S_FENCE", "retire, reclaim, look up", "memory_order_acq_rel"),
+        weakened("BID_L_RELEASE", "a descriptor freed and taken again"),
+        weakened("BID_L_ACQUIRE", "a descriptor freed and taken again"),
+        weakened("BID_C_RELEASE", "a late insert while a future array is built"),
+        weakened("BID_C_RELEASE", "a late insert when the future array is in use"),
+        weakened("BID_C_ACQUIRE", "a late insert while a future array is built"),
+        weakened("BID_C_ACQUIRE", "a late insert when the future array is in use"),
+        weakened("BID_G_RELEASE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_G_ACQUIRE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_E_RELEASE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_E_ACQUIRE", "retire, observe a reader elsewhere, reclaim"),
+        weakened("BID_R_RELEASE", "pages of a region given back and taken"),
+        weakened("BID_R_ACQUIRE", "pages of a region given back and taken"),
+        weakened("BID_I_RELEASE", "associate against evict"),
+        weakened("BID_I_ACQUIRE", "associate against evict"),
+    ]
+    + WRONG
+    + [planted(mutant, check.name) for mutant in MUTANTS for check in mutant.checks if isinstance(check, Model)]
+)
 
 
 @dataclass(frozen=True)
@@ -244,6 +304,7 @@ def build(tools: Tools, what: Scenario, target: Path) -> None:
     includes = [
         f"-I{HERE}",
         f"-I{csrc / 'table'}",
+        f"-I{csrc / 'process'}",
         f"-I{csrc / 'include'}",
         "-isystem",
         str(tools.include),

@@ -25,7 +25,7 @@ from run import CSRC, HOW_TO_GET, SCENARIOS, Scenario, Tools, Verdict
 
 from stress.mutants.edits import Edit
 
-MODULES = ("table", "inode")
+MODULES = ("table", "process", "region", "inode")
 DEFINITIONS = "bid_atomic.h"
 ORDER = re.compile(r"\bBID_([A-Z])_(ACQUIRE|RELEASE|FENCE)\b")
 WEAKER = {"ACQUIRE": "memory_order_relaxed", "RELEASE": "memory_order_relaxed", "FENCE": "memory_order_acq_rel"}
@@ -36,7 +36,7 @@ LIKE_A_WALK = "as in bid_iterate(); the models cannot have so large a struct"
 
 #: Uses that no model can notice: file, function, macro, and which of these it is there.
 REASONS = {
-    "table/platform_user.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
+    "process/pins.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
     "table/match.h bid_match BID_P_ACQUIRE 1": "the SSE2 form, which the models cannot have; the other form is below",
     "table/lookup.c bid_lookup_resizing BID_H_ACQUIRE 1": "for a later head than bid_lookup_simple() read",
     "table/statistics.c bid_count_all BID_H_ACQUIRE 1": LIKE_A_WALK,
@@ -46,7 +46,7 @@ REASONS = {
     "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_resize_complete BID_F_ACQUIRE 1": LIKE_AN_UPDATE,
     "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
-    "table/reclaim.c bid_oldest_pin BID_U_ACQUIRE 2": "the reclaimer's own pin, taken next, is fenced in that model",
+    "process/grace.c bid_oldest_pin BID_U_ACQUIRE 2": "the reclaimer's own pin, taken next, is fenced in that model",
     "table/resize.c bid_rebuild_once BID_H_ACQUIRE 1": LIKE_AN_UPDATE,
     "table/resize.c bid_rebuild_once BID_H_ACQUIRE 2": LIKE_AN_UPDATE,
 }
@@ -68,6 +68,15 @@ REASONS |= {
         "bid_audit_bucket BID_P_ACQUIRE",
         "bid_audit BID_H_ACQUIRE",
         "bid_audit BID_F_ACQUIRE",
+    )
+}
+REASONS |= {
+    f"region/{use} 1": "as in bid_find(), of which the models have the other form"
+    for use in (
+        "reader.c bid_region_find BID_H_ACQUIRE",
+        "reader.c bid_region_find BID_F_ACQUIRE",
+        "reader.c bid_region_lookup BID_H_ACQUIRE",
+        "region.c bid_region_publish BID_H_RELEASE",
     )
 }
 TIMEOUT = 60  #: seconds for a model
@@ -96,7 +105,7 @@ LIKELY = {
         "retire, reclaim, look up",
         "retire, reclaim with membarrier, plain pin",
         "retire, reclaim, temporary pin",
-        "retire, reclaim, crowded pins",
+        "retire, reclaim, overflowing pins",
     ),
     "S": ("retire, reclaim, look up",),
     "L": (
@@ -106,6 +115,8 @@ LIKELY = {
     ),
     "C": ("a late insert while a future array is built", "a late insert when the future array is in use"),
     "I": ("associate against evict",),
+    "G": ("retire, observe a reader elsewhere, reclaim",),
+    "R": ("pages of a region given back and taken",),
 }
 
 

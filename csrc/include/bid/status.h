@@ -42,6 +42,9 @@ enum bid_status {
 
     /* An update that could not be done, as above. */
     BID_E_BUSY = -19, /* reserve: other threads put smaller arrays in place each time, as by bid_shrink() */
+
+    /* Memory that others read, too. */
+    BID_E_REGION = -20, /* no region of this layout; or an update by the child of the process that has the table */
 };
 
 /* Gives a sentence for a status, in English, without a full stop.

@@ -48,13 +48,12 @@
 extern "C" {
 #endif
 
-/* The bound of a lookup (guarantee G1): a key's path in one bucket array has BID_PATH_SLOTS slots, in buckets of eight.
- * A lookup looks at the first bucket, and nearly always that is all. If not, it starts again and follows at most two
- * paths, and in each it may look at the first bucket twice: 8 + 2 * (8 + 64) slots. It reads at most one record for
- * each slot of the paths, and one for each of the three looks at a first bucket. */
-#define BID_PATH_SLOTS 64
-#define BID_LOOKUP_MAX_SLOTS (2 * BID_PATH_SLOTS + 3 * 8)
-#define BID_LOOKUP_MAX_RECORDS (2 * BID_PATH_SLOTS + 3)
+/* The bound of a lookup (guarantee G1): a key's probe sequence in one bucket array has BID_SEQUENCE_SLOTS slots, in
+ * buckets of eight. A lookup looks at the first bucket, and nearly always that is all. If not, it starts again and
+ * follows at most two sequences. It reads at most one record for each slot of these, and one in the first bucket. */
+#define BID_SEQUENCE_SLOTS 128
+#define BID_LOOKUP_MAX_SLOTS (2 * BID_SEQUENCE_SLOTS + 8)
+#define BID_LOOKUP_MAX_RECORDS (2 * BID_SEQUENCE_SLOTS + 1)
 
 /* What bid_lookup_many() writes as the length of an entry that says "known to have no build ID". */
 #define BID_LENGTH_NO_BUILD_ID 255
@@ -65,6 +64,9 @@ extern "C" {
 /* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
 #define BID_RETIRED_MAX 125
 
+/* Records that every array sets aside for bid_remove_nmi(). */
+#define BID_REMOVES_ASIDE 64
+
 /* ----------------------------------------------------------------------------------- create and destroy -- */
 
 enum bid_flags {
@@ -73,13 +75,41 @@ enum bid_flags {
     BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
 };
 
+/*
+ * Where a table's memory comes from, that of the table itself included. The functions are called in thread context only,
+ * and by several threads at once. They must not call a function of the same table.
+ */
+struct bid_allocator {
+    void *context; /* handed to each function */
+    /* Returns zeroed memory that begins at a page, or NULL: there is none. `present` bytes of it will be populated at
+     * once; if so much cannot be had, return NULL. Huge pages are welcome in the first `huge` bytes. */
+    void *(*map)(void *context, size_t bytes, size_t present, size_t huge);
+    /* Makes a part present for writing, so that no later access faults; others may be using it already. `lock`: locks
+     * it as well. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
+    int (*populate)(void *context, void *address, size_t bytes, int lock);
+    /* Gives back all that was mapped at *address. Sets *address to NULL when the memory is gone, and before anything
+     * else can be mapped there: the child of a fork, made by another thread in between, relies on it. */
+    void (*unmap)(void *context, void **address, size_t bytes);
+};
+
+/*
+ * How readers are protected, and so what retired memory waits for. The threads of this process hold pins, whatever the
+ * flavor. bid_flavor_shared is for a table that others read as well, without pins: BPF programs, or other processes. A
+ * thread observes their grace periods, see bid_grace_begin(). No update waits for one. (Not in a kernel.)
+ *
+ * The child of a fork shares such a table with its parent, and the parent does not see the child's pins. So in the child
+ * updates fail with BID_E_REGION, bid_destroy() does nothing, and lookups are those of bid/region.h.
+ */
+struct bid_flavor;
+BID_PUBLIC extern const struct bid_flavor bid_flavor_shared;
+
 /* Fields are added at the end only, as with open_how of openat2(). A caller's struct may be smaller than the library's:
  * the rest counts as zero. It may be larger if the rest is zero. Anything else is BID_E_OPTIONS. */
 struct bid_options {
     /* sizeof(struct bid_options), as the caller knows it: 8 to 4,096. */
     uint64_t size;
 
-    /* Room for that many entries without growing, at most max_entries. 0: 2,048 slots, for 1,280 entries. */
+    /* Room for that many entries without growing, at most max_entries. 0: 2,048 slots, for 1,433 entries. */
     uint64_t expected_entries;
 
     /* An insert beyond it fails with BID_E_MAX_ENTRIES; nothing else is refused. Inserts that are under way count as
@@ -99,6 +129,12 @@ struct bid_options {
 
     /* Of enum bid_flags. */
     uint32_t flags;
+
+    /* Copied by bid_create(). NULL: memory of this process, or of this kernel. */
+    const struct bid_allocator *allocator;
+
+    /* NULL: only threads of this process, or of this kernel, read the table. */
+    const struct bid_flavor *flavor;
 };
 
 /*
@@ -107,18 +143,19 @@ struct bid_options {
  * that is more. So it is three arrays if retired_limit is at most one, and with the default of that seven and 16 MiB.
  * Each thread that makes an array while another does the same may have one more for that moment.
  *
- * These are bounds for the worst moment of the worst use: each slot claimed, each record used up. Right after a resize
- * a table takes about 61 bytes an entry, and about 45 right before one, with IDs of up to 20 bytes.
+ * These are bounds for the worst moment of the worst use: each slot claimed, each record used up. A table that has only
+ * grown takes about 68 bytes an entry right after a resize, and about 50 right before one, with IDs of up to 20 bytes.
  */
 #define BID_RECORD_BYTES_MAX(id_size) ((12ull + (id_size) + 31) / 32 * 32)
-/* Fewer than five slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at
+/* Fewer than four slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at
  * most. */
-#define BID_ARRAY_SLOTS_MAX(max_entries) ((max_entries) < 52429 ? 262144ull : 5ull * (max_entries))
-/* A slot is 8 bytes; for eight slots there are at most 14 records, and 1,024 more; each section ends with its page or
- * step. */
+#define BID_ARRAY_SLOTS_MAX(max_entries) ((max_entries) < 65536 ? 262144ull : 4ull * (max_entries))
+/* A bucket of eight slots has 256 bytes; for sixteen slots there are at most 29 records elsewhere, and 1,024 more beside
+ * those that are set aside; each section ends with its page or step. */
 #define BID_ARRAY_BYTES_MAX(max_entries, id_size)                                                                      \
-    (BID_ARRAY_SLOTS_MAX(max_entries) * 9 +                                                                            \
-     (BID_ARRAY_SLOTS_MAX(max_entries) * 7 / 4 + 1024) * BID_RECORD_BYTES_MAX(id_size) + (4ull << 20))
+    (BID_ARRAY_SLOTS_MAX(max_entries) * 33 +                                                                           \
+     (BID_ARRAY_SLOTS_MAX(max_entries) * 29 / 16 + 1024 + BID_REMOVES_ASIDE) * BID_RECORD_BYTES_MAX(id_size) +         \
+     (4ull << 20))
 
 struct bid_table;
 
@@ -189,7 +226,10 @@ BID_PUBLIC uint64_t bid_resizes(const struct bid_table *table);
 BID_PUBLIC int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t generation, const void *id,
                               size_t length);
 
-/* Removes an entry. Outside of a resize this needs no memory; during one it may have to copy a record first.
+/* Removes an entry. Outside of a resize this needs no memory. During one it may have to copy the record first: nearly
+ * always there is a place for the copy. Where there is none, and no record that is present, it takes one of
+ * BID_REMOVES_ASIDE that are set aside for it in the new array. So BID_E_WOULD_ALLOCATE means that so many removes of
+ * one resize have needed one.
  * Context: any. Progress: lock-free. Memory: none.
  * Returns: BID_OK, BID_ABSENT, BID_E_NULL, BID_E_WOULD_ALLOCATE. */
 BID_PUBLIC int bid_remove_nmi(struct bid_table *table, uint64_t key);
@@ -230,9 +270,9 @@ BID_PUBLIC int bid_insert_many(struct bid_table *table, const uint64_t *keys, si
                                size_t id_size, const uint8_t *lengths, size_t *inserted);
 
 /* Makes room for that many entries in all, so that inserts up to there do not allocate, also from NMI context. Every
- * insert and replace consumes some of the room, also of a key that was there before. Near the end of the room an insert
- * may find its key's path full, by accident: at most one in a million inserts. The table does not shrink below this by
- * itself.
+ * insert and replace consumes some of the room, also of a key that was there before. The table does not shrink below
+ * this by itself. Where a key may go is chance: near the end of the room an insert may find no slot for its key, at
+ * most once in a thousand million inserts.
  * Context: thread. Progress: lock-free. It begins at most BID_REBUILDS_MAX resizes, and before each finishes the resize
  * that it finds under way. If updates of others use up the room of the last array while it is made, the result is
  * BID_OK.
@@ -253,6 +293,30 @@ BID_PUBLIC int bid_shrink(struct bid_table *table);
  * Context: thread. Progress: lock-free. Memory: frees. May change errno.
  * Returns: the number of bytes retired and not freed; 0 if nothing waits for a reader. */
 BID_PUBLIC uint64_t bid_reclaim(struct bid_table *table);
+
+/*
+ * Grace periods of readers elsewhere (bid_flavor_shared). A thread of the caller's observes them, again and again:
+ *
+ *     number = bid_grace_begin(table);
+ *     if (number) {
+ *         wait until every reader elsewhere that was in a lookup when bid_grace_begin() returned has left it;
+ *         bid_grace_end(table, number);
+ *     }
+ *
+ * How to wait depends on the readers. For BPF programs it is a grace period of RCU, as membarrier(MEMBARRIER_CMD_GLOBAL)
+ * waits for, in 8 to 50 ms. For others it is what they have agreed on. While nobody observes, nothing is freed: updates
+ * that need a new array fail in the end, with BID_E_RETIRED or BID_E_NO_MEMORY.
+ */
+
+/* The number of the grace period that begins now.
+ * Context: thread. Progress: lock-free. Memory: none.
+ * Returns: 0 if nothing is retired, or the table is of another flavor. */
+BID_PUBLIC uint64_t bid_grace_begin(struct bid_table *table);
+
+/* Says that the readers elsewhere that were there when `number` was given have all left. What was retired before is
+ * freed by an update or bid_reclaim() to come. Numbers of several threads may come in any order.
+ * Context: any. Progress: lock-free. Memory: none. */
+BID_PUBLIC void bid_grace_end(struct bid_table *table, uint64_t number);
 
 typedef int (*bid_visit)(void *argument, uint64_t key, int status, const struct bid_build_id *id);
 
@@ -276,7 +340,7 @@ enum bid_resize_cause {
     BID_RESIZE_GROW = 0,       /* too few empty slots for the live entries */
     BID_RESIZE_SHRINK = 1,     /* few live entries, or bid_shrink() */
     BID_RESIZE_TOMBSTONES = 2, /* tombstones or used-up records, same size */
-    BID_RESIZE_RESEED = 3,     /* a path was full at a low load: another seed, same size */
+    BID_RESIZE_RESEED = 3,     /* a probe sequence was full at a low load: another seed, same size */
     BID_RESIZE_RESERVE = 4,    /* bid_reserve() */
     BID_RESIZE_CAUSES = 5,
 };
@@ -288,8 +352,8 @@ struct bid_stats {
     uint64_t entries;                         /* live entries, as counted by visiting them */
     uint64_t tombstones;                      /* slots of removed keys, not yet dropped by a resize */
     uint64_t slots;                           /* in the current array */
-    uint64_t bytes_slots;                     /* mapped and populated, all arrays that are not retired */
-    uint64_t bytes_records;                   /* populated, all arrays that are not retired */
+    uint64_t bytes_slots;                     /* of buckets with the records in them, all arrays that are not retired */
+    uint64_t bytes_records;                   /* of records elsewhere, populated, all arrays that are not retired */
     uint64_t bytes_retired;                   /* waiting for a grace period */
     uint64_t bytes_pins;                      /* of the process, shared by all tables */
     uint64_t retired_arrays;                  /* waiting for a grace period */

@@ -11,31 +11,6 @@ from stress.mutants.catalog.pins import RECLAMATION
 from stress.mutants.catalog.profile import PROFILE
 from stress.mutants.catalog.resolve import RESOLVE
 from stress.mutants.catalog.table import LOOKUPS, UPDATES
-from stress.mutants.checks import (
-    Check,
-    Fault,
-    Freeze,
-    Histories,
-    Model,
-    Mutant,
-    Program,
-    Reading,
-    Step,
-    Storm,
-)
+from stress.mutants.checks import Mutant
 
-MUTANTS = LOOKUPS + UPDATES + RECLAMATION + PROTOCOL + RESOLVE + PROFILE + NOTE
-
-__all__ = [
-    "MUTANTS",
-    "Check",
-    "Fault",
-    "Freeze",
-    "Histories",
-    "Model",
-    "Mutant",
-    "Program",
-    "Reading",
-    "Step",
-    "Storm",
-]
+MUTANTS: list[Mutant] = LOOKUPS + UPDATES + RECLAMATION + PROTOCOL + RESOLVE + PROFILE + NOTE

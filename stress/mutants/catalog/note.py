@@ -6,7 +6,7 @@ from __future__ import annotations
 from stress.mutants.checks import Mutant, Program
 from stress.mutants.edits import Edit
 
-READER = "reader"  #: none of the guarantees of the table: that build IDs are read as the public header says
+READER = "notes"  #: none of the guarantees of the table: that build IDs are read as the public header says
 
 
 def mutant(name: str, fault: str, *edits: tuple[str, str, str]) -> Mutant:

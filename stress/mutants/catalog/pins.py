@@ -8,7 +8,7 @@ from stress.mutants.edits import Edit
 
 RECLAIM = Model("retire, reclaim, look up")
 HANDED_OVER = Model("a temporary slot handed over")
-GRACE = "life >> BID_LIFE_BITS < oldest"
+GRACE = "life >> BID_LIFE_BITS < over"
 
 RECLAMATION = [
     Mutant(
@@ -22,14 +22,14 @@ RECLAMATION = [
         "half-a-grace-period",
         "G7",
         "a pin of the epoch in which an array was retired does not keep it",
-        (Edit("table/reclaim.c", GRACE, "life >> BID_LIFE_BITS <= oldest"),),
+        (Edit("table/reclaim.c", GRACE, "life >> BID_LIFE_BITS <= over"),),
         (Program("test_iterate"), RECLAIM),
     ),
     Mutant(
         "no-barrier",
         "G7",
         "the reclaimer scans the pins without a barrier: it may miss one that is still in a store buffer (S)",
-        (Edit("table/reclaim.c", "    bid_platform_barrier(table->pins);", "   "),),
+        (Edit("process/grace.c", "    bid_platform_barrier(pins);", "   "),),
         (RECLAIM,),
         NARROW,
     ),
@@ -63,8 +63,8 @@ RECLAMATION = [
         (
             Edit(
                 "table/array.c",
-                "    if (status != BID_OK) {\n        bid_array_free(array);\n",
-                "    if (status != BID_OK) {\n        array->mapping = NULL;\n        bid_array_free(array);\n",
+                "    if (status != BID_OK) {\n        bid_array_free(table, array);\n",
+                "    if (status != BID_OK) {\n        array->mapping = NULL;\n        bid_array_free(table, array);\n",
             ),
         ),
         (Fault("allocation"),),
@@ -73,28 +73,28 @@ RECLAMATION = [
         "pins-not-reentrant",
         "G9",
         "a handler's lookup takes away the pin of what it interrupted",
-        (Edit("table/pin.h", "bid_store(&pin.slot->word, pin.before,", "bid_store(&pin.slot->word, 0,"),),
+        (Edit("process/pins.h", "bid_store(&pin.slot->word, pin.before,", "bid_store(&pin.slot->word, 0,"),),
         (Program("test_iterate"),),
     ),
     Mutant(
         "overflow-not-counted",
         "G6",
         "readers for whom the pin table had no room do not keep what they read",
-        (Edit("table/reclaim.c", "if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE))", "if (0)"),),
-        (Program("test_threads"), Model("retire, reclaim, crowded pins")),
+        (Edit("process/grace.c", "if (bid_load(&pins->area->overflow[i], BID_U_ACQUIRE))", "if (0)"),),
+        (Program("test_threads"), Model("retire, reclaim, overflowing pins")),
     ),
     Mutant(
         "pins-written-through-a-fork",
         "G9",
         "the pins lie in ordinary memory, which a fork write-protects and hands on to the child",
-        (Edit("table/platform_user.c", "status == BID_OK && madvise(", "0 && madvise("),),
+        (Edit("process/pins.c", "status == BID_OK && madvise(", "0 && madvise("),),
         (Program("test_nothing_needed"), Program("test_fork")),
     ),
     Mutant(
         "child-loses-its-pins",
         "G9",
         "the child of a fork does not get back the pins of what it goes on with",
-        (Edit("table/platform_user.c", "            bid_fork_restore(kind, area, saved);\n", "            ;\n"),),
+        (Edit("process/pins.c", "            bid_fork_restore(kind, area, saved);\n", "            ;\n"),),
         (Program("test_fork"), Program("test_pins")),
     ),
     Mutant(
@@ -103,7 +103,7 @@ RECLAMATION = [
         "of the temporary pins that a forking thread holds, its child gets back the first",
         (
             Edit(
-                "table/platform_user.c",
+                "process/pins.c",
                 "        own |= i < BID_PIN_SLOTS;\n",
                 "        own |= i < BID_PIN_SLOTS;\n        break;\n",
             ),
@@ -114,18 +114,14 @@ RECLAMATION = [
         "fork-forgets-the-overflow",
         "G9",
         "a child whose thread was counted in the overflow is not",
-        (Edit("table/platform_user.c", "    bid_store(&area->overflow[number], overflow, BID_RELAXED);\n", ""),),
+        (Edit("process/pins.c", "    bid_store(&area->overflow[number], overflow, BID_RELAXED);\n", ""),),
         (Program("test_pins"),),
     ),
     Mutant(
         "fork-takes-the-overflow-of-others",
         "G9",
         "a child whose thread has a slot of its own gets the overflow of threads it does not have, and frees nothing",
-        (
-            Edit(
-                "table/platform_user.c", "bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread", "0"
-            ),
-        ),
+        (Edit("process/pins.c", "bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread", "0"),),
         (Program("test_pins"),),
     ),
     Mutant(
@@ -134,7 +130,7 @@ RECLAMATION = [
         "while a visit or a handler's lookup is inside another visit, what only the outer one may read is not kept",
         (
             Edit(
-                "table/pin.h",
+                "process/pins.h",
                 "word = before + 1;",
                 "word = bid_load(&pins->epoch, BID_RELAXED) + (before & BID_PIN_DEPTH_MASK);",
             ),
@@ -147,12 +143,12 @@ RECLAMATION = [
         "a temporary slot is free for others before its pin is taken back, which then takes back theirs",
         (
             Edit(
-                "table/lookup.c",
+                "process/pin_forms.h",
                 "    bid_pin_leave(pin);\n    if (pin.slot >=",
                 "    if (pin.slot >=",
             ),
             Edit(
-                "table/lookup.c",
+                "process/pin_forms.h",
                 "        bid_store(&pin.slot->owner, 0, BID_U_RELEASE);",
                 "        bid_store(&pin.slot->owner, 0, BID_U_RELEASE);\n    bid_pin_leave(pin);",
             ),
@@ -170,7 +166,7 @@ RECLAMATION = [
         "orphan-has-its-thread",
         "G9",
         "the child of a thread that forked in the middle of making or freeing an array takes that away from it",
-        (Edit("table/reclaim.c", "bid_oldest_pin(table->pins) > bid_load(&table->pins->forked, BID_RELAXED)", "1"),),
+        (Edit("table/reclaim.c", "table->flavor->over(table) > bid_load(&table->pins->forked, BID_RELAXED)", "1"),),
         (Program("test_fork_resize"),),
     ),
     Mutant(
@@ -189,9 +185,9 @@ RECLAMATION = [
         "an array forgets where its memory is before it gives that back: a fork in between loses it to the child",
         (
             Edit(
-                "table/array.c",
-                "    bid_platform_empty(mapping, array->mapping_bytes);\n    array->mapping = NULL;\n",
-                "    array->mapping = NULL;\n    bid_platform_empty(mapping, array->mapping_bytes);\n",
+                "process/memory.c",
+                "    bid_empty(memory, bytes);\n    *address = NULL;\n",
+                "    *address = NULL;\n    bid_empty(memory, bytes);\n",
             ),
         ),
         (Program("test_fork_resize"),),
@@ -202,7 +198,7 @@ RECLAMATION = [
         "where the kernel cannot populate memory, it is only read, and later writes fault",
         (
             Edit(
-                "table/platform_user.c",
+                "process/memory.c",
                 "__atomic_fetch_or(address + offset, nothing, __ATOMIC_RELAXED);",
                 "nothing = *(volatile char *)(address + offset);",
             ),

@@ -155,7 +155,7 @@ LOOKUPS = [
         "every pin is an atomic addition",
         (
             Edit(
-                "table/pin.h",
+                "process/pins.h",
                 "    bid_store(&slot->word, word, BID_U_RELEASE);",
                 "    bid_store(&slot->word, word - 1, BID_U_RELEASE);\n    bid_add(&slot->word, 1, BID_U_RELEASE);",
             ),
@@ -169,7 +169,7 @@ LOOKUPS = [
         (
             Edit(
                 "table/array.c",
-                "int status = bid_platform_populate(array->slots, layout->slot_bytes, lock);",
+                "int status = bid_populate(table, array->slots, layout->slot_bytes);",
                 "int status = BID_OK;",
             ),
         ),
@@ -303,9 +303,8 @@ UPDATES = [
         (
             Edit(
                 "table/update.c",
-                f"{COUNTED}            return BID_OK;\n        }}\n",
-                f"{COUNTED}            return BID_OK;\n        }}\n"
-                "        if (op->kind == BID_INSERT)\n            return BID_E_COLLISIONS;\n",
+                "        return BID_STEP_AGAIN;\n    }\n    op->status",
+                "        return op->kind == BID_INSERT ? BID_E_COLLISIONS : BID_STEP_AGAIN;\n    }\n    op->status",
             ),
         ),
         (Step(("insert-new",), ("collides",)),),

@@ -1,130 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The platform of user space on Linux: the one file of the table that uses libc.
+ * The pins of this process: made at first use, kept across forks, and the barrier that the reclaimer pays for them.
  *
  * fork(): the pins lie in memory that a fork wipes, so that the parent's are not write-protected by it and the child
  * does not inherit the pins of threads that it does not have. The handlers here give the child its page and its own
  * pins back, for a fork may come from a handler that interrupted a lookup.
  */
 #define _GNU_SOURCE
-#include "platform.h"
+#include "pins.h"
 
-#include "bid/table.h"
-#include "pin.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-
-#define BID_HUGE_ALIGN (2ull << 20)
-
-/* ---------------------------------------------------------------------------------------------- memory -- */
-
-size_t bid_platform_page(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static void *bid_map_plain(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-void bid_platform_no_collapse(void *address, size_t bytes)
-{
-    if (bytes)
-        madvise(address, bytes, MADV_NOHUGEPAGE); /* refused by kernels that have no huge pages */
-}
-
-/* Maps more than needed and gives the ends back; NULL also if there is just no room for more than needed. */
-static void *bid_map_huge(size_t bytes, size_t huge)
-{
-    size_t page = bid_platform_page();
-    bytes = (bytes + page - 1) / page * page;
-    char *memory = bid_map_plain(bytes + BID_HUGE_ALIGN);
-    if (!memory)
-        return NULL;
-    size_t before = -(uintptr_t)memory & (BID_HUGE_ALIGN - 1);
-    if (before)
-        munmap(memory, before);
-    munmap(memory + before + bytes, BID_HUGE_ALIGN - before);
-    madvise(memory + before, huge, MADV_HUGEPAGE); /* advice: small pages do as well */
-    bid_platform_no_collapse(memory + before + huge, bytes - huge);
-    return memory + before;
-}
-
-void *bid_platform_map(size_t bytes, size_t huge)
-{
-    void *memory = huge ? bid_map_huge(bytes, huge) : NULL;
-    if (memory)
-        return memory;
-    memory = bid_map_plain(bytes);
-    if (memory)
-        bid_platform_no_collapse(
-            memory, bytes); /* else, where all memory has huge pages, populating one page makes 2 MB present */
-    return memory;
-}
-
-void bid_platform_empty(void *address, size_t bytes)
-{
-    if (madvise(address, bytes, MADV_DONTNEED) != 0 && munlock(address, bytes) == 0) /* refused where it is locked */
-        madvise(address, bytes, MADV_DONTNEED);
-}
-
-/* The kernel joins neighbouring mappings, so to unmap may take one more than a process may have (vm.max_map_count).
- * Then the addresses are lost, but not the memory. */
-void bid_platform_unmap(void *address, size_t bytes)
-{
-    if (munmap(address, bytes) != 0)
-        bid_platform_empty(address, bytes);
-}
-
-/* For kernels without MADV_POPULATE_WRITE: a write to each page that changes nothing, also where others are writing.
- * `nothing` is volatile because a compiler that knew its value might make a mere load of it all. */
-static void bid_touch(char *address, size_t bytes)
-{
-    volatile char nothing = 0;
-    for (size_t offset = 0; offset < bytes; offset += bid_platform_page())
-        __atomic_fetch_or(address + offset, nothing, __ATOMIC_RELAXED);
-}
-
-int bid_platform_populate(void *address, size_t bytes, int lock)
-{
-    if (!bytes)
-        return BID_OK;
-    char *first = (char *)((uintptr_t)address & ~(uintptr_t)(bid_platform_page() - 1));
-    bytes += (size_t)((char *)address - first);
-    if (lock && mlock(first, bytes) != 0)
-        return BID_E_MLOCK;
-    if (madvise(first, bytes, MADV_POPULATE_WRITE) == 0)
-        return BID_OK;
-    if (errno != EINVAL)
-        return BID_E_NO_MEMORY;
-    bid_touch(first, bytes);
-    return BID_OK;
-}
-
-uint64_t bid_platform_random(void)
-{
-    uint64_t seed;
-    if (syscall(SYS_getrandom, &seed, sizeof seed, GRND_NONBLOCK) == sizeof seed) /* libc's is a cancellation point */
-        return seed;
-    struct timespec now; /* early in the boot, before the pool is ready */
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&seed;
-}
-
-/* ------------------------------------------------------------------------------------------------ pins -- */
 
 /* An area is made when the first table needs it, and stays: whoever makes one publishes it whole, once. */
 static struct bid_pins bid_process_pins[2] = {{.epoch = BID_PIN_EPOCH_FIRST},

@@ -7,10 +7,11 @@
  * It may be less by the time the memory is used, so this keeps absurd sizes away, and no more than that.
  */
 #define _GNU_SOURCE
-#include "platform.h"
+#include "memory.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
