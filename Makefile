@@ -67,7 +67,7 @@ test: setup
 	$(BIN)/python -m pytest $(PARALLEL)
 
 # The lint, and the tests that find most: in under two minutes once everything is set up.
-CHECKS := table bulk inode errors note process c lookup_object step histories state_machine storm
+CHECKS := table bulk inode errors note process c lookup_object step histories state_machine storm style
 check: setup lint
 	$(BIN)/python -m pytest -q $(PARALLEL) -k 'not a_lie_is_caught' $(CHECKS:%=tests/test_%.py)
 

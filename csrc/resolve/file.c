@@ -62,7 +62,7 @@ static int open_mapped(struct bid_descriptor *descriptor, const char *path)
 
 /* --------------------------------------------------------------------------------------------- build ID -- */
 
-static void take_answer(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
+void bid_mapped_file_take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
 {
     if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF || status == BID_ELF_LONG_ID)
         file->status = BID_NO_BUILD_ID;
@@ -94,7 +94,7 @@ static void read_open(struct bid_mapped_file *file, const struct bid_descriptor 
         status = bid_elf_read_memory(&elf, file->header);
     if (status != BID_ELF_OK)
         status = bid_elf_read_fd(&elf, BID_ELF_FILE, descriptor->number);
-    take_answer(file, &elf, status);
+    bid_mapped_file_take(file, &elf, status);
 }
 
 enum { READ, ELSEWHERE, CHANGED };
@@ -144,5 +144,5 @@ void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *
             result = read_at_rest(file, file->path);
     }
     if (result == ELSEWHERE && image)
-        take_answer(file, &elf, bid_elf_read_memory(&elf, image));
+        bid_mapped_file_take(file, &elf, bid_elf_read_memory(&elf, image));
 }

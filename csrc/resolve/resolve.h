@@ -82,6 +82,10 @@ uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip);
 /* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header.
  * `range` is one of its mappings. */
 void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range);
+struct bid_elf;
+
+/* file.c: of these, id, id_offset and status, from what the parser found. */
+void bid_mapped_file_take(struct bid_mapped_file *file, const struct bid_elf *elf, int status);
 /* Whether that would give the same again: the file is the one that was read, and nobody has changed it. */
 int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct bid_range *range);
 

@@ -22,11 +22,14 @@ struct bid_found {
 #define BID_FOUND_END 0     /* an EMPTY slot: at the moment when it was read, the array had no slot of the key */
 #define BID_FOUND_GOES_ON 1 /* none; neither is the word of a LIVE slot */
 
-/* What bid_lookup_cost() says; nothing is counted for NULL. */
+/* What bid_lookup_cost() says; nothing is counted for NULL. The barrier keeps both counters from being written at once,
+ * from a constant in memory that may not be there yet: a lookup takes no page fault. */
 BID_INLINE void bid_cost_bucket(struct bid_probe_cost *cost)
 {
-    if (cost)
-        cost->slots += BID_BUCKET_SLOTS;
+    if (!cost)
+        return;
+    cost->slots += BID_BUCKET_SLOTS;
+    bid_platform_compiler_barrier();
 }
 
 BID_INLINE void bid_cost_record(struct bid_probe_cost *cost)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What waits for readers: it is freed when the last of those that may be in it has left, by whatever update comes next, and an
- * update that failed for want of it succeeds then at once. */
+/* What waits for readers: it is freed when the last of those that may be in it has left, by whatever update comes next,
+ * and an update that failed for want of it succeeds then at once. */
 #include "check.h"
 
 #include "table.h" /* for what records take */
@@ -36,8 +36,8 @@ static void move_on(uint64_t i)
     CHECK_STATUS(i % 2 ? bid_shrink(table) : bid_reserve(table, 10000), BID_OK);
 }
 
-/* Each came after one resize more than the one before; an array is kept by the oldest reader that may be in it, wherever in
- * the table of pins that stands. */
+/* Each came after one resize more than the one before; an array is kept by the oldest reader that may be in it,
+ * wherever in the table of pins that stands. */
 static void readers_of_all_ages(void)
 {
     pthread_t threads[READERS];

@@ -76,8 +76,8 @@ enum bid_flags {
 };
 
 /*
- * Where a table's memory comes from, that of the table itself included. The functions are called in thread context only,
- * and by several threads at once. They must not call a function of the same table.
+ * Where a table's memory comes from, that of the table itself included. The functions are called in thread context
+ * only, and by several threads at once. They must not call a function of the same table.
  */
 struct bid_allocator {
     void *context; /* handed to each function */
@@ -97,8 +97,8 @@ struct bid_allocator {
  * flavor. bid_flavor_shared is for a table that others read as well, without pins: BPF programs, or other processes. A
  * thread observes their grace periods, see bid_grace_begin(). No update waits for one. (Not in a kernel.)
  *
- * The child of a fork shares such a table with its parent, and the parent does not see the child's pins. So in the child
- * updates fail with BID_E_REGION, bid_destroy() does nothing, and lookups are those of bid/region.h.
+ * The child of a fork shares such a table with its parent, and the parent does not see the child's pins. So in the
+ * child updates fail with BID_E_REGION, bid_destroy() does nothing, and lookups are those of bid/region.h.
  */
 struct bid_flavor;
 BID_PUBLIC extern const struct bid_flavor bid_flavor_shared;
@@ -150,8 +150,8 @@ struct bid_options {
 /* Fewer than four slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at
  * most. */
 #define BID_ARRAY_SLOTS_MAX(max_entries) ((max_entries) < 65536 ? 262144ull : 4ull * (max_entries))
-/* A bucket of eight slots has 256 bytes; for sixteen slots there are at most 29 records elsewhere, and 1,024 more beside
- * those that are set aside; each section ends with its page or step. */
+/* A bucket of eight slots has 256 bytes; for sixteen slots there are at most 29 records elsewhere, and 1,024 more
+ * beside those that are set aside; each section ends with its page or step. */
 #define BID_ARRAY_BYTES_MAX(max_entries, id_size)                                                                      \
     (BID_ARRAY_SLOTS_MAX(max_entries) * 33 +                                                                           \
      (BID_ARRAY_SLOTS_MAX(max_entries) * 29 / 16 + 1024 + BID_REMOVES_ASIDE) * BID_RECORD_BYTES_MAX(id_size) +         \
@@ -303,9 +303,9 @@ BID_PUBLIC uint64_t bid_reclaim(struct bid_table *table);
  *         bid_grace_end(table, number);
  *     }
  *
- * How to wait depends on the readers. For BPF programs it is a grace period of RCU, as membarrier(MEMBARRIER_CMD_GLOBAL)
- * waits for, in 8 to 50 ms. For others it is what they have agreed on. While nobody observes, nothing is freed: updates
- * that need a new array fail in the end, with BID_E_RETIRED or BID_E_NO_MEMORY.
+ * How to wait depends on the readers. For BPF programs it is a grace period of RCU, as
+ * membarrier(MEMBARRIER_CMD_GLOBAL) waits for, in 8 to 50 ms. For others it is what they have agreed on. While nobody
+ * observes, nothing is freed: updates that need a new array fail in the end, with BID_E_RETIRED or BID_E_NO_MEMORY.
  */
 
 /* The number of the grace period that begins now.
