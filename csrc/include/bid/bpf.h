@@ -15,6 +15,8 @@
  *
  * Caveats
  * -------
+ * - It is no part of the library libbid: the BPF side needs the headers of csrc/table. Compile csrc/bpf with
+ *   csrc/table, csrc/process and csrc/region, as the example does.
  * - The kernel must be 6.1 or later, or one with the same features, and give this process CAP_BPF and CAP_PERFMON.
  * - The region does not grow. All of it is present from the beginning: the kernel allocates array maps so.
  * - Memory that a resize has left is used again after a grace period of RCU. A thread of the region waits for these, so
