@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # a build in isolation
 
 from csrc.build import BuildChanged
 
-AGENT = ("agent", "sample", "timer", "program", "signals")  # of csrc/profile
-SERVER = ("server", "process", "events", "views", "modules")
+AGENT = ("agent", "sample", "frames", "timer", "program", "signals")  # of csrc/profile
+SERVER = ("server", "process", "events", "views", "stacks", "modules")
 
 
 def sources(*folders: str) -> list[str]:

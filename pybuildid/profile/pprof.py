@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class PprofWriter:
     comments: tuple[str, ...] = ()
     _strings: dict[str, int] = field(default_factory=lambda: {"": 0})
     _mappings: list[bytes] = field(default_factory=list)
+    _numbers: dict[tuple[int, int], int] = field(default_factory=dict)
     _locations: list[bytes] = field(default_factory=list)
     _samples: list[bytes] = field(default_factory=list)
 
@@ -69,12 +70,22 @@ class PprofWriter:
 
     def sample(self, address: int, count: int, mapping: int = 0, labels: Iterable[tuple[str, str]] = ()) -> None:
         """Adds an instruction pointer that was seen so often; mapping 0: in none."""
-        location = len(self._locations) + 1
-        self._locations.append(_number(1, location) + _number(2, mapping) + _number(3, address))
-        content = _packed(1, [location]) + _packed(2, [count, count * self.period_ns])
+        self.stack([(address, mapping)], count, labels)
+
+    def stack(self, frames: Sequence[tuple[int, int]], count: int, labels: Iterable[tuple[str, str]] = ()) -> None:
+        """Adds a stack that was seen so often: (address, mapping) of each frame, the innermost first. The address of a
+        caller is one less than the return address: in the call, whose line is wanted, and in the same function."""
+        content = _packed(1, [self._location(*frame) for frame in frames]) + _packed(2, [count, count * self.period_ns])
         for key, value in labels:
             content += _message(3, _number(1, self._string(key)) + _number(2, self._string(value)))
         self._samples.append(content)
+
+    def _location(self, address: int, mapping: int) -> int:
+        number = self._numbers.get((address, mapping))
+        if number is None:
+            number = self._numbers[address, mapping] = len(self._locations) + 1
+            self._locations.append(_number(1, number) + _number(2, mapping) + _number(3, address))
+        return number
 
     def _value_type(self, kind: str, unit: str) -> bytes:
         return _number(1, self._string(kind)) + _number(2, self._string(unit))
