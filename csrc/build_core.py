@@ -24,8 +24,9 @@ FUNCTIONS = (
     ),
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
     *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_inode_*", "bid_elf_*", "bid_chain_*"),
+    *("bid_maps_create", "bid_maps_destroy", "bid_maps_refresh", "bid_maps_follow", "bid_resolve_many"),
 )
-MODULES = ("table", "process", "inode", "note", "collisions")  # of csrc
+MODULES = ("table", "process", "inode", "note", "resolve", "collisions")  # of csrc
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations([*public_headers(), CHAINS], FUNCTIONS))
