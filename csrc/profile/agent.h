@@ -61,6 +61,9 @@ const struct bid_view_range *bid_view_find(const struct bid_view_range *ranges, 
 /* The key of an address in the range (NULL: in none), as in struct bid_count. */
 uint64_t bid_agent_key(const struct bid_view_range *range, uint64_t address);
 
+/* The count of an address with this key, which may be a new one; NULL: there is no room. Context: any. */
+struct bid_count *bid_agent_count(struct bid_recording *recording, uint64_t key);
+
 /* ---- frames.c */
 /* Counts the stack whose innermost frame has this key. `confirmed`: slot->confirmed before the view was loaded.
  * Context: a signal handler of the thread, or the thread itself. Progress: wait-free. Memory: none. */

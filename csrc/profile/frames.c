@@ -109,19 +109,23 @@ struct found {
     enum bid_stack_end end;
 };
 
-/* Writes so many keys to `frames`, but none with NULL. */
-static struct found follow(struct walk walk, uint64_t key, uint64_t *frames, uint64_t most)
+/* A stack of which nothing may be read: the innermost frame alone. */
+static struct found stop(uint64_t key, enum bid_stack_end end)
+{
+    uint64_t hash = mix(mix(0, key), end);
+    return (struct found){.hash = hash + !hash, .count = 1, .end = end};
+}
+
+static struct found follow(struct walk walk, uint64_t key)
 {
     struct found found = {.count = 0, .end = BID_STACK_DEEP};
-    for (; key && found.count < most; found.count++) {
-        if (frames)
-            frames[found.count] = key;
+    while (key) {
         found.hash = mix(found.hash, key);
-        if (found.count + 1 < BID_FRAMES_MAX)
-            key = next(&walk, &found.end);
-        else
-            found.end = BID_STACK_DEEP;
+        found.count++;
+        key = found.count < BID_FRAMES_MAX ? next(&walk, &found.end) : 0;
     }
+    if (found.count == BID_FRAMES_MAX)
+        found.end = BID_STACK_DEEP;
     found.hash = mix(found.hash, found.end);
     found.hash += !found.hash;
     return found;
@@ -129,19 +133,24 @@ static struct found follow(struct walk walk, uint64_t key, uint64_t *frames, uin
 
 /* ---------------------------------------------------------------------------------------------- counting -- */
 
-static void write_down(struct bid_recording *recording, struct bid_stack *stack, const struct walk *walk, uint64_t key,
+static void write_down(struct bid_recording *recording, struct bid_stack *stack, struct walk walk, uint64_t key,
                        struct found found)
 {
-    if (bid_load(&recording->frames_used, BID_RELAXED) + found.count > BID_FRAME_WORDS)
-        return;
+    enum bid_stack_end end;
+    uint64_t n = 0;
+    if (bid_load(&recording->frames_used, BID_RELAXED) + found.count > BID_FRAMES)
+        return; /* so it stays near the limit */
     uint64_t place = bid_add(&recording->frames_used, found.count, BID_RELAXED);
-    if (place + found.count > BID_FRAME_WORDS)
+    if (place + found.count > BID_FRAMES)
         return;
-    if (walk)
-        found.count = follow(*walk, key, recording->frames + place, found.count).count;
-    else
-        recording->frames[place] = key;
-    bid_store(&stack->frames, (place + 1) << 16 | (uint64_t)found.end << 8 | found.count,
+    while (key) {
+        const struct bid_count *count = bid_agent_count(recording, key);
+        if (!count)
+            return;
+        recording->frames[place + n++] = (uint16_t)(count - recording->counts);
+        key = n < found.count ? next(&walk, &end) : 0;
+    }
+    bid_store(&stack->frames, (place + 1) << 16 | (uint64_t)found.end << 8 | n,
               memory_order_release); /* (F) pairs with whoever reads the recording */
 }
 
@@ -155,7 +164,7 @@ static void count(struct bid_recording *recording, const struct walk *walk, uint
             continue;
         bid_add(&stack->count, 1, BID_RELAXED);
         if (claimed)
-            write_down(recording, stack, walk, key, found);
+            write_down(recording, stack, *walk, key, found);
         return;
     }
 }
@@ -164,11 +173,7 @@ void bid_agent_stack(struct bid_recording *recording, const struct bid_slot *slo
                      uint64_t confirmed, const struct bid_interrupted *at, uint64_t key)
 {
     struct walk walk = {.view = view};
-    struct found found = {.count = 1, .end = begin(&walk, slot, confirmed, at)};
-    int readable = found.end == BID_STACK_COMPLETE;
-    if (readable)
-        found = follow(walk, key, NULL, BID_FRAMES_MAX);
-    else
-        found.hash = mix(mix(0, key), found.end);
-    count(recording, readable ? &walk : NULL, key, found);
+    enum bid_stack_end end = begin(&walk, slot, confirmed, at);
+    struct found found = end == BID_STACK_COMPLETE ? follow(walk, key) : stop(key, end);
+    count(recording, &walk, key, found);
 }

@@ -43,10 +43,10 @@
 #endif
 
 #define BID_RECORDING_MAGIC "BIDPROF3"
-#define BID_COUNTS 65536u /* a power of two */
-#define BID_STACKS 32768u /* a power of two */
-#define BID_FRAME_WORDS (512u << 10)
-#define BID_FRAMES_MAX 127u /* of a stack */
+#define BID_COUNTS 65536u       /* a power of two */
+#define BID_STACKS 16384u       /* a power of two */
+#define BID_FRAMES (256u << 10) /* of all stacks */
+#define BID_FRAMES_MAX 127u     /* of a stack */
 #define BID_SLOTS 512u
 #define BID_VIEW_BYTES (2u << 20)
 #define BID_MODULE_BYTES (4u << 20)
@@ -98,7 +98,7 @@ enum bid_refusal {
     BID_REFUSALS,
 };
 
-/* An address that was sampled, and how often. The key is all of it: the number of a module and the offset in its file,
+/* An address that was sampled or called from, and how often it was sampled. The key is all of it: the number of a module and the offset in its file,
  * or one of the numbers below BID_MODULE_FIRST and an instruction pointer. */
 struct bid_count {
     bid_word key; /* number << BID_ADDRESS_BITS | address; 0: free */
@@ -108,7 +108,7 @@ struct bid_count {
 
 /* A call stack that was sampled, and how often. */
 struct bid_stack {
-    bid_word hash; /* of the keys of its frames, as in struct bid_count, and of its end; 0: free */
+    bid_word hash; /* of the keys of its frames, and of its end; 0: free */
     bid_word count;
     bid_word frames; /* (F) place + 1 << 16 | enum bid_stack_end << 8 | number of frames; 0: there was no room */
 };
@@ -197,11 +197,11 @@ struct bid_recording {
     bid_word views_lost;                  /* readings of a process's mappings that there was no room for */
     bid_word reasons[BID_SAMPLE_REASONS]; /* of all samples */
     bid_word refused[BID_REFUSALS];       /* processes */
-    bid_word frames_used;                 /* words */
+    bid_word frames_used;
 
     _Alignas(4096) struct bid_count counts[BID_COUNTS];
     struct bid_stack stacks[BID_STACKS];
-    uint64_t frames[BID_FRAME_WORDS];
+    uint16_t frames[BID_FRAMES]; /* indices in counts: the innermost frame of a stack comes first */
     struct bid_slot slots[BID_SLOTS];
     _Alignas(4096) char views[BID_VIEW_BYTES];
     char modules[BID_MODULE_BYTES];

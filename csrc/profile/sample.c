@@ -31,18 +31,16 @@ uint64_t bid_agent_key(const struct bid_view_range *range, uint64_t ip)
     return number << BID_ADDRESS_BITS | (address & ((1ull << BID_ADDRESS_BITS) - 1));
 }
 
-static void count(struct bid_recording *recording, uint64_t key)
+struct bid_count *bid_agent_count(struct bid_recording *recording, uint64_t key)
 {
     uint64_t hash = key * 0x9e3779b97f4a7c15ull; /* the top bits depend on every bit of the key */
     for (unsigned i = 0; i < PROBES; i++) {
         struct bid_count *count = &recording->counts[((hash >> 32) + i) % BID_COUNTS];
         uint64_t found = bid_load(&count->key, BID_RELAXED);
-        if (found == key || (!found && (bid_cas(&count->key, &found, key, BID_RELAXED) || found == key))) {
-            bid_add(&count->count, 1, BID_RELAXED);
-            return;
-        }
+        if (found == key || (!found && (bid_cas(&count->key, &found, key, BID_RELAXED) || found == key)))
+            return count;
     }
-    bid_add(&recording->lost, 1, BID_RELAXED);
+    return NULL;
 }
 
 /* What a profiler has to do that knows nothing beforehand: look into the first page of the file, if it is in memory.
@@ -80,7 +78,8 @@ void bid_agent_sample(struct bid_recording *recording, struct bid_slot *slot, co
     bid_add(&recording->samples, 1, BID_RELAXED);
     bid_add(&recording->ticks, ticks, BID_RELAXED);
     bid_add(&recording->reasons[reason], 1, BID_RELAXED);
-    count(recording, key);
+    struct bid_count *count = bid_agent_count(recording, key);
+    bid_add(count ? &count->count : &recording->lost, 1, BID_RELAXED);
     if (recording->flags & BID_PROFILE_PARSE)
         parse(recording, header);
 }

@@ -195,7 +195,7 @@ def _losses(result: ProfileResult, out: Console) -> None:
         out.print(f"{result.late:,} times a thread had SIGTRAP blocked when a sample was due: none is taken there.")
     for lost, what in (
         (result.lost, "samples are in no row: there is room for 65,536 addresses. A lower --frequency helps"),
-        (result.stacks_lost, "samples have no callers: there is room for 32,768 stacks, and 524,288 frames of them"),
+        (result.stacks_lost, "samples have no callers: there is room for 16,384 stacks of 262,144 frames"),
         (result.modules_lost, "files have no name in the profile: there is room for 4 MiB of names"),
         (result.views_lost, "times there was no room for the mappings of a process: run fewer processes at a time"),
     ):

@@ -47,7 +47,7 @@ REFUSALS = (
     "given neither perf events nor a timer",
     "ignoring the signal that takes samples",
     "run by an emulator, such as valgrind or QEMU, which would get the samples' signals",
-    "limited in its address space (`ulimit -v`), of which the recording would take 8 MiB",
+    "limited in its address space (`ulimit -v`), of which the recording would take 4 MiB",
     "in a sandbox of its own (a seccomp filter), which may forbid the return from a signal handler: sampled until then",
     "reading the samples' signal from a descriptor (signalfd), where it cannot be told from others: sampled until then",
 )
@@ -62,12 +62,12 @@ _SOURCES = {1: "perf events", 2: "a CPU timer of the process"}
 _HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q11QQ")
 _COUNT = struct.Struct("<QQ")
 _STACK = struct.Struct("<QQQ")
-_FRAME = struct.Struct("<Q")
+_FRAME = struct.Struct("<H")
 _SLOT = struct.Struct("<IIQQQII88x")
 _MODULE = struct.Struct("<IIQQQQQIHH64s")  # the path comes after it
 _COUNTS_AT, _COUNTS = 4096, 65536
-_STACKS_AT, _STACKS = _COUNTS_AT + _COUNTS * _COUNT.size, 32768
-_FRAMES_AT, _FRAMES = _STACKS_AT + _STACKS * _STACK.size, 512 << 10
+_STACKS_AT, _STACKS = _COUNTS_AT + _COUNTS * _COUNT.size, 16384
+_FRAMES_AT, _FRAMES = _STACKS_AT + _STACKS * _STACK.size, 256 << 10
 _SLOTS_AT, _SLOTS = _FRAMES_AT + _FRAMES * _FRAME.size, 512
 _MODULES_AT = _SLOTS_AT + _SLOTS * _SLOT.size + (2 << 20)
 _BYTES = _MODULES_AT + (4 << 20)
@@ -223,8 +223,11 @@ class Recording:
         for _, count, place in _STACK.iter_unpack(self._view[_STACKS_AT:_FRAMES_AT]):
             if place and count:
                 at, end, frames = _FRAMES_AT + ((place >> 16) - 1) * _FRAME.size, place >> 8 & 0xFF, place & 0xFF
-                keys = _FRAME.iter_unpack(self._view[at : at + frames * _FRAME.size])
-                yield tuple(_place(key) for (key,) in keys), STACK_ENDS[end], count
+                numbers = _FRAME.iter_unpack(self._view[at : at + frames * _FRAME.size])
+                yield tuple(self._frame(number) for (number,) in numbers), STACK_ENDS[end], count
+
+    def _frame(self, number: int) -> tuple[int | None, int]:
+        return _place(_COUNT.unpack_from(self._view, _COUNTS_AT + number * _COUNT.size)[0])
 
     def counts(self) -> Iterator[tuple[int | None, int, str, int]]:
         """Of each address: the number of its module and the offset in the file, or None and an instruction pointer;

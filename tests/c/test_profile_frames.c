@@ -66,7 +66,7 @@ static uint64_t key_of(uint64_t byte)
 }
 
 /* The only stack that has a count; its frames. */
-static const uint64_t *only(unsigned *frames, enum bid_stack_end *end, uint64_t *count)
+static const uint16_t *only(unsigned *frames, enum bid_stack_end *end, uint64_t *count)
 {
     const struct bid_stack *found = NULL;
     for (unsigned i = 0; i < BID_STACKS; i++)
@@ -97,12 +97,12 @@ static void expect(struct bid_interrupted at, unsigned frames, enum bid_stack_en
     at.ip = CODE + 7;
     sample(&at);
     sample(&at);
-    const uint64_t *keys = only(&found, &why, &count);
+    const uint16_t *keys = only(&found, &why, &count);
     if (found != frames || why != end)
         fprintf(stderr, "%u frames, end %d; expected %u, %d\n", found, why, frames, end);
-    CHECK(found == frames && why == end && count == 2 && keys[0] == key_of(7));
+    CHECK(found == frames && why == end && count == 2 && recording->counts[keys[0]].key == key_of(7));
     for (unsigned i = 1; i < found; i++)
-        CHECK(keys[i] == key_of(i - 1));
+        CHECK(recording->counts[keys[i]].key == key_of(i - 1));
     CHECK(recording->frames_used == found);
 }
 
@@ -155,7 +155,7 @@ static void test_no_code(void)
     unsigned frames;
     enum bid_stack_end end;
     uint64_t count;
-    CHECK(only(&frames, &end, &count)[1] == key_of(CODE_BYTES - 1) && frames == 2);
+    CHECK(recording->counts[only(&frames, &end, &count)[1]].key == key_of(CODE_BYTES - 1) && frames == 2);
 }
 
 /* Nothing of a stack that is not known is read: here it cannot be. */
@@ -254,10 +254,10 @@ static void test_full(void)
     struct bid_interrupted at = chain(3, 0);
     at.ip = CODE + 1;
     forget_counts();
-    recording->frames_used = BID_FRAME_WORDS - 3;
+    recording->frames_used = BID_FRAMES - 3;
     uint64_t samples = recording->samples;
     sample(&at);
-    CHECK(counted() == 0 && recording->frames_used == BID_FRAME_WORDS - 3 && recording->samples == samples + 1);
+    CHECK(counted() == 0 && recording->frames_used == BID_FRAMES - 3 && recording->samples == samples + 1);
     forget_counts();
     for (unsigned i = 0; i < BID_STACKS; i++)
         recording->stacks[i].hash = ~0ull;
