@@ -41,9 +41,10 @@ static void spin_with_any(int milliseconds)
     static uint64_t false_frame[4];
     struct timespec from, now;
     uintptr_t sp = here(), hole = (uintptr_t)mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    uintptr_t any[] = {0,         1,         7,       ~0ull,     ~15ull,       0x8000000000000000u, 0x7fffffffe000u,
-                       sp - 8192, sp - 16,   sp,      sp + 8,    sp + 13,      sp + 4096,           sp + 65536,
-                       hole,      hole + 16, sp ^ 48, sp + 1024, sp + (1 << 20), (uintptr_t)spin,   (uintptr_t)false_frame};
+    uintptr_t any[] = {
+        0,         1,         7,       ~0ull,     ~15ull,         0x8000000000000000u, 0x7fffffffe000u,
+        sp - 8192, sp - 16,   sp,      sp + 8,    sp + 13,        sp + 4096,           sp + 65536,
+        hole,      hole + 16, sp ^ 48, sp + 1024, sp + (1 << 20), (uintptr_t)spin,     (uintptr_t)false_frame};
     false_frame[0] = hole; /* a chain that leads there */
     false_frame[1] = (uintptr_t)spin + 4;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
@@ -221,13 +222,10 @@ static int part_compiled(char **arguments)
 
 int main(int n, char **arguments)
 {
-    static const struct part parts[] = {{"corrupt", part_corrupt},
-                                        {"threads", part_threads},
-                                        {"coroutine", part_coroutine},
-                                        {"coroutine-in-thread", part_coroutine_in_thread},
-                                        {"short", part_short},
-                                        {"alternate", part_alternate},
-                                        {"compiled", part_compiled},
-                                        {0}};
+    static const struct part parts[] = {
+        {"corrupt", part_corrupt},     {"threads", part_threads},
+        {"coroutine", part_coroutine}, {"coroutine-in-thread", part_coroutine_in_thread},
+        {"short", part_short},         {"alternate", part_alternate},
+        {"compiled", part_compiled},   {0}};
     return run_part(parts, arguments);
 }

@@ -36,7 +36,13 @@ LOOKUPS = [
         "offset-in-the-range",
         "G3",
         "the offset is that in the range, not that in the file",
-        (Edit("resolve/resolve.c", "bid_record_fill(record, ip - range->start + range->offset", "bid_record_fill(record, ip - range->start"),),
+        (
+            Edit(
+                "resolve/resolve.c",
+                "bid_record_fill(record, ip - range->start + range->offset",
+                "bid_record_fill(record, ip - range->start",
+            ),
+        ),
         (ANSWERS,),
     ),
     Mutant(
