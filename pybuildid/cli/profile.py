@@ -24,6 +24,15 @@ from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, 
 FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
 
 
+def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str | None) -> None:
+    """To put a handler into it, it would have to be stopped, and its memory changed."""
+    if pid is not None:
+        raise click.ClickException(
+            f"a running process would have to be stopped and changed: use `pybuildid record -p {printable(pid)}`, "
+            "which samples from outside"
+        )
+
+
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option(
     "-o",
@@ -63,6 +72,15 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
 @click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are to be had.")
 @click.option("--parse", is_flag=True, help="For comparison: let each sample also parse its file's first page.")
 @click.option("--evict", is_flag=True, help="For comparison: drop these pages from memory, again and again.")
+@click.option(
+    "-p",
+    "--pid",
+    metavar="PID",
+    expose_value=False,
+    is_eager=True,
+    callback=_no_running_process,
+    help="Not to be had: says what to use for a running process instead.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def profile(
     output: str,
@@ -84,6 +102,10 @@ def profile(
     Each sample is resolved in the signal handler that takes it: from the interrupted instruction pointer to the build
     ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
     reason. So are its callers, up to 127 frames, as far as frame pointers lead: a call stack says why it ends.
+
+    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have some with CPython 3.12
+    or later, run as `python3 -X perf`, if it was compiled so itself: as addresses without a file, which
+    /tmp/perf-PID.map names.
 
     COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
