@@ -12,21 +12,12 @@ from csrc.cdefs import declarations, public_headers
 
 CHAINS = Path("csrc/collisions/chains.h")
 FUNCTIONS = (
-    *(
-        "bid_version",
-        "bid_status_*",
-        "bid_create",
-        "bid_destroy",
-        "bid_lookup*",
-        "bid_count",
-        "bid_keys",
-        "bid_statistics",
-    ),
+    *("bid_version", "bid_status_*", "bid_create", "bid_destroy", "bid_lookup*", "bid_count", "bid_keys"),
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
-    *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_inode_*", "bid_elf_*", "bid_chain_*"),
-    *("bid_maps_create", "bid_maps_destroy", "bid_maps_refresh", "bid_maps_follow", "bid_resolve_many"),
+    *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_statistics", "bid_inode_*", "bid_elf_*", "bid_process_*"),
+    *("bid_maps_create", "bid_maps_destroy", "bid_maps_refresh", "bid_maps_follow", "bid_resolve_many", "bid_chain_*"),
 )
-MODULES = ("table", "process", "inode", "note", "resolve", "collisions")  # of csrc
+MODULES = ("table", "process", "inode", "note", "resolve", "mappings", "collisions")  # of csrc
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations([*public_headers(), CHAINS], FUNCTIONS))

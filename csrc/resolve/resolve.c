@@ -32,7 +32,8 @@ static inline int bid_reason_of(int status, const struct bid_build_id *id)
     return status == BID_NO_BUILD_ID ? BID_RESOLVE_NO_BUILD_ID : BID_RESOLVE_UNKNOWN_FILE;
 }
 
-static inline void bid_record_fill(struct bid_stack_build_id *record, uint64_t offset, const struct bid_build_id *id)
+static inline void bid_stack_record_fill(struct bid_stack_build_id *record, uint64_t offset,
+                                         const struct bid_build_id *id)
 {
     record->status = BID_STACK_VALID;
     for (unsigned i = 0; i < BID_STACK_ID_SIZE; i++)
@@ -61,7 +62,7 @@ int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build
     const struct bid_range *range = bid_range_find(snapshot, ip);
     int reason = bid_resolve_range(maps, range, id);
     if (reason == BID_RESOLVED)
-        bid_record_fill(record, ip - range->start + range->offset, id);
+        bid_stack_record_fill(record, ip - range->start + range->offset, id);
     bid_unpin(maps->pins, pin);
     return reason;
 }
@@ -84,7 +85,7 @@ size_t bid_resolve_many(const struct bid_maps *maps, const uint64_t *ips, size_t
         }
         records[i] = (struct bid_stack_build_id){.status = BID_STACK_IP, .ip = ip};
         if (reason == BID_RESOLVED)
-            bid_record_fill(&records[i], ip - range->start + range->offset, &id);
+            bid_stack_record_fill(&records[i], ip - range->start + range->offset, &id);
         if (reasons)
             reasons[i] = (uint8_t)reason;
         resolved += reason == BID_RESOLVED;

@@ -9,17 +9,20 @@ import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybuildid.cli._errors import printable
+from pybuildid.cli._errors import explain, printable
 from pybuildid.cli._output import console, print_json
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
+
+if TYPE_CHECKING:
+    from pybuildid.stacks.model import StackProfile
 
 FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
 
@@ -72,6 +75,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
 @click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are to be had.")
 @click.option("--parse", is_flag=True, help="For comparison: let each sample also parse its file's first page.")
 @click.option("--evict", is_flag=True, help="For comparison: drop these pages from memory, again and again.")
+@click.option("--no-symbols", is_flag=True, help="Do not look for names of functions.")
 @click.option(
     "-p",
     "--pid",
@@ -93,6 +97,7 @@ def profile(
     timer: bool,
     parse: bool,
     evict: bool,
+    no_symbols: bool,
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND and sample where it, and the programs it starts, spend CPU time.
@@ -103,15 +108,15 @@ def profile(
     ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
     reason. So are its callers, up to 127 frames, as far as frame pointers lead: a call stack says why it ends.
 
-    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have some with CPython 3.12
-    or later, run as `python3 -X perf`, if it was compiled so itself: as addresses without a file, which
+    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have some with CPython
+    3.12 or later, run as `python3 -X perf`, if it was compiled so itself: as addresses without a file, which
     /tmp/perf-PID.map names.
 
     COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
 
     Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
-    sampled is in it, with the reason.
+    sampled is in it, with the reason. At the end functions get their names, as `pybuildid symbolize` finds them.
 
     --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
 
@@ -139,16 +144,40 @@ def profile(
         if as_json:
             print_json(_document(result, command, code), file=stream)
         elif text:
-            for line in result.unstrip_lines():
-                click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
-            _losses(result, console(stderr=True))
+            _print_files(result, stream)
         else:
             _report(result, written, console(file=stream), console(file=stream, wide=True))
+        if result.samples and not no_symbols and os.path.isfile(output):
+            _names(output, stream, quiet=as_json or text)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 
 def _report_file(path: str | None) -> AbstractContextManager[TextIO]:
     return open(path, "w", encoding="utf-8", errors="surrogateescape") if path else nullcontext(sys.stderr)
+
+
+def _print_files(result: ProfileResult, stream: TextIO) -> None:
+    for line in result.unstrip_lines():
+        click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
+    _losses(result, console(stderr=True))
+
+
+def _names(path: str, stream: TextIO, quiet: bool) -> None:
+    """Into the profile, and a table of functions after the report. Without them the profile is as good as before."""
+    from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files
+    from pybuildid.symbols import Search
+
+    def shown(profile: StackProfile) -> None:
+        if not quiet:
+            console(file=stream, wide=True).print(functions_table(profile, 10))
+
+    try:
+        files, late = add_names(path, path, Search(), SECONDS, shown)
+    except (Exception, KeyboardInterrupt) as error:  # whatever it is: the command's status is to be passed on
+        console(stderr=True).print(f"No names of functions: {printable(explain(error))}")
+        return
+    if not quiet:
+        report_files(files, late, console(file=stream))
 
 
 def _write(result: ProfileResult, output: str) -> str:

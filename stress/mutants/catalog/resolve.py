@@ -39,8 +39,8 @@ LOOKUPS = [
         (
             Edit(
                 "resolve/resolve.c",
-                "bid_record_fill(record, ip - range->start + range->offset",
-                "bid_record_fill(record, ip - range->start",
+                "bid_stack_record_fill(record, ip - range->start + range->offset",
+                "bid_stack_record_fill(record, ip - range->start",
             ),
         ),
         (ANSWERS,),
@@ -236,7 +236,7 @@ FILES = [
         "copy-for-the-original",
         "G3",
         "on overlayfs and btrfs, where another file may look like the mapped one, it is read all the same",
-        (Edit("resolve/file.c", "if (file->header && is_ambiguous(descriptor, &file->inode))", "if (0)"),),
+        (Edit("resolve/file.c", "if (file->header && bid_is_ambiguous(descriptor, file->inode.device))", "if (0)"),),
         (IDENTITY,),
     ),
     Mutant(
