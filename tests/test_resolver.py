@@ -71,7 +71,7 @@ def test_threads_beside_refreshes() -> None:
 
 def test_nothing_and_wrong_arguments() -> None:
     resolver = Resolver()
-    assert resolver.resolve_many(array("Q")) == (b"", b"")
+    assert resolver.resolve_many(array("Q")) == (bytearray(), bytearray())
     with pytest.raises(ArgumentTypeError):
         resolver.resolve_many([1, 2])  # type: ignore[arg-type]
     with pytest.raises(ArgumentTypeError):
