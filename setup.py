@@ -21,8 +21,8 @@ class BuildAll(BuildChanged):
         build_programs(Path() if self.inplace else Path(self.build_lib))
 
 
-AGENT = ("agent", "sample", "timer", "program", "signals")  # of csrc/profile
-SERVER = ("server", "process", "events", "views", "modules")
+AGENT = ("agent", "sample", "frames", "timer", "program", "signals")  # of csrc/profile
+SERVER = ("server", "process", "events", "views", "stacks", "modules")
 
 
 def sources(*folders: str) -> list[str]:

@@ -4,7 +4,8 @@
 Table: the table. InodeCache: build IDs of inodes. read_build_id(), read_note(), scan(): build IDs of ELF files.
 core_modules(): those of the modules of a core dump.
 census(): counts of this system's files and build IDs.
-mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset).
+mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset). Resolver: those of
+this process, many at once.
 Profile, profile_command(): a sampling profiler whose signal handler does the same.
 """
 
@@ -24,6 +25,7 @@ from pybuildid.process import (
     normalize,
 )
 from pybuildid.profile import Profile, ProfileError, ProfileResult, profile_command
+from pybuildid.resolver import Resolver
 from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "ProfileError",
     "ProfileResult",
     "Resizes",
+    "Resolver",
     "StaleError",
     "Table",
     "TableStats",
