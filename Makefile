@@ -119,8 +119,8 @@ report: setup
 	rm -f $(REPORT)/*.json
 	-$(BIN)/python -m stress --seconds 30 --json $(REPORT)/storm.json
 	-$(BIN)/python -m study bench --json $(REPORT)/bench.json
-	$(BIN)/pybuildid collisions --json >$(REPORT)/collisions.json
-	$(BIN)/python -m study memory --json >$(REPORT)/memory.json
+	$(BIN)/pybuildid collisions --json $(REPORT)/collisions.json
+	$(BIN)/python -m study memory --json $(REPORT)/memory.json
 	$(BIN)/python -m study report --storm $(REPORT)/storm.json --bench $(REPORT)/bench.json \
 		--collisions $(REPORT)/collisions.json --memory $(REPORT)/memory.json --output $(REPORT)/report.html
 

@@ -56,7 +56,18 @@ def test_loop_of_the_profile(tmp_path: Path) -> None:
     subprocess.run(
         [os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror", "-O2", source, "-o", program], check=True
     )
-    command = [sys.executable, "-m", "pybuildid", "profile", "-o", str(tmp_path / "out"), "--json", "--", str(program)]
+    command = [
+        sys.executable,
+        "-m",
+        "pybuildid",
+        "profile",
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+        "-",
+        "--",
+        str(program),
+    ]
     result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stderr)
     assert result["by_reason"]["resolved"] == result["samples"] > 100
 

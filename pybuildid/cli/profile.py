@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -17,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console, print_json
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, Module, ProfileResult, profile_command
 
@@ -36,7 +38,7 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
 @click.option(
     "--text", is_flag=True, help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040."
 )
-@click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
+@json_option
 @click.option(
     "--report",
     "report_to",
@@ -61,7 +63,7 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
 def profile(
     output: str,
     text: bool,
-    as_json: bool,
+    json_file: Path | None,
     report_to: str | None,
     frequency: int,
     follow: float,
@@ -106,10 +108,9 @@ def profile(
             f"{command[0]}: not a program that may be run: `chmod +x` makes a file one"
         ) from None
     written = _write(result, output)
+    write_json(json_file, lambda: _document(result, command, code))
     with _report_file(report_to) as stream:
-        if as_json:
-            print_json(_document(result, command, code), file=stream)
-        elif text:
+        if text:
             for line in result.unstrip_lines():
                 click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
             _losses(result, console(stderr=True))
