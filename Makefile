@@ -33,12 +33,12 @@ EDITABLE := --no-build-isolation --config-settings editable_mode=compat --editab
 
 $(VENV)/run.stamp: $(VENV)/build.stamp pyproject.toml setup.py
 	@echo 'Building the package, and installing what its commands need'
-	$(PIP_INSTALL) $(EDITABLE) '.[cli]'
+	$(PIP_INSTALL) $(EDITABLE) .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo 'Installing what the tests, the study and the checks of style need: one to two minutes the first time'
-	$(PIP_INSTALL) $(EDITABLE) '.[cli,plot,study,dask,test,dev]'
+	$(PIP_INSTALL) $(EDITABLE) '.[plot,study,dask,test,dev]'
 	@touch $@
 
 # Each of these compiles what has changed, and only that.
@@ -164,8 +164,12 @@ format: setup
 man: setup
 	$(BIN)/python docs/man.py
 
+# The sdist, and the wheel with the tag of the oldest glibc that it runs with (manylinux_*), in dist. PYBUILDID_URL=url.
 wheel: setup
-	$(BIN)/python -m build --no-isolation
+	@rm -rf build/wheel && mkdir -p dist
+	$(BIN)/python -m build --no-isolation --outdir build/wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	mv build/wheel/*.tar.gz dist
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info pybuildid/*.so stress/*/*.so study/*.so \

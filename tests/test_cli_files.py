@@ -277,7 +277,7 @@ def test_completion() -> None:
     """The commands and the options, as a shell asks for them."""
     program = Path(sys.executable).parent / "pybuildid"
     if not program.exists():
-        pytest.skip("the command is not installed beside this Python: pip install -e '.[cli]'")
+        pytest.skip("the command is not installed beside this Python: pip install -e .")
 
     def complete(words: str) -> list[str]:
         number = str(len(words.split(" ")) - 1)
