@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "census": "pybuildid.cli.census:command",
     "profile": "pybuildid.cli.profile:profile",
     "collisions": "pybuildid.cli.collisions:collisions",
+    "inodes": "pybuildid.cli.inodes:inodes",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
