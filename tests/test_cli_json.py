@@ -23,7 +23,6 @@ SHORT = [
     "pybuildid id /bin/sh",
     "pybuildid maps self",
     "pybuildid collisions --object-size 1024 --slab-size 32768 --count 1000",
-    "study memory --files 10 --inodes 10 --elf 5",
     "stress histories --histories 5 --seed 1",
 ]
 

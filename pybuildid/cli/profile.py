@@ -83,7 +83,8 @@ def profile(
     COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
 
-    Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
+    Standard output belongs to COMMAND (--json - comes after its output): the report goes to standard error, or to
+    --report FILE. What could not be
     sampled is in it, with the reason.
 
     --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
