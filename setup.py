@@ -14,6 +14,16 @@ from setuptools import Extension, setup
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # a build in isolation leaves it out
 
 from csrc.build import BuildChanged
+from csrc.build_record import build_programs
+
+
+class BuildAll(BuildChanged):
+    """The extension modules, and the BPF programs of `record`."""
+
+    def run(self) -> None:
+        super().run()
+        build_programs(Path() if self.inplace else Path(self.build_lib))
+
 
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     sys.exit(
@@ -77,7 +87,7 @@ setup(
     long_description_content_type="text/markdown",
     project_urls=urls(),
     ext_modules=[preload, server],
-    cffi_modules=["csrc/build_core.py:ffibuilder"],
-    cmdclass={"build_ext": BuildChanged},
+    cffi_modules=["csrc/build_core.py:ffibuilder", "csrc/build_record.py:ffibuilder"],
+    cmdclass={"build_ext": BuildAll},
     options={"bdist_wheel": {"py_limited_api": "cp39"}},
 )

@@ -68,6 +68,8 @@ def _parse(data: bytes) -> tuple[Columns, int]:
     keys, generations, lengths, ids = (bytes(body[a:b]) for a, b in zip(starts, starts[1:]))
     if any(length > id_size and length != lib.BID_LENGTH_NO_BUILD_ID for length in set(lengths)):
         raise SavedTableError(f"damaged: a build ID of more than {id_size} bytes")
+    if len(set(memoryview(keys).cast("Q"))) != n:
+        raise SavedTableError("damaged: a key comes twice")
     return Columns(
         _little(array("Q", keys)), bytearray(ids), bytearray(lengths), _little(array("I", generations))
     ), id_size

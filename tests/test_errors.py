@@ -22,7 +22,7 @@ from pybuildid import InodeCache, Table, errors
 from pybuildid._core import ffi, lib
 
 HEADER = Path(__file__).parents[1] / "csrc/include/bid/status.h"
-CODES = {name: int(code) for name, code in re.findall(r"^ +(BID_E_\w+) = (-\d+),", HEADER.read_text(), re.M)}
+CODES = {name: int(code) for name, code in re.findall(r"^ +(BID_E_\w+) =\s+(-\d+),", HEADER.read_text(), re.M)}
 CLASSES = {error.code: error for error in errors.BuildIdTableError.__subclasses__() if error.code is not None}
 
 FROM_C_ALONE = {lib.BID_E_NULL, lib.BID_E_WOULD_ALLOCATE, lib.BID_E_REGION}

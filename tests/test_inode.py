@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""InodeCache: the protocol, its races, and a recorded trace in which addresses come back for other inodes."""
+"""InodeCache: the protocol, and a recorded trace in which addresses come back for other inodes."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import gc
 import gzip
-import random
-import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import Work, run_threads
+from conftest import Work
 
 from pybuildid import ClosedError, EvictedError, Inode, InodeCache, StaleError
 from pybuildid._core import lib
@@ -133,54 +130,6 @@ def test_fork(in_child: Callable[[Work], None]) -> None:
 
     in_child(work)
     assert cache.lookup(inode) == ID
-
-
-def test_associate_races_with_evict() -> None:
-    """Whoever comes first: when both have returned there is no entry, and associate says which one it was."""
-    cache = InodeCache()
-    rounds = 3000
-    inodes = [cache.inode(1, number) for number in range(rounds)]
-    outcomes: list[tuple[bool, bool]] = []
-    start, end = threading.Barrier(2), threading.Barrier(2)
-    associated = [False] * rounds
-
-    def associate() -> None:
-        for number, inode in enumerate(inodes):
-            start.wait()
-            with contextlib.suppress(EvictedError):
-                associated[number] = cache.associate(inode, ID)
-            end.wait()
-
-    def evict() -> None:
-        for number, inode in enumerate(inodes):
-            start.wait()
-            evicted = cache.evict(inode)
-            end.wait()
-            outcomes.append((associated[number], evicted))
-            assert cache.lookup(inode) is None
-            assert inode.address not in cache.table
-
-    run_threads([associate, evict])
-    assert all(associated == evicted for associated, evicted in outcomes)
-    assert len(outcomes) == rounds
-    assert len(cache.table) == 0
-
-
-def test_associate_races_with_associate() -> None:
-    cache = InodeCache()
-    inodes = [cache.inode(1, number) for number in range(2000)]
-    wins = [0, 0]
-
-    def associate(me: int) -> None:
-        for inode in random.Random(me).sample(inodes, len(inodes)):
-            won = cache.associate(inode, bytes([me + 1]))
-            found = cache.lookup(inode)
-            assert found is not None
-            assert won == (found == bytes([me + 1]))
-            wins[me] += won
-
-    run_threads([lambda: associate(0), lambda: associate(1)])
-    assert sum(wins) == len(inodes) == len(cache.table)
 
 
 # --------------------------------------------------------------------------------------- the recorded trace

@@ -13,7 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from limits import LIMIT_SECONDS
 
+from stress.faults import run as faults
 from stress.mutants.catalog import MUTANTS
 from stress.mutants.edits import Edit, copy_edited
 from stress.step import run as step
@@ -73,8 +75,10 @@ def test_the_quick_form(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "stress", "step", "--quick", "--json", str(report)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
+    print(run.stdout, run.stderr)  # which pytest shows whole where it cuts off what stands in an assert
+    assert run.returncode == 0
     found = json.loads(report.read_text())
+    print(json.dumps({key: value for key, value in found.items() if key not in ("scenarios", "coverage")}, indent=2))
     assert found["verdict"] == "SUCCESS"
     assert found["wrong"] == found["skipped"] == found["quiet_calls"] == 0
     assert all(scenario["quiet_threads"] for scenario in found["scenarios"])
@@ -163,6 +167,12 @@ def test_each_turn_is_at_other_instructions() -> None:
     turns = [step.phases(7, 2, turn) for turn in range(7)]
     assert sorted(phase for turn in turns for phase in turn) == sorted(2 * list(range(7)))
     assert step.phases(3, None) == [0, 1, 2]
+
+
+def test_what_blocks_is_named_before_the_test_is_ended() -> None:
+    """By its scenario: a test that is ended has no output."""
+    assert step.QUICKLY.seconds < float(LIMIT_SECONDS)
+    assert float(LIMIT_SECONDS) > faults.QUICK_SECONDS
 
 
 def test_unknown_scenario() -> None:

@@ -25,12 +25,13 @@ def sources(*endings: str) -> list[Path]:
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Each with its number of lines."""
+    """Each with its number of lines, without a docstring: that of a command is a page of the manual."""
     text = path.read_text()
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
-                yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+                docstring = (ast.get_docstring(node, clean=False) or "").count("\n")
+                yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1 - docstring
         return
     for function in C_FUNCTION.finditer(text):
         yield function[0].partition("(")[0].split()[-1], function[0].count("\n") + 1

@@ -55,39 +55,6 @@ def test_own_keys_of_each_thread() -> None:
     assert table.stats().resizes > 10
 
 
-def test_readers_see_whole_values_that_never_go_back() -> None:
-    keys = array("Q", range(0, 800, 8))
-    table = Table()
-    table.update({key: versions(key, 0) for key in keys})
-    done = threading.Event()
-
-    def write() -> None:
-        go_on, version = until(SECONDS), 0
-        while go_on() or version < 10:
-            version += 1
-            for key in keys:
-                table[key] = versions(key, version)
-            table.insert_many(array("Q", range(1, 8001, 8)), bytes(20 * 1000))
-            for key in range(1, 8001, 8):
-                table.evict(key)
-            table.shrink()
-        done.set()
-
-    def read() -> None:
-        last = dict.fromkeys(keys, 0)
-        while not done.is_set():
-            ids, lengths = table.lookup_many(keys)
-            assert set(lengths) == {20}
-            for i, key in enumerate(keys):
-                version = int.from_bytes(ids[20 * i + 8 : 20 * i + 16], "little")
-                assert ids[20 * i : 20 * i + 20] == versions(key, version)
-                assert version >= last[key]
-                last[key] = version
-
-    run_threads([write, read, read])
-    assert table.stats().resizes >= 10
-
-
 def test_an_insert_has_one_winner() -> None:
     table = Table()
     wins = [0, 0, 0]
@@ -100,30 +67,6 @@ def test_an_insert_has_one_winner() -> None:
     run_threads([lambda me=me: insert(me) for me in range(3)])  # type: ignore[misc]
     assert sum(wins) == len(table) == 3000
     assert [list(table.values()).count(bytes([me + 1])) for me in range(3)] == wins
-
-
-def test_an_entry_that_stays_is_seen_once() -> None:
-    stay = set(range(10**6, 10**6 + 500))
-    table = Table()
-    table.update(dict.fromkeys(stay, b"stays"))
-    done = threading.Event()
-
-    def churn() -> None:
-        go_on = until(SECONDS)
-        while go_on():
-            table.insert_many(array("Q", range(3000)), bytes(20 * 3000))
-            for key in range(3000):
-                table.evict(key)
-        done.set()
-
-    def iterate() -> None:
-        while not done.is_set():
-            keys = list(table)
-            assert len(keys) == len(set(keys))
-            assert stay <= set(keys)
-            assert stay <= {key for key, _ in table.items()}
-
-    run_threads([churn, iterate])
 
 
 def test_thousands_of_short_threads() -> None:
@@ -301,42 +244,6 @@ def test_fork_while_other_threads_are_inside(close_first: bool, in_child: Callab
         if witnessed[0] == 3:
             return
     pytest.fail(f"only {witnessed[0]} of {tries} forks came while both threads were inside")
-
-
-def test_fork_while_other_threads_update(in_child: Callable[[Work], None]) -> None:
-    """What stands half done in the child is finished there."""
-    stay = make_entries(2000)
-    table = Table()
-    table.update(stay)
-    done = threading.Event()
-
-    def churn() -> None:
-        while not done.is_set():
-            table.insert_many(array("Q", range(3000)), bytes(20 * 3000))
-            for key in range(3000):
-                table.evict(key)
-
-    def work() -> None:
-        ids, _lengths = table.lookup_many(array("Q", stay))
-        assert ids == b"".join(stay.values())
-        for key in range(3000):
-            table.evict(key)
-        table.update(dict.fromkeys(range(4000, 8000), b"child"))
-        table.shrink()
-        assert dict(table) == {**stay, **dict.fromkeys(range(4000, 8000), b"child")}
-        table.close()
-
-    threads = [threading.Thread(target=churn) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(20):
-            in_child(work)
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert {key: id for key, id in table.items() if key in stay} == stay
 
 
 EXIT = """

@@ -7,6 +7,11 @@
 #include <linux/prefetch.h>
 #include <linux/string.h>
 
+static inline void bid_platform_compiler_barrier(void)
+{
+    barrier();
+}
+
 static inline void bid_platform_prefetch(const void *address)
 {
     prefetch(address);

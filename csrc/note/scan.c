@@ -72,12 +72,17 @@ int bid_elf_read_part(struct bid_elf *elf, int mode, int fd, uint64_t offset, ui
     return read_elf(elf, mode, &(struct source){.fd = fd, .base = offset, .size = size});
 }
 
+int bid_elf_read_image(struct bid_elf *elf, int memory, uint64_t base)
+{
+    return read_elf(elf, BID_ELF_IMAGE, &(struct source){memory, 1, base, UINT64_MAX});
+}
+
 int bid_elf_read_memory(struct bid_elf *elf, uint64_t base)
 {
     struct bid_descriptor memory;
     if (!bid_descriptor_open(&memory, "/proc/self/mem"))
         return BID_ELF_E_IO;
-    int status = read_elf(elf, BID_ELF_IMAGE, &(struct source){memory.number, 1, base, UINT64_MAX});
+    int status = bid_elf_read_image(elf, memory.number, base);
     if (bid_descriptor_close(&memory))
         return status;
     errno = EBADF;

@@ -11,4 +11,7 @@
  * Returns: one of enum bid_elf_status, but not BID_ELF_MORE. */
 int bid_elf_read_memory(struct bid_elf *elf, uint64_t base);
 
+/* The same of another process. memory: a descriptor of its /proc/PID/mem. */
+int bid_elf_read_image(struct bid_elf *elf, int memory, uint64_t base);
+
 #endif

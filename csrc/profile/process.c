@@ -12,6 +12,8 @@
 #define _GNU_SOURCE
 #include "server.h"
 
+#include "../note/scan.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -170,37 +172,6 @@ int bid_process_maps(pid_t pid, struct bid_maps_text *text)
 
 /* ----------------------------------------------------------------------------------------- build IDs -- */
 
-/* Reads until the buffer is full or the source ends. */
-static ssize_t read_window(int fd, uint8_t *buffer, uint64_t from)
-{
-    size_t n = 0;
-    while (n < WINDOW && from + n <= INT64_MAX - WINDOW) {
-        ssize_t got = pread(fd, buffer + n, WINDOW - n, (off_t)(from + n));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return n || !got ? (ssize_t)n : -1;
-        n += (size_t)got;
-    }
-    return (ssize_t)n;
-}
-
-static int read_elf(struct bid_elf *elf, int mode, int fd, uint64_t base)
-{
-    uint8_t buffer[WINDOW];
-    uint64_t offset = 0;
-    ssize_t n = 0;
-    int status;
-    bid_elf_begin(elf, mode);
-    while ((status = bid_elf_feed(elf, offset, buffer, (size_t)n)) == BID_ELF_MORE) {
-        offset = elf->want_offset;
-        n = read_window(fd, buffer, base + offset);
-        if (n < 0)
-            return BID_ELF_E_IO;
-    }
-    return status;
-}
-
 static int is_mapped_file(int fd, const struct bid_inode *inode)
 {
     struct stat status;
@@ -230,29 +201,18 @@ static int open_mapped(pid_t pid, const struct bid_range *range)
     return fd;
 }
 
-static int take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
-{
-    if (status == BID_ELF_NO_BUILD_ID || status == BID_ELF_NOT_ELF)
-        file->status = BID_NO_BUILD_ID;
-    if (status != BID_ELF_OK)
-        return 0;
-    file->status = BID_OK;
-    file->id_offset = elf->id_offset;
-    file->id.length = elf->id_length;
-    memcpy(file->id.bytes, elf->id, elf->id_length);
-    return 1;
-}
-
 void bid_process_file(pid_t pid, int memory, const struct bid_range *range)
 {
     struct bid_mapped_file *file = range->file;
     struct bid_elf elf;
     file->status = BID_ABSENT;
-    if (file->header && take(file, &elf, read_elf(&elf, BID_ELF_IMAGE, memory, file->header)))
+    if (file->header)
+        bid_mapped_file_take(file, &elf, bid_elf_read_image(&elf, memory, file->header));
+    if (file->status == BID_OK)
         return;
     int fd = file->inode.number ? open_mapped(pid, range) : -1;
     if (fd >= 0) {
-        take(file, &elf, read_elf(&elf, BID_ELF_FILE, fd, 0));
+        bid_mapped_file_take(file, &elf, bid_elf_read_fd(&elf, BID_ELF_FILE, fd));
         close(fd);
     }
 }

@@ -8,8 +8,8 @@
  */
 #include "update.h"
 
-/* Huge pages: those that lie wholly in what is populated at once; from this size of the buckets on all of the array, for
- * what that rounds up is then small beside it. */
+/* Huge pages: those that lie wholly in what is populated at once; from this size of the buckets on all of the array,
+ * for what that rounds up is then small beside it. */
 #define BID_HUGE_PAGE (2ull << 20)
 #define BID_HUGE_BUCKET_BYTES (16ull << 20)
 #define BID_STEP_MIN (16ull << 10) /* each step is a system call */

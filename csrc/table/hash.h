@@ -4,8 +4,8 @@
  *
  * The seeded mixing hash, times the number of buckets, is a number of 128 bits. Its upper half is the home bucket: with
  * the same seed a larger array keeps the order, and growing walks both arrays from front to back. Its lower half is
- * where in that bucket's share the hash lies, and gives the tag. The step is odd, and the number of buckets a multiple of
- * BID_SEQUENCE_BUCKETS, a power of two: so the buckets of a sequence differ.
+ * where in that bucket's share the hash lies, and gives the tag. The step is odd, and the number of buckets a multiple
+ * of BID_SEQUENCE_BUCKETS, a power of two: so the buckets of a sequence differ.
  */
 #ifndef BID_HASH_H
 #define BID_HASH_H
@@ -28,7 +28,7 @@ struct bid_product {
 /* Of 64 bits and at most 32. */
 static inline struct bid_product bid_multiply(uint64_t value, uint64_t buckets)
 {
-#if defined(__SIZEOF_INT128__) && !defined(BID_PLATFORM_MODEL)
+#if defined(__SIZEOF_INT128__) && !defined(BID_PLATFORM_MODEL) && !defined(__bpf__)
     return (struct bid_product){(uint64_t)((unsigned __int128)value * buckets >> 64), value * buckets};
 #else
     uint64_t low = (value & UINT32_MAX) * buckets, high = (value >> 32) * buckets + (low >> 32);

@@ -7,8 +7,8 @@
  * the slots of the pin table's window.
  *
  * Why two sequences are enough. Let A be the head that it reads first, and F the future of A that it reads next.
- *   - The head word has no LEFT, or there is no F. Then nothing of A was frozen at that moment, and what froze since was
- *     current since: A decides.
+ *   - The head word has no LEFT, or there is no F. Then nothing of A was frozen at that moment, and what froze since
+ *     was current since: A decides.
  *   - A slot of the key in F decides, frozen or not: F can freeze only after the head has moved to F, which this
  *     lookup's read of the head precedes, so a frozen word was current since.
  *   - A slot of the key in A decides if it is not FROZEN, or if F, asked before or after, has no slot of the key:
@@ -203,8 +203,8 @@ BID_INLINE void bid_fetch_words(const struct bid_array *head, uint64_t key)
     bid_platform_prefetch(bid_bucket(head->base, bid_sequence(head, key).bucket));
 }
 
-/* Second step: a glance at them. It is kept in the key's row until the answer takes its place, for the stack is not ours
- * to fill. The record is fetched. */
+/* Second step: a glance at them. It is kept in the key's row until the answer takes its place, for the stack is not
+ * ours to fill. The record is fetched. */
 BID_INLINE void bid_fetch_record(const struct bid_array *head, uint64_t key, uint8_t *row)
 {
     struct bid_sequence home = bid_sequence(head, key);

@@ -22,11 +22,14 @@ struct bid_found {
 #define BID_FOUND_END 0     /* an EMPTY slot: at the moment when it was read, the array had no slot of the key */
 #define BID_FOUND_GOES_ON 1 /* none; neither is the word of a LIVE slot */
 
-/* What bid_lookup_cost() says; nothing is counted for NULL. */
+/* What bid_lookup_cost() says; nothing is counted for NULL. The barrier keeps both counters from being written at once,
+ * from a constant in memory that may not be there yet: a lookup takes no page fault. */
 BID_INLINE void bid_cost_bucket(struct bid_probe_cost *cost)
 {
-    if (cost)
-        cost->slots += BID_BUCKET_SLOTS;
+    if (!cost)
+        return;
+    cost->slots += BID_BUCKET_SLOTS;
+    bid_platform_compiler_barrier();
 }
 
 BID_INLINE void bid_cost_record(struct bid_probe_cost *cost)
@@ -64,8 +67,8 @@ BID_INLINE struct bid_found bid_home_search(char *base, uint64_t buckets, uint64
                                             struct bid_probe_cost *cost)
 {
     struct bid_sequence home = bid_sequence_mixed(mixed, buckets);
-    uint64_t glance = bid_glance(bid_bucket_fetch(base, home.bucket), home.tag);
     bid_cost_bucket(cost);
+    uint64_t glance = bid_glance(bid_bucket_fetch(base, home.bucket), home.tag);
     if (glance & BID_TAG_ONE)
         bid_cost_record(cost);
     return bid_glanced(base, glance, key);

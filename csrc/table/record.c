@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Records of an array: the place of a slot in its bucket, or a record elsewhere. All records of a table have the same
- * size, one to three units of 32 bytes. None is handed out twice: a place goes to the thread that sets TAKEN in its EMPTY
- * slot, and records elsewhere are handed out by a counter, and populated a step ahead of it.
+ * size, one to three units of 32 bytes. None is handed out twice: a place goes to the thread that sets TAKEN in its
+ * EMPTY slot, and records elsewhere are handed out by a counter, and populated a step ahead of it.
  *
  * Elsewhere goes what gets no place: entries in slots that have none, replaced and reinserted ones, and those of a
  * thread that was overtaken by another key on its way to the slot. A thread that was overtaken, or finds its key's slot

@@ -91,8 +91,8 @@ static uint32_t bid_size_rebuilt(uint64_t live, uint64_t claimed, uint64_t reser
     return size < least ? least : size;
 }
 
-/* Of so many entries the records that are likely to be elsewhere, with a margin: those that get no place, in a new array
- * or in one that is filled until it is left (docs/paths.py). */
+/* Of so many entries the records that are likely to be elsewhere, with a margin: those that get no place, in a new
+ * array or in one that is filled until it is left (docs/paths.py). */
 static uint64_t bid_elsewhere(const struct bid_table *table, uint64_t entries, int filled)
 {
     static const uint8_t eighths[] = {1, 4, 5}; /* by the units of a record */
@@ -100,9 +100,9 @@ static uint64_t bid_elsewhere(const struct bid_table *table, uint64_t entries, i
 }
 
 /* Room for the records elsewhere: as many as may have to be copied, with a margin for the inserts that are under way
- * when the array is published, and for threads that stand still with a place; then one for each slot that may be claimed
- * and as many again for what is replaced. Reserved; those that are likely to be needed for copies are populated at once,
- * so that want of memory does not stop a resize half way. */
+ * when the array is published, and for threads that stand still with a place; then one for each slot that may be
+ * claimed and as many again for what is replaced. Reserved; those that are likely to be needed for copies are populated
+ * at once, so that want of memory does not stop a resize half way. */
 void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t reserved, struct bid_array_plan *plan)
 {
     uint64_t units = table->record_units, slots = bid_plan_slots(plan), aside = BID_REMOVES_ASIDE * units;
@@ -258,8 +258,8 @@ static uint64_t bid_shrunk_bytes(const struct bid_table *table, uint64_t live)
     return bid_plan_bytes(&plan);
 }
 
-/* Whether a new array would be smaller, or free of tombstones or of records that serve no entry. Above the load of a new
- * one it has more buckets, and may take less memory all the same, without those records. */
+/* Whether a new array would be smaller, or free of tombstones or of records that serve no entry. Above the load of a
+ * new one it has more buckets, and may take less memory all the same, without those records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table);

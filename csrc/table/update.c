@@ -140,8 +140,8 @@ static int bid_update_array(struct bid_table *table, struct bid_array *array, st
 
 /* ------------------------------------------------------------------------------------- across a resize -- */
 
-/* The home buckets of a key, the one that is written with all its lines, on their way while something else is done. Inlined: GCC takes a function that does nothing
- * but prefetch for one that does nothing, and leaves its calls out. */
+/* The home buckets of a key, the one that is written with all its lines, on their way while something else is done.
+ * Inlined: GCC takes a function that does nothing but prefetch for one that does nothing, and leaves its calls out. */
 static inline __attribute__((always_inline)) void bid_prefetch(const struct bid_array *head,
                                                                const struct bid_array *future, uint64_t key)
 {

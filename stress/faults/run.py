@@ -19,6 +19,7 @@ from stress.programs import ROOT, Toolchain
 from stress.report import Judged
 
 MARGIN_SECONDS = 900  #: a program that takes longer than this stands still
+QUICK_SECONDS = 300  #: the same of a quick form
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,12 @@ def run(scenario: Scenario, *, quick: bool = False, toolchain: Toolchain | None 
         return outcome
     program = programs.build(scenario.program, sources(scenario.program), toolchain)
     command = [str(program), *map(str, scenario.quick if quick else scenario.arguments)]
+    seconds = QUICK_SECONDS if quick else MARGIN_SECONDS
     began = time.monotonic()
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=MARGIN_SECONDS)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        outcome.failures.append(f"did not end in {MARGIN_SECONDS} s")
+        outcome.failures.append(f"did not end in {seconds} s")
         return outcome
     outcome.seconds = round(time.monotonic() - began, 2)
     lines = [line.split() for line in result.stdout.splitlines()]

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The handler: the key in question has its state before or after the operation, and never goes back; keys on its path
- * stay as they are, and so do keys elsewhere; absent keys, one of them on the path, are absent; another table is as it was.
+ * stay as they are, and so do keys elsewhere; absent keys, one of them on the path, are absent; another table is as it
+ * was.
  */
 #include "judge.h"
 #include "../common/stepper.h"
@@ -30,8 +31,8 @@ static int neighbour_is_there[NEIGHBOURS];
 
 /* -------------------------------------------------------------------------------------------------- keys -- */
 
-/* The top bits of a hash are the home bucket, those that follow the tag; the lower half, xor-ed with the upper one, gives the
- * step, from its top bits: only the low ones differ. */
+/* The top bits of a hash are the home bucket, those that follow the tag; the lower half, xor-ed with the upper one,
+ * gives the step, from its top bits: only the low ones differ. */
 uint64_t path_key(uint64_t number)
 {
     uint64_t mixed = 0x5ca1ab1e00000000ull | number, key = unmix(mixed, SEED);

@@ -57,9 +57,10 @@ class Effort:
     growing: int | None
     colliding: int | None  #: instructions at which a child of a fork updates the operation's own key; None: every one
     stepped: int  #: instructions that may be stepped in these children: so not all of them are
+    seconds: int = SECONDS  #: a run that has not ended by then never will
 
 
-QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000)
+QUICKLY = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING, stepped=5_000, seconds=300)
 DEFAULT = Effort(count_every=499, updating=1, growing=1, colliding=COLLIDING // 3, stepped=10_000)
 EVERY = Effort(count_every=29, updating=None, growing=None, colliding=None, stepped=1_000_000)
 
@@ -185,7 +186,8 @@ def phases(every: int, most: int | None, turn: int = 0) -> list[int]:
 class Stepper:
     """Runs scenarios, and keeps what their traces have in common."""
 
-    def __init__(self, csrc: Path, folder: Path, parent: bool = False) -> None:
+    def __init__(self, csrc: Path, folder: Path, parent: bool = False, seconds: int = SECONDS) -> None:
+        self.seconds = seconds
         self.binary = program(csrc, parent)
         self.disassembly = trace.disassemble(self.binary)
         self.scenarios = scenarios()
@@ -202,9 +204,9 @@ class Stepper:
         command = [self.binary, result.name, result.mode, every, phase, count_every, file]
         words = [str(word) for word in command]
         try:
-            run = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+            run = subprocess.run(words, capture_output=True, text=True, timeout=self.seconds)
         except subprocess.TimeoutExpired:
-            result.wrong, result.first_wrong = result.wrong + 1, f"no end after {SECONDS} s: something blocks"
+            result.wrong, result.first_wrong = result.wrong + 1, f"no end after {self.seconds} s: something blocks"
             return
         if run.returncode:
             why = run.stderr.strip() or f"it ended with status {run.returncode}"
@@ -254,7 +256,7 @@ def run(
     outcome = Outcome()
     try:
         with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as pool:
-            stepper = Stepper(csrc, Path(folder), parent)
+            stepper = Stepper(csrc, Path(folder), parent, effort.seconds)
 
             def one(name: str) -> list[Result]:
                 tick(name)

@@ -58,7 +58,8 @@ static void write_file(const char *path, const char *text)
     CHECK(file && fputs(text, file) >= 0 && fclose(file) == 0);
 }
 
-/* Whether a table for so many entries, of 32 * 10 / 7 bytes each at the least, is refused before its memory is asked for. */
+/* Whether a table for so many entries, of 32 * 10 / 7 bytes each at the least, is refused before its memory is asked
+ * for. */
 static int is_refused(uint64_t entries)
 {
     struct bid_table *table;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The mixing hash: home, step and tag of a probe sequence each depend on every bit of the key. Keys that differ in a few bits only,
- * whichever these are, cost no more than any others. All seeds are fixed. */
+/* The mixing hash: home, step and tag of a probe sequence each depend on every bit of the key. Keys that differ in a
+ * few bits only, whichever these are, cost no more than any others. All seeds are fixed. */
 #include "check.h"
 
 #include "hash.h"
@@ -43,8 +43,8 @@ static void count_flips(unsigned *flips, uint64_t changed, unsigned bits)
         flips[i] += changed >> i & 1;
 }
 
-/* Each bit of a part flips with a probability of `least` at the least when a bit of the key does, and on average about every
- * other time. */
+/* Each bit of a part flips with a probability of `least` at the least when a bit of the key does, and on average about
+ * every other time. */
 static void check_flips(const char *part, unsigned bit, const unsigned *flips, unsigned bits, double least)
 {
     double sum = 0;

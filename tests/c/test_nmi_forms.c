@@ -123,8 +123,8 @@ static void use_up(struct bid_array *array)
     bid_store(&array->record_ready, bid_load(&array->record_next, BID_RELAXED), BID_RELAXED);
 }
 
-/* A remove that finds no record for a copy takes one of those set aside for it; without these it is refused, and the entry stays.
- * It populates nothing, and does nothing of the resize that is under way. */
+/* A remove that finds no record for a copy takes one of those set aside for it; without these it is refused, and the
+ * entry stays. It populates nothing, and does nothing of the resize that is under way. */
 static void remove_without_records(uint32_t id_size)
 {
     struct bid_table *table = make_table((struct bid_options){.id_size = id_size});

@@ -15,8 +15,8 @@ static void check_all(struct bid_table *table, const uint64_t *keys, uint64_t n)
     }
 }
 
-/* Addresses at some distance from each other, also one at which a hash of few bits would give all one bucket: the table holds
- * them in the memory that any other keys take. */
+/* Addresses at some distance from each other, also one at which a hash of few bits would give all one bucket: the table
+ * holds them in the memory that any other keys take. */
 static void strided(uint64_t n, uint64_t stride)
 {
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
@@ -81,8 +81,8 @@ static void check_crowd(uint64_t buckets)
     }
 }
 
-/* An adversary who knows the seed sends keys to one probe sequence of a table until the table takes another seed; the table must
- * not grow over it, and must keep every entry. */
+/* An adversary who knows the seed sends keys to one probe sequence of a table until the table takes another seed; the
+ * table must not grow over it, and must keep every entry. */
 static void known_seed(uint64_t buckets)
 {
     struct bid_table *table = make_table((struct bid_options){
@@ -118,8 +118,8 @@ static int is_in_their_sequence(uint64_t key, uint64_t buckets)
     return 0;
 }
 
-/* The worst lookup that there is: a key that is absent, whose probe sequence is full of keys with its tag, in both arrays of a
- * resize. It reads as much as the bound says, and not more. */
+/* The worst lookup that there is: a key that is absent, whose probe sequence is full of keys with its tag, in both
+ * arrays of a resize. It reads as much as the bound says, and not more. */
 static void worst_lookup(void)
 {
     struct bid_table *table = make_table((struct bid_options){
@@ -147,7 +147,8 @@ static void worst_lookup(void)
     bid_destroy(table);
 }
 
-/* Of the usual one, what bid_lookup() reads is counted, in the form that it takes: a look at one bucket, and one record. */
+/* Of the usual one, what bid_lookup() reads is counted, in the form that it takes: a look at one bucket, and one
+ * record. */
 static void usual_lookup(void)
 {
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
@@ -161,8 +162,8 @@ static void usual_lookup(void)
     bid_destroy(table);
 }
 
-/* A key whose probe sequence is full of others when it is to be copied stops the resize, and no update of other keys. That takes
- * keys made for a seed: here for that of the next array. */
+/* A key whose probe sequence is full of others when it is to be copied stops the resize, and no update of other keys.
+ * That takes keys made for a seed: here for that of the next array. */
 static void other_keys_of_a_crowd(void)
 {
     struct bid_table *table = make_table((struct bid_options){.flags = BID_FIXED_SEED, .seed = SEED, .id_size = 20});

@@ -82,23 +82,27 @@ static void test_contents(void)
 /* IDs of every length, none, and memory without a file. */
 static void test_kinds(void)
 {
-    uint64_t codes[3];
+    uint64_t codes[4];
     make_elf(in_directory("short"), 7, 8);
     make_elf(in_directory("long"), 9, 64);
     make_elf(in_directory("none"), 0, 0);
+    make_elf(in_directory("too long"), 9, 65);
     codes[0] = map_code(in_directory("short"), NULL);
     codes[1] = map_code(in_directory("long"), NULL);
     codes[2] = map_code(in_directory("none"), NULL);
+    codes[3] = map_code(in_directory("too long"), NULL);
     void *memory = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     look();
     check_id(codes[0], 7, 8);
     check_id(codes[1], 9, 64);
     CHECK(range_of(codes[2])->reason == BID_SAMPLE_NO_BUILD_ID);
     CHECK(strcmp(module_of(codes[2])->path, in_directory("none")) == 0);
+    CHECK(range_of(codes[3])->reason == BID_SAMPLE_NO_BUILD_ID);
+    CHECK(strcmp(module_of(codes[3])->path, in_directory("too long")) == 0);
     CHECK(range_of((uintptr_t)memory)->module == BID_SAMPLE_NO_FILE);
     CHECK(range_of((uintptr_t)memory)->reason == BID_SAMPLE_NO_FILE);
     munmap(memory, PAGE);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         unmap_code(codes[i]);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What waits for readers: it is freed when the last of those that may be in it has left, by whatever update comes next, and an
- * update that failed for want of it succeeds then at once. */
+/* What waits for readers: it is freed when the last of those that may be in it has left, by whatever update comes next,
+ * and an update that failed for want of it succeeds then at once. */
 #include "check.h"
 
 #include "table.h" /* for what records take */
@@ -36,8 +36,8 @@ static void move_on(uint64_t i)
     CHECK_STATUS(i % 2 ? bid_shrink(table) : bid_reserve(table, 10000), BID_OK);
 }
 
-/* Each came after one resize more than the one before; an array is kept by the oldest reader that may be in it, wherever in
- * the table of pins that stands. */
+/* Each came after one resize more than the one before; an array is kept by the oldest reader that may be in it,
+ * wherever in the table of pins that stands. */
 static void readers_of_all_ages(void)
 {
     pthread_t threads[READERS];
@@ -122,8 +122,38 @@ static void records_of_one_size(uint32_t id_size, uint64_t units)
     bid_destroy(table);
 }
 
+/* --------------------------------------------------------------------------------------------------- seeds -- */
+
+static int shrink_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    (void)argument, (void)key, (void)status, (void)id;
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    uint64_t head = bid_load(&table->head, BID_RELAXED);
+    CHECK(head & BID_HEAD_RESEEDED && bid_head(table)->seed != bid_load(&table->seed, BID_RELAXED));
+    CHECK(bid_reclaim(table) > 0 && bid_load(&table->head, BID_RELAXED) == head);
+    return 1;
+}
+
+/* A smaller array has another seed. The table takes it over when no reader is left in the one that came before. */
+static void seed_is_taken_over(void)
+{
+    table = make_table((struct bid_options){.expected_entries = 10000, .id_size = 20});
+    for (uint64_t i = 0; i < 100; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    CHECK(bid_iterate(table, shrink_inside, NULL) == 1);
+    CHECK(bid_reclaim(table) == 0 && !(bid_load(&table->head, BID_RELAXED) & BID_HEAD_GENERAL));
+    CHECK(bid_head(table)->seed == bid_load(&table->seed, BID_RELAXED) && !bid_audit(table, 0));
+    for (uint64_t i = 0; i < 100; i++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, inode_key(i), &id), BID_OK);
+        CHECK(id_is(&id, inode_key(i), 1, 20));
+    }
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    seed_is_taken_over();
     readers_of_all_ages();
     freed_by_the_way();
     succeeds_at_once(0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Threads that stand still at the worst moments of an update or a resize: nothing else may come of it than what comes of any
- * other moment. The table's sources are compiled into this program, with a call of ours at those moments.
+ * Threads that stand still at the worst moments of an update or a resize: nothing else may come of it than what comes
+ * of any other moment. The table's sources are compiled into this program, with a call of ours at those moments.
  */
 #define bid_deciding_find stopping_deciding_find
 #define bid_record_take stopping_record_take
@@ -161,8 +161,8 @@ static void many_between_look_and_swap(void)
     bid_destroy(table);
 }
 
-/* One after the other they go on when the resize has begun, and what they have inserted is removed, in the future array: that
- * makes no room in the old one, or in the end more would have to be copied than the future array can hold. */
+/* One after the other they go on when the resize has begun, and what they have inserted is removed, in the future
+ * array: that makes no room in the old one, or in the end more would have to be copied than the future array can hold. */
 static void let_one_by_one_go(struct bid_table *table)
 {
     if (!bid_resizing(table))
@@ -334,7 +334,8 @@ static void live_limit_is_kept(void)
 
 /* --------------------------------------------------------------------------------------- the limit on entries -- */
 
-/* An insert that stands still just before its swap has its place: another is refused, and there are never more than the limit. */
+/* An insert that stands still just before its swap has its place: another is refused, and there are never more than the
+ * limit. */
 static void the_last_place(void)
 {
     struct bid_table *table = make_table((struct bid_options){.max_entries = 100});

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * LEFT in the head word: one thread gives the head a future, and may not have set LEFT yet when another finds the future,
- * seals its key and updates it there. A reader that comes then never sees an older state after a newer one, and one that
- * was told of the update sees it.
+ * LEFT in the head word: one thread gives the head a future, and may not have set LEFT yet when another finds the
+ * future, seals its key and updates it there. A reader that comes then never sees an older state after a newer one, and
+ * one that was told of the update sees it.
  */
 #include "states.h"
 

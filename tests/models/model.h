@@ -162,8 +162,8 @@ static inline void model_setup(void)
     assert(status == BID_OK);
 }
 
-/* Updates in the form for NMI context, which migrate their key across a resize but do not help with the rest of it: less
- * for the model checker to go through. Values are the one byte of an ID and the generation as well, so that a torn
+/* Updates in the form for NMI context, which migrate their key across a resize but do not help with the rest of it:
+ * less for the model checker to go through. Values are the one byte of an ID and the generation as well, so that a torn
  * answer is noticed. */
 #ifndef MODEL_MAY_ALLOCATE
 #define MODEL_MAY_ALLOCATE 0

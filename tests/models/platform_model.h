@@ -32,8 +32,8 @@ void bid_platform_prefetch(const void *address)
     (void)address;
 }
 
-/* Every mapping is an array's, whose maker populates first the buckets, then the bitmap: slot words and bitmap are zeroed
- * then. Records are not, in places or elsewhere, for none may be read that nobody has written. */
+/* Every mapping is an array's, whose maker populates first the buckets, then the bitmap: slot words and bitmap are
+ * zeroed then. Records are not, in places or elsewhere, for none may be read that nobody has written. */
 static _Thread_local int model_zeroed_sections;
 
 static void *model_map(void *context, size_t bytes, size_t present, size_t huge)

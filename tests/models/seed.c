@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * An array with another seed than the table becomes the head; when what came before it is gone, the table takes its seed
- * over, and lookups the simple form. No lookup uses one array's seed in another.
+ * An array with another seed than the table becomes the head; when what came before it is gone, the table takes its
+ * seed over, and lookups the simple form. No lookup uses one array's seed in another.
  */
 #include "membarrier.h"
 

@@ -97,7 +97,7 @@ _VIEWS = [
         "G12",
         "the build ID is that of the file that has the path, not of the one that is mapped",
         (
-            Edit("profile/process.c", "if (file->header && take(", "if (0 && take("),
+            Edit("profile/process.c", "    if (file->header)\n", "    if (0)\n"),
             Edit("profile/process.c", "open_of(pid, name, O_RDONLY | O_NOCTTY | O_NONBLOCK);\n    if", "-1;\n    if"),
             Edit("profile/process.c", "status.st_ino == inode->number &&", "inode->number &&"),
         ),
