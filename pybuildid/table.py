@@ -86,13 +86,16 @@ class Table(MutableMapping[int, bytes]):
     close() may be called at any time, also while other threads use the table: their calls finish, later ones raise
     ClosedError. A child made by os.fork() has its own copy, which works at once.
 
+    Many entries in one call: lookup_many(), insert_many(), upsert_many(), evict_many(), update(), columns(). They take
+    lists, buffers and arrays. A copy with all that the entries have: Table(table). In a file: save() and load().
+
     Complexity: lookups read at most a constant number of slots; the others are constant on average, growing included.
     len() takes constant time. Iteration, stats(), popitem() and clear() visit all slots.
 
     A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
 
     Errors: those of pybuildid.errors; an update may raise NoMemoryError, MaxEntriesError, RetiredLimitError,
-    CollisionsError or MemoryLockError, and then has changed nothing.
+    CollisionsError or MemoryLockError. One of a single entry has then changed nothing.
     """
 
     __slots__ = ("__weakref__", "_id_size", "_max_entries", "_number", "_table")
@@ -319,6 +322,7 @@ class Table(MutableMapping[int, bytes]):
             capacity = seen
 
     def values(self) -> ValuesView[bytes]:
+        """The build IDs."""
         return _Values(self)
 
     @overload
