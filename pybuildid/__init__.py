@@ -10,6 +10,9 @@ Profile, profile_command(): a sampling profiler whose signal handler does the sa
 """
 
 from pybuildid import errors
+from pybuildid._columns import Columns
+from pybuildid._statistics import Resizes, TableStats
+from pybuildid._version import __version__
 from pybuildid.census import Census, census
 from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
 from pybuildid.elf.core import CoreModule, core_modules
@@ -26,16 +29,19 @@ from pybuildid.process import (
 )
 from pybuildid.profile import Profile, ProfileError, ProfileResult, profile_command
 from pybuildid.resolver import Resolver
-from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
+from pybuildid.table import NO_BUILD_ID, STALE, Entry, Table
 
 __all__ = [
     "NO_BUILD_ID",
+    "STALE",
     "BuildIdNote",
     "BuildIdTableError",
     "Census",
     "ClosedError",
+    "Columns",
     "CoreModule",
     "ElfError",
+    "Entry",
     "EvictedError",
     "Inode",
     "InodeCache",
@@ -54,6 +60,7 @@ __all__ = [
     "StaleError",
     "Table",
     "TableStats",
+    "__version__",
     "census",
     "core_modules",
     "errors",

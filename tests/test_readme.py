@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pybuildid import read_build_id
+from pybuildid import Table, read_build_id
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (".", "csrc", "docs", "stress", "study", "tests")
@@ -18,15 +18,24 @@ DOCUMENTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob(
 
 
 def example(language: str, page: str = "README.md") -> str:
-    """A page's one example in a language."""
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
-    return str(text)
+    """A page's examples in a language, one after the other."""
+    texts = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    assert texts
+    return "".join(texts)
 
 
-def test_python_example() -> None:
+def test_python_examples(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example("python")], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", example("python")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
+    assert dict(Table.load(tmp_path / "inodes.bid").items(generations=True)) == {
+        0xFFFF8881004EC110: (b"0123456789abcdefghij", 7),
+        0xFFFF8881004ED718: (b"ABCDEFGHIJ0123456789", 8),
+    }
     assert re.search(r"2\n0 absent; \d+ slots at most\n$", result.stdout)
 
 
@@ -56,8 +65,19 @@ def test_loop_of_the_profile(tmp_path: Path) -> None:
     subprocess.run(
         [os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror", "-O2", source, "-o", program], check=True
     )
-    command = [sys.executable, "-m", "pybuildid", "profile", "-o", str(tmp_path / "out"), "--json", "--", str(program)]
-    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stderr)
+    command = [
+        sys.executable,
+        "-m",
+        "pybuildid",
+        "profile",
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+        "-",
+        "--",
+        str(program),
+    ]
+    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert result["by_reason"]["resolved"] == result["samples"] > 100
 
 

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -17,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import explain, printable
-from pybuildid.cli._output import console, print_json
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
 
@@ -48,7 +50,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
 @click.option(
     "--text", is_flag=True, help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040."
 )
-@click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
+@json_option
 @click.option(
     "--report",
     "report_to",
@@ -89,7 +91,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
 def profile(
     output: str,
     text: bool,
-    as_json: bool,
+    json_file: Path | None,
     report_to: str | None,
     frequency: int,
     follow: float,
@@ -115,8 +117,9 @@ def profile(
     COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
 
-    Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
-    sampled is in it, with the reason. At the end functions get their names, as `pybuildid symbolize` finds them.
+    Standard output belongs to COMMAND (JSON of --json - comes after its output): the report goes to standard error, or
+    to --report FILE. What could not be sampled is in it, with the reason. At the end functions get their names, as
+    `pybuildid symbolize` finds them.
 
     --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
 
@@ -140,15 +143,14 @@ def profile(
             f"{command[0]}: not a program that may be run: `chmod +x` makes a file one"
         ) from None
     written = _write(result, output)
+    write_json(json_file, lambda: _document(result, command, code))
     with _report_file(report_to) as stream:
-        if as_json:
-            print_json(_document(result, command, code), file=stream)
-        elif text:
+        if text:
             _print_files(result, stream)
         else:
             _report(result, written, console(file=stream), console(file=stream, wide=True))
         if result.samples and not no_symbols and os.path.isfile(output):
-            _names(output, stream, quiet=as_json or text)
+            _names(output, stream, quiet=text)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 

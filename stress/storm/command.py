@@ -12,9 +12,9 @@ import click
 from rich.console import Console
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from pybuildid.cli._types import Range
 from stress import report
-from stress.options import json_option
 from stress.storm import axes, display
 from stress.storm.collect import Collection, collect
 from stress.storm.run import SOURCES, Outcome, Storm, designs
