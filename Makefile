@@ -10,15 +10,15 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STUDY_C := $(sort $(shell find study -name '*.[ch]' -o -name '*.cpp'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]'))
-TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch]))
-# Of a kernel's modules, and of BPF: `make kernel` compiles them, by the kernel's own rules.
-KERNEL_C := csrc/kernel/% stress/kernel/%
+TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/bpf/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] examples/*.[ch] examples/*.cpp))
+# Of a kernel's modules, which `make kernel` compiles by the kernel's own rules; and of BPF, which clang compiles.
+KERNEL_C := csrc/kernel/% stress/kernel/% %.bpf.c
 BUILD_PY := $(wildcard csrc/*.py)
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Istudy/rivals
 
 .DELETE_ON_ERROR:
 .PHONY: setup run test check bench memory prove report lint lint-python lint-c format wheel clean verify verify-orders \
-	kernel sanitize man fuzz readers
+	kernel record sanitize man fuzz readers lib install uninstall amalgamation
 
 setup: $(VENV)/test.stamp stress/storm/_storm.abi3.so study/_measure.abi3.so
 
@@ -99,6 +99,11 @@ kernel: setup
 	@mkdir -p build/kernel
 	$(BIN)/python -m stress kernel --seed $(SEED) --nmis $(NMIS) --json build/kernel/kernel.json
 
+# The recorder over programs that make it hard, beside the kernel's own answers: three minutes, as root.
+record: setup
+	@mkdir -p build/record
+	$(BIN)/python -m stress record --lookups --json build/record/record.json
+
 # The C tests, the storm, histories and faults under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: setup
 	$(BIN)/python -m stress sanitize
@@ -144,10 +149,11 @@ lint-c: build/lint/format.stamp $(CLEAN_C)
 build/lint/format.stamp: $(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C) | $(VENV)/test.stamp
 	@mkdir -p $(@D)
 	@echo 'Checking the format of C files that have changed'
-	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h,$?)
+	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h %.cpp,$?)
 	@touch $@
 
-build/lint/stress/%.o: WARNINGS += -std=gnu11
+build/lint/stress/%.o: WARNINGS += -std=gnu11 -Icsrc/bpf
+build/lint/csrc/bpf/%.o build/lint/csrc/record/%.o: WARNINGS += -std=gnu11 -Icsrc/table -Icsrc/bpf
 build/lint/%.o: %.c
 	@mkdir -p $(@D)
 	@echo 'Compiling $< with warnings as errors'
@@ -158,11 +164,27 @@ build/lint/%.o: %.c
 format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(filter %.c %.h,$(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C))
+	$(BIN)/clang-format -i $(filter %.c %.h %.cpp,$(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C))
 
-# The manual page of the command line, docs/pybuildid.md, from the commands' help.
+# The manual page of the command line, docs/pybuildid.md and docs/pybuildid.1, from the commands' help.
 man: setup
 	$(BIN)/python docs/man.py
+
+# The library for C programs, without Python: csrc/Makefile. PREFIX=/usr/local, DESTDIR=.
+lib amalgamation:
+	$(MAKE) -C csrc $@
+
+PREFIX ?= /usr/local
+MANDIR ?= $(PREFIX)/share/man
+
+install:
+	$(MAKE) -C csrc $@
+	install -d $(DESTDIR)$(MANDIR)/man1
+	install -m 644 docs/pybuildid.1 $(DESTDIR)$(MANDIR)/man1
+
+uninstall:
+	$(MAKE) -C csrc $@
+	rm -f $(DESTDIR)$(MANDIR)/man1/pybuildid.1
 
 wheel: setup
 	$(BIN)/python -m build --no-isolation

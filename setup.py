@@ -10,6 +10,16 @@ from setuptools import Extension, setup
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # a build in isolation leaves it out
 
 from csrc.build import BuildChanged
+from csrc.build_record import build_programs
+
+
+class BuildAll(BuildChanged):
+    """The extension modules, and the BPF programs of `record`."""
+
+    def run(self) -> None:
+        super().run()
+        build_programs(Path() if self.inplace else Path(self.build_lib))
+
 
 AGENT = ("agent", "sample", "timer", "program", "signals")  # of csrc/profile
 SERVER = ("server", "process", "events", "views", "modules")
@@ -47,7 +57,7 @@ server = profiler(
 
 setup(
     ext_modules=[preload, server],
-    cffi_modules=["csrc/build_core.py:ffibuilder"],
-    cmdclass={"build_ext": BuildChanged},
+    cffi_modules=["csrc/build_core.py:ffibuilder", "csrc/build_record.py:ffibuilder"],
+    cmdclass={"build_ext": BuildAll},
     options={"bdist_wheel": {"py_limited_api": "cp39"}},
 )

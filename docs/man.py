@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Writes docs/pybuildid.md, the manual page of the command line, from the commands' own help: `make man`.
+"""Writes the manual page of the command line, docs/pybuildid.md and .1, from the commands' help: `make man`.
 
 The help texts are the one place to edit.
 """
@@ -32,6 +32,8 @@ Commands, options and paths complete after one of these lines in the file that y
 ENVIRONMENT = """## Environment
 
 - `NO_COLOR`: any value: no colours. Without a terminal there are none anyway, and no progress displays.
+- `DEBUGINFOD_URLS`: servers that `symbolize` and `profile` ask for DWARF; unset, none. Other variables of
+  debuginfod-find(1), such as `DEBUGINFOD_CACHE_PATH`, count as well.
 - `COLUMNS`: the width of tables on a terminal.
 - `PYBUILDID_TRACEBACK`: `1`: a failure shows its Python traceback instead of the one line, for reports of faults.
 """
@@ -79,5 +81,34 @@ def page() -> str:
     return "\n".join([HEAD + intro, *map(section, commands(main, root)), codes, ENVIRONMENT, COMPLETION])
 
 
+def roff_line(text: str) -> str:
+    """Text with `code` in bold, and nothing in it that troff would take for a request."""
+    parts = text.replace("\\", "\\e").replace("-", "\\-").split("`")
+    line = "".join(rf"\fB{part}\fR" if i % 2 else part for i, part in enumerate(parts))
+    return rf"\&{line}" if line.startswith((".", "'")) else line
+
+
+def roff(markdown: str) -> str:
+    """The page for man(1). The Markdown above has headings, lists of one level, indented blocks and paragraphs."""
+    out = ['.TH PYBUILDID 1 "" "pybuildid" "User commands"', ".SH NAME", "pybuildid \\- build IDs of this system"]
+    verbatim = False
+    for line in markdown.splitlines()[2:]:
+        indented = line.startswith("    ")
+        if indented != verbatim and line:
+            out += [".RS 4", ".nf"] if indented else [".fi", ".RE", ".PP"]
+            verbatim = indented
+        if not line:
+            out += [] if out[-1] == ".PP" or verbatim else [".PP"]
+        elif line.startswith("#"):
+            out.append(f".SH {'SYNOPSIS' if line == '# pybuildid' else roff_line(line.lstrip('# '))}")
+        elif line.startswith("- "):
+            term, _, text = line[2:].partition(": ")
+            out += [".TP", roff_line(term), roff_line(text)]
+        else:
+            out.append(roff_line(line.strip() if not indented else line[4:]))
+    return "\n".join([*out, ""])
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    PAGE.with_suffix(".1").write_text(roff(page()))

@@ -5,8 +5,9 @@
 
 prints, for an array of 188,416 buckets of eight slots, by load: the share of full buckets (its 16th power is the
 probability that a probe sequence of 16 hashed buckets is full), the share of entries that have no place in their
-bucket, by the units of a record, and that of entries whose home bucket is another one. Then the load at which the
-first key found its sequence full, for sequences of 8, 12 and 16 buckets, with hashed and with linear steps.
+bucket, by the units of a record, that of entries away from their home bucket, and the bytes an entry takes with records
+of one unit. Then the load at which the first key found its sequence full, for sequences of 8, 12 and 16 buckets, with
+hashed and with linear steps.
 """
 
 from __future__ import annotations
@@ -17,20 +18,22 @@ BUCKETS = 23 << 13
 SLOTS = 8
 PLACES = {1: 6, 2: 3, 3: 2}  # of records of so many units: see csrc/table/slot.h
 SEQUENCE = 16
+BUCKET_BYTES, RECORD_BYTES = 256, 32
 
-REPORTED = (0.30, 0.40, 0.50, 0.52, 0.56, 0.62, 0.65, 0.70, 0.75)  # loads
+REPORTED = (0.30, 0.35, 0.40, 0.50, 0.52, 0.56, 0.62, 0.65, 0.70, 0.75)  # loads
 
 
 def report(filled: bytearray, entries: int, away: int, buckets: int) -> None:
     full = filled.count(SLOTS) / buckets
+    load = entries / (buckets * SLOTS)
     without = {
         units: sum((n - places) * filled.count(n) for n in range(places + 1, SLOTS + 1)) / entries
         for units, places in PLACES.items()
     }
     print(
-        f"  load {entries / (buckets * SLOTS):.2f}: {full:7.3%} of the buckets full; of a sequence all, "
+        f"  load {load:.2f}: {full:7.3%} of the buckets full; of a sequence all, "
         f"p = {full**SEQUENCE:.0e}; no place: {', '.join(f'{share:.1%}' for share in without.values())}; "
-        f"away from home: {away / entries:.1%}"
+        f"away from home: {away / entries:.1%}; bytes: {BUCKET_BYTES / SLOTS / load + RECORD_BYTES * without[1]:.1f}"
     )
 
 

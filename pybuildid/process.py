@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import errno
 import os
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-from pybuildid import _procfs
 from pybuildid._arguments import uint
-from pybuildid._procfs import Area, Process, ProcessAccessError, ProcessError, ProcessGoneError
-from pybuildid.elf import ElfError, NotElfError, read_build_id
+from pybuildid._core import ffi, lib
+from pybuildid._rights import as_root
 
 __all__ = [
     "Location",
@@ -25,8 +24,29 @@ __all__ = [
     "normalize",
 ]
 
-IMAGE_BYTES = 1 << 16  # of an image in memory: the notes are near its beginning
-TRIES = 4  # to read a file that changes meanwhile
+SOURCES = {"auto": lib.BID_PROCESS_AUTO, "query": lib.BID_PROCESS_QUERY, "text": lib.BID_PROCESS_TEXT}
+
+
+class ProcessError(OSError):
+    """The mappings of a process could not be read. pid: which."""
+
+    def __init__(self, number: int, message: str, pid: int) -> None:
+        super().__init__(number, message)
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return f"process {self.pid}: {self.strerror}"
+
+    def __reduce__(self) -> tuple[type[ProcessError], tuple[int | None, str | None, int]]:
+        return type(self), (self.errno, self.strerror, self.pid)
+
+
+class ProcessGoneError(ProcessError, ProcessLookupError):
+    """There is no such process, or it ended meanwhile."""
+
+
+class ProcessAccessError(ProcessError, PermissionError):
+    """This process may not read the mappings of that one."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +97,6 @@ class Location:
     mapping: Mapping | None
 
 
-@dataclass(frozen=True)
-class _File:
-    """What all mappings of a file have in common."""
-
-    generation: int | None
-    path: str
-    deleted: bool
-    build_id: bytes | None
-    problem: str | None
-
-
 def mappings(pid: int | None = None, *, source: str = "auto") -> list[Mapping]:
     """Everything that a process has mapped, by address. pid: None is this process.
 
@@ -101,9 +110,8 @@ def mappings(pid: int | None = None, *, source: str = "auto") -> list[Mapping]:
 
     Raises ProcessGoneError, ProcessAccessError (see ptrace(2), "Ptrace access mode checking"), other OSError.
     """
-    with _procfs.open_process(os.getpid() if pid is None else pid) as process:
-        files = _Files(process)
-        return [_mapping(process, area, files) for area in _areas(process, source)]
+    with _maps_of(pid, source) as maps:
+        return [_mapping(lib.bid_process_maps_at(maps, i)) for i in range(lib.bid_process_maps_count(maps))]
 
 
 def normalize(pid: int | None, addresses: Iterable[int]) -> list[Location]:
@@ -113,118 +121,68 @@ def normalize(pid: int | None, addresses: Iterable[int]) -> list[Location]:
     no address of 64 bits.
     """
     numbers = [uint(address, 64, "an address") for address in addresses]
-    found = mappings(pid)
-    starts = [mapping.start for mapping in found]
-    return [_location(number, found, starts) for number in numbers]
+    with _maps_of(pid, "auto") as maps:
+        return [_location(number, lib.bid_process_maps_find(maps, number)) for number in numbers]
 
 
-def _location(address: int, found: list[Mapping], starts: list[int]) -> Location:
-    i = bisect_right(starts, address) - 1
-    if i < 0 or address >= found[i].end:
+def _location(address: int, found: Any) -> Location:
+    if not found:
         return Location(address, None, None, None)
-    mapping = found[i]
+    mapping = _mapping(found)
     if mapping.build_id is None:
         return Location(address, None, None, mapping)
     return Location(address, mapping.build_id, address - mapping.start + mapping.offset, mapping)
 
 
-def _areas(process: Process, source: str) -> Iterator[Area]:
-    if source not in ("auto", "query", "text"):
+@contextmanager
+def _maps_of(pid: int | None, source: str) -> Iterator[Any]:
+    """The list that C makes, while it is needed."""
+    if source not in SOURCES:
         raise ValueError(f'source must be "auto", "query" or "text", not {source!r}')
-    if source == "query" or (source == "auto" and process.has_query()):
-        return process.query_areas()
-    return process.text_areas()
+    number = os.getpid() if pid is None else pid
+    maps = ffi.new("struct bid_process_maps **")
+    known = 0 <= number < 2**31
+    status = lib.bid_process_maps_read(maps, number, SOURCES[source]) if known else lib.BID_PROCESS_E_GONE
+    if status != lib.BID_PROCESS_OK:
+        raise _error(status, ffi.errno if known else errno.ESRCH, number)
+    try:
+        yield maps[0]
+    finally:
+        lib.bid_process_maps_free(maps[0])
 
 
-class _Files:
-    """The files of a process, each read once: for all mappings that follow one of its beginning.
-
-    Device, inode number and path do not name a file for good. While the list is made a file may go, and another one may
-    get its number and its path; and on btrfs and overlayfs two files may have the same. So what was read is taken for
-    another mapping only if the kernel's answer is the same for both, if the mappings have one beginning, and if the
-    file is in the state in which it was read.
-    """
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._beginnings: dict[tuple[int, int, str], int] = {}
-        self._read: dict[tuple[int, int, str, int | None, bytes | None], tuple[_procfs.State | None, _File]] = {}
-
-    def of(self, area: Area) -> _File:
-        name = area.device, area.inode, area.name
-        if area.offset == 0:
-            self._beginnings[name] = area.start
-        key = (*name, self._beginnings.get(name), area.build_id)
-        path, deleted = self._process.path_of(area)
-        state = self._process.state_of(area, path)
-        if key not in self._read or self._read[key][0] != state:
-            self._read[key] = state, _file(self._process, area, _File(None, path, deleted, area.build_id, None))
-        return self._read[key][1]
+def _error(status: int, number: int, pid: int) -> Exception:
+    text = ffi.string(lib.bid_process_status_text(status)).decode()
+    if status == lib.BID_PROCESS_E_NO_MEMORY:
+        return MemoryError(text)
+    if status == lib.BID_PROCESS_E_ACCESS:
+        return ProcessAccessError(number, f"{text}: {as_root('run as its user or as root')}", pid)
+    if status in (lib.BID_PROCESS_E_GONE, lib.BID_PROCESS_E_ENDED):
+        return ProcessGoneError(number if status == lib.BID_PROCESS_E_GONE else errno.ESRCH, text, pid)
+    if status == lib.BID_PROCESS_E_NO_QUERY:
+        return ProcessError(errno.ENOTTY, text, pid)
+    return ProcessError(number, f"{text}: {os.strerror(number)}", pid)
 
 
-def _mapping(process: Process, area: Area, files: _Files) -> Mapping:
-    if area.inode:
-        file = files.of(area)
-    elif area.name == "[vdso]":
-        file = _vdso(process, area)
-    else:
-        file = _File(None, area.name, False, None, None)
+def _mapping(found: Any) -> Mapping:
     return Mapping(
-        start=area.start,
-        end=area.end,
-        permissions=area.permissions,
-        offset=area.offset,
-        device=area.device,
-        inode=area.inode,
-        generation=file.generation,
-        path=file.path,
-        deleted=file.deleted,
-        build_id=file.build_id,
-        problem=file.problem,
+        start=found.start,
+        end=found.end,
+        permissions=ffi.string(found.permissions).decode(),
+        offset=found.offset,
+        device=os.makedev(found.device >> 32, found.device & 0xFFFFFFFF),
+        inode=found.inode,
+        generation=found.id.generation if found.generation_known else None,
+        path=os.fsdecode(ffi.string(found.path)),
+        deleted=bool(found.deleted),
+        build_id=bytes(found.id.bytes[0 : found.id.length]) if found.elf_status == lib.BID_ELF_OK else None,
+        problem=_problem(found),
     )
 
 
-def _vdso(process: Process, area: Area) -> _File:
-    """It has no file: the ELF image in memory is all there is."""
-    try:
-        return _File(None, area.name, False, read_build_id(process.memory(area.start, area.end), image=True), None)
-    except (OSError, ElfError) as error:
-        return _File(None, area.name, False, None, _phrase(error))
-
-
-def _file(process: Process, area: Area, known: _File) -> _File:
-    try:
-        descriptor = process.open_mapped(area, known.path)
-    except OSError as error:
-        return known if known.build_id else replace(known, problem=_phrase(error))
-    try:
-        known = replace(known, generation=_procfs.generation(descriptor))
-        # The kernel finds IDs of at most 20 bytes, and no Go build IDs.
-        return known if known.build_id else replace(known, build_id=_build_id(process, area, descriptor))
-    except NotElfError:
-        return known
-    except (OSError, ElfError) as error:
-        return replace(known, problem=_phrase(error))
-    finally:
-        os.close(descriptor)
-
-
-def _build_id(process: Process, area: Area, descriptor: int) -> bytes | None:
-    """From memory where the file that was opened need not be the one that is mapped: see _procfs.is_ambiguous()."""
-    if area.offset == 0 and _procfs.is_ambiguous(descriptor, area):
-        with suppress(OSError, ElfError):
-            image = process.memory(area.start, min(area.end, area.start + IMAGE_BYTES))
-            if (build_id := read_build_id(image, image=True)) is not None:
-                return build_id
-    for _ in range(TRIES):
-        before = _procfs.state(os.fstat(descriptor))
-        build_id = read_build_id(descriptor, unpack=False)
-        if _procfs.state(os.fstat(descriptor)) == before:
-            return build_id
-    raise OSError(errno.EAGAIN, "the file changes while it is read")
-
-
-def _phrase(error: OSError | ElfError) -> str:
-    if isinstance(error, ElfError):
-        return f"{error.reason}, at offset {error.offset:#x}"
-    return error.strerror or errno.errorcode.get(error.errno or 0, str(error))
+def _problem(found: Any) -> str | None:
+    text = lib.bid_process_maps_problem(found)
+    if text:
+        where = "" if found.elf_status == lib.BID_ELF_E_IO else f", at offset {found.elf_offset:#x}"
+        return f"{ffi.string(text).decode()}{where}"
+    return os.strerror(found.errnum) if found.elf_status == lib.BID_ELF_E_IO else None

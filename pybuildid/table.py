@@ -45,7 +45,7 @@ class Resizes(NamedTuple):
     grow: int  # too few empty slots for the live entries
     shrink: int  # few live entries, or shrink()
     tombstones: int  # tombstones or used-up records: the same size again
-    reseed: int  # a path was full at a low load: the same size with another seed
+    reseed: int  # a probe sequence was full at a low load: the same size with another seed
     reserve: int  # reserve()
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "faults": "stress.faults.command:faults",
     "sanitize": "stress.sanitize.command:sanitize",
     "kernel": "stress.kernel.command:kernel",
+    "record": "stress.record.command:record",
     "campaign": "stress.campaign.command:campaign",
     "prove": "stress.prove.command:prove",
 }

@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "programs"
 MODULES = ("table", "process", "inode")  #: of csrc
-CORE = (*MODULES, "region", "note", "resolve", "profile")  #: what the C tests need
+CORE = (*MODULES, "region", "note", "resolve", "mappings", "profile")  #: what the C tests need
 RIVALS = ROOT / "study" / "rivals"  #: the other designs, for the storm
 INCLUDED = re.compile(r'#include "[./\w]*?(\w+\.c)"')
 STRICT = ("-Wall", "-Wextra", "-Werror")

@@ -139,7 +139,19 @@ def redirected(command: Sequence[str]) -> list[str]:
 
 
 def profiler(output: Path, options: Sequence[str] = ()) -> list[str]:
-    return [sys.executable, "-m", "pybuildid", "profile", "--follow", "10", *options, "-o", str(output), "--"]
+    return [
+        sys.executable,
+        "-m",
+        "pybuildid",
+        "profile",
+        "--no-symbols",
+        "--follow",
+        "10",
+        *options,
+        "-o",
+        str(output),
+        "--",
+    ]
 
 
 def count_samples(output: Path) -> int:

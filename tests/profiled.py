@@ -41,7 +41,7 @@ def run_cli(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def profiled(*command: object, cwd: Path, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    return run_cli(*options, "--", *command, cwd=cwd)
+    return run_cli("--no-symbols", *options, "--", *command, cwd=cwd)
 
 
 def same_as_alone(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -24,8 +24,8 @@ from pybuildid import read_build_id
 from pybuildid._rights import as_root
 from pybuildid.cli import _output, main
 from pybuildid.cli._output import print_table
-from pybuildid.cli._vdso import read_vdso
 from pybuildid.cli.scan import Scan
+from pybuildid.elf.vdso import read_vdso
 from pybuildid.elf.walk import walk
 
 ID = bytes(range(1, 21))

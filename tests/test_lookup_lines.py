@@ -97,7 +97,8 @@ def traces(csrc: Path, folder: Path) -> list[Trace]:
     """Of a hit of each slot of a bucket, with what is measured compiled as a library is."""
     lookup = object_file.compile_lookup(csrc)
     body = lookup.functions["bid_lookup"]
-    others = [path for path in sorted((csrc / "table").glob("*.c")) if path.name != "lookup.c"]
+    sources = sorted(path for folder in ("table", "process") for path in (csrc / folder).glob("*.c"))
+    others = [path for path in sources if path.name != "lookup.c"]
     includes = [f"-I{csrc / 'include'}", f"-I{csrc / 'table'}"]
     program = folder / "trace"
     command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", *includes, str(HERE / "c" / "trace_lookup.c")]

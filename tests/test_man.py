@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -20,10 +21,11 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_manual_page_is_up_to_date() -> None:
     """Made in a process of its own: a command that was used before without its group keeps other help options."""
-    program = "import sys; sys.path.insert(0, 'docs'); import man; sys.stdout.write(man.page())"
+    pages = "import json, sys; sys.path.insert(0, 'docs'); import man; page = man.page()"
+    program = f"{pages}; print(json.dumps([page, man.roff(page)]))"
     made = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    text = (ROOT / "docs" / "pybuildid.md").read_text()
-    assert text == made, "docs/pybuildid.md is not what the commands say: run `make man` and commit it"
+    text, manual = ((ROOT / "docs" / f"pybuildid.{suffix}").read_text() for suffix in ("md", "1"))
+    assert [text, manual] == json.loads(made), "docs/pybuildid.* are not what the commands say: `make man`, commit them"
     for name in COMMANDS:
         assert f"\n## pybuildid {name}\n" in text
 

@@ -37,6 +37,7 @@ SOURCES = (
     "constraints.txt",
     "csrc",
     "docs",
+    "examples",
     "pybuildid",
     "pyproject.toml",
     "setup.py",
@@ -89,6 +90,7 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
     }
     others = {
         "pybuildid/py.typed",
+        *(f"pybuildid/pictures/flame.{kind}" for kind in ("css", "html", "js")),
         "pybuildid/_core.abi3.so",
         "pybuildid/_preload.abi3.so",
         "pybuildid/_profiler.abi3.so",
@@ -193,9 +195,11 @@ def test_init_only_re_exports() -> None:
 
 def test_every_source_names_its_licence() -> None:
     files = [
-        path for folder in ("csrc", "pybuildid", "stress", "study", "tests") for path in (ROOT / folder).rglob("*")
+        path
+        for folder in ("csrc", "examples", "pybuildid", "stress", "study", "tests")
+        for path in (ROOT / folder).rglob("*")
     ]
-    sources = [path for path in files if path.suffix in (".c", ".h", ".py", ".pyi")]
+    sources = [path for path in files if path.suffix in (".c", ".cpp", ".go", ".h", ".py", ".pyi", ".rs")]
     assert len(sources) > 50
     for path in {*sources, ROOT / "setup.py", ROOT / "Makefile"}:
         assert "SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only" in path.read_text()[:300], path

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from browsed import contrast, luminance, opened
 from click.testing import CliRunner
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from pybuildid.cli import main as pybuildid
 from pybuildid.collisions import plot
@@ -22,7 +21,6 @@ from study.__main__ import main as study
 from study.bench import plots as bench_plots
 from study.report import DocumentError, Documents, judge, plots, read, render
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ADDRESSES = Path(__file__).parent / "data" / "inode-addresses.txt"
 SMALLEST_TEXT = 9  # pixels, at the width of a telephone
 
@@ -312,40 +310,6 @@ def page_file(files: dict[str, Path]) -> Path:
     file = files["storm"].parent / "report.html"
     output("report", *(word for name, path in files.items() for word in (f"--{name}", path)), "--output", file)
     return file
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("no browser to read the report with: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def opened(browser: Browser, file: Path, width: int, scheme: Any) -> tuple[Page, list[str]]:
-    """The page, and everything that the browser complained about or fetched."""
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    trouble: list[str] = []
-    page.on("console", lambda message: trouble.append(message.text))
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("request", lambda request: trouble.append(request.url))
-    page.goto(file.as_uri())
-    return page, [text for text in trouble if text not in (file.as_uri(), "data:,")]
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2) of a colour such as "rgb(1, 2, 3)"."""
-    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * bid - a build-ID table that may be read from NMI context. This header includes all the others:
+ * A build-ID table that may be read from NMI context. This header includes all the others:
  *
  *     bid/version.h    the version of this interface
  *     bid/build_id.h   a build ID
@@ -10,17 +10,17 @@
  *     bid/region.h     tables in memory that other processes or BPF programs read
  *     bid/elf.h        build IDs of ELF files
  *     bid/resolve.h    from an address of this process to (build ID, file offset), in any context
+ *     bid/process.h    what a process has mapped, with build IDs
  *
- * Every function states where it may be called and what it does there, in these words:
- *
- *   Context    any       thread context; signal handlers, nested ones and those on an alternate stack; a child after
- *                        fork(); in a kernel build also interrupt and NMI context
- *              thread    where memory may be allocated: not in a signal handler
- *   Progress   wait-free a constant number of the caller's own steps
- *              lock-free some thread's operation finishes, whatever the other threads do, also if they stop for good
- *              blocking  it may wait for the system
- *   Memory     what it allocates and frees
- *   Returns    what it returns. A function that returns int returns one of enum bid_status unless it says otherwise.
+ * Every function states where it may be called and what it does there, in these words.
+ * - Context: any. Also in signal handlers, nested ones and those on an alternate stack, and in a child after fork(); in
+ *   a kernel build also in interrupt and NMI context.
+ * - Context: thread. Not in a signal handler, for memory may be allocated.
+ * - Progress: wait-free. It takes a constant number of the caller's own steps.
+ * - Progress: lock-free. Some thread's operation finishes, whatever the other threads do, also if they stop for good.
+ * - Progress: blocking. It may wait for the system.
+ * - Memory: what it allocates and frees.
+ * - Returns: what it returns. A function that returns int returns one of enum bid_status unless it says otherwise.
  *
  * No function changes errno unless its Memory says "May change errno". Lengths and sizes are in bytes. Integers have
  * the byte order of the processor. The system must be one of 64 bits.
@@ -37,6 +37,7 @@
 
 #include "bid/elf.h"
 #include "bid/inode.h"
+#include "bid/process.h"
 #include "bid/region.h"
 #include "bid/resolve.h"
 

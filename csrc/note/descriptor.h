@@ -25,13 +25,19 @@ static inline int bid_descriptor_is_ours(const struct bid_descriptor *descriptor
            now.st_ino == descriptor->file.st_ino;
 }
 
-/* Opens for reading. Returns whether it could; if not, errno says why. */
-static inline int bid_descriptor_open(struct bid_descriptor *descriptor, const char *path)
+/* Opens with these flags of open(). Returns whether it could; if not, errno says why. */
+static inline int bid_descriptor_open_as(struct bid_descriptor *descriptor, const char *path, int flags)
 {
-    descriptor->number = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    descriptor->number = open(path, flags | O_CLOEXEC);
     if (descriptor->number >= 0 && fstat(descriptor->number, &descriptor->file) != 0)
         descriptor->number = -1; /* closed meanwhile */
     return descriptor->number >= 0;
+}
+
+/* Opens for reading, in the same way. */
+static inline int bid_descriptor_open(struct bid_descriptor *descriptor, const char *path)
+{
+    return bid_descriptor_open_as(descriptor, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
 }
 
 /* Returns whether it was ours to the end. Keeps errno. */

@@ -54,17 +54,10 @@ static int same_file(const struct bid_maps_line *a, const struct bid_maps_line *
            memcmp(a->path, b->path, a->path_length) == 0;
 }
 
-/* In names the kernel writes a newline as \012, and escapes nothing else. */
 static const char *keep_path(struct bid_fill *fill, const struct bid_maps_line *line)
 {
-    char *path = fill->paths, *to = path;
-    for (size_t i = 0; i < line->path_length; i++) {
-        int newline = line->path_length - i >= 4 && memcmp(line->path + i, "\\012", 4) == 0;
-        *to++ = newline ? '\n' : line->path[i];
-        i += newline ? 3 : 0;
-    }
-    *to++ = 0;
-    fill->paths = to;
+    const char *path = fill->paths;
+    fill->paths = bid_maps_line_path(fill->paths, line);
     return path;
 }
 

@@ -19,18 +19,12 @@
 
 #include "../note/descriptor.h"
 #include "../note/scan.h"
+#include "same.h"
 
-#include <linux/fs.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
-#define VIEW 4096
-#define TRIES 4 /* to read a file that changes meanwhile */
+#define READ_TRIES 4 /* to read a file that changes meanwhile */
 
 /* ------------------------------------------------------------------------------------------------ places -- */
 
@@ -58,7 +52,7 @@ int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct b
 }
 
 /* To open a device or a pipe may have effects, so its type is asked first. */
-static int open_regular(struct bid_descriptor *descriptor, const char *path)
+static int open_mapped(struct bid_descriptor *descriptor, const char *path)
 {
     struct stat status;
     if (path[0] != '/' || stat(path, &status) != 0 || !S_ISREG(status.st_mode))
@@ -66,58 +60,7 @@ static int open_regular(struct bid_descriptor *descriptor, const char *path)
     return bid_descriptor_open(descriptor, path);
 }
 
-/* --------------------------------------------------------------------------------------------- same file -- */
-
-/* Whether maps shows the memory at `address` as this file. */
-static int shown_as(uint64_t address, const struct bid_inode *inode)
-{
-    struct bid_maps_text text;
-    struct bid_maps_line line;
-    int same = 0;
-    if (bid_maps_text_read(&text) != BID_OK)
-        return 0;
-    for (size_t position = 0; bid_maps_text_next(&text, &position, &line);)
-        if (line.start <= address && address < line.end)
-            same = line.device == inode->device && line.inode == inode->number;
-    bid_maps_text_free(&text);
-    return same;
-}
-
-static int same_device(const struct bid_descriptor *descriptor, const struct bid_inode *inode)
-{
-    dev_t device = descriptor->file.st_dev;
-    return ((uint64_t)major(device) << 32 | minor(device)) == inode->device;
-}
-
-static int is_file(const struct bid_descriptor *descriptor, const struct bid_inode *inode)
-{
-    if (!S_ISREG(descriptor->file.st_mode) || descriptor->file.st_ino != inode->number)
-        return 0;
-    if (same_device(descriptor, inode))
-        return 1;
-    void *view = mmap(NULL, VIEW, PROT_READ, MAP_PRIVATE, descriptor->number, 0);
-    if (view == MAP_FAILED)
-        return 0;
-    int same = shown_as((uintptr_t)view, inode);
-    munmap(view, VIEW);
-    return same;
-}
-
-/* Whether another file than the mapped one may pass is_file(). */
-static int is_ambiguous(const struct bid_descriptor *descriptor, const struct bid_inode *inode)
-{
-    struct statfs system;
-    return !same_device(descriptor, inode) || fstatfs(descriptor->number, &system) != 0 ||
-           system.f_type == OVERLAYFS_SUPER_MAGIC;
-}
-
 /* --------------------------------------------------------------------------------------------- build ID -- */
-
-static uint32_t generation_of(int fd)
-{
-    unsigned int number[2] = {0, 0}; /* the request says long, file systems write an int */
-    return ioctl(fd, FS_IOC_GETVERSION, number) == 0 ? number[0] : 0;
-}
 
 void bid_mapped_file_take(struct bid_mapped_file *file, const struct bid_elf *elf, int status)
 {
@@ -146,8 +89,8 @@ static void read_open(struct bid_mapped_file *file, const struct bid_descriptor 
     struct bid_elf elf;
     int status = BID_ELF_E_IO;
     bid_identity_of_descriptor(&file->identity, descriptor->number);
-    file->inode.generation = generation_of(descriptor->number);
-    if (file->header && is_ambiguous(descriptor, &file->inode))
+    bid_generation_of(descriptor->number, &file->inode.generation);
+    if (file->header && bid_is_ambiguous(descriptor, file->inode.device))
         status = bid_elf_read_memory(&elf, file->header);
     if (status != BID_ELF_OK)
         status = bid_elf_read_fd(&elf, BID_ELF_FILE, descriptor->number);
@@ -163,9 +106,9 @@ static int read_path(struct bid_mapped_file *file, const char *path)
     struct bid_identity after;
     int result = CHANGED;
     forget(file);
-    if (!open_regular(&descriptor, path))
+    if (!open_mapped(&descriptor, path))
         return ELSEWHERE;
-    if (is_file(&descriptor, &file->inode)) {
+    if (bid_is_mapped_file(&descriptor, file->inode.device, file->inode.number)) {
         read_open(file, &descriptor);
         bid_identity_of_descriptor(&after, descriptor.number);
         result = bid_identity_equal(&after, &file->identity) ? READ : CHANGED;
@@ -183,7 +126,7 @@ static int read_path(struct bid_mapped_file *file, const char *path)
 static int read_at_rest(struct bid_mapped_file *file, const char *path)
 {
     int result = CHANGED;
-    for (int tries = 0; tries < TRIES && result == CHANGED; tries++)
+    for (int tries = 0; tries < READ_TRIES && result == CHANGED; tries++)
         result = read_path(file, path);
     return result;
 }

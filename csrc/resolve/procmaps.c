@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * /proc/self/maps: read whole into memory of its own, without malloc, and taken apart line by line.
+ * /proc/PID/maps: read whole into memory of its own, without malloc, and taken apart line by line.
  * The kernel gives no snapshot: each read() shows the mappings of its time. Lines come by ascending address.
  */
 #define _GNU_SOURCE
-#include "resolve.h"
+#include "procmaps.h"
 
-#include "../process/memory.h"
+#include "bid/status.h"
 
 #include "../note/descriptor.h"
+#include "../process/memory.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #define FIRST_ROOM (128u << 10)
-#define TRIES 8 /* until no other thread has taken our descriptor away */
+#define OPEN_TRIES 8 /* until no other thread has taken our descriptor away */
 
 /* 1: read to its end; 0: there was no room for all of it; -1: error. */
 static int read_whole(int fd, struct bid_maps_text *text)
@@ -35,10 +36,10 @@ static int read_whole(int fd, struct bid_maps_text *text)
 /* As read_whole(), with the memory for it; TAKEN: the descriptor was not ours to the end. */
 enum { TAKEN = -2 };
 
-static int read_once(struct bid_maps_text *text)
+static int read_once(struct bid_maps_text *text, const char *path)
 {
     struct bid_descriptor maps;
-    if (!bid_descriptor_open(&maps, "/proc/self/maps"))
+    if (!bid_descriptor_open(&maps, path))
         return errno == EBADF ? TAKEN : -1;
     text->text = bid_platform_map(text->room, 0);
     int done = text->text ? read_whole(maps.number, text) : -1;
@@ -53,9 +54,14 @@ static int read_once(struct bid_maps_text *text)
 
 int bid_maps_text_read(struct bid_maps_text *text)
 {
+    return bid_maps_text_read_from(text, "/proc/self/maps");
+}
+
+int bid_maps_text_read_from(struct bid_maps_text *text, const char *path)
+{
     *text = (struct bid_maps_text){.room = FIRST_ROOM};
-    for (int tries = 0; tries < TRIES;) {
-        int done = read_once(text);
+    for (int tries = 0; tries < OPEN_TRIES;) {
+        int done = read_once(text, path);
         if (done > 0)
             return BID_OK;
         if (done == -1)
@@ -95,6 +101,7 @@ static void parse(struct bid_maps_line *line)
     at++;
     line->end = number(&at, 16);
     at++;
+    line->permissions = at;
     line->executable = at + 4 < end && at[2] == 'x';
     at += 5;
     line->offset = number(&at, 16);
@@ -120,4 +127,16 @@ int bid_maps_text_next(const struct bid_maps_text *text, size_t *position, struc
     *position += line->length + 1;
     parse(line);
     return 1;
+}
+
+/* In names the kernel writes a newline as \012, and escapes nothing else. */
+char *bid_maps_line_path(char *to, const struct bid_maps_line *line)
+{
+    for (size_t i = 0; i < line->path_length; i++) {
+        int newline = line->path_length - i >= 4 && memcmp(line->path + i, "\\012", 4) == 0;
+        *to++ = newline ? '\n' : line->path[i];
+        i += newline ? 3 : 0;
+    }
+    *to++ = 0;
+    return to;
 }

@@ -32,7 +32,8 @@ static inline int bid_reason_of(int status, const struct bid_build_id *id)
     return status == BID_NO_BUILD_ID ? BID_RESOLVE_NO_BUILD_ID : BID_RESOLVE_UNKNOWN_FILE;
 }
 
-static inline void bid_record_fill(struct bid_stack_build_id *record, uint64_t offset, const struct bid_build_id *id)
+static inline void bid_stack_record_fill(struct bid_stack_build_id *record, uint64_t offset,
+                                         const struct bid_build_id *id)
 {
     record->status = BID_STACK_VALID;
     for (unsigned i = 0; i < BID_STACK_ID_SIZE; i++)
@@ -52,7 +53,7 @@ static inline int bid_resolve_pinned(const struct bid_maps *maps, uint64_t ip, s
         return BID_RESOLVE_NO_FILE;
     int reason = bid_reason_of(bid_inode_lookup(maps->table, &range->file->inode, id), id);
     if (reason == BID_RESOLVED)
-        bid_record_fill(record, ip - range->start + range->offset, id);
+        bid_stack_record_fill(record, ip - range->start + range->offset, id);
     return reason;
 }
 

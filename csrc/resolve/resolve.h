@@ -79,27 +79,6 @@ struct bid_maps {
  * Context: any. Progress: as bid_resolve(). Memory: none. */
 uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip);
 
-/* procmaps.c: /proc/self/maps as text, and its lines. */
-struct bid_maps_text {
-    char *text;
-    size_t length, room;
-};
-
-struct bid_maps_line {
-    uint64_t start, end, offset, device, inode;
-    int executable;
-    const char *path; /* not terminated */
-    size_t path_length;
-    const char *text; /* the whole line */
-    size_t length;
-};
-
-/* BID_OK, BID_E_NO_MEMORY or BID_E_UNSUPPORTED. */
-int bid_maps_text_read(struct bid_maps_text *text);
-void bid_maps_text_free(struct bid_maps_text *text);
-/* The line at *position, which moves on; 0 at the end. */
-int bid_maps_text_next(const struct bid_maps_text *text, size_t *position, struct bid_maps_line *line);
-
 /* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header.
  * `range` is one of its mappings. */
 void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range);

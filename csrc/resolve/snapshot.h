@@ -4,6 +4,7 @@
 #define BID_SNAPSHOT_H
 
 #include "../process/memory.h"
+#include "procmaps.h"
 #include "resolve.h"
 
 /* A snapshot with the ranges and files of the text; nothing is known of the files yet.

@@ -28,7 +28,7 @@ struct bid_product {
 /* Of 64 bits and at most 32. */
 static inline struct bid_product bid_multiply(uint64_t value, uint64_t buckets)
 {
-#if defined(__SIZEOF_INT128__) && !defined(BID_PLATFORM_MODEL)
+#if defined(__SIZEOF_INT128__) && !defined(BID_PLATFORM_MODEL) && !defined(__bpf__)
     return (struct bid_product){(uint64_t)((unsigned __int128)value * buckets >> 64), value * buckets};
 #else
     uint64_t low = (value & UINT32_MAX) * buckets, high = (value >> 32) * buckets + (low >> 32);

@@ -67,8 +67,8 @@ BID_INLINE struct bid_found bid_home_search(char *base, uint64_t buckets, uint64
                                             struct bid_probe_cost *cost)
 {
     struct bid_sequence home = bid_sequence_mixed(mixed, buckets);
-    uint64_t glance = bid_glance(bid_bucket_fetch(base, home.bucket), home.tag);
     bid_cost_bucket(cost);
+    uint64_t glance = bid_glance(bid_bucket_fetch(base, home.bucket), home.tag);
     if (glance & BID_TAG_ONE)
         bid_cost_record(cost);
     return bid_glanced(base, glance, key);

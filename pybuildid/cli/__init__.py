@@ -19,6 +19,11 @@ COMMANDS: dict[str, str] = {
     "maps": "pybuildid.cli.maps:maps",
     "census": "pybuildid.cli.census:command",
     "profile": "pybuildid.cli.profile:profile",
+    "record": "pybuildid.cli.record:command",
+    "symbolize": "pybuildid.cli.symbolize:symbolize",
+    "flamegraph": "pybuildid.cli.flamegraph:flamegraph",
+    "diff": "pybuildid.cli.diff:diff",
+    "merge": "pybuildid.cli.merge:merge",
     "collisions": "pybuildid.cli.collisions:collisions",
 }
 

@@ -2,8 +2,8 @@
 """What goes wrong for a person at a terminal: one line that says what and what to do, and an exit code; no traceback.
 
 All commands get this from their group (_lazy.py) without doing anything: an OSError, ElfError, BuildIdTableError,
-MemoryError or ImportError that leaves a command becomes one line. A command that goes on after a failure, such as one
-of many files, prints its line by complain(explain(error)) and ends with finish(failures).
+ProfileFormatError, MemoryError or ImportError that leaves a command becomes one line. A command that goes on after a
+failure, such as one of many files, prints its line by complain(explain(error)) and ends with finish(failures).
 
 PYBUILDID_TRACEBACK=1 in the environment shows the traceback instead.
 """
@@ -23,6 +23,7 @@ import click
 from pybuildid._rights import as_root
 from pybuildid.elf import ElfError, LongBuildIdError, NotElfError, PackedElfError
 from pybuildid.errors import BuildIdTableError
+from pybuildid.stacks.errors import ProfileFormatError
 
 OK = 0  #: all that was asked for is there
 INCOMPLETE = 1  #: something could not be read or done: a line on standard error for each says what
@@ -38,7 +39,7 @@ EXIT_CODES = {
     NOBODY_READS: "the reader of the output has gone, as `head` does",
 }
 
-_EXPECTED = (OSError, ElfError, BuildIdTableError, MemoryError, ImportError)
+_EXPECTED = (OSError, ElfError, BuildIdTableError, ProfileFormatError, MemoryError, ImportError)
 
 _WHAT_TO_DO = {
     errno.ENOENT: "check the path",

@@ -11,9 +11,9 @@ import click
 from pybuildid.cli._errors import explain, finish
 from pybuildid.cli._files import Answer, Show, complaining, output_options, show_lines
 from pybuildid.cli._types import Offset, Pid
-from pybuildid.cli._vdso import read_vdso
 from pybuildid.elf import BuildIdNote, ElfError, read_note
 from pybuildid.elf.core import CoreModule, core_modules
+from pybuildid.elf.vdso import read_vdso
 
 NONE = (
     "no build ID: programs and libraries get one by linking with --build-id (`cc -Wl,--build-id`; Go 1.24 and later do "

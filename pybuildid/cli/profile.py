@@ -9,17 +9,20 @@ import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybuildid.cli._errors import printable
+from pybuildid.cli._errors import explain, printable
 from pybuildid.cli._output import console, print_json
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, Module, ProfileResult, profile_command
+
+if TYPE_CHECKING:
+    from pybuildid.stacks.model import StackProfile
 
 FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
 
@@ -57,6 +60,7 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
 @click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are to be had.")
 @click.option("--parse", is_flag=True, help="For comparison: let each sample also parse its file's first page.")
 @click.option("--evict", is_flag=True, help="For comparison: drop these pages from memory, again and again.")
+@click.option("--no-symbols", is_flag=True, help="Do not look for names of functions.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def profile(
     output: str,
@@ -68,6 +72,7 @@ def profile(
     timer: bool,
     parse: bool,
     evict: bool,
+    no_symbols: bool,
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND and sample where it, and the programs it starts, spend CPU time.
@@ -82,7 +87,7 @@ def profile(
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
 
     Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
-    sampled is in it, with the reason.
+    sampled is in it, with the reason. At the end functions get their names, as `pybuildid symbolize` finds them.
 
     --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
 
@@ -110,16 +115,40 @@ def profile(
         if as_json:
             print_json(_document(result, command, code), file=stream)
         elif text:
-            for line in result.unstrip_lines():
-                click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
-            _losses(result, console(stderr=True))
+            _print_files(result, stream)
         else:
             _report(result, written, console(file=stream), console(file=stream, wide=True))
+        if result.samples and not no_symbols and os.path.isfile(output):
+            _names(output, stream, quiet=as_json or text)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 
 def _report_file(path: str | None) -> AbstractContextManager[TextIO]:
     return open(path, "w", encoding="utf-8", errors="surrogateescape") if path else nullcontext(sys.stderr)
+
+
+def _print_files(result: ProfileResult, stream: TextIO) -> None:
+    for line in result.unstrip_lines():
+        click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
+    _losses(result, console(stderr=True))
+
+
+def _names(path: str, stream: TextIO, quiet: bool) -> None:
+    """Into the profile, and a table of functions after the report. Without them the profile is as good as before."""
+    from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files
+    from pybuildid.symbols import Search
+
+    def shown(profile: StackProfile) -> None:
+        if not quiet:
+            console(file=stream, wide=True).print(functions_table(profile, 10))
+
+    try:
+        files, late = add_names(path, path, Search(), SECONDS, shown)
+    except (Exception, KeyboardInterrupt) as error:  # whatever it is: the command's status is to be passed on
+        console(stderr=True).print(f"No names of functions: {printable(explain(error))}")
+        return
+    if not quiet:
+        report_files(files, late, console(file=stream))
 
 
 def _write(result: ProfileResult, output: str) -> str:

@@ -37,7 +37,6 @@ from pybuildid.profile._recording import (
     library,
 )
 from pybuildid.profile.places import main_module, unstrip_line
-from pybuildid.profile.pprof import PprofWriter
 
 __all__ = [
     "MOST",
@@ -152,6 +151,8 @@ class ProfileResult:
     def write_pprof(self, path: str | os.PathLike[str]) -> None:
         """Writes profile.proto as gzip, which `go tool pprof` and others read. Addresses are those of the first process
         that had the file mapped; Mapping.build_id tells for which build. The main program is the first mapping."""
+        from pybuildid.profile.pprof import PprofWriter  # what imports pybuildid does without it
+
         writer = PprofWriter(
             1_000_000_000 * max(self.ticks, 1) // (self.frequency * max(self.samples, 1)),
             int(self.began * 1e9),

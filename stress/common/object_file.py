@@ -138,6 +138,14 @@ def matching(file: ObjectFile, what: str, pattern: str) -> list[str]:
     ]
 
 
+def constants(file: ObjectFile) -> list[str]:
+    """In memory: the first lookup of a forked child would take a page fault for one."""
+    lines = objdump("-r", file.path).partition("[.text]")[2].partition("RELOCATION RECORDS")[0].splitlines()
+    return [
+        f"a constant in memory: {line.split()[2]}" for line in lines if re.search(r"\s\.(LC|ro?data|data|bss)", line)
+    ]
+
+
 def indirect_calls(file: ObjectFile) -> list[str]:
     return matching(file, "indirect call", r"(notrack )?(call|jmp)\s+\*|blr\b|br\b")
 
@@ -322,6 +330,7 @@ Reading = Callable[[ObjectFile], list[str]]
 READINGS: dict[str, Reading] = {
     "undefined symbols": undefined_symbols,
     "TLS relocations": tls_relocations,
+    "constants": constants,
     "indirect calls": indirect_calls,
     "system calls": system_calls,
     "locked instructions": locked_instructions,

@@ -185,13 +185,13 @@ static void touch(uintptr_t address)
  * kernel writes at any preemption), and the code, whose page tables a child does not inherit. */
 static __attribute__((noinline)) void warm_up(void)
 {
-    enum { PAGE = 4096, STACK = 8 * PAGE, CODE = 3 * PAGE }; /* lookup.o has less than two pages of code */
+    enum { PAGE = 4096, STACK = 8 * PAGE, CODE = 2 * PAGE }; /* lookup.o has less than two pages of code */
     char stack[STACK];
     for (uintptr_t i = 0; i < STACK + PAGE / 2; i += 512) /* and a little of the caller's */
         touch((uintptr_t)stack + i);
     touch((uintptr_t)__builtin_thread_pointer() + (uintptr_t)__rseq_offset);
-    for (uintptr_t i = 0; i < CODE; i += PAGE)
-        (void)*(volatile const char *)((uintptr_t)bid_lookup + i);
+    for (uintptr_t i = 0; i < 2 * CODE; i += PAGE) /* also what is before it in its object file */
+        (void)*(volatile const char *)((uintptr_t)bid_lookup - CODE + i);
     (void)*(volatile const char *)(uintptr_t)look_up;
     errno = 0;
     page_faults();

@@ -122,8 +122,38 @@ static void records_of_one_size(uint32_t id_size, uint64_t units)
     bid_destroy(table);
 }
 
+/* --------------------------------------------------------------------------------------------------- seeds -- */
+
+static int shrink_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    (void)argument, (void)key, (void)status, (void)id;
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    uint64_t head = bid_load(&table->head, BID_RELAXED);
+    CHECK(head & BID_HEAD_RESEEDED && bid_head(table)->seed != bid_load(&table->seed, BID_RELAXED));
+    CHECK(bid_reclaim(table) > 0 && bid_load(&table->head, BID_RELAXED) == head);
+    return 1;
+}
+
+/* A smaller array has another seed. The table takes it over when no reader is left in the one that came before. */
+static void seed_is_taken_over(void)
+{
+    table = make_table((struct bid_options){.expected_entries = 10000, .id_size = 20});
+    for (uint64_t i = 0; i < 100; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    CHECK(bid_iterate(table, shrink_inside, NULL) == 1);
+    CHECK(bid_reclaim(table) == 0 && !(bid_load(&table->head, BID_RELAXED) & BID_HEAD_GENERAL));
+    CHECK(bid_head(table)->seed == bid_load(&table->seed, BID_RELAXED) && !bid_audit(table, 0));
+    for (uint64_t i = 0; i < 100; i++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, inode_key(i), &id), BID_OK);
+        CHECK(id_is(&id, inode_key(i), 1, 20));
+    }
+    bid_destroy(table);
+}
+
 int main(void)
 {
+    seed_is_taken_over();
     readers_of_all_ages();
     freed_by_the_way();
     succeeds_at_once(0);

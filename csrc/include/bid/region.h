@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * pybuildid - tables in memory that others read: of a BPF map, or of other processes.
+ * Tables in memory that others read: of a BPF map, or of other processes.
  *
  * One process updates, by the functions of table.h. Others see the same memory, mostly at another address, and
  * read it by one base: all that a reader comes to lies in the region, and every address in it is one of the updating
@@ -71,7 +71,8 @@ BID_PUBLIC int bid_region_init(void *memory, size_t bytes, struct bid_region **r
  * the number is too large. */
 BID_PUBLIC int bid_region_publish(struct bid_region *region, unsigned number, const struct bid_table *table);
 
-/* The bytes of a region that are not given out. Context: any. Progress: wait-free. Memory: none. */
+/* Counts the bytes of a region that are not given out.
+ * Context: any. Progress: wait-free. Memory: none. Returns: their number. */
 BID_PUBLIC uint64_t bid_region_free(const struct bid_region *region);
 
 /* For readers: the region in memory that is mapped here.

@@ -4,6 +4,11 @@
  * may interrupt anything, including an update of the same table on the same thread. Updates are lock-free. The table
  * grows and shrinks without a lock and without a pause. bid.h explains the words Context, Progress, Memory and Returns.
  *
+ * Updates of thread context may allocate a bucket array or records, help with a resize that is under way, and free
+ * memory whose grace period has passed. The errors of updates are BID_E_NULL, BID_E_NO_MEMORY, BID_E_RETIRED,
+ * BID_E_COLLISIONS and BID_E_MLOCK; of those that insert also BID_E_MAX_ENTRIES; of those that take a build ID also
+ * BID_E_ID_LENGTH. After an error the table is as it was.
+ *
  * Caveats, before the list of functions
  * -------------------------------------
  * - NMI context is emulated in user space by signal handlers written in C. They interrupt a function of this header at
@@ -26,8 +31,8 @@
  *   lookup, update or visit that was under way when the child was made is not protected there and must not go on.
  * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) must not use a table at once.
  * - A thread must not run while its stack or its thread pointer is being set up or torn down by hand.
- * - With the shared library, the dynamic linker binds a function at its first call, and takes a lock for that. A
- *   program that calls from a handler is linked with -Wl,-z,now, or statically.
+ * - With the shared library, the dynamic linker binds a function at its first call, and that may take a lock. Link a
+ *   program that calls from a handler with -Wl,-z,now, or statically; or call through a pointer, which is bound early.
  */
 #ifndef BID_PUBLIC_TABLE_H
 #define BID_PUBLIC_TABLE_H
@@ -230,32 +235,30 @@ BID_PUBLIC int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t ge
 BID_PUBLIC int bid_remove_nmi(struct bid_table *table, uint64_t key);
 
 /* ------------------------------------------------------------------------------ updates: thread context -- */
-/* All of these may allocate a bucket array or records, help with a resize that is under way, and free memory whose
- * grace period has passed. "Errors" are BID_E_NULL, BID_E_NO_MEMORY, BID_E_RETIRED, BID_E_COLLISIONS and BID_E_MLOCK;
- * of functions that insert also BID_E_MAX_ENTRIES; of functions that take a build ID also BID_E_ID_LENGTH. After an
- * error the table is as it was. */
 
 /* Inserts an entry if the key has none.
- * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_EXISTS, errors. */
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_EXISTS, or an
+ * error of updates. */
 BID_PUBLIC int bid_insert(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
 
 /* Replaces the entry of a key, generation included.
- * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_ABSENT, errors. */
+ * Context: thread. Progress: lock-free. Memory: may allocate. May change errno. Returns: BID_OK, BID_ABSENT, or an
+ * error of updates. */
 BID_PUBLIC int bid_replace(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
 
 /* Inserts or replaces.
  * Context: thread. Progress: lock-free. Memory: may allocate. May change errno.
- * Returns: BID_OK if it inserted, BID_EXISTS if it replaced, errors. */
+ * Returns: BID_OK if it inserted, BID_EXISTS if it replaced, or an error of updates. */
 BID_PUBLIC int bid_upsert(struct bid_table *table, uint64_t key, uint32_t generation, const void *id, size_t length);
 
 /* Removes the entry of a key.
  * Context: thread. Progress: lock-free. Memory: may allocate (to finish or begin a resize; failing to begin one is
- * no error). May change errno. Returns: BID_OK, BID_ABSENT, errors. */
+ * no error). May change errno. Returns: BID_OK, BID_ABSENT, or an error of updates. */
 BID_PUBLIC int bid_remove(struct bid_table *table, uint64_t key);
 
 /* Removes the entry of a key if it is for this generation.
  * Context: thread. Progress: lock-free. Memory: as bid_remove(). May change errno.
- * Returns: BID_OK, BID_ABSENT, BID_STALE, errors. */
+ * Returns: BID_OK, BID_ABSENT, BID_STALE, or an error of updates. */
 BID_PUBLIC int bid_remove_generation(struct bid_table *table, uint64_t key, uint32_t generation);
 
 /* Inserts n entries of generation 0 from rows of id_size bytes. lengths may be NULL: every ID then is id_size long;
@@ -274,7 +277,7 @@ BID_PUBLIC int bid_insert_many(struct bid_table *table, const uint64_t *keys, si
  * that it finds under way. If updates of others use up the room of the last array while it is made, the result is
  * BID_OK.
  * Memory: may allocate. May change errno. Returns: BID_OK, BID_E_NULL, BID_E_TOO_MANY, BID_E_MAX_ENTRIES, BID_E_BUSY,
- * errors. */
+ * or an error of updates. */
 BID_PUBLIC int bid_reserve(struct bid_table *table, uint64_t entries);
 
 /* Gives up reserved room. Replaces the array if one made for the present entries takes less memory, or has fewer
@@ -282,7 +285,8 @@ BID_PUBLIC int bid_reserve(struct bid_table *table, uint64_t entries);
  * Context: thread. Progress: lock-free. It begins one resize at most, and finishes those that it finds under way before
  * and after.
  * Memory: may allocate (the new array). May change errno.
- * Returns: BID_OK if the array was replaced, BID_UNCHANGED if there was nothing to gain, BID_E_NULL, errors. */
+ * Returns: BID_OK if the array was replaced, BID_UNCHANGED if there was nothing to gain, BID_E_NULL, or an error of
+ * updates. */
 BID_PUBLIC int bid_shrink(struct bid_table *table);
 
 /* Frees retired memory whose grace period has passed, without waiting. Updates do this by themselves now and then.

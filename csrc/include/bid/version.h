@@ -2,9 +2,9 @@
 /*
  * The version of this interface, and how its functions are marked.
  *
- * The library's file name has the major version (libbid.so.0). While that is 0, a new minor version may change the
- * interface; from 1 on only a new major version does. Structs that a caller passes with their size may grow in any
- * version: see struct bid_options.
+ * From version 1 on only a new major version changes the interface, and the library's name has that number:
+ * libbid.so.1. Until then a new minor version may change it, and the name has both: libbid.so.0.1. Structs that a
+ * caller passes with their size may grow in any version: see struct bid_options.
  */
 #ifndef BID_PUBLIC_VERSION_H
 #define BID_PUBLIC_VERSION_H

@@ -209,7 +209,7 @@ FILES = [
         "copy-for-the-original",
         "G3",
         "on overlayfs and btrfs, where another file may look like the mapped one, it is read all the same",
-        (Edit("resolve/file.c", "if (file->header && is_ambiguous(descriptor, &file->inode))", "if (0)"),),
+        (Edit("resolve/file.c", "if (file->header && bid_is_ambiguous(descriptor, file->inode.device))", "if (0)"),),
         (IDENTITY,),
     ),
     Mutant(

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The types and fields of the kernel that BPF programs here use. Their offsets are those of the running kernel: libbpf
+ * relocates every access when it loads a program (CO-RE), so no vmlinux.h is needed.
+ */
+#ifndef BID_KERNEL_BPF_H
+#define BID_KERNEL_BPF_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t s32;
+typedef int64_t s64;
+
+#define BID_VM_EXEC 0x4ull
+#define BID_CLONE_VM 0x100ull
+#define BID_CLONE_THREAD 0x10000ull
+#define BID_PAGE_SHIFT 12 /* vm_pgoff counts pages of 4 KiB where the kernel has such; see bid_page_bytes */
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+typedef struct {
+    int counter;
+} atomic_t;
+struct super_block {
+    u32 s_dev;
+};
+struct timespec64 {
+    s64 tv_sec;
+    long tv_nsec;
+};
+struct inode {
+    u64 i_ino;
+    u32 i_generation;
+    s64 i_size;
+    struct super_block *i_sb;
+    s64 i_mtime_sec; /* Linux 6.11 */
+    u32 i_mtime_nsec;
+};
+struct inode___timespec { /* before */
+    struct timespec64 i_mtime;
+};
+struct inode___hidden { /* Linux 6.6 to 6.10 */
+    struct timespec64 __i_mtime;
+};
+struct file {
+    struct inode *f_inode;
+};
+struct maple_tree {
+    u32 ma_flags;
+};
+struct ma_state {
+    struct maple_tree *tree;
+    unsigned long index, last;
+};
+struct mm_struct {
+    struct maple_tree mm_mt;
+    atomic_t mm_users;
+};
+struct vm_area_struct {
+    unsigned long vm_start, vm_end, vm_flags, vm_pgoff;
+    struct file *vm_file;
+    struct mm_struct *vm_mm;
+};
+struct signal_struct {
+    atomic_t live;
+};
+struct task_struct {
+    struct mm_struct *mm;
+    struct signal_struct *signal;
+    int pid, tgid;
+};
+struct seq_file;
+struct bpf_iter_meta {
+    struct seq_file *seq;
+};
+struct bpf_iter__task_vma {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task;
+    struct vm_area_struct *vma;
+};
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* The BPF programs of the recorder: loaded, attached, run. */
+#define _GNU_SOURCE
+#include "recording.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* BTF tracepoints by name: those that a kernel must have, and those that it may have. */
+static const char *const bid_needed[] = {"ma_write", "exit_mmap", "task_newtask", "sched_process_exit"};
+static const char *const bid_evictions[] = {"ext4_evict_inode", "btrfs_inode_evict", "f2fs_evict_inode",
+                                            "hugetlbfs_evict_inode"};
+static const char *const bid_hooks[] = {"on_write", "on_exit_mmap", "on_newtask", "on_exit"};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+int bid_why(struct bid_why *why, int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    if (why && why->size)
+        vsnprintf(why->text, why->size, format, arguments);
+    va_end(arguments);
+    errno = error;
+    return -1;
+}
+
+static int bid_bpf(int command, union bpf_attr *attribute)
+{
+    return (int)syscall(SYS_bpf, command, attribute, sizeof *attribute);
+}
+
+static union bpf_attr bid_attribute(void)
+{
+    union bpf_attr attribute;
+    memset(&attribute, 0, sizeof attribute);
+    return attribute;
+}
+
+static int bid_map_command(int command, int fd, const void *key, const void *value)
+{
+    union bpf_attr attribute = bid_attribute();
+    attribute.map_fd = (uint32_t)fd;
+    attribute.key = (uint64_t)(uintptr_t)key;
+    attribute.value = (uint64_t)(uintptr_t)value;
+    return bid_bpf(command, &attribute);
+}
+
+int bid_map_update(int fd, const void *key, const void *value)
+{
+    return bid_map_command(BPF_MAP_UPDATE_ELEM, fd, key, value);
+}
+
+/* ------------------------------------------------------------------------------------------- loading -- */
+
+/* What the kernel must have, before anything is loaded: for the error of a load says little. */
+static int bid_programs_probe(const struct bid_libbpf *libbpf, struct bid_why *why)
+{
+    if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
+        return bid_why(why, ENOTSUP,
+                       "this kernel has no type information (/sys/kernel/btf/vmlinux): one that is built "
+                       "with CONFIG_DEBUG_INFO_BTF is needed");
+    for (unsigned i = 0; i < COUNT(bid_needed); i++)
+        if (libbpf->libbpf_find_vmlinux_btf_id(bid_needed[i], BPF_TRACE_RAW_TP) < 0)
+            return bid_why(why, ENOTSUP, "this kernel has no tracepoint %s: Linux 6.1 or later is needed",
+                           bid_needed[i]);
+    return 0;
+}
+
+static void bid_programs_choose(struct bid_programs *programs)
+{
+    char name[64];
+    for (unsigned i = 0; i < COUNT(bid_evictions); i++) {
+        snprintf(name, sizeof name, "on_%s", bid_evictions[i]);
+        struct bpf_program *program = programs->libbpf->bpf_object__find_program_by_name(programs->object, name);
+        int there = programs->libbpf->libbpf_find_vmlinux_btf_id(bid_evictions[i], BPF_TRACE_RAW_TP) > 0;
+        programs->libbpf->bpf_program__set_autoload(program, there);
+    }
+}
+
+static int bid_programs_refused(struct bid_why *why, int error)
+{
+    if (error == EPERM || error == EACCES)
+        return bid_why(why, error,
+                       "the kernel does not let this user load BPF programs: run as root, or with the capabilities "
+                       "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE");
+    return bid_why(why, error, "the kernel refuses the BPF programs (%s)", strerror(error));
+}
+
+static int bid_programs_map(const struct bid_programs *programs, const char *name)
+{
+    return programs->libbpf->bpf_map__fd(programs->libbpf->bpf_object__find_map_by_name(programs->object, name));
+}
+
+static int bid_programs_fd(const struct bid_programs *programs, const char *name)
+{
+    const struct bid_libbpf *libbpf = programs->libbpf;
+    return libbpf->bpf_program__fd(libbpf->bpf_object__find_program_by_name(programs->object, name));
+}
+
+static int bid_programs_load(struct bid_programs *programs, const void *object, size_t size, uint32_t flags,
+                             int region_fd, struct bid_why *why)
+{
+    const struct bid_libbpf *libbpf = programs->libbpf;
+    programs->object = libbpf->bpf_object__open_mem(object, size, NULL);
+    if (!programs->object)
+        return bid_why(why, EINVAL, "the BPF programs of this installation are damaged: install pybuildid again");
+    bid_programs_choose(programs);
+    struct bid_record_settings *settings =
+        libbpf->bpf_map__initial_value(libbpf->bpf_object__find_map_by_name(programs->object, ".rodata"), &size);
+    if (!settings || size < sizeof *settings)
+        return bid_why(why, EINVAL, "the BPF programs of this installation are of another version: install it again");
+    *settings = (struct bid_record_settings){.flags = flags, .self = (uint32_t)getpid()};
+    libbpf->bpf_map__reuse_fd(libbpf->bpf_object__find_map_by_name(programs->object, "bid_region"), region_fd);
+    int status = libbpf->bpf_object__load(programs->object);
+    if (status)
+        return bid_programs_refused(why, -status);
+    programs->counts = bid_programs_map(programs, "counts");
+    programs->targets = bid_programs_map(programs, "targets");
+    programs->spaces = bid_programs_map(programs, "bid_spaces");
+    programs->sample = bid_programs_fd(programs, "take_sample");
+    programs->scan = bid_programs_fd(programs, "scan");
+    programs->write = bid_programs_fd(programs, "on_write");
+    return 0;
+}
+
+static int bid_programs_attach(struct bid_programs *programs, const char *name, struct bid_why *why)
+{
+    const struct bid_libbpf *libbpf = programs->libbpf;
+    struct bpf_program *program = libbpf->bpf_object__find_program_by_name(programs->object, name);
+    struct bpf_link *link = libbpf->bpf_program__attach(program);
+    if (!link)
+        return bid_why(why, errno, "the BPF program %s cannot be attached (%s)", name, strerror(errno));
+    programs->links[programs->link_count++] = link;
+    return 0;
+}
+
+/* Whether the hook at mappings is where it is taken to be: a mapping of this process must come by. */
+static int bid_programs_prove(const struct bid_programs *programs, struct bid_why *why)
+{
+    uint64_t before[BID_COUNTS], after[BID_COUNTS];
+    bid_programs_counts(programs, before);
+    void *probe = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe != MAP_FAILED)
+        munmap(probe, 4096);
+    bid_programs_counts(programs, after);
+    if (after[BID_COUNT_OWN_STORES] == before[BID_COUNT_OWN_STORES])
+        return bid_why(why, ENOTSUP,
+                       "this kernel's tracepoint ma_write does not tell of mappings: it was made for Linux "
+                       "6.1 to 6.18");
+    return 0;
+}
+
+int bid_programs_open(struct bid_programs *programs, const void *object, size_t size, uint32_t flags, int region_fd,
+                      struct bid_why *why)
+{
+    const char *missing;
+    char name[64];
+    *programs = (struct bid_programs){.libbpf = bid_libbpf_load(&missing)};
+    if (!programs->libbpf)
+        return bid_why(why, ENOENT, "%s", missing);
+    programs->possible_cpus = (unsigned)programs->libbpf->libbpf_num_possible_cpus();
+    if (bid_programs_probe(programs->libbpf, why) || bid_programs_load(programs, object, size, flags, region_fd, why))
+        return -1;
+    for (unsigned i = 0; i < COUNT(bid_hooks); i++)
+        if (bid_programs_attach(programs, bid_hooks[i], why))
+            return -1;
+    for (unsigned i = 0; i < COUNT(bid_evictions); i++) {
+        snprintf(name, sizeof name, "on_%s", bid_evictions[i]);
+        if (bid_programs_fd(programs, name) >= 0)
+            bid_programs_attach(programs, name, NULL); /* without it tags still tell files apart */
+    }
+    return bid_programs_prove(programs, why);
+}
+
+void bid_programs_close(struct bid_programs *programs)
+{
+    while (programs->link_count)
+        programs->libbpf->bpf_link__destroy(programs->links[--programs->link_count]);
+    if (programs->object)
+        programs->libbpf->bpf_object__close(programs->object);
+    programs->object = NULL;
+}
+
+/* ------------------------------------------------------------------------------------------- running -- */
+
+/* The iterator writes nothing: its program does all, and one read() runs it through. */
+int bid_programs_scan(const struct bid_programs *programs, uint32_t tgid)
+{
+    union bpf_iter_link_info which;
+    union bpf_attr attribute = bid_attribute();
+    char nothing[64];
+    memset(&which, 0, sizeof which);
+    which.task.tid = tgid;
+    attribute.link_create.prog_fd = (uint32_t)programs->scan;
+    attribute.link_create.attach_type = BPF_TRACE_ITER;
+    attribute.link_create.iter_info = tgid ? (uint64_t)(uintptr_t)&which : 0;
+    attribute.link_create.iter_info_len = tgid ? sizeof which : 0;
+    int link = bid_bpf(BPF_LINK_CREATE, &attribute);
+    if (link < 0)
+        return -1; /* ESRCH: it has ended */
+    attribute = bid_attribute();
+    attribute.iter_create.link_fd = (uint32_t)link;
+    int iterator = bid_bpf(BPF_ITER_CREATE, &attribute), status = -1;
+    if (iterator >= 0) {
+        while ((status = (int)read(iterator, nothing, sizeof nothing)) > 0 || (status < 0 && errno == EAGAIN))
+            ;
+        close(iterator);
+    }
+    close(link);
+    return status;
+}
+
+uint64_t bid_programs_missed(const struct bid_programs *programs)
+{
+    struct bpf_prog_info info;
+    union bpf_attr attribute = bid_attribute();
+    memset(&info, 0, sizeof info);
+    attribute.info.bpf_fd = (uint32_t)programs->write;
+    attribute.info.info_len = sizeof info;
+    attribute.info.info = (uint64_t)(uintptr_t)&info;
+    return bid_bpf(BPF_OBJ_GET_INFO_BY_FD, &attribute) ? 0 : info.recursion_misses;
+}
+
+void bid_programs_forget(const struct bid_programs *programs)
+{
+    uint64_t key;
+    while (bid_map_command(BPF_MAP_GET_NEXT_KEY, programs->spaces, NULL, &key) == 0)
+        bid_map_command(BPF_MAP_DELETE_ELEM, programs->spaces, &key, NULL);
+}
+
+void bid_programs_counts(const struct bid_programs *programs, uint64_t counts[BID_COUNTS])
+{
+    uint64_t *each = calloc(programs->possible_cpus, sizeof *each);
+    memset(counts, 0, BID_COUNTS * sizeof *counts);
+    for (uint32_t i = 0; each && i < BID_COUNTS; i++)
+        if (bid_map_command(BPF_MAP_LOOKUP_ELEM, programs->counts, &i, each) == 0)
+            for (unsigned cpu = 0; cpu < programs->possible_cpus; cpu++)
+                counts[i] += each[cpu];
+    free(each);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Whether an open file is the one behind a mapping. Devices are those of /proc/PID/maps: major << 32 | minor. */
+#ifndef BID_SAME_H
+#define BID_SAME_H
+
+#include "../note/descriptor.h"
+
+#include <stdint.h>
+
+/* By device and inode number, as maps shows them. */
+int bid_is_mapped_file(const struct bid_descriptor *file, uint64_t device, uint64_t inode);
+
+/* Whether another file than the mapped one may pass for it: on btrfs a file and its copy in a snapshot show the same
+ * device and number, and on overlayfs a path leads to the copy of a file that was written to, while what is mapped
+ * stays the original. */
+int bid_is_ambiguous(const struct bid_descriptor *file, uint64_t device);
+
+/* The generation of an open file's inode. Returns whether the file system tells it; if not, it is 0. */
+int bid_generation_of(int fd, uint32_t *generation);
+
+#endif

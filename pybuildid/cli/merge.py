@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``pybuildid merge``: profiles of many processes or machines as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from pybuildid.cli._errors import complain, explain, finish, printable
+from pybuildid.cli._output import console, progress
+from pybuildid.cli._types import OutputFile
+from pybuildid.stacks.errors import ProfileFormatError
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.merge import Merger
+from pybuildid.stacks.parquet import write_parquet
+from pybuildid.stacks.pprof import write_pprof
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "-o",
+    "--output",
+    default="merged.pb.gz",
+    show_default=True,
+    type=OutputFile(),
+    help="Write here; a name that ends with .parquet gets a table of stacks.",
+)
+@click.option(
+    "--without", "labels", multiple=True, metavar="LABEL", help="Drop this label, such as tid. May be given again."
+)
+def merge(files: Sequence[str], output: Path, labels: tuple[str, ...]) -> None:
+    """Merge profiles into one, by build ID.
+
+    FILES are profiles in the format of pprof. Code is the same if the build ID of its file and the offset there are,
+    wherever it was mapped, and on whichever machine. Samples are added up by stack and by labels, such as that of the
+    thread: --without drops labels that tell machines apart for nothing. What is distinct is in memory, nothing else.
+
+    A file that is damaged, or counts something else than the first, is left out whole and said.
+
+    Parquet has a row for each stack, for DuckDB and others: the values, the thread, what is missing, and lists of
+    functions, files, build IDs, offsets and lines, the outermost first. It needs DuckDB: pip install
+    'pybuildid[parquet]'.
+
+    \b
+    Examples:
+      pybuildid merge machines/*.pb.gz -o fleet.pb.gz
+      pybuildid merge machines/*.pb.gz -o fleet.parquet --without tid
+      duckdb -c "select functions[-1], sum(samples) from 'fleet.parquet' group by 1 order by 2 desc limit 10"
+    """
+    merger, failures = Merger(labels), 0
+    with progress() as bar:
+        for file in bar.track(files, description="Merging"):
+            try:
+                merger.add(read_profile(file), file)
+            except (ProfileFormatError, OSError) as error:
+                complain(explain(error))
+                failures += 1
+    if merger.profiles:
+        write = write_parquet if output.suffix == ".parquet" else write_pprof
+        write(merger.result(), output)
+        count = f"{merger.profiles:,} profile{'s' * (merger.profiles != 1)}"
+        console().print(f"Written: {printable(str(output))}, of {count}")
+    finish(failures)

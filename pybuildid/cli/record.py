@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``pybuildid record``: stacks of all processes, or of some, by build ID and file offset."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pybuildid.cli._errors import printable
+from pybuildid.cli._output import console, print_json
+from pybuildid.cli._types import Range
+from pybuildid.cli.profile import _check_output as check_output
+from pybuildid.record import Recorded, RecordError, Recording, Status
+
+CANNOT = 77  #: exit status: samples cannot be taken here
+MOST_ROWS = 30
+
+
+@click.command("record", context_settings={"allow_interspersed_args": False})
+@click.option(
+    "-o",
+    "--output",
+    default="record.pb.gz",
+    show_default=True,
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write the profile here, for pprof.",
+)
+@click.option("--folded", type=click.Path(dir_okay=False, writable=True), help="Write folded stacks here as well.")
+@click.option("-F", "--frequency", default=99, show_default=True, type=click.IntRange(1, 10_000), help="Samples a "
+              "second on each CPU.")  # fmt: skip
+@click.option("-a", "--all", "everything", is_flag=True, help="Record all processes, also while COMMAND runs.")
+@click.option("-p", "--pid", "pids", multiple=True, type=click.IntRange(1), help="Record this process and those that "
+              "it starts; may be given several times.")  # fmt: skip
+@click.option("--seconds", type=Range(0.01, 1e7), metavar="N", help="End after so many seconds.")
+@click.option("--clock", is_flag=True, help="Sample by the clock, also where there is a hardware counter of cycles.")
+@click.option("--memory", default=32, show_default=True, type=click.IntRange(1, 4096), metavar="MIB", help="Memory for "
+              "the table: 64 bytes a file, several times over while it grows.")  # fmt: skip
+@click.option("--processes", is_flag=True, help="Report the samples of each process.")
+@click.option("--files", is_flag=True, help="Report the samples of each file.")
+@click.option(
+    "--text", is_flag=True, help="Report the files in the format of `eu-unstrip -n`. Spaces in names are \\040."
+)
+@click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
+@click.option(
+    "--report",
+    "report_to",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Write the report here instead of to standard error.",
+)
+@click.argument("arguments", metavar="[COMMAND...]", nargs=-1, type=click.UNPROCESSED)
+def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...], **options: Any) -> None:
+    """Record stacks of all processes, of some, or of COMMAND and what it starts, with a build ID for each frame.
+
+    BPF programs take user and kernel stacks, by frame pointers, and resolve them on the spot: from a table of build
+    IDs, and from the mappings of all processes, which the programs keep themselves. No file is looked at, and no lock
+    is taken. A frame that they cannot resolve takes the kernel's own answer, where it has one. The report says how many
+    frames were resolved how, and why the others were not.
+
+    Without -p and COMMAND all processes are recorded, until Ctrl-C or for --seconds. Nothing is changed in the
+    processes that are recorded.
+
+    Needs root (or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE), libbpf 1, and Linux 6.1 or later
+    with type information (BTF).
+
+    \b
+    Examples:
+      pybuildid record --seconds 10
+      pybuildid record -p 4711 --folded stacks.txt
+      pybuildid record -- make -j8
+      go tool pprof -top record.pb.gz
+
+    Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 77 if samples cannot be taken
+    here, and then COMMAND was not started.
+    """
+    for path in filter(None, (options["output"], options["folded"], options["report_to"])):
+        check_output(path)
+    if pids and (everything or arguments):
+        raise click.UsageError("-p goes neither with -a nor with COMMAND.")
+    program = _find(arguments)
+    try:
+        recorded, status = _record(arguments, pids, everything, options)
+    except RecordError as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        raise click.exceptions.Exit(CANNOT) from None
+    written = _write(recorded, program, options)
+    with open(options["report_to"], "w") if options["report_to"] else nullcontext(sys.stderr) as stream:
+        _report(recorded, written, options, stream)
+    raise click.exceptions.Exit(status if status >= 0 else 128 - status)
+
+
+def _find(arguments: tuple[str, ...]) -> str:
+    """The file of COMMAND, before anything is started; "" without one."""
+    if not arguments:
+        return ""
+    path = shutil.which(arguments[0])
+    if path is None:
+        raise click.ClickException(f"{arguments[0]}: no such command, or it may not be run")
+    return os.path.realpath(path)
+
+
+# ------------------------------------------------------------------------------------------------- recording
+
+
+def _record(
+    arguments: tuple[str, ...], pids: tuple[int, ...], everything: bool, options: dict[str, Any]
+) -> tuple[Recorded, int]:
+    only = bool(pids or arguments) and not everything
+    with Recording(
+        frequency=options["frequency"], only=only, clock=options["clock"], memory=options["memory"] << 20
+    ) as recording:
+        for pid in pids:
+            os.kill(pid, 0)
+            recording.target(pid)
+        with _ending() as over:
+            recording.start()
+            if not arguments:
+                _watch(recording, over, options["seconds"])
+                return recording.stop(), 0
+            recording.target(os.getpid())  # which is not sampled, but its children are
+            with subprocess.Popen(arguments) as process:
+                status = _wait(process, over, options["seconds"])
+                return recording.stop(), status
+
+
+@contextmanager
+def _ending() -> Iterator[threading.Event]:
+    """An event that comes with SIGINT, SIGTERM or SIGHUP: the recording is to end, and to be written."""
+    over = threading.Event()
+
+    def end(number: int, frame: object) -> None:
+        over.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield over
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(process: subprocess.Popen[bytes], over: threading.Event, seconds: float | None) -> int:
+    """Until COMMAND ends, or the recording; then COMMAND goes on without it. Its status."""
+    end = time.monotonic() + seconds if seconds else None
+    while not over.is_set():
+        try:
+            return process.wait(0.05 if end is None else max(0.0, min(0.05, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if end is not None and time.monotonic() >= end:
+                break
+    try:
+        return process.wait(0.2)  # Ctrl-C ends COMMAND as well, and its status is then that of this command
+    except subprocess.TimeoutExpired:
+        process.returncode = 0  # it is left alone
+        return 0
+
+
+def _watch(recording: Recording, over: threading.Event, seconds: float | None) -> None:
+    began = time.monotonic()
+    err = console(stderr=True)
+    with err.status("Recording") as live:
+        while not over.is_set() and (seconds is None or time.monotonic() - began < seconds):
+            left = 1.0 if seconds is None else seconds - (time.monotonic() - began)
+            over.wait(max(0.0, min(1.0, left)))
+            live.update(_line(recording.status(), time.monotonic() - began))
+
+
+def _line(status: Status, seconds: float) -> str:
+    share = f", {status.with_build_id / status.frames:.1%} with a build ID" if status.frames else ""
+    return (
+        f"Recording: {seconds:.0f} s, {status.samples:,} samples, {status.frames:,} user frames{share}, "
+        f"{status.lost:,} lost; {status.cpu_seconds / max(seconds, 0.001):.1%} of a CPU used"
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the report
+
+
+def _write(recorded: Recorded, program: str, options: dict[str, Any]) -> str:
+    """A recording of nothing does not take the place of the last one."""
+    if not recorded.stacks:
+        return f"Not written: {printable(options['output'])}, for there are no samples."
+    recorded.write_pprof(options["output"], main=program)
+    if not options["folded"]:
+        return f"Written: {printable(options['output'])}"
+    with open(options["folded"], "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.writelines(line + "\n" for line in recorded.folded())
+    return f"Written: {printable(options['output'])} and {printable(options['folded'])}"
+
+
+def _document(recorded: Recorded, options: dict[str, Any]) -> dict[str, Any]:
+    status = recorded.status
+    return {
+        "seconds": recorded.seconds,
+        "frequency": recorded.frequency,
+        "hardware": status.hardware,
+        "cpus": status.cpus,
+        "samples": status.samples,
+        "lost": status.lost,
+        "user_frames": status.frames,
+        "with_build_id": status.with_build_id,
+        "outcomes": [{"reason": reason, "source": by, "frames": n} for reason, by, n in recorded.outcomes()],
+        "counts": status.counts,
+        "stacks": len(recorded.stacks),
+        "files": {"known": status.files, "read": status.read, "unreadable": status.unreadable},
+        "cpu_seconds": status.cpu_seconds,
+        "by_process": [[pid, name, n] for (pid, name), n in recorded.by_process().most_common()],
+        "by_file": recorded.by_file().most_common(),
+    }
+
+
+def _report(recorded: Recorded, written: str, options: dict[str, Any], stream: TextIO) -> None:
+    if options["as_json"]:
+        print_json(_document(recorded, options), file=stream)
+        return
+    out, wide = console(file=stream), console(file=stream, wide=True)
+    if options["text"]:
+        for line in recorded.unstrip_lines():
+            click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)
+    else:
+        if recorded.status.frames:
+            wide.print(_outcomes(recorded))
+        if options["processes"]:
+            rows = [(f"{pid} {printable(name)}", n) for (pid, name), n in recorded.by_process().most_common()]
+            wide.print(_samples("process", rows, recorded.status.samples))
+        if options["files"]:
+            rows = [(printable(name), n) for name, n in recorded.by_file().most_common()]
+            wide.print(_samples("file of the innermost frame", rows, recorded.status.samples))
+        _summary(recorded, written, out)
+    _losses(recorded.status, out)
+
+
+def _outcomes(recorded: Recorded) -> Table:
+    table = Table("user frames", "share", "of which", box=None)
+    text: dict[str, Callable[[str], str]] = {
+        "table": lambda reason: "resolved from the table",
+        "kernel": lambda reason: f"by the kernel's own answer: {reason}",
+        "none": lambda reason: f"not resolved: {reason}",
+    }
+    for reason, source, count in recorded.outcomes():
+        table.add_row(f"{count:,}", f"{count / recorded.status.frames:.1%}", text[source](reason))
+    return table
+
+
+def _samples(what: str, rows: list[tuple[str, int]], samples: int) -> Table:
+    table = Table("samples", "share", what, box=None)
+    for name, count in rows[:MOST_ROWS]:
+        table.add_row(f"{count:,}", f"{count / max(samples, 1):.1%}", name)
+    if rows[MOST_ROWS:]:
+        rest = sum(count for _, count in rows[MOST_ROWS:])
+        table.add_row(f"{rest:,}", f"{rest / max(samples, 1):.1%}", f"({len(rows) - MOST_ROWS:,} others)")
+    return table
+
+
+def _summary(recorded: Recorded, written: str, out: Console) -> None:
+    status = recorded.status
+    by = "a hardware counter of cycles" if status.hardware else "the clock"
+    share = f" ({status.with_build_id / status.frames:.1%} with a build ID)" if status.frames else ""
+    out.print(
+        f"{status.samples:,} samples in {recorded.seconds:.1f} s, {recorded.frequency} a second on each of "
+        f"{status.cpus} CPU{'s' * (status.cpus != 1)}, by {by}; {status.frames:,} user frames{share} in "
+        f"{len(recorded.stacks):,} different stacks; {status.files:,} files; "
+        f"{status.cpu_seconds / max(recorded.seconds, 0.001):.2%} of a CPU used. {written}"
+    )
+
+
+def _losses(status: Status, out: Console) -> None:
+    """A line for each thing that is not in the recording, and what would help."""
+    counts = status.counts
+    for lost, what in (
+        (status.lost, "samples: the recorder did not get to run in time. A lower --frequency helps"),
+        (counts["no_stack"], "user stacks could not be read: their memory was not present"),
+        (counts["events_lost"], "changes of mappings were not heard of in time: their frames took the kernel's answer"),
+        (counts["no_room"], "mappings: there was no memory for them in the kernel"),
+        (status.refused, "build IDs: there is no room for them in the table. More --memory helps"),
+        (status.unreadable, "files could not be read, for their processes had ended"),
+    ):
+        if lost:
+            out.print(f"Lost: {lost:,} {what}.")

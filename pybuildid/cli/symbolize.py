@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""``pybuildid symbolize``: functions, files and lines for the addresses of a profile."""
+
+from __future__ import annotations
+
+import click
+
+from pybuildid.cli._errors import printable
+from pybuildid.cli._names import SECONDS, add_names, check_folders, functions_table, report_files
+from pybuildid.cli._output import console, json_option, print_json
+from pybuildid.cli._types import Range
+from pybuildid.stacks.model import StackProfile
+from pybuildid.symbols import Search
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, writable=True), help="Write here instead of to FILE.")
+@click.option(
+    "--dir",
+    "folders",
+    multiple=True,
+    callback=check_folders,
+    type=click.Path(),
+    help="Look in this folder, or file, as well: for programs, and for files of DWARF alone. May be given again.",
+)
+@click.option(
+    "--time-limit",
+    default=SECONDS,
+    show_default=True,
+    type=Range(0, 86_400),
+    metavar="SECONDS",
+    help="For debuginfod servers, all files together; 0: do not ask them.",
+)
+@json_option
+def symbolize(file: str, output: str | None, folders: tuple[str, ...], time_limit: float, as_json: bool) -> None:
+    """Give the addresses in a profile their functions, files and lines.
+
+    FILE is a profile in the format of pprof, as `pybuildid profile` writes it. It gets the names, and keeps all else.
+
+    Names come from .symtab, .dynsym and .gnu_debugdata of the files that ran, and from DWARF: of these files, of
+    /usr/lib/debug/.build-id, and of debuginfod servers, if DEBUGINFOD_URLS is set. Inlined functions are shown as
+    functions. A file counts only if its build ID is the recorded one: one that was replaced since is said to be
+    another, and its names are not taken. So this may run on another machine than the one that recorded, where the
+    files are found by --dir and debuginfod.
+
+    It reads symbols by elfutils' libdw, demangles names of C++ by libstdc++, and those of Rust by c++filt or rustfilt.
+
+    \b
+    Examples:
+      pybuildid symbolize profile.pb.gz
+      pybuildid symbolize profile.pb.gz --dir ./build -o named.pb.gz
+      DEBUGINFOD_URLS=https://debuginfod.debian.net pybuildid symbolize profile.pb.gz
+      go tool pprof -http=: profile.pb.gz
+    """
+    out = console(wide=True)
+
+    def shown(profile: StackProfile) -> None:
+        if not as_json:
+            out.print(functions_table(profile))
+
+    files, late = add_names(file, output or file, Search(folders), time_limit, shown)
+    if as_json:
+        print_json({"output": output or file, "files": files, "late": late})
+        return
+    report_files(files, late, console())
+    console().print(f"Written: {printable(output or file)}")

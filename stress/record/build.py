@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Builds what is recorded: a program with frame pointers, and libraries whose build IDs no other file has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+LIBRARIES = 12
+FRAMES = ("-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls")
+
+
+def build_work(folder: Path) -> Path:
+    """The program; its libraries lie beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [*(f"l{i:02}" for i in range(LIBRARIES)), "xa", "xb"]
+    for i, name in enumerate(names):
+        build_library(folder / f"{name}.so", bytes([0xB1, 0xD0, i + 1, *range(17)]))
+    program = folder / "work"
+    if not _is_current(program, "work.c"):
+        _compile(program, str(HERE / "work.c"), "-ldl", "-pthread")
+    return program
+
+
+def build_library(output: Path, build_id: bytes) -> None:
+    """One link of the stack. It is whole, header and code, in one mapping that is executable."""
+    if _is_current(output, "chain.c"):
+        return
+    id_option = f"-Wl,--build-id=0x{build_id.hex()}"
+    flags = ["-shared", "-fPIC", "-Wl,-z,noseparate-code", id_option]
+    _compile(output, *flags, str(HERE / "chain.c"))
+    with output.open("rb") as file:
+        os.fsync(file.fileno())  # pages that are not on the disk yet cannot be thrown out of memory
+
+
+def _compile(output: Path, *arguments: str) -> None:
+    """Others may be using what is there, or be making it as well."""
+    made = output.with_name(f"{output.name}.{os.getpid()}")
+    subprocess.run(["cc", *FRAMES, *arguments, "-o", str(made)], check=True)
+    made.replace(output)
+
+
+def _is_current(output: Path, source: str) -> bool:
+    return output.exists() and output.stat().st_mtime_ns > (HERE / source).stat().st_mtime_ns
