@@ -144,7 +144,7 @@ def test_an_edit_that_does_not_fit_is_an_error(edit: Edit, message: str) -> None
 
 
 def test_edits_of_one_file_add_up(tmp_path: Path) -> None:
-    edits = [Edit("table/place.c", '#include "update.h"', "#first"), Edit("table/place.c", "#first", "#second")]
+    edits = [Edit("table/deciding.c", '#include "update.h"', "#first"), Edit("table/place.c", "#first", "#second")]
     csrc = copy_edited(edits, tmp_path / "csrc")
     assert "\n#second\n" in (csrc / "table" / "place.c").read_text()
     assert (csrc / "table" / "move.c").read_text() == (CSRC / "table" / "move.c").read_text()
@@ -170,7 +170,7 @@ def test_a_harmless_mutant_is_missed() -> None:
 
 @pytest.mark.usefixtures("build")
 def test_a_mutant_that_cannot_be_built_is_no_success() -> None:
-    edits = (Edit("table/place.c", '#include "update.h"', "#error broken"),)
+    edits = (Edit("table/deciding.c", '#include "update.h"', "#error broken"),)
     verdict = mutants.judge_mutant(Mutant("unbuilt", "G1", "", edits, (Program("test_nmi_forms"),)))
     assert "#error broken" in verdict.error
     assert not verdict.ok

@@ -38,7 +38,7 @@ def processor(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name: str, processor: str, tmp_path: Path) -> None:
     toolchain = programs.Toolchain(f"{PROCESSORS[processor][0]}-gcc", ("-O2", "-static"))
-    sources = [ROOT / "tests" / "c" / f"{name}.c", *toolchain.sources(("table", "note"))]
+    sources = [ROOT / "tests" / "c" / f"{name}.c", *toolchain.sources(("table", "process", "note"))]
     program = programs.build(name, sources, toolchain, library=())
     run = subprocess.run([f"qemu-{processor}", program], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr

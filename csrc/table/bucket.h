@@ -62,7 +62,9 @@ static inline struct bid_slots bid_bucket_read(bid_word *bucket, uint32_t tag)
 static inline struct bid_slots bid_bucket_read(bid_word *bucket, uint32_t tag)
 {
     struct bid_slots read = {0, 0};
+#ifdef __x86_64__ /* a kernel; elsewhere it would cost more stack than a lookup may take */
 #pragma GCC unroll 8
+#endif
     for (unsigned i = 0; i < BID_BUCKET_SLOTS; i++) {
         uint64_t word = bid_load(&bucket[i], BID_RELAXED);
         read.tagged |= (uint32_t)(word >> BID_TAG_SHIFT == tag) << i;

@@ -338,6 +338,8 @@ static void fork_here(void)
     }
     forked_at_the_moment = 1;
     bid_reclaim(table);
+    unsigned char present;
+    CHECK(mincore(stopped.mapping, 1, &present) == 0); /* it is still mapped */
     CHECK_STATUS(insert(table, inode_key(STEADY), 1, 20), BID_OK);
     CHECK_STATUS(bid_remove(table, inode_key(STEADY)), BID_OK);
     bid_reclaim(table);

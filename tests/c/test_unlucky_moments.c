@@ -36,7 +36,7 @@ enum moment {
     RECORD_TAKEN, /* all that is left is the swap of the slot word */
 };
 
-#define LATE 40 /* threads */
+#define LATE 140 /* threads: more than the least array has slots */
 
 static _Thread_local enum moment stops_at;
 static sem_t stopped, go_on, done;
@@ -335,12 +335,12 @@ static void live_limit_is_kept(void)
 /* --------------------------------------------------------------------------------------- the limit on entries -- */
 
 /* An insert that stands still just before its swap has its place: another is refused, and there are never more than the
- * limit. */
+ * limit. What it has written is not overwritten by another insert that comes to the same slot. */
 static void the_last_place(void)
 {
-    struct bid_table *table = make_table((struct bid_options){.max_entries = 100});
+    struct bid_table *table = make_table((struct bid_options){.max_entries = 2 * LATE});
     uint8_t id[20] = {1};
-    for (uint64_t i = 0; i < 100 - LATE; i++)
+    for (uint64_t i = 0; i < LATE; i++)
         CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
     start_late(table, RECORD_TAKEN);
     CHECK_STATUS(insert(table, inode_key(1000), 1, 20), BID_E_MAX_ENTRIES);
@@ -350,7 +350,12 @@ static void the_last_place(void)
         sem_post(&go_on);
     for (int i = 0; i < LATE; i++)
         CHECK(pthread_join(late.threads[i], NULL) == 0);
-    CHECK(bid_count(table) == 100 && statistics(table).entries == 100);
+    CHECK(bid_count(table) == 2 * LATE && statistics(table).entries == 2 * LATE);
+    for (uint64_t key = FIRST; key < FIRST + LATE; key++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, key, &id), BID_OK);
+        CHECK(id_is(&id, key, 1, 20));
+    }
     bid_destroy(table);
 }
 

@@ -2,13 +2,19 @@
 /*
  * A resize, the old array retired and freed, and a reader that may be in it. An access to freed memory is an error by
  * itself. With RECLAIMER another thread than the resizer frees. PIN_SLOTS and PIN_TEMPORARY: the other forms of a pin.
+ * RESIZER=0: the resizer has the pin slot of main(), which waits for it.
  */
+#ifndef MODEL_FENCED_PINS
 #define MODEL_FENCED_PINS 1
+#endif
+#ifndef RESIZER
+#define RESIZER 1
+#endif
 #include "model.h"
 
 static void *resizer(void *unused)
 {
-    model_enter(1);
+    model_enter(RESIZER);
     model_resize_complete();
 #ifndef RECLAIMER
     bid_reclaim(&table);

@@ -13,6 +13,10 @@
 #include <pthread.h>
 
 #include "bid.h"
+#ifdef MODEL_REMOVES_ASIDE
+#undef BID_REMOVES_ASIDE
+#define BID_REMOVES_ASIDE MODEL_REMOVES_ASIDE
+#endif
 
 #ifndef BID_BUCKET_SLOTS
 #define BID_BUCKET_SLOTS 2

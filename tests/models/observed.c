@@ -16,7 +16,8 @@ static void copy_all(void)
 {
     struct bid_pin pin = bid_pin(table.pins);
     struct bid_array *head = model_head();
-    assert(bid_move_chunk(&table, head, bid_load(&head->future, BID_F_ACQUIRE), 0) == BID_OK);
+    bid_leave(&table, head);
+    assert(bid_move_chunk(&table, head, bid_future(&table, head), 0) == BID_OK);
     bid_or(&head->done[0], 1, BID_RELAXED);
     bid_unpin(table.pins, pin);
 }
@@ -33,7 +34,7 @@ static void *reader(void *unused)
 {
     model_enter(2);
     bid_add(&reading, 1, memory_order_acquire);
-    struct bid_probe found = bid_find(&table, 7, NULL);
+    struct bid_found found = bid_find(&table, 7, NULL);
     assert(found.record && found.record->generation == 1);
     bid_sub(&reading, 1, memory_order_release);
     return unused;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Lookups while the table grows, with nothing else going on: every answer is as it was. */
+/* Lookups while the table grows, with nothing else going on: every answer is as it was. THIRD: one more. */
 #include "model.h"
 
 static void *resizer(void *unused)
@@ -15,7 +15,9 @@ static void *reader(void *unused)
     model_enter(2);
     assert(model_lookup(7) == 1);
     assert(model_lookup(8) == MODEL_ABSENT);
+#ifdef THIRD
     assert(model_lookup(9) == MODEL_ABSENT);
+#endif
     return unused;
 }
 

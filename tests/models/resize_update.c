@@ -61,6 +61,7 @@ int main(void)
     model_start(&threads, reader);
 #endif
     model_join(&threads);
+    bid_reclaim(&table); /* what the head has left, and nothing else */
     states_finish();
     return 0;
 }

@@ -5,25 +5,12 @@
  */
 #include "membarrier.h"
 
-/* Gives the head a future with another seed, under which the key has another home bucket. */
-static void begin_reseeded(void)
-{
-    struct bid_array *head = model_head(), *future;
-    struct bid_array_plan plan = {.size = head->size, .seed = head->seed};
-    bid_plan_records(&table, 1, 0, &plan);
-    do
-        plan.seed++;
-    while (bid_sequence_mixed(bid_mix(7, plan.seed), head->buckets).bucket == bid_sequence(head, 7).bucket);
-    int status = bid_array_make(&table, &plan, &future);
-    assert(status == BID_OK);
-    bid_store(&head->future, future->word, BID_F_RELEASE);
-    bid_leave(&table, head);
-}
+#include "reseed.h"
 
 static void *resizer(void *unused)
 {
     model_enter(1);
-    begin_reseeded();
+    begin_with(reseeded());
     model_resize_complete();
     bid_reclaim(&table);
     return unused;

@@ -9,8 +9,9 @@ from stress.mutants.catalog.inode import PROTOCOL
 from stress.mutants.catalog.note import NOTE
 from stress.mutants.catalog.pins import RECLAMATION
 from stress.mutants.catalog.profile import PROFILE
+from stress.mutants.catalog.region import REGION
 from stress.mutants.catalog.resolve import RESOLVE
 from stress.mutants.catalog.table import LOOKUPS, UPDATES
 from stress.mutants.checks import Mutant
 
-MUTANTS: list[Mutant] = LOOKUPS + UPDATES + RECLAMATION + PROTOCOL + RESOLVE + PROFILE + NOTE
+MUTANTS: list[Mutant] = LOOKUPS + UPDATES + RECLAMATION + REGION + PROTOCOL + RESOLVE + PROFILE + NOTE

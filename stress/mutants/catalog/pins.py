@@ -8,6 +8,9 @@ from stress.mutants.edits import Edit
 
 RECLAIM = Model("retire, reclaim, look up")
 HANDED_OVER = Model("a temporary slot handed over")
+#: Where a retired array is freed: before its pin, and before that is given up.
+FORKS = "    uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED);\n"
+FREED = "        bid_add(&table->frees, 1, BID_RELAXED);\n    }\n"
 GRACE = "life >> BID_LIFE_BITS < over"
 
 RECLAMATION = [
@@ -174,8 +177,8 @@ RECLAMATION = [
         "G9",
         "nothing shows that the thread of a child is freeing an array",
         (
-            Edit("table/reclaim.c", "    struct bid_pin pin = bid_pin_update(table->pins, 1);\n", ""),
-            Edit("table/reclaim.c", "    bid_unpin_update(table->pins, pin);\n", ""),
+            Edit("table/reclaim.c", f"{FORKS}    struct bid_pin pin = bid_pin_update(table->pins, 1);\n", FORKS),
+            Edit("table/reclaim.c", f"{FREED}    bid_unpin_update(table->pins, pin);\n", FREED),
         ),
         (Program("test_fork_resize"),),
     ),

@@ -43,9 +43,9 @@ AGAIN_WHILE = """\
 
 UPDATE_ONCE = "        int status = bid_update_once(table, op);\n"
 FILL = "    bid_record_fill(table, array, op);\n    op->record_array = array;\n"
-PUBLISHED = "            op->status = op->kind == BID_UPSERT && place.own"
-COUNTED = "            bid_operation_count(table, array, op, &place);\n"
-NEW_RECORD = "    if (has_slot)\n        status = bid_operation_record(table, array, op);\n"
+PUBLISHED = "    op->status = op->kind == BID_UPSERT && live"
+COUNTED = "    bid_operation_count(table, array, op, &at);\n"
+NEW_RECORD = "    if (has_slot)\n        status = bid_operation_record(table, array, op, at);\n"
 
 LOOKUPS = [
     Mutant(
@@ -169,7 +169,7 @@ LOOKUPS = [
         (
             Edit(
                 "table/array.c",
-                "int status = bid_populate(table, array->slots, layout->slot_bytes);",
+                "int status = bid_populate(table, array->base, layout->bucket_bytes);",
                 "int status = BID_OK;",
             ),
         ),
@@ -181,7 +181,11 @@ LOOKUPS = [
         "a lookup never asks the future array",
         (
             Edit("table/lookup.c", "    if (!future)\n", "    if (1)\n"),
-            Edit("table/lookup.c", "    if (__builtin_expect(!future, 0))\n", "    if (1)\n"),
+            Edit(
+                "table/lookup.c",
+                "    if (future)\n        array = bid_choose(",
+                "    if (0)\n        array = bid_choose(",
+            ),
         ),
         (Storm(), Histories(), Step(("insert-resizing", "lookup-hit-resizing")), Model("grow against insert, look up")),
     ),
@@ -224,10 +228,10 @@ LOOKUPS = [
         (Storm(), Histories(), Program("test_pins")),
     ),
     Mutant(
-        "tag-without-the-top-bits",
+        "step-without-the-top-bits",
         "G8",
-        "the top bits of a key reach neither the tag nor the step of its path",
-        (Edit("table/hash.h", "folded = mixed ^ mixed >> 32;", "folded = mixed;"),),
+        "the top bits of a key do not reach the step of its probe sequence",
+        (Edit("table/hash.h", "(mixed ^ mixed >> 32) << 32", "mixed << 32"),),
         (Program("test_hash"),),
     ),
 ]
@@ -242,8 +246,7 @@ UPDATES = [
             Edit(
                 "table/update.c",
                 PUBLISHED,
-                "            if (op->kind != BID_REMOVE)\n                bid_record_fill(table, array, op);\n"
-                + PUBLISHED,
+                "    if (op->kind != BID_REMOVE)\n        bid_record_fill(table, array, op);\n" + PUBLISHED,
             ),
         ),
         (Step(("insert-new",)), Storm()),
@@ -257,11 +260,11 @@ UPDATES = [
                 "table/update.c",
                 NEW_RECORD,
                 """\
-    if (op->kind == BID_REPLACE && place->own && op->length <= bid_word_length(place->word)) {
-        op->record_index = bid_word_index(place->word);
+    if (op->kind == BID_REPLACE && at->own && op->length <= bid_word_length(at->word)) {
+        op->record_index = bid_word_index(at->word);
         bid_record_fill(table, array, op);
     } else if (has_slot) {
-        status = bid_operation_record(table, array, op);
+        status = bid_operation_record(table, array, op, at);
     }
 """,
             ),
@@ -292,8 +295,8 @@ UPDATES = [
     Mutant(
         "slot-returns-to-empty",
         "G5",
-        "a remove leaves an EMPTY slot, which ends the paths of other keys",
-        (Edit("table/update.c", ", word = bid_word_tombstone(place.word);", ", word = BID_EMPTY;"),),
+        "a remove leaves an EMPTY slot, which ends the probe sequences of other keys",
+        (Edit("table/update.c", "uint64_t word = bid_word_tombstone(at.word);", "uint64_t word = BID_EMPTY;"),),
         (Program("test_nmi_forms"), Storm(), Histories()),
     ),
     Mutant(
@@ -313,7 +316,7 @@ UPDATES = [
         "no-tombstone",
         "G5",
         "a remove during a resize finds no slot in the future array to leave a tombstone in",
-        (Edit("table/move.c", "if (!place.own || !bid_word_is_live(place.word))", "if (1)"),),
+        (Edit("table/move.c", "if (!at.own || !bid_word_is_live(at.word))", "if (1)"),),
         (Storm(), LATE_COPY),
     ),
     Mutant(
@@ -323,13 +326,13 @@ UPDATES = [
         (
             Edit(
                 "table/move.c",
-                "        if (place->own || place->word & BID_FROZEN) /*",
-                "        if (place->word & BID_FROZEN) /*",
+                "        if (at.own || at.word & BID_FROZEN) /*",
+                "        if (at.word & BID_FROZEN) /*",
             ),
             Edit(
                 "table/move.c",
-                "        if (!bid_word_is_empty(place->word))\n            return BID_E_COLLISIONS;\n        words[",
-                "        if (!place->own && !bid_word_is_empty(place->word))\n            continue;\n        words[",
+                "        if (!bid_word_is_empty(at.word))\n            return BID_E_COLLISIONS;\n",
+                "        if (!at.own && !bid_word_is_empty(at.word))\n            return BID_E_COLLISIONS;\n",
             ),
         ),
         (Storm(), LATE_COPY),
@@ -338,7 +341,7 @@ UPDATES = [
         "no-seal",
         "G5",
         "an update that meets a resize works in the future array without having sealed its key in the old one",
-        (Edit("table/move.c", "while (!(place.word & BID_FROZEN)) {", "while (0) {"),),
+        (Edit("table/move.c", "while (!(at.word & BID_FROZEN)) {", "while (0) {"),),
         (Model("grow and remove against remove"),),
         NARROW,
     ),
@@ -349,8 +352,8 @@ UPDATES = [
         (
             Edit(
                 "table/move.c",
-                "end = slot + BID_BUCKET_SLOTS;",
-                "end = slot + BID_BUCKET_SLOTS - 1;",
+                "i < BID_BUCKET_SLOTS; i++) {\n        uint64_t word = bid_freeze(",
+                "i < BID_BUCKET_SLOTS - 1; i++) {\n        uint64_t word = bid_freeze(",
             ),
         ),
         (Program("test_iterate"), Storm()),
@@ -362,10 +365,10 @@ UPDATES = [
         (
             Edit(
                 "table/move.c",
-                "        uint64_t word = bid_freeze(&array->slots[slot]);\n        if (bid_word_is_empty(word))",
-                "        uint64_t word = bid_load(&array->slots[slot], BID_P_ACQUIRE);\n"
+                "        uint64_t word = bid_freeze(&bucket[i]);\n        if (bid_word_is_empty(word))",
+                "        uint64_t word = bid_load(&bucket[i], BID_P_ACQUIRE);\n"
                 "        if (!bid_word_is_empty(word))\n"
-                "            word = bid_freeze(&array->slots[slot]);\n"
+                "            word = bid_freeze(&bucket[i]);\n"
                 "        else",
             ),
         ),
@@ -420,7 +423,7 @@ UPDATES = [
         "late-insert-admitted",
         "G4",
         "an insert that comes late fills the array that is left, so that a resize cannot be finished",
-        (Edit("table/update.c", "int left = bid_load(&array->future, BID_RELAXED) != NULL;", "int left = 0;"),),
+        (Edit("table/update.c", "int left = bid_is_left(array);", "int left = 0;"),),
         (Program("test_unlucky_moments"), Model("a late insert when the future array is in use")),
     ),
     Mutant(
@@ -448,7 +451,7 @@ UPDATES = [
             Edit(
                 "table/update.c",
                 COUNTED,
-                f"            bid_add(&table->mutant, op->kind != BID_REMOVE, BID_RELAXED);\n{COUNTED}",
+                f"    bid_add(&table->mutant, op->kind != BID_REMOVE, BID_RELAXED);\n{COUNTED}",
             ),
         ),
         (Program("test_unlucky_moments"),),
@@ -473,7 +476,7 @@ UPDATES = [
         (
             Edit(
                 "table/update.c",
-                "    if (!place->own)\n        bid_add(&array->claimed,",
+                "    if (!at->own)\n        bid_add(&array->claimed,",
                 "    if (op->kind == BID_INSERT)\n        bid_add(&array->claimed,",
             ),
         ),
@@ -529,8 +532,8 @@ UPDATES = [
         (
             Edit(
                 "table/array.c",
-                "bid_record_ready(table, array, layout->at_once)",
-                "bid_record_ready(table, array, 1)",
+                "return bid_record_ready(table, array, array->record_first + layout->at_once / BID_RECORD_BYTES);",
+                "return BID_OK;",
             ),
         ),
         (Program("test_no_memory"), Program("test_no_lock")),
@@ -553,8 +556,109 @@ UPDATES = [
     Mutant(
         "same-seed-again",
         "G8",
-        "a path that is full of colliding keys gets a new array with the same seed",
+        "a probe sequence that is full of colliding keys gets a new array with the same seed",
         (Edit("table/resize.c", "        plan->seed = bid_next_seed(table, array->seed);\n", "        ;\n"),),
         (Program("test_paths"),),
+    ),
+    Mutant(
+        "place-written-twice",
+        "G3",
+        "an insert takes a place that another thread has claimed, for its slot is EMPTY",
+        (Edit("table/deciding.c", "at->word & BID_TAKEN ? 0 : bid_place_of", "bid_place_of"),),
+        (Program("test_unlucky_moments"), Model("two inserts and one place")),
+    ),
+    Mutant(
+        "taken-is-not-empty",
+        "G4",
+        "a slot whose place is claimed is not EMPTY: other inserts wait for whoever has claimed it, or pass it over",
+        (Edit("table/slot.h", "(word & BID_STATE_MASK) == BID_EMPTY", "(word & (BID_STATE_MASK | BID_TAKEN)) == 0"),),
+        (Freeze("insert"), Model("insert against insert of one key")),
+    ),
+    Mutant(
+        "place-outside-of-its-bucket",
+        "G3",
+        "a record of two or three units gets the place of a slot that has none for it, in the next bucket's words",
+        (
+            Edit(
+                "table/slot.h",
+                "return (slot + 1) * units <= BID_BUCKET_PLACES ?",
+                "return slot < BID_BUCKET_PLACES ?",
+            ),
+        ),
+        (Program("test_nmi_forms"), Step(("insert-new",))),
+    ),
+    Mutant(
+        "left-not-set",
+        "G3",
+        "the head word does not say that its array has a future, so lookups believe what is frozen there",
+        (
+            Edit("table/update.c", "    bid_leave(table, array);\n", ""),
+            Edit(
+                "table/resize.c",
+                "    bid_leave(table, array);\n    bid_add(&table->causes",
+                "    bid_add(&table->causes",
+            ),
+        ),
+        (Step(("replace-resizing",)), Storm(), Model("begin against replace, look up")),
+    ),
+    Mutant(
+        "left-in-a-stale-head-word",
+        "G5",
+        "LEFT is set by a store: the head goes back to an array that it has left meanwhile",
+        (
+            Edit(
+                "table/move.c",
+                "if (bid_cas(&table->head, &head, head | BID_HEAD_LEFT, BID_H_RELEASE))",
+                "if (bid_store(&table->head, head | BID_HEAD_LEFT, BID_H_RELEASE), 1)",
+            ),
+        ),
+        (Model("begin to grow and grow against insert"),),
+        NARROW,
+    ),
+    Mutant(
+        "reseeded-in-a-stale-head-word",
+        "G3",
+        "RESEEDED is taken away by a store, and LEFT with it, which another thread has set meanwhile",
+        (Edit("table/reclaim.c", "bid_cas(&table->head, &head, head & ~", "bid_store(&table->head, head & ~"),),
+        (Model("take over a seed against begin and replace"),),
+        NARROW,
+    ),
+    Mutant(
+        "reseeded-not-said",
+        "G3",
+        "the head word does not say that its array has another seed than the table",
+        (Edit("table/move.c", "        desired |= BID_HEAD_RESEEDED;\n", "        (void)desired;\n"),),
+        (Step(("shrink",)), Storm(), Model("reseed, reclaim, look up")),
+    ),
+    Mutant(
+        "seed-adopted-too-early",
+        "G3",
+        "the table takes over the seed of a new array while lookups with the old one are under way",
+        (
+            Edit("table/reclaim.c", " && !bid_retired_arrays(table)", ""),
+            Edit("table/reclaim.c", "    if (!bytes)\n        bid_seed_adopt", "    bid_seed_adopt"),
+        ),
+        (Model("reseed, reclaim, look up"),),
+        NARROW,
+    ),
+    Mutant(
+        "set-aside-twice",
+        "G3",
+        "two removes in NMI context get the same of the records set aside, and one tombstone loses its key",
+        (
+            Edit(
+                "table/record.c",
+                "uint64_t number = bid_add(&array->aside, 1, BID_RELAXED);",
+                "uint64_t number = bid_load(&array->aside, BID_RELAXED);",
+            ),
+        ),
+        (Program("test_nmi_forms"), Model("two removes and two records set aside")),
+    ),
+    Mutant(
+        "nothing-set-aside",
+        "G4",
+        "a remove in NMI context fails in the midst of a resize for want of a record",
+        (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE)", "if (0)"),),
+        (Program("test_nmi_forms"),),
     ),
 ]
