@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -145,8 +146,9 @@ def programs_of(process: subprocess.Popen[bytes]) -> set[int]:
     """Of the descriptors of a process."""
     numbers = set()
     for descriptor in os.listdir(f"/proc/{process.pid}/fdinfo"):
-        text = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
-        numbers |= {int(number) for number in re.findall(r"^prog_id:\s*(\d+)", text, re.MULTILINE)}
+        with suppress(FileNotFoundError):  # closed meanwhile
+            text = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
+            numbers |= {int(number) for number in re.findall(r"^prog_id:\s*(\d+)", text, re.MULTILINE)}
     return numbers
 
 

@@ -25,7 +25,6 @@ typedef int64_t s64;
 #define BID_VM_EXEC 0x4ull
 #define BID_CLONE_VM 0x100ull
 #define BID_CLONE_THREAD 0x10000ull
-#define BID_PAGE_SHIFT 12 /* vm_pgoff counts pages of 4 KiB where the kernel has such; see bid_page_bytes */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 typedef struct {

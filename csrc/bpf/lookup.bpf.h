@@ -188,8 +188,8 @@ __noinline int bid_bpf_find_general(u64 table, u64 key, struct bid_bpf_found *ou
     return status;
 }
 
-/* The same, quick where no resize is under way and the home bucket says all, as in bid_lookup_simple(): it waits for two
- * lines one after the other. */
+/* The same, quick where no resize is under way and the home bucket says all, as in bid_lookup_simple(): it waits for
+ * two lines one after the other. */
 static __always_inline int bid_bpf_find(u32 number, u64 key, struct bid_bpf_found *out)
 {
     char *header = bid_line(0);

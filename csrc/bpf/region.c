@@ -64,8 +64,8 @@ static int bid_synchronize_by_map(void)
     return status;
 }
 
-/* A grace period of RCU: when it returns 0 no BPF program is running that ran when it was called. membarrier() waits for
- * one but where there is a single processor, or one that runs without ticks (nohz_full, where it is refused). */
+/* A grace period of RCU: when it returns 0 no BPF program is running that ran when it was called. membarrier() waits
+ * for one but where there is a single processor, or one that runs without ticks (nohz_full, where it is refused). */
 static int bid_synchronize(void)
 {
     if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)

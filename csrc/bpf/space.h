@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BID_PAGE_SHIFT 12    /* of the pages that the kernel counts offsets in */
 #define BID_STACK_FRAMES 127 /* PERF_MAX_STACK_DEPTH */
 #define BID_SPACE_RANGES 62  /* executable ranges in one block */
 #define BID_SPACE_BLOCKS 16  /* of one address space: 992 ranges */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The files of a recording. A file is opened by the link of its mapping (/proc/PID/map_files/START-END): so it is the
- * mapped one, whatever its path means by now, also when it was deleted, lies in another mount namespace, or has no path.
+ * mapped one, whatever its path means by now, also when it was deleted, lies in another mount namespace, or has no
+ * path.
  */
 #define _GNU_SOURCE
 #include "files.h"

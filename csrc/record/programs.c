@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static const char *const bid_evictions[] = {"ext4_evict_inode", "btrfs_inode_evi
                                             "hugetlbfs_evict_inode"};
 static const char *const bid_hooks[] = {"on_write", "on_exit_mmap", "on_newtask", "on_exit"};
 
+#define BID_FIRST_PID_NAMESPACE 0xeffffffcu /* PROC_PID_INIT_INO of Linux */
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 int bid_why(struct bid_why *why, int error, const char *format, ...)
@@ -62,6 +64,13 @@ int bid_map_update(int fd, const void *key, const void *value)
 /* What the kernel must have, before anything is loaded: for the error of a load says little. */
 static int bid_programs_probe(const struct bid_libbpf *libbpf, struct bid_why *why)
 {
+    struct stat namespace;
+    if (stat("/proc/self/ns/pid", &namespace) == 0 && namespace.st_ino != BID_FIRST_PID_NAMESPACE)
+        return bid_why(why, ENOTSUP,
+                       "this is a PID namespace, as of a container, which the kernel's numbers of processes "
+                       "do not fit: run it outside");
+    if (sysconf(_SC_PAGESIZE) != 1 << BID_PAGE_SHIFT)
+        return bid_why(why, ENOTSUP, "the BPF programs are made for pages of 4 KiB, and this kernel has others");
     if (access("/sys/kernel/btf/vmlinux", R_OK) != 0)
         return bid_why(why, ENOTSUP,
                        "this kernel has no type information (/sys/kernel/btf/vmlinux): one that is built "

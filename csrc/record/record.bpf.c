@@ -60,8 +60,8 @@ static __always_inline void count(u32 what, u64 n)
 
 /* ------------------------------------------------------------------------------------------- samples -- */
 
-/* Whether the kernel has an answer. For an address in no mapping it gives the build ID of the next mapping above, with an
- * offset as if that went down to there: below its file's beginning, so it is a negative number. */
+/* Whether the kernel has an answer. For an address in no mapping it gives the build ID of the next mapping above, with
+ * an offset as if that went down to there: below its file's beginning, so it is a negative number. */
 static __always_inline int kernel_answers(const struct bpf_stack_build_id *kernels)
 {
     return kernels->status == BPF_STACK_BUILD_ID_VALID && !(kernels->offset >> 63);
@@ -275,8 +275,8 @@ static __always_inline void ask_for_scan(u32 tgid)
     bpf_ringbuf_submit(event, 0);
 }
 
-/* A mapping, as the tree of the mm has it or is about to have it. area: NULL if there is none any more. Asks for its file
- * if the table does not have it and the mapping is new, or if `again`. */
+/* A mapping, as the tree of the mm has it or is about to have it. area: NULL if there is none any more. Asks for its
+ * file if the table does not have it and the mapping is new, or if `again`. */
 static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct vm_area_struct *area, int again)
 {
     struct bid_range range = {.start = start, .end = end};
@@ -327,8 +327,8 @@ static __always_inline int is_store(const char *function)
 }
 
 /* Every mapping that is made comes by here, so what has nothing to do with code has to be quick. Other trees than that
- * of the current mm come by, too. Those of mms do so in fork() and execve() only: there nobody executes anything in them
- * yet. What is unmapped is left alone until something else is mapped there. */
+ * of the current mm come by, too. Those of mms do so in fork() and execve() only: there nobody executes anything in
+ * them yet. What is unmapped is left alone until something else is mapped there. */
 SEC("tp_btf/ma_write")
 int BPF_PROG(on_write, const char *function, struct ma_state *state, unsigned long pivot, struct vm_area_struct *area)
 {

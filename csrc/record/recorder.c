@@ -41,7 +41,7 @@ struct bid_recorder {
     uint64_t missed;
     struct {
         _Atomic(uint64_t) collected, frames, outcomes[BID_OUTCOMES], scans, resyncs, stacks, files;
-        _Atomic(uint64_t) cpu_ns;
+        _Atomic(uint64_t) files_read, files_unreadable, files_changed, files_refused, no_memory, cpu_ns;
     } seen;
     pthread_t thread;
     int running, wake; /* an eventfd: the thread is to end */
@@ -148,6 +148,11 @@ static void bid_collect(struct bid_recorder *recorder)
     bid_look_for_missed(recorder);
     recorder->seen.stacks = recorder->stacks.count;
     recorder->seen.files = recorder->files.count;
+    recorder->seen.files_read = recorder->files.read;
+    recorder->seen.files_unreadable = recorder->files.unreadable;
+    recorder->seen.files_changed = recorder->files.changed;
+    recorder->seen.files_refused = recorder->files.refused;
+    recorder->seen.no_memory = recorder->stacks.lost;
     recorder->seen.cpu_ns = bid_now(CLOCK_THREAD_CPUTIME_ID);
 }
 
@@ -298,14 +303,14 @@ void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_stat
         .stacks = recorder->seen.stacks,
         .files = recorder->seen.files,
         .entries = bid_count(bid_bpf_region_table(recorder->region)),
-        .files_read = recorder->files.read,
-        .files_unreadable = recorder->files.unreadable,
-        .files_changed = recorder->files.changed,
-        .files_refused = recorder->files.refused,
+        .files_read = recorder->seen.files_read,
+        .files_unreadable = recorder->seen.files_unreadable,
+        .files_changed = recorder->seen.files_changed,
+        .files_refused = recorder->seen.files_refused,
         .scans = recorder->seen.scans,
         .resyncs = recorder->seen.resyncs,
         .collected = recorder->seen.collected,
-        .no_memory = recorder->stacks.lost,
+        .no_memory = recorder->seen.no_memory,
         .cpu_ns = recorder->seen.cpu_ns,
         .cpus = recorder->sampling.cpus,
         .hardware = (uint32_t)recorder->sampling.hardware,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A system-wide sampling profiler: BPF programs take stacks and resolve them on the spot, a thread of this process keeps
- * the table and collects. Everything lives by descriptors of the process, so it goes with the process however it ends.
+ * A system-wide sampling profiler: BPF programs take stacks and resolve them on the spot, a thread of this process
+ * keeps the table and collects. Everything lives by descriptors of the process, so it goes with the process however it
+ * ends.
  *
  *     recorder = bid_recorder_create(object, size, &options, why, sizeof why);
  *     bid_recorder_target(recorder, pid);              with BID_RECORD_ONLY
@@ -11,8 +12,8 @@
  *     bid_recorder_result(recorder, &result);
  *     bid_recorder_destroy(recorder);
  *
- * One thread calls these. Functions that return int return 0, or -1 with errno and a sentence in `why` that says what is
- * missing and what would help.
+ * One thread calls these. Functions that return int return 0, or -1 with errno and a sentence in `why` that says what
+ * is missing and what would help.
  */
 #ifndef BID_RECORDER_H
 #define BID_RECORDER_H

@@ -15,6 +15,8 @@
  *
  * Caveats
  * -------
+ * - It is no part of the library libbid: the BPF side needs the headers of csrc/table. Compile csrc/bpf with
+ *   csrc/table, csrc/process and csrc/region, as the example does.
  * - The kernel must be 6.1 or later, or one with the same features, and give this process CAP_BPF and CAP_PERFMON.
  * - The region does not grow. All of it is present from the beginning: the kernel allocates array maps so.
  * - Memory that a resize has left is used again after a grace period of RCU. A thread of the region waits for these, so
@@ -77,8 +79,8 @@ BID_PUBLIC void bid_bpf_region_destroy(struct bid_bpf_region *region);
  * Context: any. Progress: wait-free. Memory: none. */
 BID_PUBLIC int bid_bpf_region_fd(const struct bid_bpf_region *region);
 
-/* Waits for a grace period of RCU, and frees what has waited for it. After BID_E_NO_MEMORY or BID_E_RETIRED of an update
- * the same update may succeed then: the thread of the region does the same, but not at once.
+/* Waits for a grace period of RCU, and frees what has waited for it. After BID_E_NO_MEMORY or BID_E_RETIRED of an
+ * update the same update may succeed then: the thread of the region does the same, but not at once.
  * Context: thread. Progress: blocking, 8 to 50 ms. Memory: frees. May change errno. */
 BID_PUBLIC void bid_bpf_region_synchronize(struct bid_bpf_region *region);
 
