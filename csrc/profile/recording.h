@@ -98,8 +98,8 @@ enum bid_refusal {
     BID_REFUSALS,
 };
 
-/* An address that was sampled or called from, and how often it was sampled. The key is all of it: the number of a module
- * and the offset in its file, or one of the numbers below BID_MODULE_FIRST and an instruction pointer. */
+/* An address that was sampled or called from, and how often it was sampled. The key is all of it: the number of a
+ * module and the offset in its file, or one of the numbers below BID_MODULE_FIRST and an instruction pointer. */
 struct bid_count {
     bid_word key; /* number << BID_ADDRESS_BITS | address; 0: free */
     bid_word count;
