@@ -33,12 +33,12 @@ EDITABLE := --no-build-isolation --config-settings editable_mode=compat --editab
 
 $(VENV)/run.stamp: $(VENV)/build.stamp pyproject.toml setup.py
 	@echo 'Building the package, and installing what its commands need'
-	$(PIP_INSTALL) $(EDITABLE) '.[cli]'
+	$(PIP_INSTALL) $(EDITABLE) .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo 'Installing what the tests, the study and the checks of style need: one to two minutes the first time'
-	$(PIP_INSTALL) $(EDITABLE) '.[cli,plot,study,dask,test,dev]'
+	$(PIP_INSTALL) $(EDITABLE) '.[plot,study,dask,test,dev]'
 	@touch $@
 
 # Each of these compiles what has changed, and only that.
@@ -124,8 +124,8 @@ report: setup
 	rm -f $(REPORT)/*.json
 	-$(BIN)/python -m stress --seconds 30 --json $(REPORT)/storm.json
 	-$(BIN)/python -m study bench --json $(REPORT)/bench.json
-	$(BIN)/pybuildid collisions --json >$(REPORT)/collisions.json
-	$(BIN)/python -m study memory --json >$(REPORT)/memory.json
+	$(BIN)/pybuildid collisions --json $(REPORT)/collisions.json
+	$(BIN)/python -m study memory --json $(REPORT)/memory.json
 	$(BIN)/python -m study report --storm $(REPORT)/storm.json --bench $(REPORT)/bench.json \
 		--collisions $(REPORT)/collisions.json --memory $(REPORT)/memory.json --output $(REPORT)/report.html
 
@@ -186,8 +186,12 @@ uninstall:
 	$(MAKE) -C csrc $@
 	rm -f $(DESTDIR)$(MANDIR)/man1/pybuildid.1
 
+# The sdist, and the wheel with the tag of the oldest glibc that it runs with (manylinux_*), in dist. PYBUILDID_URL=url.
 wheel: setup
-	$(BIN)/python -m build --no-isolation
+	@rm -rf build/wheel && mkdir -p dist
+	$(BIN)/python -m build --no-isolation --outdir build/wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheel/*.whl
+	mv build/wheel/*.tar.gz dist
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info pybuildid/*.so stress/*/*.so study/*.so \

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What pyproject.toml cannot say: the extension modules, and that one wheel fits every Python from 3.9 on."""
+"""What pyproject.toml cannot say: the extension modules, that one wheel fits every Python from 3.9 on, and where the
+sources are published: PYBUILDID_URL in the environment, for the links of a release."""
 
+import os
+import re
 import sys
+import sysconfig
 from glob import glob
 from pathlib import Path
 
@@ -21,8 +25,15 @@ class BuildAll(BuildChanged):
         build_programs(Path() if self.inplace else Path(self.build_lib))
 
 
-AGENT = ("agent", "sample", "timer", "program", "signals")  # of csrc/profile
-SERVER = ("server", "process", "events", "views", "modules")
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    sys.exit(
+        "pybuildid is not for free-threaded Python: it is built for the stable ABI, which that one does not have. "
+        "Use the other build of the same version (python3 instead of python3t)."
+    )
+
+URL = os.environ.get("PYBUILDID_URL", "").rstrip("/")
+AGENT = ("agent", "sample", "frames", "timer", "program", "signals")  # of csrc/profile
+SERVER = ("server", "process", "events", "views", "stacks", "modules")
 
 
 def sources(*folders: str) -> list[str]:
@@ -55,7 +66,26 @@ server = profiler(
     ['-DBID_EXPORTED=__attribute__((visibility("default")))'],
 )
 
+
+def urls() -> dict[str, str]:
+    """Of the package's page on an index."""
+    named = {"Discussion": "https://lore.kernel.org/bpf/20230316170149.4106586-1-jolsa@kernel.org/"}
+    if URL:
+        named |= {"Source": URL, "Documentation": f"{URL}/blob/HEAD/README.md"}
+        named |= {"Changelog": f"{URL}/blob/HEAD/CHANGELOG.md", "Issues": f"{URL}/issues"}
+    return named
+
+
+def readme() -> str:
+    """With links that work outside of the sources."""
+    text = Path("README.md").read_text(encoding="utf-8")
+    return re.sub(r"\]\((?!\w+:|#)([^)]+)\)", rf"]({URL}/blob/HEAD/\1)", text) if URL else text
+
+
 setup(
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    project_urls=urls(),
     ext_modules=[preload, server],
     cffi_modules=["csrc/build_core.py:ffibuilder", "csrc/build_record.py:ffibuilder"],
     cmdclass={"build_ext": BuildAll},

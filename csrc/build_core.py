@@ -10,27 +10,24 @@ from cffi import FFI
 
 from csrc.cdefs import declarations, public_headers
 
-CHAINS = Path("csrc/collisions/chains.h")
+PRIVATE = [Path("csrc/collisions/chains.h"), Path("csrc/rows/rows.h")]  # what C programs do not get
 FUNCTIONS = (
     *("bid_version", "bid_status_*", "bid_create", "bid_destroy", "bid_lookup*", "bid_count", "bid_keys"),
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
     *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_statistics", "bid_inode_*", "bid_elf_*", "bid_process_*"),
-    "bid_chain_*",
+    *("bid_maps_create", "bid_maps_destroy", "bid_maps_refresh", "bid_maps_follow", "bid_resolve_many"),
+    *("bid_chain_*", "bid_rows_*"),
 )
-MODULES = ("table", "process", "inode", "note", "mappings", "collisions")  # of csrc
-SHARED = ("procmaps", "identity", "same")  # of csrc/resolve: what csrc/mappings uses of it
+MODULES = ("table", "process", "inode", "note", "resolve", "mappings", "collisions", "rows")  # of csrc
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations([*public_headers(), CHAINS], FUNCTIONS))
+ffibuilder.cdef(declarations([*public_headers(), *PRIVATE], FUNCTIONS))
 ffibuilder.set_source(
     "pybuildid._core",
-    '#include "bid.h"\n#include "chains.h"\n',
-    sources=sorted(
-        [source for module in MODULES for source in glob(f"csrc/{module}/*.c")]
-        + [f"csrc/resolve/{name}.c" for name in SHARED]
-    ),
+    '#include "bid.h"\n#include "chains.h"\n#include "rows.h"\n',
+    sources=sorted(source for module in MODULES for source in glob(f"csrc/{module}/*.c")),
     depends=sorted(glob("csrc/**/*.h", recursive=True)),
-    include_dirs=["csrc/include", "csrc/collisions"],
+    include_dirs=["csrc/include", "csrc/collisions", "csrc/rows"],
     extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden"],
     py_limited_api=True,
 )

@@ -4,11 +4,15 @@
 Table: the table. InodeCache: build IDs of inodes. read_build_id(), read_note(), scan(): build IDs of ELF files.
 core_modules(): those of the modules of a core dump.
 census(): counts of this system's files and build IDs.
-mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset).
+mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset). Resolver: those of
+this process, many at once.
 Profile, profile_command(): a sampling profiler whose signal handler does the same.
 """
 
 from pybuildid import errors
+from pybuildid._columns import Columns
+from pybuildid._statistics import Resizes, TableStats
+from pybuildid._version import __version__
 from pybuildid.census import Census, census
 from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
 from pybuildid.elf.core import CoreModule, core_modules
@@ -24,16 +28,20 @@ from pybuildid.process import (
     normalize,
 )
 from pybuildid.profile import Profile, ProfileError, ProfileResult, profile_command
-from pybuildid.table import NO_BUILD_ID, Resizes, Table, TableStats
+from pybuildid.resolver import Resolver
+from pybuildid.table import NO_BUILD_ID, STALE, Entry, Table
 
 __all__ = [
     "NO_BUILD_ID",
+    "STALE",
     "BuildIdNote",
     "BuildIdTableError",
     "Census",
     "ClosedError",
+    "Columns",
     "CoreModule",
     "ElfError",
+    "Entry",
     "EvictedError",
     "Inode",
     "InodeCache",
@@ -48,9 +56,11 @@ __all__ = [
     "ProfileError",
     "ProfileResult",
     "Resizes",
+    "Resolver",
     "StaleError",
     "Table",
     "TableStats",
+    "__version__",
     "census",
     "core_modules",
     "errors",

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import index
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
     Buffer = Union[typing_extensions.Buffer, NumPyArray]
 
-NATIVE = "<" if sys.byteorder == "little" else ">"
-UINT64_FORMATS = ("Q", "@Q", "=Q", NATIVE + "Q", "L", "@L")  # L is NumPy's name for it; its item size tells
-
 
 def uint(value: SupportsIndex, bits: int, name: str) -> int:
     """An integer that fits into so many bits."""
@@ -48,40 +44,27 @@ def flag(value: bool, name: str) -> bool:
     return value
 
 
-def build_id(value: Buffer) -> bytes:
+def build_id(value: Buffer, name: str = "id") -> bytes:
     """The bytes of a build ID; C checks the length."""
     if isinstance(value, bytes):
         return value
-    with _view(value, "id") as view:
+    with view_of(value, name) as view:
         return view.tobytes()
 
 
 @contextmanager
-def uint64_buffer(value: Buffer, name: str) -> Iterator[tuple[Any, int]]:
-    """A one-dimensional buffer of native uint64, as (pointer, number of items)."""
-    with _view(value, name) as view:
-        if view.itemsize != 8 or view.format not in UINT64_FORMATS or view.ndim != 1:
-            raise ArgumentTypeError(
-                f"{name} must be a one-dimensional buffer of uint64, such as array('Q'), not {view.ndim}-dimensional "
-                f"of items {view.format!r} of {view.itemsize} bytes"
-            )
-        with _pointer(view, name) as pointer:
-            if view.nbytes and int(ffi.cast("uintptr_t", pointer)) % 8:
-                raise BufferSizeError(f"{name} must be aligned to 8 bytes")
-            yield ffi.cast("uint64_t *", pointer), len(view)
-
-
-@contextmanager
-def byte_buffer(value: Buffer, name: str, size: int, *, writable: bool = False) -> Iterator[Any]:
-    """A buffer of bytes, of any shape, as a pointer: of exactly that size to read from, of at least it to write to."""
-    with _view(value, name) as view:
+def output_buffer(value: Buffer, name: str, size: int) -> Iterator[Any]:
+    """A contiguous, writable buffer of bytes, of any shape and at least that size, as a pointer."""
+    with view_of(value, name) as view:
         if view.itemsize != 1:
             raise ArgumentTypeError(f"{name} must be a buffer of bytes, not of items of {view.itemsize} bytes")
-        if writable and view.readonly:
+        if view.readonly:
             raise ArgumentTypeError(f"{name} must be a writable buffer")
-        if view.nbytes < size or (view.nbytes > size and not writable):
-            raise BufferSizeError(f"{name} must be a buffer of {size} bytes, not {view.nbytes}")
-        with _pointer(view, name) as pointer:
+        if view.nbytes < size:
+            raise BufferSizeError(f"{name} must be a buffer of at least {size} bytes, not {view.nbytes}")
+        if not view.c_contiguous:
+            raise ArgumentTypeError(f"{name} must be contiguous")
+        with ffi.from_buffer("uint8_t[]", view) as pointer:
             yield pointer
 
 
@@ -95,7 +78,7 @@ def separate(**buffers: tuple[Any, int]) -> None:
             raise BufferSizeError(f"{name} and {other} overlap")
 
 
-def _view(value: Any, name: str) -> memoryview:
+def view_of(value: Any, name: str) -> memoryview:
     try:
         return memoryview(value)
     except TypeError:
@@ -104,9 +87,3 @@ def _view(value: Any, name: str) -> memoryview:
         ) from None
     except (ValueError, BufferError) as error:  # closed, released, or of items that no buffer can describe
         raise ArgumentTypeError(f"{name} cannot be read as a buffer: {error}") from None
-
-
-def _pointer(view: memoryview, name: str) -> Any:
-    if not view.c_contiguous:
-        raise ArgumentTypeError(f"{name} must be contiguous")
-    return ffi.from_buffer("uint8_t[]", view)

@@ -16,7 +16,7 @@ class BuildIdTableError(Exception):
 
     code: the status of bid/status.h, or None if the arguments were refused before C was called.
     name: its name there, such as "BID_E_ID_LENGTH", or None.
-    inserted: of insert_many() alone: how many entries were new before the error.
+    inserted: of bulk calls that insert: how many entries were new before the error.
     """
 
     code: ClassVar[int | None] = None
@@ -71,6 +71,10 @@ class TooManyEntriesError(BuildIdTableError, ValueError):
     """More entries expected or reserved than a table can hold, 2**32."""
 
     code = lib.BID_E_TOO_MANY
+
+
+class SavedTableError(BuildIdTableError, ValueError):
+    """A file that is no saved table, is cut off or damaged, or is of a later version of the format."""
 
 
 class EvictedError(BuildIdTableError, ValueError):
@@ -144,13 +148,17 @@ class StaleError(BuildIdTableError, LookupError):
 _BY_CODE = {error.code: error for error in BuildIdTableError.__subclasses__() if error.code is not None}
 
 
-def check(status: int) -> int:
-    """Returns a status that is none of an error, and raises the others.
+def check(status: int, details: str = "") -> int:
+    """Returns a status that is none of an error, and raises the others: what happened, then the details.
 
     A status that only callers of C can get has no class of its own.
     """
-    if status >= 0:
-        return status
-    if status in _BY_CODE:
-        raise _BY_CODE[status]
-    raise BuildIdTableError(ffi.string(lib.bid_status_text(status)).decode())
+    if status < 0:
+        raise error_of(status, details)
+    return status
+
+
+def error_of(status: int, details: str = "") -> BuildIdTableError:
+    """The error of a status."""
+    text = ffi.string(lib.bid_status_text(status)).decode().replace("options.", "")
+    return _BY_CODE.get(status, BuildIdTableError)(f"{text}: {details}" if details else text)

@@ -86,7 +86,7 @@ class InodeCache:
     def __init__(self, expected: int = 0, **options: Unpack[TableOptions]) -> None:
         if hasattr(self, "_table"):
             raise TypeError("an InodeCache cannot be initialized twice: make a new one")
-        self._table = Table(expected, **options)
+        self._table = Table(expected=expected, **options)
         self._kept: list[Any] = []
 
     @property

@@ -7,29 +7,27 @@ import itertools
 import os
 import weakref
 from array import array
-from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, Sized, ValuesView
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, cast, overload
 
-from pybuildid._arguments import build_id, byte_buffer, flag, separate, uint, uint64_buffer
+from pybuildid._arguments import build_id, flag, output_buffer, separate, uint
+from pybuildid._columns import Columns, id_rows, ids_of, integers, is_array, new_answers, rows_of
 from pybuildid._core import ffi, lib
-from pybuildid.errors import (
-    ArgumentTypeError,
-    BuildIdTableError,
-    ClosedError,
-    OptionsError,
-    StaleError,
-    check,
-)
+from pybuildid._saved import read_table, write_table
+from pybuildid._statistics import TableStats, statistics_of
+from pybuildid.errors import ArgumentTypeError, ClosedError, OptionsError, check, error_of
 
 if TYPE_CHECKING:
-    from typing import SupportsIndex
+    from typing import BinaryIO, Literal, SupportsIndex, Union
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from pybuildid._arguments import Buffer
+    from pybuildid._columns import Integers, Rows
+
+    Entries = Union[Mapping[int, Buffer], Iterable[tuple[int, Buffer]]]
 
 Ids = TypeVar("Ids", bound="Buffer")
 Lengths = TypeVar("Lengths", bound="Buffer")
@@ -37,42 +35,15 @@ Default = TypeVar("Default")
 
 NO_DEFAULT = object()
 NO_BUILD_ID = int(lib.BID_LENGTH_NO_BUILD_ID)  # in lengths: "known to have no build ID"
+STALE = int(lib.BID_LENGTH_STALE)  # in lengths: the entry is of another generation than the one asked for
+CHUNK = 1 << 16  # entries of update() at a time
 
 
-class Resizes(NamedTuple):
-    """Resizes by their cause."""
+class Entry(NamedTuple):
+    """All that an entry has but its key."""
 
-    grow: int  # too few empty slots for the live entries
-    shrink: int  # few live entries, or shrink()
-    tombstones: int  # tombstones or used-up records: the same size again
-    reseed: int  # a probe sequence was full at a low load: the same size with another seed
-    reserve: int  # reserve()
-
-
-@dataclass(frozen=True)
-class TableStats:
-    """Statistics of a table, counted by visiting every entry: exact when no update is under way. Sizes in bytes."""
-
-    entries: int  # live, as counted by visiting them
-    tombstones: int  # slots of removed keys that no resize has dropped yet
-    slots: int  # of the current bucket array
-    load: float  # entries / slots
-    bytes_slots: int  # mapped and populated, all arrays that are not retired
-    bytes_records: int  # populated, all arrays that are not retired
-    bytes_retired: int  # waiting for a grace period
-    bytes_pins: int  # of the process, shared by all tables
-    retired_arrays: int  # waiting for a grace period
-    resizes: int  # finished
-    resize_begun: Resizes  # begun, by cause
-    seed: int  # of the current bucket array
-    slots_read: tuple[int, ...]  # [n]: keys found by n looks at buckets of 8 slots; the last: that many or more
-    records_read: tuple[int, ...]  # [n]: keys of which a lookup reads n records; the last: that many or more
-    max_slots_read: int  # by a lookup of any live key, in slots
-    max_records_read: int
-    membarrier: bool  # pins without a fence, updaters use membarrier(); else pins with a fence
-    pin_slots: int  # of the process
-    pin_slots_used: int  # by threads, living and dead
-    resizing: bool  # a resize stood half done
+    id: bytes  # b"": known to have no build ID
+    generation: int
 
 
 class TableOptions(TypedDict, total=False):
@@ -96,12 +67,14 @@ class Table(MutableMapping[int, bytes]):
         with Table() as table:
             table[0xffff8881004ec110] = bytes.fromhex("3bb29d5ab8a7a9d2bf3a9b4e1e9ad6d0f1cf3d3c")
 
-    expected: room for that many entries without growing.
+    entries: a mapping or pairs of key and ID that the table begins with. Of another Table also the generations are
+        taken.
+    expected: room for that many entries without growing; by default for those given.
     max_entries: an insert beyond it raises MaxEntriesError, and nothing else is refused for it; 0: 2**32.
     retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
     seed: for tests: fixes the seeds, which then protect from no adversary.
-    id_size: the longest build ID that fits, 1 to 64 bytes. Every entry takes the memory of one that
-        long, and up to 20 bytes take the least.
+    id_size: the longest build ID that fits, 1 to 64 bytes; by default 20, or that of the Table given. Every entry
+        takes the memory of one that long, and up to 20 bytes take the least.
     mlock: lock the memory, and for good the process's pins: nothing is swapped out. A forked child has no locks.
     fenced_pins: readers use a full fence even where the system has membarrier().
 
@@ -113,50 +86,63 @@ class Table(MutableMapping[int, bytes]):
     close() may be called at any time, also while other threads use the table: their calls finish, later ones raise
     ClosedError. A child made by os.fork() has its own copy, which works at once.
 
+    Many entries in one call: lookup_many(), insert_many(), upsert_many(), evict_many(), update(), columns(). They take
+    lists, buffers and arrays. A copy with all that the entries have: Table(table). In a file: save() and load().
+
     Complexity: lookups read at most a constant number of slots; the others are constant on average, growing included.
     len() takes constant time. Iteration, stats(), popitem() and clear() visit all slots.
 
     A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
 
     Errors: those of pybuildid.errors; an update may raise NoMemoryError, MaxEntriesError, RetiredLimitError,
-    CollisionsError or MemoryLockError, and then has changed nothing.
+    CollisionsError or MemoryLockError. One of a single entry has then changed nothing.
     """
 
-    __slots__ = ("__weakref__", "_id_size", "_number", "_table")
+    __slots__ = ("__weakref__", "_id_size", "_max_entries", "_number", "_table")
 
     def __init__(
         self,
-        expected: int = 0,
+        entries: Entries = (),
+        /,
         *,
+        expected: int = 0,
         max_entries: int = 0,
         retired_limit: int = 0,
         seed: int | None = None,
-        id_size: int = 20,
+        id_size: int | None = None,
         mlock: bool = False,
         fenced_pins: bool = False,
     ) -> None:
         if hasattr(self, "_table"):  # another thread may be using what is there
             raise TypeError("a Table cannot be initialized twice: make a new one")
+        if not isinstance(entries, Iterable):
+            raise ArgumentTypeError(f"entries must be a mapping or pairs, not {entries!r}; for room give expected=")
         options = ffi.new("struct bid_options *")
         options.size = ffi.sizeof("struct bid_options")
         options.expected_entries = uint(expected, 64, "expected")
         options.max_entries = uint(max_entries, 64, "max_entries")
         options.retired_limit = uint(retired_limit, 64, "retired_limit")
         options.seed = uint(0 if seed is None else seed, 64, "seed")
+        if id_size is None:
+            id_size = entries.id_size if isinstance(entries, Table) else lib.BID_ID_NARROW
         options.id_size = uint(id_size, 32, "id_size")
         if not 1 <= options.id_size <= lib.BID_ID_MAX:  # in C 0 is the default
             raise OptionsError(f"id_size must be 1 to {lib.BID_ID_MAX}, not {options.id_size}")
         if 0 < options.max_entries < options.expected_entries:
             raise OptionsError(f"expected must be at most max_entries, {max_entries}, not {expected}")
+        if not expected and isinstance(entries, Sized):
+            options.expected_entries = min(len(entries), options.max_entries or len(entries))
         options.flags = (
             (lib.BID_FIXED_SEED if seed is not None else 0)
             | (lib.BID_MLOCK if flag(mlock, "mlock") else 0)
             | (lib.BID_FENCED_PINS if flag(fenced_pins, "fenced_pins") else 0)
         )
         created = ffi.new("struct bid_table **")
-        check(lib.bid_create(created, options))
+        check(lib.bid_create(created, options), f"expected={expected}" if expected else "")
         self._id_size = options.id_size
+        self._max_entries = max_entries
         self._own(created[0])
+        self.update(entries)
 
     # -------------------------------------------------------------------------------------------- lifetime
 
@@ -196,7 +182,7 @@ class Table(MutableMapping[int, bytes]):
         return int(self._id_size)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Table cannot be copied or pickled; dict(table.items()) has its entries")
+        raise TypeError("a Table cannot be pickled or copied so: Table(table) is a copy, and save() writes a file")
 
     def __repr__(self) -> str:
         try:
@@ -205,6 +191,22 @@ class Table(MutableMapping[int, bytes]):
             return "<Table, closed>"
 
     # --------------------------------------------------------------------------------------------- entries
+
+    def _check(self, status: int, key: int | None = None, length: int = 0) -> int:
+        """As check(), with what the caller can act on."""
+        return status if status >= 0 else check(status, self._details(status, key, length))
+
+    def _details(self, status: int, key: int | None = None, length: int = 0) -> str:
+        told = [] if key is None else [f"key {key:#x}"]
+        if status == lib.BID_E_ID_LENGTH:
+            most = lib.BID_ID_MAX
+            least = f"Table(id_size={length}) would do" if length <= most else f"no table takes more than {most}"
+            told.append(f"{length} bytes, id_size is {self._id_size}: {least}")
+        elif status == lib.BID_E_MAX_ENTRIES:
+            told.append(f"max_entries is {self._max_entries}")
+        elif status == lib.BID_E_RETIRED:
+            told.append(f"{self.reclaim()} bytes wait")
+        return ", ".join(told)
 
     def lookup(self, key: SupportsIndex, generation: SupportsIndex | None = None) -> bytes | None:
         """The build ID of a key, b"" if it is known to have none, None if there is no entry.
@@ -217,19 +219,26 @@ class Table(MutableMapping[int, bytes]):
             status = lib.bid_lookup(self._open, number, entry)
         else:
             status = lib.bid_lookup_generation(self._open, number, uint(generation, 32, "generation"), entry)
-        return answer(status, entry)
+        return answer(status, entry, number)
+
+    def entry(self, key: SupportsIndex) -> Entry | None:
+        """The entry of a key, build ID and generation, or None if there is none."""
+        found = ffi.new("struct bid_build_id *")
+        id = answer(lib.bid_lookup(self._open, uint(key, 64, "key"), found), found)
+        return None if id is None else Entry(id, int(found.generation))
 
     def insert(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
         """Inserts an entry if the key has none, of whatever generation. Returns whether it did."""
-        data = build_id(id)
-        arguments = uint(key, 64, "key"), uint(generation, 32, "generation"), data, len(data)
-        return check(lib.bid_insert(self._open, *arguments)) != lib.BID_EXISTS
+        return self._put(lib.bid_insert, key, id, generation) != lib.BID_EXISTS
 
     def replace(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
         """Replaces the entry of a key, its generation included, if there is one. Returns whether there was."""
-        data = build_id(id)
-        arguments = uint(key, 64, "key"), uint(generation, 32, "generation"), data, len(data)
-        return check(lib.bid_replace(self._open, *arguments)) != lib.BID_ABSENT
+        return self._put(lib.bid_replace, key, id, generation) != lib.BID_ABSENT
+
+    def _put(self, function: Any, key: SupportsIndex, id: Buffer, generation: SupportsIndex) -> int:
+        data, number = build_id(id), uint(key, 64, "key")
+        status = function(self._open, number, uint(generation, 32, "generation"), data, len(data))
+        return self._check(status, number, len(data))
 
     def evict(self, key: SupportsIndex, generation: SupportsIndex | None = None) -> bool:
         """Removes the entry of a key; with a generation only an entry of that one. Returns whether it did."""
@@ -238,7 +247,7 @@ class Table(MutableMapping[int, bytes]):
             status = lib.bid_remove(self._open, number)
         else:
             status = lib.bid_remove_generation(self._open, number, uint(generation, 32, "generation"))
-        return check(status) == lib.BID_OK
+        return self._check(status, number) == lib.BID_OK
 
     def __getitem__(self, key: SupportsIndex) -> bytes:
         found = self.lookup(key)
@@ -247,8 +256,7 @@ class Table(MutableMapping[int, bytes]):
         return found
 
     def __setitem__(self, key: SupportsIndex, id: Buffer) -> None:
-        data = build_id(id)
-        check(lib.bid_upsert(self._open, uint(key, 64, "key"), 0, data, len(data)))
+        self._put(lib.bid_upsert, key, id, 0)
 
     def __delitem__(self, key: SupportsIndex) -> None:
         if not self.evict(key):
@@ -303,15 +311,6 @@ class Table(MutableMapping[int, bytes]):
 
     def __iter__(self) -> Iterator[int]:
         """Iterates over the keys as they are now."""
-        return iter(self._keys())
-
-    def values(self) -> ValuesView[bytes]:
-        return _Values(self)
-
-    def items(self) -> ItemsView[int, bytes]:
-        return _Items(self)
-
-    def _keys(self) -> array[int]:
         capacity = len(self)
         while True:
             capacity += capacity // 8 + 64  # for those that come meanwhile
@@ -319,29 +318,96 @@ class Table(MutableMapping[int, bytes]):
             with ffi.from_buffer("uint64_t[]", keys) as pointer:
                 seen = lib.bid_keys(self._open, pointer, capacity)
             if seen <= capacity:
-                return keys[:seen]
+                return iter(keys[:seen])
             capacity = seen
 
-    def _entries(self) -> Iterator[tuple[int, bytes]]:
-        keys = self._keys()
-        ids, lengths = self.lookup_many(keys)
-        for i, (key, length) in enumerate(zip(keys, lengths)):
-            if length == NO_BUILD_ID:
-                yield key, b""
-            elif length:
-                start = i * self._id_size
-                yield key, bytes(ids[start : start + length])
+    def values(self) -> ValuesView[bytes]:
+        """The build IDs."""
+        return _Values(self)
+
+    @overload
+    def items(self) -> ItemsView[int, bytes]: ...
+
+    @overload
+    def items(self, *, generations: Literal[True]) -> ItemsView[int, Entry]: ...
+
+    def items(self, *, generations: bool = False) -> ItemsView[int, Any]:
+        """Pairs of key and build ID, or with generations=True of key and Entry(id, generation)."""
+        return _Entries(cast("Any", self)) if flag(generations, "generations") else _Items(self)
+
+    def update(self, entries: Entries = (), /) -> None:  # type: ignore[override]  # keys are no keywords
+        """Inserts or replaces the entries of a mapping, or pairs of key and ID, with generation 0; of another Table
+        with its generations. After an error those before the one that failed may be there."""
+        if isinstance(entries, Table):
+            columns = entries.columns()
+            self._change(lib.bid_rows_upsert, columns.keys, columns, entries.id_size)
+            return
+        pairs = iter(entries.items() if isinstance(entries, Mapping) else entries)
+        while chunk := list(itertools.islice(pairs, CHUNK)):
+            self.upsert_many([key for key, _ in chunk], [id for _, id in chunk])
+
+    def columns(self) -> Columns:
+        """All entries, as they are at moments of this call: keys, ids, lengths (255, NO_BUILD_ID, for "known to have no
+        build ID") and generations. np.asarray() makes arrays of them without a copy."""
+        n = len(self)
+        while True:
+            room = n + n // 8 + 64  # for those that come meanwhile
+            found = Columns(
+                array("Q", bytes(8 * room)),
+                bytearray(room * self._id_size),
+                bytearray(room),
+                array("I", bytes(4 * room)),
+            )
+            with ExitStack() as stack:
+                rows = rows_of(stack, found.keys, found.ids, self._id_size, found.lengths, found.generations)
+                n = int(lib.bid_rows_read(self._open, rows, room))
+            if n <= room:
+                del found.keys[n:], found.ids[n * self._id_size :], found.lengths[n:], found.generations[n:]
+                return found
+
+    def _pairs(self) -> Iterator[tuple[int, bytes]]:
+        """In one reading of the table, so that an entry that goes meanwhile is left out."""
+        return ids_of(self.columns(), self._id_size)
+
+    def _entries(self) -> Iterator[tuple[int, Entry]]:
+        columns = self.columns()
+        for (key, id), generation in zip(ids_of(columns, self._id_size), columns.generations):
+            yield key, Entry(id, generation)
+
+    def save(self, file: str | os.PathLike[str] | BinaryIO) -> None:
+        """Writes all entries to a file, as they are at moments of this call: to a path, which then has all or what it
+        had, or to a binary file that is open. docs/table-file.md describes the format. Raises OSError."""
+        write_table(file, self.columns(), self._id_size)
+
+    @classmethod
+    def load(cls, file: str | os.PathLike[str] | BinaryIO, **options: Unpack[TableOptions]) -> Self:
+        """A table with the entries of a file of save(), and these options; id_size is that of the saved table, if not
+        given. Raises SavedTableError for any other file, also one that is cut off or damaged, and OSError."""
+        columns, id_size = read_table(file)
+        options.setdefault("id_size", id_size)
+        table = cls(expected=min(len(columns.keys), options.get("max_entries") or len(columns.keys)), **options)
+        table._change(lib.bid_rows_insert, columns.keys, columns, id_size)
+        return table
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the table, in bytes: its arrays, also those that wait to be freed. Visits all slots."""
+        stats = self.stats()
+        return stats.bytes_slots + stats.bytes_records + stats.bytes_retired
 
     def reserve(self, entries: SupportsIndex) -> None:
         """Makes room for that many entries in all, so that inserts up to there do not allocate.
 
         Raises BusyError if other threads shrink the table again and again meanwhile.
         """
-        check(lib.bid_reserve(self._open, uint(entries, 64, "entries")))
+        number = uint(entries, 64, "entries")
+        status = lib.bid_reserve(self._open, number)
+        if status < 0:
+            raise error_of(status, ", ".join(filter(None, [f"room for {number} entries", self._details(status)])))
 
     def shrink(self) -> bool:
         """Gives up reserved room and shrinks to what the entries need. Returns whether there was something to gain."""
-        return check(lib.bid_shrink(self._open)) == lib.BID_OK
+        return self._check(lib.bid_shrink(self._open)) == lib.BID_OK
 
     def reclaim(self) -> int:
         """Frees retired memory that no reader can see, without waiting. Returns how many bytes still wait."""
@@ -349,80 +415,106 @@ class Table(MutableMapping[int, bytes]):
 
     def stats(self) -> TableStats:
         """Counts the statistics."""
-        stats = ffi.new("struct bid_stats *")
-        stats.size = ffi.sizeof("struct bid_stats")
-        check(lib.bid_statistics(self._open, stats))
-        values: dict[str, Any] = {field.name: getattr(stats, field.name, None) for field in fields(TableStats)}
-        values.update(
-            load=stats.entries / stats.slots,
-            resize_begun=Resizes(*stats.resize_begun),
-            slots_read=tuple(stats.slots_read),
-            records_read=tuple(stats.records_read),
-            membarrier=bool(stats.membarrier),
-            resizing=bool(stats.resizing),
-        )
-        return TableStats(**values)
+        return statistics_of(self._open)
 
     # ----------------------------------------------------------------------------------------- bulk calls
 
     @overload
-    def lookup_many(self, keys: Buffer) -> tuple[bytearray, bytearray]: ...
+    def lookup_many(self, keys: Integers, *, generations: Integers | None = None) -> tuple[bytearray, bytearray]: ...
 
     @overload
-    def lookup_many(self, keys: Buffer, *, ids: Ids, lengths: Lengths) -> tuple[Ids, Lengths]: ...
+    def lookup_many(
+        self, keys: Integers, *, ids: Ids, lengths: Lengths, generations: Integers | None = None
+    ) -> tuple[Ids, Lengths]: ...
 
-    def lookup_many(self, keys: Buffer, *, ids: Any = None, lengths: Any = None) -> tuple[Any, Any]:
+    def lookup_many(
+        self, keys: Integers, *, ids: Any = None, lengths: Any = None, generations: Integers | None = None
+    ) -> tuple[Any, Any]:
         """Looks up n keys in one call: returns (ids, lengths).
 
-        keys: n native uint64 in any contiguous buffer: array('Q'), memoryview, a NumPy array of uint64.
+        keys: integers: a list, a buffer such as array('Q'), a NumPy array, a Series. Contiguous native uint64 is read
+            where it is; anything else is copied.
         ids: n rows of id_size bytes, each a build ID padded with zeros.
         lengths: n bytes: the length of each build ID, 0 where there is no entry, 255 (NO_BUILD_ID) for "known to have
-            no build ID".
+            no build ID", 254 (STALE) for an entry of another generation than asked for.
+        generations: n integers of 32 bits: asks for an entry of that generation. Without them, of any.
 
-        Without ids and lengths, two new bytearrays are made. To allocate nothing, give both: writable contiguous
-        buffers of bytes, of any shape and at least that size; they are filled from their beginning and returned.
+        Without ids and lengths, two new ones are made: of keys in an array uint8 arrays of NumPy, in two dimensions and
+        in one, else bytearrays. To allocate nothing, give both: writable contiguous buffers of bytes, of any shape and
+        at least that size; they are filled from their beginning and returned.
 
         Each key is looked up for itself: the answers are no snapshot of the table. None of the buffers may be changed
         by another thread meanwhile, and they may not overlap.
         """
         if (ids is None) != (lengths is None):
             raise ArgumentTypeError("give both ids and lengths, or neither")
+        numbers = integers(keys, 64, "keys")
+        width, n = self._id_size, len(memoryview(numbers))
+        if ids is None:
+            ids, lengths = new_answers(n, width, arrays=is_array(keys))
         with ExitStack() as stack:
-            keys_pointer, n = stack.enter_context(uint64_buffer(keys, "keys"))
-            if ids is None:
-                ids, lengths = bytearray(n * self._id_size), bytearray(n)
-            ids_pointer = stack.enter_context(byte_buffer(ids, "ids", n * self._id_size, writable=True))
-            lengths_pointer = stack.enter_context(byte_buffer(lengths, "lengths", n, writable=True))
-            separate(keys=(keys_pointer, 8 * n), ids=(ids_pointer, n * self._id_size), lengths=(lengths_pointer, n))
-            lib.bid_lookup_many(self._open, keys_pointer, n, ids_pointer, self._id_size, lengths_pointer)
+            key_pointer = stack.enter_context(ffi.from_buffer("uint64_t[]", numbers))
+            id_pointer = stack.enter_context(output_buffer(ids, "ids", n * width))
+            length_pointer = stack.enter_context(output_buffer(lengths, "lengths", n))
+            separate(keys=(key_pointer, 8 * n), ids=(id_pointer, n * width), lengths=(length_pointer, n))
+            if generations is None:
+                lib.bid_lookup_many(self._open, key_pointer, n, id_pointer, width, length_pointer)
+            else:
+                wanted = integers(generations, 32, "generations", n)
+                lib.bid_rows_lookup(self._open, rows_of(stack, numbers, ids, width, lengths, wanted), n)
         return ids, lengths
 
-    def insert_many(self, keys: Buffer, ids: Buffer, lengths: Buffer | None = None) -> int:
-        """Inserts n entries of generation 0 in one call: returns how many were new. Others are left as they are.
+    def insert_many(
+        self, keys: Integers, ids: Rows, lengths: Integers | None = None, generations: Integers | None = None
+    ) -> int:
+        """Inserts n entries in one call: returns how many were new. Others are left as they are.
 
-        keys: n native uint64, as for lookup_many().
-        ids: n rows of id_size bytes.
-        lengths: n bytes, the length of each build ID; 0 or 255 (NO_BUILD_ID) for "known to have no build ID". None:
-            each is id_size bytes long.
+        keys: n integers, as for lookup_many().
+        ids: n rows: a list of build IDs, a two-dimensional buffer or array of bytes, an array of S20, V20 or the like,
+            or n * id_size bytes.
+        lengths: n integers, the length of each build ID; 0 or 255 (NO_BUILD_ID) for "known to have no build ID". None:
+            each is as long as its row or, in a list, as it is.
+        generations: n integers of 32 bits. None: 0.
 
         Stops at the first error, such as IdLengthError; the entries before it stay, and the error's `inserted` says how
         many of them were new.
         """
+        return self._change_many(lib.bid_rows_insert, keys, ids, lengths, generations)
+
+    def upsert_many(
+        self, keys: Integers, ids: Rows, lengths: Integers | None = None, generations: Integers | None = None
+    ) -> int:
+        """Inserts or replaces n entries in one call, in their order: returns how many were new. Else insert_many()."""
+        return self._change_many(lib.bid_rows_upsert, keys, ids, lengths, generations)
+
+    def evict_many(self, keys: Integers, generations: Integers | None = None) -> int:
+        """Removes the entries of n keys in one call; with generations only those of that generation. Returns how many
+        were removed. Stops at the first error; what was removed before it stays so."""
+        columns = Columns(integers(keys, 64, "keys"), b"", None, generations)  # type: ignore[arg-type]
+        return self._change(lib.bid_rows_remove, columns.keys, columns, self._id_size)
+
+    def _change_many(self, function: Any, keys: Any, ids: Any, lengths: Any, generations: Any) -> int:
+        numbers: Any = integers(keys, 64, "keys")
+        rows = id_rows(ids, len(memoryview(numbers)), self._id_size)
+        if rows.lengths is not None and lengths is not None:
+            raise ArgumentTypeError("a list of ids has their lengths: give none besides")
+        columns: Any = Columns(numbers, rows.rows, rows.lengths if lengths is None else lengths, generations)  # type: ignore[arg-type]
+        return self._change(function, numbers, columns, rows.width)
+
+    def _change(self, function: Any, keys: Any, columns: Columns, width: int) -> int:
+        """Calls a function of rows.h that changes the table. Returns how many entries were new, or removed."""
+        n = len(memoryview(keys))
+        lengths = None if columns.lengths is None else integers(columns.lengths, 8, "lengths", n)
+        generations = None if columns.generations is None else integers(columns.generations, 32, "generations", n)
+        done = ffi.new("struct bid_rows_done *")
         with ExitStack() as stack:
-            keys_pointer, n = stack.enter_context(uint64_buffer(keys, "keys"))
-            ids_pointer = stack.enter_context(byte_buffer(ids, "ids", n * self._id_size))
-            lengths_pointer = ffi.NULL
-            if lengths is not None:
-                lengths_pointer = stack.enter_context(byte_buffer(lengths, "lengths", n))
-            inserted = ffi.new("size_t *")
-            arguments = keys_pointer, n, ids_pointer, self._id_size, lengths_pointer, inserted
-            status = lib.bid_insert_many(self._open, *arguments)
-            try:
-                check(status)
-            except BuildIdTableError as error:
-                error.inserted = int(inserted[0])
-                raise
-            return int(inserted[0])
+            status = function(self._open, rows_of(stack, keys, columns.ids, width, lengths, generations), n, done)
+        if status < 0:
+            length = width if lengths is None else memoryview(lengths)[done.row]
+            error = error_of(status, self._details(status, int(memoryview(keys)[done.row]), int(length)))
+            error.inserted = int(done.changed)
+            raise error
+        return int(done.changed)
 
 
 # ------------------------------------------------------------------------------------------- tables in C
@@ -455,23 +547,32 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class _Items(ItemsView[int, bytes]):
-    """Reads all at once, so that an entry that goes meanwhile is left out."""
+class _Entries(ItemsView[int, Entry]):
+    _mapping: Table
 
+    def __iter__(self) -> Iterator[tuple[int, Entry]]:
+        return self._mapping._entries()
+
+    def __contains__(self, item: Any) -> bool:
+        key, entry = item
+        return bool(self._mapping.entry(key) == entry)
+
+
+class _Items(ItemsView[int, bytes]):
     _mapping: Table
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        return self._mapping._entries()
+        return self._mapping._pairs()
 
 
 class _Values(ValuesView[bytes]):
     _mapping: Table
 
     def __iter__(self) -> Iterator[bytes]:
-        return (value for _, value in self._mapping._entries())
+        return (id for _, id in self._mapping._pairs())
 
 
-def answer(status: int, entry: Any) -> bytes | None:
+def answer(status: int, entry: Any, key: int | None = None) -> bytes | None:
     """What a lookup says, from its status and its struct bid_build_id."""
     if status == lib.BID_OK:
         return bytes(ffi.buffer(entry.bytes, entry.length))
@@ -480,6 +581,6 @@ def answer(status: int, entry: Any) -> bytes | None:
     if status == lib.BID_NO_BUILD_ID:
         return b""
     if status == lib.BID_STALE:
-        raise StaleError
+        raise error_of(status, "" if key is None else f"key {key:#x}")
     check(status)
     raise AssertionError(status)

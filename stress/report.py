@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -11,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
+
+from pybuildid.cli._json import write_json
 
 
 def processor() -> str:
@@ -43,6 +44,5 @@ class Judged:
 
 def conclude(verdict: str, found: Mapping[str, object], json_file: Path | None) -> NoReturn:
     """Writes the JSON report, if one is wanted, and exits: with status 0 for SUCCESS only."""
-    if json_file:
-        json_file.write_text(json.dumps({"verdict": verdict, **found, **machine()}, indent=2) + "\n")
+    write_json(json_file, lambda: {"verdict": verdict, **found, **machine()})
     sys.exit(verdict != "SUCCESS")

@@ -181,7 +181,7 @@ def test_a_reader_that_has_gone_ends_a_command_as_sigpipe_would(tmp_path: Path) 
     "arguments",
     [
         *("--help", "--version", "id --help", "id /bin/sh", "id --bare /bin/sh", "id --table /bin/sh"),
-        *("id --json /bin/sh", "scan --table /bin/sh", "maps $$", "maps --json $$", "census", "census --json"),
+        *("id --json - /bin/sh", "scan --table /bin/sh", "maps $$", "maps --json - $$", "census", "census --json -"),
         *(
             "collisions --object-size 1024 --count 999",
             "profile -o /dev/null --report /dev/stdout true",
@@ -232,7 +232,7 @@ def test_keys_from_a_file_of_any_name(tmp_path: Path) -> None:
     assert f"2 addresses from {tmp_path}/\\x1b[2J." in result.output
 
 
-@pytest.mark.parametrize("arguments", ["id --bare --json x", "scan --table --json x", "id --null --table x"])
+@pytest.mark.parametrize("arguments", ["id --bare --json - x", "scan --table --json - x", "id --null --table x"])
 def test_one_form_of_output(arguments: str) -> None:
     status, said = shell(f"$PB {arguments}")
     assert status == USAGE

@@ -171,14 +171,14 @@ def test_scan_of_what_is_named(tree: Path) -> None:
 
 
 def test_scan_json(tree: Path) -> None:
-    result = run("scan", "--json", "--all", tree)
+    result = run("scan", "--json", "-", "--all", tree)
     found = {entry["path"]: entry for entry in json.loads(result.stdout)}
     assert found[f"{tree}/good"] == {"path": f"{tree}/good", "build_id": ID.hex(), "error": None}
     assert found[f"{tree}/lib/none"]["build_id"] is None
     assert "damaged" in found[f"{tree}/lib/bad"]["error"]
-    assert json.loads(run("scan", "--json", tree / "lib").stdout)[0]["error"]
+    assert json.loads(run("scan", "--json", "-", tree / "lib").stdout)[0]["error"]
     (tree / "empty").mkdir()
-    assert json.loads(run("scan", "--json", tree / "empty").stdout) == []
+    assert json.loads(run("scan", "--json", "-", tree / "empty").stdout) == []
 
 
 def test_directories_that_cannot_be_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def test_paths_of_any_bytes(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, check=True).stdout
 
     assert out() == ID.hex().encode() + b" " + name + b"\n"
-    assert os.fsencode(json.loads(out("--json"))[0]["path"]) == name
+    assert os.fsencode(json.loads(out("--json", "-"))[0]["path"]) == name
     assert ID.hex().encode() in out("--table")
 
 
@@ -277,7 +277,7 @@ def test_completion() -> None:
     """The commands and the options, as a shell asks for them."""
     program = Path(sys.executable).parent / "pybuildid"
     if not program.exists():
-        pytest.skip("the command is not installed beside this Python: pip install -e '.[cli]'")
+        pytest.skip("the command is not installed beside this Python: pip install -e .")
 
     def complete(words: str) -> list[str]:
         number = str(len(words.split(" ")) - 1)

@@ -209,7 +209,7 @@ def test_the_command_writes_what_it_found(tmp_path: Path) -> None:
     options = "--addresses", RECORDED, "--buckets", 4096
     plots = tmp_path / "shifts.svg", tmp_path / "chains.svg"
     output = run(*options, "--plot", plots[0], "--plot-chains", plots[1])
-    written = json.loads(run(*options, "--json"))
+    written = json.loads(run(*options, "--json", "-"))
     assert written["best_shift"] == 10
     assert written["real"]
     assert written["verdict"] in output

@@ -215,7 +215,7 @@ def test_the_command(tmp_path: Path) -> None:
         f"{bytes(20).hex()} [vdso]",
     ]
     assert result.stderr == f"Error: {path}: /lib/caf\\udce9: {NOT_DUMPED}\n"
-    first = json.loads(run("id", "--json", path).stdout)[0]
+    first = json.loads(run("id", "--json", "-", path).stdout)[0]
     assert (first["core"], first["path"], first["build_id"]) == (str(path), "/bin/program", ID.hex())
     assert (first["address"], first["id_address"]) == (BASE, expected()[0].id_address)
     path.write_bytes(Elf([Part([CORE])], type=ET_CORE).build())

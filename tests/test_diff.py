@@ -102,7 +102,7 @@ def test_the_command(files: tuple[str, str]) -> None:
     rows = [line.split() for line in result.output.splitlines()]
     assert rows[1] == ["+35.0%", "40.0%", "75.0%", "draw", "app"]
     assert rows[2] == ["-35.0%", "60.0%", "25.0%", "parse", "app"]
-    document = json.loads(CliRunner().invoke(main, ["diff", *files, "--json"]).output)
+    document = json.loads(CliRunner().invoke(main, ["diff", *files, "--json", "-"]).output)
     assert {each["name"] for each in document["functions"]} == {"main", "parse", "draw"}
     same = CliRunner().invoke(main, ["diff", files[0], files[0]])
     assert same.output == "No function changed by 0.05% of the whole or more.\n"

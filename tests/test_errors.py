@@ -22,7 +22,7 @@ from pybuildid import InodeCache, Table, errors
 from pybuildid._core import ffi, lib
 
 HEADER = Path(__file__).parents[1] / "csrc/include/bid/status.h"
-CODES = {name: int(code) for name, code in re.findall(r"^ +(BID_E_\w+) = (-\d+),", HEADER.read_text(), re.M)}
+CODES = {name: int(code) for name, code in re.findall(r"^ +(BID_E_\w+) =\s+(-\d+),", HEADER.read_text(), re.M)}
 CLASSES = {error.code: error for error in errors.BuildIdTableError.__subclasses__() if error.code is not None}
 
 FROM_C_ALONE = {lib.BID_E_NULL, lib.BID_E_WOULD_ALLOCATE, lib.BID_E_REGION}
@@ -207,7 +207,7 @@ def test_no_memory(in_child: Callable[[Work], None]) -> None:
         with pytest.raises(errors.NoMemoryError):
             table.reserve(10**7)
         with pytest.raises(errors.NoMemoryError):
-            Table(10**7)
+            Table(expected=10**7)
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         table.reserve(10**4)
         assert dict(table) == {1: b"x"}
@@ -337,5 +337,5 @@ def test_options_have_their_python_names() -> None:
     with pytest.raises(errors.OptionsError, match="id_size must be 1 to 64, not 65"):
         Table(id_size=65)
     with pytest.raises(errors.OptionsError, match="expected must be at most max_entries, 5, not 6"):
-        Table(6, max_entries=5)
+        Table(expected=6, max_entries=5)
     assert str(errors.BuildIdTableError()) == ""

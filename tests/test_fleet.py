@@ -72,7 +72,7 @@ def test_json_and_back() -> None:
 DEEP: Any = functools.reduce(lambda inner, _: [inner], range(5000), ROW["tasks"])
 BROKEN: list[tuple[str, Any, str]] = [
     ("no object", [], "no census"),
-    ("other schema", {**ROW, "schema": "x"}, "pybuildid census --json"),
+    ("other schema", {**ROW, "schema": "x"}, "pybuildid census --json FILE"),
     ("newer", {**ROW, "version": 2}, "a newer pybuildid wrote it .version 2, this one reads 1.: upgrade"),
     ("odd version", {**ROW, "version": "1"}, "the version is '1'"),
     ("missing", {key: value for key, value in ROW.items() if key != "tasks"}, '"tasks" is missing'),
@@ -179,7 +179,7 @@ def test_merge_on_the_command_line(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     for text in ("2 hosts", "60", "a pointer in each struct file", "8,000", "not known", 'see "limits" of 1 host'):
         assert text in result.output
-    merged = json.loads(run("--merge", "--json", *paths).output)
+    merged = json.loads(run("--merge", "--json", "-", *paths).output)
     assert (merged["schema"], merged["version"]) == ("pybuildid-fleet", 1)
     assert [host["host"] for host in merged["hosts"]] == ["a", "b"]
 
@@ -225,7 +225,7 @@ def test_wrong_use(tmp_path: Path) -> None:
         ((path, again), f"Error: {path} and {again}: two censuses of host a: give one of them"),
         ((tmp_path / "absent",), "check the path"),
         ((tmp_path,), "a directory: name the files in it"),
-        ((text,), "make one with `pybuildid census --json`"),
+        ((text,), "make one with `pybuildid census --json FILE`"),
         ((deep,), "neither JSON nor Parquet"),
         (("/dev/zero",), "/dev/zero: more than 64 MiB of what is no regular file: save it as one, and give that"),
     ]
@@ -242,5 +242,5 @@ def test_census_on_the_command_line() -> None:
     assert result.exit_code == 0, result.output
     for text in ("struct files, by the kernel's own counter", "a table on the side", "Not seen: "):
         assert text in result.output
-    found = fleet.from_row(json.loads(run("--json").stdout))
+    found = fleet.from_row(json.loads(run("--json", "-").stdout))
     assert found.tasks

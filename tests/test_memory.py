@@ -175,7 +175,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command(tmp_path: Path) -> None:
     options = "--files", 60_000, "--inodes", 70_000, "--elf", 12_345
     text = run(*options, "--plot", tmp_path / "memory.svg")
-    written: dict[str, Any] = json.loads(run(*options, "--json"))
+    written: dict[str, Any] = json.loads(run(*options, "--json", "-"))
     (result,) = written["balances"]
     assert {cost["design"] for cost in result["costs"]} >= {"ours", "spinlock", memory.FILE_POINTER, memory.TODAY}
     ours = next(cost["bytes"] for cost in result["costs"] if cost["design"] == "ours")

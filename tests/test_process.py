@@ -444,7 +444,7 @@ def test_lines() -> None:
 
 
 def test_command_json() -> None:
-    result = CliRunner().invoke(main, ["maps", str(os.getpid()), "--json"])
+    result = CliRunner().invoke(main, ["maps", str(os.getpid()), "--json", "-"])
     assert result.exit_code == 0
     rows = json.loads(result.output)
     assert {row["build_id"] for row in rows if row["inode"]} >= {(read_build_id(pybuildid._core.__file__) or b"").hex()}
@@ -460,8 +460,8 @@ def test_command_json_of_a_file(elf: Path) -> None:
         data = pybuildid._core.ffi.from_buffer(view)
         address = int(pybuildid._core.ffi.cast("uintptr_t", data)) + 5
         mapping = at(address)
-        listed = json.loads(CliRunner().invoke(main, ["maps", str(os.getpid()), "--json"]).output)
-        command = ["maps", str(os.getpid()), "--json", "--address", f"{address:x}", "--address", "1"]
+        listed = json.loads(CliRunner().invoke(main, ["maps", str(os.getpid()), "--json", "-"]).output)
+        command = ["maps", str(os.getpid()), "--json", "-", "--address", f"{address:x}", "--address", "1"]
         (found, nothing) = json.loads(CliRunner().invoke(main, command).output)
         pybuildid._core.ffi.release(data)
     expected = {

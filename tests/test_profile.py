@@ -226,9 +226,9 @@ def test_programs_that_a_command_starts(compiled: Compile) -> None:
 
 def test_a_command_that_is_killed(compiled: Compile, tmp_path: Path) -> None:
     program = compiled("int main(void) { burn(300); raise(SIGKILL); return 0; }")
-    run = run_cli("--json", "--", program, cwd=tmp_path)
+    run = run_cli("--json", "-", "--", program, cwd=tmp_path)
     assert run.returncode == 128 + 9
-    found = json.loads(run.stderr)
+    found = json.loads(run.stdout)
     assert found["samples"] > 50
     assert found["by_reason"]["resolved"] == found["samples"]
     assert found["exit_code"] == -9

@@ -127,12 +127,16 @@ STATE_AND_CHILDREN = [
     Case("many threads", "threads many", sampled=True),
     Case("first thread ended", "threads leaderless", sampled=True),
     *[
+        Case(f"frame pointers, {part}", f"frames {part}", options=("--frequency", "4999", "--follow", "5"))
+        for part in ("corrupt", "threads", "coroutine", "coroutine-in-thread", "short", "alternate", "compiled")
+    ],
+    *[
         Case(f"{mib} MiB of {kib} KiB", f"sh -c 'ulimit -v {kib}; exec memory limited {mib}'")
         for mib, kib in ((3, 8000), (3, 12000), (36, 48000))
     ],
     Case(
         "locked memory",
-        "setpriv --bounding-set=-ipc_lock sh -c 'ulimit -l 6000; exec memory locked'",
+        "setpriv --bounding-set=-ipc_lock sh -c 'ulimit -l 7000; exec memory locked'",
         tools=("setpriv",),
         root=True,
     ),

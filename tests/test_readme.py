@@ -10,23 +10,33 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pybuildid import read_build_id
+from pybuildid import Table, read_build_id
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = (".", "csrc", "docs", "stress", "study", "tests")
+FOLDERS = (".", "csrc", "docs", "examples", "examples/bpf", "stress", "study", "tests")
+LONGEST = 150  #: lines of the README: a reader's first screens
 DOCUMENTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))]
 
 
 def example(language: str, page: str = "README.md") -> str:
-    """A page's one example in a language."""
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
-    return str(text)
+    """A page's examples in a language, one after the other."""
+    texts = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    assert texts
+    return "".join(texts)
 
 
-def test_python_example() -> None:
+def test_python_examples(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example("python")], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", example("python")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
+    assert dict(Table.load(tmp_path / "inodes.bid").items(generations=True)) == {
+        0xFFFF8881004EC110: (b"0123456789abcdefghij", 7),
+        0xFFFF8881004ED718: (b"ABCDEFGHIJ0123456789", 8),
+    }
     assert re.search(r"2\n0 absent; \d+ slots at most\n$", result.stdout)
 
 
@@ -56,8 +66,19 @@ def test_loop_of_the_profile(tmp_path: Path) -> None:
     subprocess.run(
         [os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror", "-O2", source, "-o", program], check=True
     )
-    command = [sys.executable, "-m", "pybuildid", "profile", "-o", str(tmp_path / "out"), "--json", "--", str(program)]
-    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stderr)
+    command = [
+        sys.executable,
+        "-m",
+        "pybuildid",
+        "profile",
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+        "-",
+        "--",
+        str(program),
+    ]
+    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert result["by_reason"]["resolved"] == result["samples"] > 100
 
 
@@ -67,8 +88,24 @@ def test_c_example(tmp_path: Path) -> None:
     command = [os.environ.get("CC", "cc"), "-Wall", "-Wextra", "-Werror", "-Icsrc/include", str(source)]
     command += [str(path) for name in ("table", "process") for path in sorted((ROOT / "csrc" / name).glob("*.c"))]
     subprocess.run([*command, "-pthread", "-o", str(tmp_path / "example")], cwd=ROOT, check=True)
-    result = subprocess.run([str(tmp_path / "example")], capture_output=True, text=True, check=True)
-    assert result.stdout == "20 bytes: 0123456789abcdefghij\n"
+    subprocess.run([str(tmp_path / "example")], check=True)  # its status says whether the handler has found the ID
+
+
+def test_bpf_example() -> None:
+    """It is the program that test_bpf.py builds and runs."""
+    comments, code = (ROOT / "examples/bpf/known.bpf.c").read_text().split("#include", 1)
+    assert comments.startswith("/* SPDX")
+    assert example("c bpf") == f"#include{code}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < LONGEST
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_named_file_exists() -> None:
@@ -76,8 +113,10 @@ def test_every_named_file_exists() -> None:
         text = document.read_text()
         for name in re.findall(r"`((?:tests|csrc|docs|stress|study)/[\w./]+\.\w+)`", text):
             assert (ROOT / name).exists(), f"{document.name} names {name}"
-        for name in re.findall(r"\]\(([\w./-]+)\)", text):
-            assert (document.parent / name).exists(), f"{document.name} links to {name}"
+        for name, anchor in re.findall(r"\]\(([\w./-]*)(?:#([\w-]+))?\)", text):
+            page = document.parent / name if name else document
+            assert page.exists(), f"{document.name} links to {name}"
+            assert not anchor or anchor in anchors(page), f"{document.name} links to {name}#{anchor}"
 
 
 def test_the_maps_of_folders_are_complete() -> None:

@@ -84,9 +84,9 @@ def test_status_of_the_command(tmp_path: Path) -> None:
 def test_children_are_recorded_and_others_are_not(program: Path, tmp_path: Path) -> None:
     with running(program, len(IDS)) as other:
         script = f"{program} {program.parent} 2 200 & {program} {program.parent} 1 200; wait"
-        result = run_record("-F", "997", "--json", "--", "sh", "-c", script, cwd=tmp_path)
+        result = run_record("-F", "997", "--json", "-", "--", "sh", "-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    document = json.loads(result.stderr)
+    document = json.loads(result.stdout)
     names = {name: pid for pid, name, _ in document["by_process"]}
     assert "work" in names
     assert other.pid not in {pid for pid, _, _ in document["by_process"]}
@@ -96,9 +96,9 @@ def test_children_are_recorded_and_others_are_not(program: Path, tmp_path: Path)
 
 def test_all_processes(program: Path, tmp_path: Path) -> None:
     with running(program, len(IDS)) as process:
-        result = run_record("-F", "499", "--seconds", "1", "--json", cwd=tmp_path)
+        result = run_record("-F", "499", "--seconds", "1", "--json", "-", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert process.pid in {pid for pid, _, _ in json.loads(result.stderr)["by_process"]}
+    assert process.pid in {pid for pid, _, _ in json.loads(result.stdout)["by_process"]}
 
 
 def test_text(program: Path, tmp_path: Path) -> None:

@@ -98,11 +98,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     texts = {
         "storm": json.dumps(STORM),
         "bench": json.dumps(BENCH),
-        "collisions": output("collisions", "--addresses", ADDRESSES, "--json"),
+        "collisions": output("collisions", "--addresses", ADDRESSES, "--json", "-"),
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "SIZES", (1000, 20_000))
-        texts["memory"] = output("memory", "--files", 60_000, "--inodes", 90_000, "--elf", 3000, "--json")
+        texts["memory"] = output("memory", "--files", 60_000, "--inodes", 90_000, "--elf", 3000, "--json", "-")
     for name, text in texts.items():
         (folder / f"{name}.json").write_text(text)
     return {name: folder / f"{name}.json" for name in texts}

@@ -37,7 +37,7 @@ class TableMachine(RuleBasedStateMachine):
 
     @initialize(seed=st.just(SEED) | st.integers(0, 2**64 - 1), id_size=st.sampled_from([24, 64]))
     def create(self, seed: int, id_size: int) -> None:
-        self.table = Table(1, seed=seed, id_size=id_size, **self.options)  # the smallest: it resizes soon
+        self.table = Table(expected=1, seed=seed, id_size=id_size, **self.options)  # the smallest: it resizes soon
 
     def teardown(self) -> None:
         if hasattr(self, "table"):
@@ -144,7 +144,7 @@ TestTable.settings = TestFenced.settings = PROFILE
 
 def test_the_machines_resize() -> None:
     """Sizes as the machines make them go through every kind of resize but a reseed."""
-    table = Table(1, seed=1)
+    table = Table(expected=1, seed=1)
     for start in range(0, 4000, 40):
         for key in range(start, start + 40):
             table[key] = b"x"

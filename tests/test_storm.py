@@ -19,7 +19,7 @@ from pybuildid import read_build_id
 from stress.storm import axes, collect
 from stress.storm._storm import ffi, lib
 from stress.storm.collect import inode_key
-from stress.storm.run import Storm
+from stress.storm.run import Outcome, Storm
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {
@@ -122,10 +122,54 @@ def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
     assert report["resizes"] > 0
     assert 0 < report["max_slots_read"] <= report["bound_slots"]
     assert 0 < report["max_records_read"] <= report["bound_records"]
-    (rival,) = report["others"]
-    assert rival["design"] == "spinlock"
-    assert rival["verdict"] == "FAILURE"
+    readers, rival = report["others"]
+    assert (readers["design"], readers["wrong"], readers["blocked"]) == ("rcu", 0, 0)
+    assert (rival["design"], rival["verdict"]) == ("spinlock", "FAILURE")
     assert rival["blocked"] > 0
+    trials = [(trial["design"], trial["trial"], trial["blocked_updates"] > 0) for trial in report["trials"]]
+    assert trials == [("ours", "stopped", False), ("rcu", "handlers-update", True), ("rcu", "stopped", True)]
+    table = text[text.index("signal storm") :].splitlines()
+    assert max(len(line) for line in table if line[:1] in ("┃", "│")) <= 120
+    rows = {
+        cells[0].strip(): [cell.strip() for cell in cells[1:]]
+        for cells in (line.split("│")[1:-1] for line in table)
+        if cells
+    }
+    assert rows["when handlers update"] == ["goes on", "blocked", "not tried"]
+    assert [cell.split(", ")[-1] for cell in rows["when updaters are stopped for good"]] == [
+        "goes on",
+        "blocked",
+        "not tried",
+    ]
+
+
+def small_storm(design: str, trial: str, seconds: float, seed: int = 7) -> Outcome:
+    lookers, churners = (1, 15) if trial == "stopped" else (2, 2)
+    keys = [inode_key(1, number) for number in range(2000)]
+    ids = [key.to_bytes(20, "big") for key in keys]
+    return Storm(design, keys, ids, seed=seed, seconds=seconds, lookers=lookers, churners=churners, trial=trial).run()
+
+
+def test_updaters_that_are_stopped_for_good_stop_nobody() -> None:
+    outcome = small_storm("ours", "stopped", 2.0)
+    assert outcome.verdict == "SUCCESS", (outcome.failures, outcome.complaints)
+    assert outcome.stopped >= 5
+    assert outcome.updates_after_stops > 100
+
+
+def test_lock_free_readers_alone_are_not_enough() -> None:
+    """Lookups are right; but the table is full, and its updates are blocked where a lock is."""
+    usual = small_storm("rcu", "usual", 1.0)
+    assert (usual.verdict, usual.finished) == ("SUCCESS", True), (usual.failures, usual.complaints)
+    assert usual.updates_full > 0
+    assert usual.updates_in_handlers == usual.resizes == 0
+    assert small_storm("rcu", "handlers-update", 5.0).blocked_updates > 0
+    assert any(small_storm("rcu", "stopped", 3.0, seed).blocked_updates for seed in range(3))
+
+
+def test_nobody_to_stop_is_said() -> None:
+    with pytest.raises(OSError, match="Invalid argument"):
+        Storm("ours", [5], [b"a"], seed=1, seconds=0.2, lookers=1, churners=2, trial="stopped")
 
 
 @pytest.mark.parametrize("chosen", COMBINATIONS, ids=lambda chosen: " ".join(chosen.values()))
@@ -169,6 +213,8 @@ NOT_COUNTED = {
     "bid_create": "each storm begins with it",
     "bid_audit": "each storm ends with it",
     "bid_destroy": "each storm ends with it",
+    "bid_grace_begin": "the storm's table has no readers elsewhere: tests/c/test_region.c",
+    "bid_grace_end": "as bid_grace_begin()",
 }
 
 

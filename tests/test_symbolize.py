@@ -69,8 +69,8 @@ def test_and_none_if_that_is_asked_for(burning: Path, tmp_path: Path) -> None:
 
 
 def test_json_stays_json(burning: Path, tmp_path: Path) -> None:
-    done = run_cli("--json", "--", burning, cwd=tmp_path)
-    assert json.loads(done.stderr)["exit_code"] == 7
+    done = run_cli("--json", "-", "--", burning, cwd=tmp_path)
+    assert json.loads(done.stdout)["exit_code"] == 7
     assert any(chains(tmp_path / "profile.pb.gz"))
 
 
@@ -138,8 +138,8 @@ def test_it_writes_names_into_the_file(file: Path) -> None:
 
 def test_or_into_another(file: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
-    result = CliRunner().invoke(main, ["symbolize", str(file), "-o", str(tmp_path / "named.pb.gz"), "--json"])
-    document = json.loads(result.output)
+    result = CliRunner().invoke(main, ["symbolize", str(file), "-o", str(tmp_path / "named.pb.gz"), "--json", "-"])
+    document = json.loads(result.stdout)
     assert file.read_bytes() == before
     assert CHAIN in chains(tmp_path / "named.pb.gz")
     (report,) = document["files"]
@@ -168,7 +168,7 @@ def test_many_files_without_names_are_not_all_told_of(tmp_path: Path) -> None:
     write_pprof(profile, tmp_path / "p")
     result = CliRunner().invoke(main, ["symbolize", str(tmp_path / "p")])
     assert result.output.count("is no longer there") == 8
-    assert "22 more files lack names: `pybuildid symbolize --json` tells why." in result.output
+    assert "22 more files lack names: `pybuildid symbolize --json -` tells why." in result.output
 
 
 def test_what_is_no_profile_stays(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import io
 import json
 import pickle
 from array import array
@@ -124,6 +125,30 @@ def test_insert_replace_evict() -> None:
     assert table.lookup(1) is None
 
 
+def test_a_copy_loses_nothing() -> None:
+    table = Table({1: ID, 2: b""}, id_size=24)
+    table.insert(3, bytes(24), generation=7)
+    assert table.entry(3) == (bytes(24), 7)
+    assert table.entry(4) is None
+    copied = Table(table)
+    assert copied.id_size == 24
+    assert copied.items(generations=True) == table.items(generations=True)
+    assert (3, (bytes(24), 7)) in copied.items(generations=True)
+    copied.update([(1, OTHER), (3, b"x"), (1, b"y")])
+    assert dict(copied.items(generations=True)) == {1: (b"y", 0), 2: (b"", 0), 3: (b"x", 0)}
+    with pytest.raises(errors.IdLengthError, match=r"24 bytes, id_size is 20: Table\(id_size=24\) would do"):
+        Table(table, id_size=20)
+    with pytest.raises(errors.ArgumentTypeError, match="for room give expected="):
+        Table(1000)  # type: ignore[arg-type]
+
+
+def test_entries_given_need_no_growth() -> None:
+    table = Table(make_entries(5000))
+    assert table.stats().resizes == 0
+    assert table.nbytes >= 5000 * 32
+    assert table.nbytes > Table().nbytes
+
+
 def test_generations() -> None:
     table = Table()
     assert table.lookup(1, 5) is None
@@ -168,7 +193,7 @@ def test_fenced_pins_are_visible() -> None:
 
 def test_expected_and_reserve_save_resizes() -> None:
     entries = make_entries(5000)
-    growing, expecting, reserving = Table(), Table(5000), Table()
+    growing, expecting, reserving = Table(), Table(expected=5000), Table()
     reserving.reserve(5000)
     before = reserving.stats().resizes
     for table in (growing, expecting, reserving):
@@ -267,27 +292,13 @@ def test_iteration_is_weakly_consistent() -> None:
     assert set(entries) - gone <= set(seen)
 
 
-def test_items_and_values_leave_out_what_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = Table()
-    table.update({1: ID, 2: OTHER, 3: b""})
-    keys = Table._keys
-
-    def keys_then_evict(self: Table) -> array[int]:
-        found = keys(self)
-        self.evict(1)
-        return found
-
-    monkeypatch.setattr(Table, "_keys", keys_then_evict)
-    assert sorted(table.items()) == [(2, OTHER), (3, b"")]
-    assert sorted(table.values()) == [b"", OTHER]
-
-
 def test_keys_that_come_while_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than there was room for."""
     table = Table()
     table.update(dict.fromkeys(range(1000), ID))
     monkeypatch.setattr(Table, "__len__", lambda self: 0)
     assert sorted(table) == list(range(1000))
+    assert len(list(table.items())) == 1000
 
 
 def test_pop_of_what_another_thread_has_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +346,7 @@ def test_options_as_c_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("pybuildid.table.lib", SpyLib())
     Table()
-    Table(1, max_entries=1 << 30, retired_limit=3, seed=4, id_size=6, fenced_pins=True)
+    Table(expected=1, max_entries=1 << 30, retired_limit=3, seed=4, id_size=6, fenced_pins=True)
     flags = lib.BID_FIXED_SEED | lib.BID_FENCED_PINS
     assert seen == [
         (0, 0, 0, 0, 20, 0),
@@ -369,6 +380,12 @@ CALLS: list[Callable[[Table], object]] = [
     lambda table: table.stats(),
     lambda table: table.lookup_many(array("Q", [1])),
     lambda table: table.insert_many(array("Q", [1]), ID),
+    lambda table: table.upsert_many([1], [ID]),
+    lambda table: table.evict_many([1]),
+    lambda table: table.update({1: ID}),
+    lambda table: table.entry(1),
+    lambda table: table.save(io.BytesIO()),
+    lambda table: table.nbytes,
 ]
 
 

@@ -27,7 +27,7 @@ static struct {
     pid_t process;                             /* whose slot it is: not that of a child that a fork made since */
 } agent;
 
-static void on_sample(uint64_t ip, uint64_t ticks, int late)
+static void on_sample(const struct bid_interrupted *at, uint64_t ticks, int late)
 {
     bid_add(&agent.handlers, 1, memory_order_seq_cst); /* with let_go(): it sees this, or this sees NULL */
     struct bid_recording *recording = bid_load(&agent.recording, memory_order_seq_cst);
@@ -38,7 +38,7 @@ static void on_sample(uint64_t ip, uint64_t ticks, int late)
     } else if (recording && late)
         bid_add(&recording->late, 1, BID_RELAXED);
     else if (recording && slot)
-        bid_agent_sample(recording, slot, ip, ticks);
+        bid_agent_sample(recording, slot, at, ticks);
     bid_sub(&agent.handlers, 1, memory_order_release); /* pairs with let_go() */
 }
 
@@ -103,6 +103,8 @@ static uint32_t enlist(struct bid_recording *recording, struct bid_slot *slot, i
     slot->pid = 0;
     bid_store(&slot->view, 0, BID_RELAXED);
     bid_store(&slot->inside, 0, BID_RELAXED);
+    bid_store(&slot->looks, 0, BID_RELAXED);
+    bid_store(&slot->confirmed, 0, BID_RELAXED);
     bid_store(&slot->state, BID_SLOT_WAITING, memory_order_release); /* (R) pairs with the server's scan */
     ring(recording);
     return wait_for_answer(recording, slot);

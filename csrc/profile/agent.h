@@ -44,9 +44,31 @@ void bid_agent_refuse(struct bid_recording *recording, enum bid_refusal why);
 void bid_agent_ignored(void);
 
 /* ---- sample.c */
-/* Finds ip in the slot's view and counts it, for so many periods. Context: any. Progress: wait-free. Memory: none.
- * Makes no system call, unless BID_PROFILE_PARSE asks for the comparison. Keeps errno. */
-void bid_agent_sample(struct bid_recording *recording, struct bid_slot *slot, uint64_t ip, uint64_t ticks);
+/* What a signal has interrupted, from its registers. */
+struct bid_interrupted {
+    uint64_t ip, sp, fp; /* instruction, stack and frame pointer */
+    uint64_t thread;     /* the thread pointer, which is above the frames of a thread that libc made; 0: not known */
+};
+
+/* Finds ip in the slot's view and counts it, for so many periods, with its callers. Context: any. Progress: wait-free.
+ * Memory: none. Makes no system call, unless BID_PROFILE_PARSE asks for the comparison. Keeps errno. */
+void bid_agent_sample(struct bid_recording *recording, struct bid_slot *slot, const struct bid_interrupted *at,
+                      uint64_t ticks);
+
+/* The one of so many ranges, sorted, that has the address; NULL: none. Context: any. */
+const struct bid_view_range *bid_view_find(const struct bid_view_range *ranges, uint64_t count, uint64_t address);
+
+/* The key of an address in the range (NULL: in none), as in struct bid_count. */
+uint64_t bid_agent_key(const struct bid_view_range *range, uint64_t address);
+
+/* The count of an address with this key, which may be a new one; NULL: there is no room. Context: any. */
+struct bid_count *bid_agent_count(struct bid_recording *recording, uint64_t key);
+
+/* ---- frames.c */
+/* Counts the stack whose innermost frame has this key. `confirmed`: slot->confirmed before the view was loaded.
+ * Context: a signal handler of the thread, or the thread itself. Progress: wait-free. Memory: none. */
+void bid_agent_stack(struct bid_recording *recording, const struct bid_slot *slot, const struct bid_view *view,
+                     uint64_t confirmed, const struct bid_interrupted *at, uint64_t key);
 
 /* ---- program.c */
 /* Whether the main program is written in Go. Context: thread. */
@@ -65,8 +87,8 @@ void bid_timer_forget(void);
 #define BID_PROFILE_COOKIE ((void *)(uintptr_t)0x424944)
 
 /* What a signal calls. `ticks`: periods of CPU time since the last one. `late`: the signal was blocked when it was
- * due, so that ip is not what was interrupted then. */
-typedef void (*bid_agent_handler)(uint64_t ip, uint64_t ticks, int late);
+ * due, so that *at is not what was interrupted then. */
+typedef void (*bid_agent_handler)(const struct bid_interrupted *at, uint64_t ticks, int late);
 
 /* From now on `handler` gets the profiler's SIGTRAP or SIGPROF; the program's action for it gets all others, also where
  * the program changes it by bid_signals_action(). An ignored signal stays ignored: EALREADY. Context: thread.

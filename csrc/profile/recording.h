@@ -5,13 +5,15 @@
  * *server* (server.h): a thread outside of all the profiled processes, which does everything that takes a descriptor, a
  * thread or a look at a file.
  *
- *     head | counts | slots | views | modules
+ *     head | counts | stacks | frames | slots | views | modules
  *
  * - counts: how often each address was sampled; every handler of every process adds to them.
+ * - stacks: how often each call stack was sampled; frames: what they consist of. A sample is in counts as well, also if
+ *   there was no room for its stack.
  * - slots: one for each process that is being profiled. The agent claims one and waits in it until the server has
  *   opened the process's events, or has said why not.
- * - views: for each slot the executable ranges of its process, sorted. The server writes them, the handler searches
- *   them. Modules: the names of the ranges, for whoever reads the recording; no agent looks at them.
+ * - views: for each slot the executable ranges of its process, sorted, and its stacks. The server writes them, the
+ *   handler searches them. Modules: the names of the ranges, for whoever reads the recording; no agent looks at them.
  *
  * Ordering edges:
  *   (R) register   slot->state WAITING, release, by the agent  -> acquire, by the server: the fields of the agent
@@ -21,6 +23,9 @@
  *                  then the load of slot->inside, both seq_cst, by the server: either the server sees the handler,
  *                  or the handler sees the new view. slot->inside down, release -> that load: the handler's reads
  *                  are done.
+ *   (L) look       slot->looks, seq_cst, by the server before it reads the mappings; slot->confirmed, release, when a
+ *                  view says what it read -> acquire, by a handler before it loads the view: see frames.c
+ *   (F) frames     stack->frames, release, by the handler that wrote them -> acquire, by whoever reads the recording
  */
 #ifndef BID_RECORDING_H
 #define BID_RECORDING_H
@@ -37,16 +42,20 @@
 #define BID_EXPORTED
 #endif
 
-#define BID_RECORDING_MAGIC "BIDPROF2"
-#define BID_COUNTS 65536u /* a power of two */
+#define BID_RECORDING_MAGIC "BIDPROF3"
+#define BID_COUNTS 65536u       /* a power of two */
+#define BID_STACKS 16384u       /* a power of two */
+#define BID_FRAMES (256u << 10) /* of all stacks */
+#define BID_FRAMES_MAX 127u     /* of a stack */
 #define BID_SLOTS 512u
 #define BID_VIEW_BYTES (2u << 20)
 #define BID_MODULE_BYTES (4u << 20)
 
 enum bid_recording_flags {
-    BID_PROFILE_PARSE = 1u << 0, /* for comparison, parse the file's first page at each sample, if it is in memory */
-    BID_PROFILE_EVICT = 1u << 1, /* from time to time, ask the kernel to drop the first page of each mapped file */
-    BID_PROFILE_TIMER = 1u << 2, /* a timer of the process, even where perf events are to be had */
+    BID_PROFILE_PARSE = 1u << 0,  /* for comparison, parse the file's first page at each sample, if it is in memory */
+    BID_PROFILE_EVICT = 1u << 1,  /* from time to time, ask the kernel to drop the first page of each mapped file */
+    BID_PROFILE_TIMER = 1u << 2,  /* a timer of the process, even where perf events are to be had */
+    BID_PROFILE_STACKS = 1u << 3, /* call stacks */
 };
 
 enum bid_profile_source { BID_PROFILE_BY_PERF = 1, BID_PROFILE_BY_TIMER = 2 }; /* as bits */
@@ -60,6 +69,17 @@ enum bid_sample_reason {
     BID_SAMPLE_NO_BUILD_ID,
     BID_SAMPLE_NO_ROOM, /* in the recording, for the name of the file */
     BID_SAMPLE_REASONS,
+};
+
+/* Why a call stack has no more frames. */
+enum bid_stack_end {
+    BID_STACK_COMPLETE,      /* the frame pointer is 0, as it is in a thread's first function */
+    BID_STACK_NOT_A_FRAME,   /* the frame pointer does not lead up this stack: code without frame pointers */
+    BID_STACK_NOT_CODE,      /* the return address is in no executable mapping that is known */
+    BID_STACK_DEEP,          /* there are BID_FRAMES_MAX, or more */
+    BID_STACK_UNKNOWN,       /* the stack pointer is in memory that is not known to be the thread's stack */
+    BID_STACK_NEW_THREAD,    /* the mappings have not been looked at since the thread was first sampled */
+    BID_STACK_NOT_SUPPORTED, /* on this processor */
 };
 
 /* Why a process is not sampled, or no longer. */
@@ -78,13 +98,20 @@ enum bid_refusal {
     BID_REFUSALS,
 };
 
-/* An address that was sampled, and how often. The key is all of it: the number of a module and the offset in its file,
- * or one of the numbers below BID_MODULE_FIRST and an instruction pointer. */
+/* An address that was sampled or called from, and how often it was sampled. The key is all of it: the number of a module
+ * and the offset in its file, or one of the numbers below BID_MODULE_FIRST and an instruction pointer. */
 struct bid_count {
     bid_word key; /* number << BID_ADDRESS_BITS | address; 0: free */
     bid_word count;
 };
 #define BID_ADDRESS_BITS 48
+
+/* A call stack that was sampled, and how often. */
+struct bid_stack {
+    bid_word hash; /* of the keys of its frames, and of its end; 0: free */
+    bid_word count;
+    bid_word frames; /* (F) place + 1 << 16 | enum bid_stack_end << 8 | number of frames; 0: there was no room */
+};
 #define BID_MODULE_FIRST 16u /* below: enum bid_sample_reason of an address in no module */
 #define BID_MODULE_LAST 65535u
 
@@ -95,8 +122,13 @@ struct bid_view_range {
     uint32_t reason;             /* enum bid_sample_reason of samples in it */
 };
 
+/* Memory that starts right above a mapping without access: the lower end of a thread's stack, if it has one. */
+#define BID_VIEW_STACKS 4096u
+
 struct bid_view {
-    uint64_t count;
+    uint64_t count;                /* of ranges with code */
+    uint64_t stacks;               /* of ranges after them, which are sorted as well: start and end only */
+    uint64_t main_start, main_end; /* the stack of the first thread */
     struct bid_view_range ranges[];
 };
 
@@ -121,6 +153,8 @@ struct bid_slot {
     uint32_t pid;                          /* as the server knows it; 0: not found yet */
     bid_word view;                         /* (V) offset of a struct bid_view from the head */
     bid_word inside;                       /* (N) handlers that are running */
+    bid_word looks;                        /* (L) readings of the mappings that have begun */
+    bid_word confirmed;                    /* (L) the last one that the view agrees with */
 };
 
 /* The executable part of a file, in the first process that had it mapped. */
@@ -163,8 +197,11 @@ struct bid_recording {
     bid_word views_lost;                  /* readings of a process's mappings that there was no room for */
     bid_word reasons[BID_SAMPLE_REASONS]; /* of all samples */
     bid_word refused[BID_REFUSALS];       /* processes */
+    bid_word frames_used;
 
     _Alignas(4096) struct bid_count counts[BID_COUNTS];
+    struct bid_stack stacks[BID_STACKS];
+    uint16_t frames[BID_FRAMES]; /* indices in counts: the innermost frame of a stack comes first */
     struct bid_slot slots[BID_SLOTS];
     _Alignas(4096) char views[BID_VIEW_BYTES];
     char modules[BID_MODULE_BYTES];

@@ -96,6 +96,10 @@ void bid_view_release(struct bid_server *server, struct bid_target *target);
 /* BID_PROFILE_EVICT. */
 void bid_view_evict(struct bid_server *server, struct bid_target *target);
 
+/* ---- stacks.c */
+/* Adds the stacks that /proc/PID/maps shows to a view that has its ranges, and room for BID_VIEW_STACKS after them. */
+void bid_view_stacks(struct bid_view *view, const struct bid_maps_text *text);
+
 /* ---- modules.c */
 /* The number of a range's file, which is written down when it is first seen; below
  * BID_MODULE_FIRST: there is no room. */

@@ -65,22 +65,31 @@ static int real_sigaction(int signal, const struct sigaction *action, struct sig
 
 /* --------------------------------------------------------------------------------------------- a signal -- */
 
-static uint64_t instruction_pointer(const void *context)
+/* Only the instruction pointer where a frame does not begin with the caller's frame pointer and the return address. */
+static struct bid_interrupted interrupted(const void *context)
 {
     const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
+    struct bid_interrupted at = {0};
 #if defined(__x86_64__)
-    return (uint64_t)machine->gregs[REG_RIP];
+    at.ip = (uint64_t)machine->gregs[REG_RIP];
+    at.sp = (uint64_t)machine->gregs[REG_RSP];
+    at.fp = (uint64_t)machine->gregs[REG_RBP];
+    __asm__("mov %%fs:0, %0" : "=r"(at.thread)); /* its own address is there */
 #elif defined(__aarch64__)
-    return machine->pc;
+    at.ip = machine->pc;
+    at.sp = machine->sp;
+    at.fp = machine->regs[29];
+    __asm__("mrs %0, tpidr_el0" : "=r"(at.thread));
 #elif defined(__riscv)
-    return machine->__gregs[REG_PC];
+    at.ip = machine->__gregs[REG_PC];
 #elif defined(__powerpc64__)
-    return machine->gp_regs[PT_NIP];
+    at.ip = machine->gp_regs[PT_NIP];
 #elif defined(__s390x__)
-    return machine->psw.addr;
+    at.ip = machine->psw.addr;
 #else
 #error "where is the instruction pointer on this processor?"
 #endif
+    return at;
 }
 
 int bid_signals_is_ours(const siginfo_t *info)
@@ -154,10 +163,12 @@ static void pass_on(int signal, siginfo_t *info, void *context)
 
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
-    if (bid_signals_is_ours(info))
-        handler(instruction_pointer(context), 1 + ticks_missed(info), is_late(info));
-    else
+    if (bid_signals_is_ours(info)) {
+        struct bid_interrupted at = interrupted(context);
+        handler(&at, 1 + ticks_missed(info), is_late(info));
+    } else {
         pass_on(signal, info, context);
+    }
 }
 
 /* ------------------------------------------------------------------------------------ taken and given back -- */

@@ -34,10 +34,14 @@
 
 /* -------------------------------------------------------------------------------------------- memory -- */
 
-/* Classes of sizes, each twice the one before, with a list of free views for each. */
-static unsigned class_of(uint64_t count)
+static uint64_t bytes_of(const struct bid_view *view)
 {
-    uint64_t bytes = sizeof(struct bid_view) + count * sizeof(struct bid_view_range);
+    return sizeof *view + (view->count + view->stacks) * sizeof view->ranges[0];
+}
+
+/* Classes of sizes, each twice the one before, with a list of free views for each. */
+static unsigned class_of(uint64_t bytes)
+{
     unsigned size = 0;
     while (((uint64_t)UNIT << size) < bytes)
         size++;
@@ -69,7 +73,7 @@ static void view_free(struct bid_server *server, uint64_t offset)
 {
     if (!offset)
         return;
-    unsigned size = class_of(view_at(server, offset)->count);
+    unsigned size = class_of(bytes_of(view_at(server, offset)));
     memcpy(view_at(server, offset), &server->view_free[size], sizeof offset);
     server->view_free[size] = offset;
 }
@@ -91,13 +95,13 @@ static int reuse_old(struct bid_server *server, struct bid_target *target)
 
 static int publish(struct bid_server *server, struct bid_target *target, const struct bid_view *made)
 {
-    size_t bytes = sizeof *made + made->count * sizeof made->ranges[0];
+    size_t bytes = bytes_of(made);
     int room = reuse_old(server, target); /* also if nothing has changed, so that there mostly is room when it has */
     if (target->view && memcmp(view_at(server, target->view), made, bytes) == 0)
         return 0;
     if (!room)
         return EBUSY;
-    uint64_t offset = view_new(server, class_of(made->count));
+    uint64_t offset = view_new(server, class_of(bytes));
     if (!offset) {
         bid_add(&server->recording->views_lost, 1, BID_RELAXED);
         return ENOSPC;
@@ -143,14 +147,17 @@ static struct bid_view_range describe(struct bid_server *server, pid_t pid, int 
 }
 
 static int make_and_publish(struct bid_server *server, struct bid_target *target, const struct bid_snapshot *snapshot,
-                            int memory)
+                            const struct bid_maps_text *text, int memory)
 {
-    struct bid_view *made = malloc(sizeof *made + (snapshot->count + 1) * sizeof made->ranges[0]);
+    uint64_t room = snapshot->count + BID_VIEW_STACKS;
+    struct bid_view *made = calloc(1, sizeof *made + room * sizeof made->ranges[0]);
     if (!made)
         return ENOMEM;
     made->count = snapshot->count;
     for (uint64_t i = 0; i < snapshot->count; i++)
         made->ranges[i] = describe(server, target->pid, memory, &snapshot->ranges[i]);
+    if (server->recording->flags & BID_PROFILE_STACKS)
+        bid_view_stacks(made, text);
     int error = publish(server, target, made);
     free(made);
     return error;
@@ -174,6 +181,7 @@ int bid_view_refresh(struct bid_server *server, struct bid_target *target)
 {
     struct bid_maps_text text;
     struct bid_snapshot *snapshot = NULL;
+    uint64_t look = bid_add(&target->slot->looks, 1, memory_order_seq_cst) + 1; /* (L) pairs with is_old_enough() */
     int error = bid_process_maps(target->pid, &text);
     if (error)
         return error;
@@ -183,9 +191,11 @@ int bid_view_refresh(struct bid_server *server, struct bid_target *target)
     else if (bid_snapshot_make(&snapshot, &text) != BID_OK)
         error = ENOMEM;
     else {
-        error = make_and_publish(server, target, snapshot, memory);
+        error = make_and_publish(server, target, snapshot, &text, memory);
         bid_platform_unmap(snapshot, snapshot->bytes);
     }
+    if (!error)
+        bid_store(&target->slot->confirmed, look, memory_order_release); /* (L) pairs with bid_agent_sample() */
     if (memory >= 0)
         close(memory);
     free(text.text);

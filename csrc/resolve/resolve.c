@@ -41,20 +41,14 @@ static inline void bid_stack_record_fill(struct bid_stack_build_id *record, uint
     record->offset = offset;
 }
 
-/* The whole of a lookup but the pin. */
-static inline int bid_resolve_pinned(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record,
-                                     struct bid_build_id *id)
+/* What is said of all addresses in the range, NULL: in none. */
+static inline int bid_resolve_range(const struct bid_maps *maps, const struct bid_range *range, struct bid_build_id *id)
 {
-    const struct bid_snapshot *snapshot = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) pairs with publish() */
-    const struct bid_range *range = bid_range_find(snapshot, ip);
     if (!range)
         return BID_RESOLVE_NO_MAPPING;
     if (!range->file)
         return BID_RESOLVE_NO_FILE;
-    int reason = bid_reason_of(bid_inode_lookup(maps->table, &range->file->inode, id), id);
-    if (reason == BID_RESOLVED)
-        bid_stack_record_fill(record, ip - range->start + range->offset, id);
-    return reason;
+    return bid_reason_of(bid_inode_lookup(maps->table, &range->file->inode, id), id);
 }
 
 int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record, struct bid_build_id *id)
@@ -64,9 +58,40 @@ int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build
     if (!id)
         id = &own;
     struct bid_pin pin = bid_pin(maps->pins);
-    int reason = bid_resolve_pinned(maps, ip, record, id);
+    const struct bid_snapshot *snapshot = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) pairs with publish() */
+    const struct bid_range *range = bid_range_find(snapshot, ip);
+    int reason = bid_resolve_range(maps, range, id);
+    if (reason == BID_RESOLVED)
+        bid_stack_record_fill(record, ip - range->start + range->offset, id);
     bid_unpin(maps->pins, pin);
     return reason;
+}
+
+/* Frames of a stack that follow each other are often of one range: its file is asked for once. */
+size_t bid_resolve_many(const struct bid_maps *maps, const uint64_t *ips, size_t count,
+                        struct bid_stack_build_id *records, uint8_t *reasons)
+{
+    struct bid_build_id id;
+    const struct bid_range *range = NULL;
+    int reason = BID_RESOLVE_NO_MAPPING;
+    size_t resolved = 0;
+    struct bid_pin pin = bid_pin(maps->pins);
+    const struct bid_snapshot *snapshot = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) pairs with publish() */
+    for (size_t i = 0; i < count; i++) {
+        uint64_t ip = ips[i];
+        if (!range || ip < range->start || ip >= range->end) {
+            range = bid_range_find(snapshot, ip);
+            reason = bid_resolve_range(maps, range, &id);
+        }
+        records[i] = (struct bid_stack_build_id){.status = BID_STACK_IP, .ip = ip};
+        if (reason == BID_RESOLVED)
+            bid_stack_record_fill(&records[i], ip - range->start + range->offset, &id);
+        if (reasons)
+            reasons[i] = (uint8_t)reason;
+        resolved += reason == BID_RESOLVED;
+    }
+    bid_unpin(maps->pins, pin);
+    return resolved;
 }
 
 uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip)

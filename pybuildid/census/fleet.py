@@ -113,7 +113,9 @@ _KINDS = {
 def from_row(row: Mapping[str, Any], source: str = "row") -> Census:
     """A census from to_json()'s form: from JSON, or a row of the user's own engine. Raises CensusFormatError."""
     if not isinstance(row, Mapping) or row.get("schema") != SCHEMA:
-        raise CensusFormatError(source, f'no census (no "schema": "{SCHEMA}"): make one with `pybuildid census --json`')
+        raise CensusFormatError(
+            source, f'no census (no "schema": "{SCHEMA}"): make one with `pybuildid census --json FILE`'
+        )
     version = row.get("version")
     if version != VERSION:
         newer = f"a newer pybuildid wrote it (version {version}, this one reads {VERSION}): upgrade this one"
@@ -153,7 +155,7 @@ def read(path: StrPath) -> Iterator[Census]:
     data = read_input(path)
     rows = _parquet(name) if data[:4] == b"PAR1" else _json(name, data)
     if not rows:
-        raise CensusFormatError(name, "there is no host in it: make one with `pybuildid census --json`")
+        raise CensusFormatError(name, "there is no host in it: make one with `pybuildid census --json FILE`")
     for number, row in enumerate(rows, 1):
         yield from_row(row, name if len(rows) == 1 else f"{name}, host {number}")
 
@@ -179,7 +181,7 @@ def _json(source: str, data: bytes) -> list[Any]:
             return [json.loads(line) for line in lines] or [{}]
         except (ValueError, RecursionError):
             raise CensusFormatError(
-                source, f"neither JSON nor Parquet ({error}): make one with `pybuildid census --json`"
+                source, f"neither JSON nor Parquet ({error}): make one with `pybuildid census --json FILE`"
             ) from None
     if isinstance(value, dict) and value.get("schema") == FLEET_SCHEMA and isinstance(value.get("hosts"), list):
         value = value["hosts"]

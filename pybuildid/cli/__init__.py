@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The command line: ``pybuildid`` or ``python -m pybuildid``. One module a command; needs the extra "cli"."""
+"""The command line: ``pybuildid`` or ``python -m pybuildid``. One module a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ try:
     from pybuildid.cli._errors import EXIT_CODES
     from pybuildid.cli._lazy import LazyGroup
 except ImportError as error:
-    sys.exit(f"pybuildid: the command line needs {error.name}: pip install 'pybuildid[cli]'")
+    sys.exit(f"pybuildid: the command line needs {error.name}: pip install {error.name}")
 
 COMMANDS: dict[str, str] = {
     "id": "pybuildid.cli.id:command",
@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "diff": "pybuildid.cli.diff:diff",
     "merge": "pybuildid.cli.merge:merge",
     "collisions": "pybuildid.cli.collisions:collisions",
+    "inodes": "pybuildid.cli.inodes:inodes",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:<4} {meaning}" for code, meaning in EXIT_CODES.items())

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Build IDs of files as commands print them: lines as of `perf buildid-list`, a table, or JSON."""
+"""Build IDs of files as commands print them: lines as of `perf buildid-list`, a table, and as JSON."""
 
 from __future__ import annotations
 
 import functools
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import complain, printable
-from pybuildid.cli._output import console, plain, print_table
+from pybuildid.cli._json import STANDARD_OUTPUT, json_option, passed_as_json
+from pybuildid.cli._output import console, print_table
 
 Show = Callable[[Iterable["Answer"]], None]
 
@@ -44,6 +45,12 @@ def _shown(path: str) -> bytes:
     return printable(path).encode(sys.stdout.encoding, "backslashreplace")
 
 
+def show_nothing(answers: Iterable[Answer]) -> None:
+    """JSON has standard output."""
+    for _ in answers:
+        pass
+
+
 def show_null(answers: Iterable[Answer]) -> None:
     show_lines(answers, b"\0")
 
@@ -65,37 +72,44 @@ def show_table(answers: Iterable[Answer]) -> None:
     print_table(console(), table)
 
 
-def show_json(answers: Iterable[Answer]) -> None:
-    """One array, a line for each file, printed as they are read."""
-    out = sys.stdout
-    before = "[\n"
-    for answer in answers:
-        out.write(before + json.dumps(plain(answer), default=plain))
-        before = ",\n"
-    out.write("[]\n" if before == "[\n" else "\n]\n")
-
-
 #: Forms of output, by name: the flags, what shows it, and the help.
 FORMS: dict[str, tuple[tuple[str, ...], Show, str]] = {
     "bare": (("-b", "--bare"), show_ids, "Print the build IDs alone."),
     "null": (("-0", "--null"), show_null, "End lines with a NUL, for `xargs -0`: names may have newlines in them."),
     "table": (("--table",), show_table, "Print a table."),
-    "json": (("--json",), show_json, "Print a JSON array of objects with path, build_id, error and more."),
 }
 
 
+@dataclass(frozen=True)
+class Output:
+    """What the options of output ask for."""
+
+    form: Show
+    json_file: Path | None
+
+    @property
+    def streaming(self) -> bool:
+        """Whether lines are printed as files are read."""
+        return self.form is show_lines
+
+    def __call__(self, answers: Iterable[Answer]) -> None:
+        self.form(passed_as_json(self.json_file, answers))
+
+
 def output_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option for each of these forms, of which one may be given: the argument `show`, or None."""
+    """An option for each of these forms, of which one may be given, and --json: the argument `show`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def with_form(**arguments: Any) -> Any:
+        def with_form(json_file: Path | None, **arguments: Any) -> Any:
             given = [name for name in names if arguments.pop(name)]
-            if len(given) > 1:
-                raise click.UsageError(f"give one of {' and '.join(f'--{name}' for name in given)}")
-            return command(**arguments, show=FORMS[given[0]][1] if given else None)
+            alone = ["json -"] if json_file == STANDARD_OUTPUT else []
+            if len(given + alone) > 1:
+                raise click.UsageError(f"give one of {' and '.join(f'--{name}' for name in given + alone)}")
+            form = FORMS[given[0]][1] if given else show_nothing if alone else show_lines
+            return command(**arguments, show=Output(form, json_file))
 
-        decorated: Callable[..., Any] = with_form
+        decorated: Callable[..., Any] = json_option(with_form)
         for name in reversed(names):
             flags, _, text = FORMS[name]
             decorated = click.option(*flags, name, is_flag=True, help=text)(decorated)

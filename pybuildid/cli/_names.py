@@ -104,7 +104,7 @@ def report_files(files: Sequence[FileNames], late: bool, out: Console) -> None:
     for file in lacking[:FILES]:
         out.print(f"{printable(file.path or file.build_id)}: {printable(file.problem)}.")
     if lacking[FILES:]:
-        out.print(f"{len(lacking) - FILES:,} more files lack names: `pybuildid symbolize --json` tells why.")
+        out.print(f"{len(lacking) - FILES:,} more files lack names: `pybuildid symbolize --json -` tells why.")
     if late:
         out.print("The time for debuginfod was over before all was there: a higher --time-limit helps, or another try.")
 

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What commands print: tables and progress through rich, --json. Colours and progress only on a terminal."""
+"""What commands print: tables and progress through rich. Colours and progress only on a terminal."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
 import sys
 from threading import Event, Thread
 from typing import Any, TextIO
 
-import click
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
@@ -20,8 +16,6 @@ from rich.table import Column, Table
 WIDE = 100_000  # columns of output that goes to a file or pipe: more than any row has, a path with escapes included
 LINE_SECONDS = 5  # between two lines that say what is going on, where there is no terminal
 FOLDED = 20  # columns down to which a cell may be folded, such as a path
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 class _Lines:
@@ -113,19 +107,3 @@ def progress(*, streaming: bool = False) -> Progress:
     columns = SpinnerColumn(), text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     shown = sys.stderr.isatty() and not (streaming and sys.stdout.isatty())
     return Progress(*columns, console=console(stderr=True), transient=True, disable=not shown)
-
-
-def plain(value: Any) -> Any:
-    """For json.dumps(default=...): dataclasses as objects, bytes as hex, paths as strings."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, os.PathLike):
-        return os.fsdecode(value)
-    raise TypeError(f"no JSON for {type(value).__name__}")
-
-
-def print_json(value: Any, file: TextIO | None = None) -> None:
-    """Names that are no valid UTF-8 come out as lone surrogates (\\udcXX), as Python reads them back."""
-    click.echo(json.dumps(value, default=plain, indent=2), file=file)

@@ -37,11 +37,14 @@ class Pid(click.IntRange):
 class OutputFile(click.Path):
     """A file to write: what is in the way of it is said before the work, not after."""
 
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
+    def __init__(self, *, dash: bool = False) -> None:
+        """dash: - is standard output."""
+        super().__init__(dir_okay=False, path_type=Path, allow_dash=dash)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if self.allow_dash and path == Path("-"):
+            return path
         if not path.parent.is_dir():
             self.fail(f"there is no directory {str(path.parent)!r} to write it into.", param, ctx)
         if not os.access(path if path.exists() else path.parent, os.W_OK):

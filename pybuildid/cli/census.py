@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -12,7 +13,8 @@ from rich.table import Table
 from pybuildid.census import Census, Limit, Method, Slab, UnsupportedCensusError, census, fleet
 from pybuildid.census.designs import designs
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console, json_option, print_json, print_table, progress
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console, print_table, progress
 
 LABELS = {
     "processes": "processes",
@@ -151,7 +153,7 @@ def combine(files: Iterable[str]) -> fleet.Fleet:
     help="Where the counts come from: auto is drgn where it is installed and can read the kernel, else /proc.",
 )
 @json_option
-def command(files: tuple[str, ...], merge: bool, method: str, as_json: bool) -> None:
+def command(files: tuple[str, ...], merge: bool, method: str, json_file: Path | None) -> None:
     """Count tasks, open files, mapped files, and those that are ELF and have a build ID.
 
     How much memory would build IDs take in the kernel? That depends on what the designs pay for: a pointer in each
@@ -169,14 +171,16 @@ def command(files: tuple[str, ...], merge: bool, method: str, as_json: bool) -> 
     \b
     Examples:
       sudo pybuildid census
-      sudo pybuildid census --json > $(hostname).json
+      sudo pybuildid census --json $(hostname).json
       pybuildid census --merge *.json
     """
     if merge != bool(files):
         raise click.UsageError("--merge needs a FILE" if merge else "FILEs are for --merge")
     if merge:
         found = combine(files)
-        print_json(found.to_json()) if as_json else show_fleet(found)
+        if write_json(json_file, found.to_json):
+            show_fleet(found)
     else:
         counts = take(cast(Method, method))
-        print_json(fleet.to_json(counts)) if as_json else show_host(counts)
+        if write_json(json_file, lambda: fleet.to_json(counts)):
+            show_host(counts)

@@ -13,7 +13,8 @@ from rich.table import Table
 from pybuildid.cli import _machine
 from pybuildid.cli._command import command_line
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console, json_option, print_json, print_table
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console, print_table
 from pybuildid.cli._plots import plot_option, write_plot
 from pybuildid.collisions import HASHES, Chains, chains, middle_bits, plots, slab
 from pybuildid.collisions.middle_bits import Case, Judgement
@@ -60,7 +61,7 @@ def collisions(
     hash: str | None,
     shift: int | None,
     seed: int,
-    as_json: bool,
+    json_file: Path | None,
     plot: Path | None,
     plot_chains: Path | None,
 ) -> None:
@@ -84,9 +85,7 @@ def collisions(
     tried = middle_bits.cases(addresses, tried_shift, seed, buckets)
     chosen = chains(addresses.keys, buckets, "middle-bits", tried_shift)
     second = judgement.other(hash) if hash and hash != "middle-bits" else judgement.other("mix")
-    if as_json:
-        print_json(document(addresses, judgement, tried))
-    else:
+    if write_json(json_file, lambda: document(addresses, judgement, tried)):
         show(addresses, judgement, tried)
         show_lengths((chosen, second))
         click.echo(middle_bits.verdict(judgement, tried))

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console, json_option, print_json
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console
 from pybuildid.cli._types import OutputFile
 from pybuildid.cli.flamegraph import value_index
 from pybuildid.pictures import Tree, flame_page
@@ -30,7 +31,7 @@ LEAST = 0.0005  #: of the whole: less is not shown
 @click.option("--rows", default=25, show_default=True, type=click.IntRange(1), help="Functions in the table.")
 @click.option("--value", default="", metavar="NAME", help="What to compare, such as cpu; else numbers of samples.")
 @json_option
-def diff(before: str, after: str, output: Path | None, rows: int, value: str, as_json: bool) -> None:
+def diff(before: str, after: str, output: Path | None, rows: int, value: str, json_file: Path | None) -> None:
     """Compare two profiles, by function.
 
     BEFORE and AFTER are profiles in the format of pprof, best after `pybuildid symbolize`, or folded stacks. Shares of
@@ -51,8 +52,7 @@ def diff(before: str, after: str, output: Path | None, rows: int, value: str, as
     changes = compare(*profiles, *values)
     if output:
         _draw(output, profiles, values, _names(before, after))
-    if as_json:
-        print_json({"before": before, "after": after, "functions": changes})
+    if not write_json(json_file, lambda: {"before": before, "after": after, "functions": changes}):
         return
     _warn(profiles, values, (before, after))
     shown = [change for change in changes if max(abs(change.alone), abs(change.total)) >= LEAST]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from pybuildid.cli._errors import explain, finish
-from pybuildid.cli._files import Answer, Show, complaining, output_options, show_lines
+from pybuildid.cli._files import Answer, Output, complaining, output_options
 from pybuildid.cli._types import Offset, Pid
 from pybuildid.elf import BuildIdNote, ElfError, read_note
 from pybuildid.elf.core import CoreModule, core_modules
@@ -114,7 +114,7 @@ class Reader:
     "--offset", type=Offset(), metavar="N", default=0, help="Where in each PATH the ELF file begins, such as 0x1000."
 )
 @click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see above.")
-@output_options("bare", "null", "table", "json")
+@output_options("bare", "null", "table")
 def command(
     paths: tuple[str, ...],
     pids: tuple[int, ...],
@@ -122,7 +122,7 @@ def command(
     vdso: bool,
     offset: int,
     kernel_compatible: bool,
-    show: Show | None,
+    show: Output,
 ) -> None:
     """The build ID of each PATH.
 
@@ -145,7 +145,7 @@ def command(
     Examples:
       pybuildid id /bin/sh /lib/x86_64-linux-gnu/libc.so.6
       pybuildid id --bare --pid 1            of the program of process 1, even if its file was deleted
-      pybuildid id --kernel --vdso --json
+      pybuildid id --kernel --vdso --json -
       pybuildid id core
       pybuildid id 'base.apk!/lib/arm64-v8a/libapp.so'
     """
@@ -163,5 +163,5 @@ def command(
             yield from reader.file(path)
 
     failures: list[str] = []
-    (show or show_lines)(complaining(answers(), failures))
+    show(complaining(answers(), failures))
     finish(len(failures))

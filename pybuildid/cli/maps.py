@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import printable
+from pybuildid.cli._json import json_option, write_json
 from pybuildid.cli._output import console
 from pybuildid.cli._types import Pid
 from pybuildid.process import Location, Mapping, ProcessError, mappings, normalize
@@ -35,8 +36,8 @@ def address(text: str) -> int:
 @click.option(
     "--address", "addresses", type=address, multiple=True, help="Resolve this address instead; may be given again."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: an array of objects, build IDs in hexadecimal.")
-def maps(pid: int, everything: bool, addresses: tuple[int, ...], as_json: bool) -> None:
+@json_option
+def maps(pid: int, everything: bool, addresses: tuple[int, ...], json_file: Path | None) -> None:
     """Show what the process PID has mapped: addresses, file offset, inode, generation, build ID, path.
 
     The kernel is asked (the PROCMAP_QUERY request, Linux 6.11) or, where it cannot be, /proc/PID/maps and the files are
@@ -45,18 +46,21 @@ def maps(pid: int, everything: bool, addresses: tuple[int, ...], as_json: bool) 
     \b
     Examples:
       pybuildid maps $$
-      pybuildid maps 1234 --json
+      pybuildid maps 1234 --json -
       pybuildid maps 1234 --address 7f3a5c021e40
 
     Exit status: 0, or 1 if the process is gone or out of reach.
     """
     try:
         if addresses:
-            _print_locations(normalize(pid, addresses), as_json)
+            located = normalize(pid, addresses)
+            if write_json(json_file, lambda: [location_json(location) for location in located]):
+                _print_locations(located)
         else:
             found = mappings(pid)
             shown = [mapping for mapping in found if everything or mapping.is_file or mapping.build_id]
-            _print_mappings(shown, as_json)
+            if write_json(json_file, lambda: [mapping_json(mapping) for mapping in shown]):
+                _print_mappings(shown)
     except ProcessError as error:
         raise click.ClickException(str(error)) from None
 
@@ -64,6 +68,15 @@ def maps(pid: int, everything: bool, addresses: tuple[int, ...], as_json: bool) 
 def mapping_json(mapping: Mapping) -> dict[str, Any]:
     major_minor = f"{os.major(mapping.device)}:{os.minor(mapping.device)}"
     return {**asdict(mapping), "device": major_minor, "build_id": mapping.build_id and mapping.build_id.hex()}
+
+
+def location_json(location: Location) -> dict[str, Any]:
+    return {
+        "address": location.address,
+        "build_id": location.build_id and location.build_id.hex(),
+        "offset": location.offset,
+        "mapping": location.mapping and mapping_json(location.mapping),
+    }
 
 
 def shown_path(mapping: Mapping) -> str:
@@ -76,10 +89,7 @@ def shown_id(mapping: Mapping) -> str:
     return mapping.build_id.hex() if mapping.build_id else "-"
 
 
-def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps([mapping_json(mapping) for mapping in found], indent=1))
-        return
+def _print_mappings(found: Sequence[Mapping]) -> None:
     table = Table("addresses", "perm", "offset", "device", "inode", "generation", "build ID", "path", box=None)
     for mapping in found:
         table.add_row(
@@ -95,19 +105,7 @@ def _print_mappings(found: Sequence[Mapping], as_json: bool) -> None:
     console(wide=True).print(table)
 
 
-def _print_locations(found: Sequence[Location], as_json: bool) -> None:
-    if as_json:
-        rows = [
-            {
-                "address": location.address,
-                "build_id": location.build_id and location.build_id.hex(),
-                "offset": location.offset,
-                "mapping": location.mapping and mapping_json(location.mapping),
-            }
-            for location in found
-        ]
-        click.echo(json.dumps(rows, indent=1))
-        return
+def _print_locations(found: Sequence[Location]) -> None:
     table = Table("address", "build ID", "offset", "path", box=None)
     for location in found:
         path = shown_path(location.mapping) if location.mapping else "(nothing is mapped there)"

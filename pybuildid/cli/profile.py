@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -17,14 +18,24 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import explain, printable
-from pybuildid.cli._output import console, print_json
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console
 from pybuildid.cli._types import Range
-from pybuildid.profile import MOST, REASONS, Module, ProfileResult, profile_command
+from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
 
 if TYPE_CHECKING:
     from pybuildid.stacks.model import StackProfile
 
 FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
+
+
+def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str | None) -> None:
+    """To put a handler into it, it would have to be stopped, and its memory changed."""
+    if pid is not None:
+        raise click.ClickException(
+            f"a running process would have to be stopped and changed: use `pybuildid record -p {printable(pid)}`, "
+            "which samples from outside"
+        )
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -39,7 +50,7 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
 @click.option(
     "--text", is_flag=True, help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040."
 )
-@click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
+@json_option
 @click.option(
     "--report",
     "report_to",
@@ -57,18 +68,34 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
     metavar="MS",
     help="How often to look for code that was mapped since, in milliseconds.",
 )
+@click.option(
+    "--stacks/--no-stacks",
+    default=True,
+    show_default=True,
+    help="Take call stacks, by frame pointers: code compiled with -fno-omit-frame-pointer has them.",
+)
 @click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are to be had.")
 @click.option("--parse", is_flag=True, help="For comparison: let each sample also parse its file's first page.")
 @click.option("--evict", is_flag=True, help="For comparison: drop these pages from memory, again and again.")
 @click.option("--no-symbols", is_flag=True, help="Do not look for names of functions.")
+@click.option(
+    "-p",
+    "--pid",
+    metavar="PID",
+    expose_value=False,
+    is_eager=True,
+    callback=_no_running_process,
+    help="Not to be had: says what to use for a running process instead.",
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def profile(
     output: str,
     text: bool,
-    as_json: bool,
+    json_file: Path | None,
     report_to: str | None,
     frequency: int,
     follow: float,
+    stacks: bool,
     timer: bool,
     parse: bool,
     evict: bool,
@@ -81,13 +108,18 @@ def profile(
 
     Each sample is resolved in the signal handler that takes it: from the interrupted instruction pointer to the build
     ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
-    reason. Instruction pointers only: no call stacks.
+    reason. So are its callers, up to 127 frames, as far as frame pointers lead: a call stack says why it ends.
+
+    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have some with CPython
+    3.12 or later, run as `python3 -X perf`, if it was compiled so itself: as addresses without a file, which
+    /tmp/perf-PID.map names.
 
     COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
 
-    Standard output belongs to COMMAND: the report goes to standard error, or to --report FILE. What could not be
-    sampled is in it, with the reason. At the end functions get their names, as `pybuildid symbolize` finds them.
+    Standard output belongs to COMMAND (JSON of --json - comes after its output): the report goes to standard error, or
+    to --report FILE. What could not be sampled is in it, with the reason. At the end functions get their names, as
+    `pybuildid symbolize` finds them.
 
     --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
 
@@ -104,22 +136,21 @@ def profile(
         _check_output(path)
     try:
         result, code = profile_command(
-            command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer
+            command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer, stacks=stacks
         )
     except PermissionError:
         raise click.ClickException(
             f"{command[0]}: not a program that may be run: `chmod +x` makes a file one"
         ) from None
     written = _write(result, output)
+    write_json(json_file, lambda: _document(result, command, code))
     with _report_file(report_to) as stream:
-        if as_json:
-            print_json(_document(result, command, code), file=stream)
-        elif text:
+        if text:
             _print_files(result, stream)
         else:
             _report(result, written, console(file=stream), console(file=stream, wide=True))
         if result.samples and not no_symbols and os.path.isfile(output):
-            _names(output, stream, quiet=as_json or text)
+            _names(output, stream, quiet=text)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 
@@ -188,7 +219,7 @@ def _report(result: ProfileResult, written: str, out: Console, wide: Console) ->
         table.add_row(*_share(result.not_in_memory, result.samples), "not found so: that page was not in memory")
         table.add_row(*_share(result.not_parsed, result.samples), "not found so: it is not mapped, or has no note")
     if result.samples:
-        wide.print(table, _files(result))
+        wide.print(table, *([_stacks(result)] if result.stacks else []), _files(result))
     by = f", by {result.source}" if result.source else ""
     out.print(
         f"{result.samples:,} samples in {result.seconds:.1f} s, at {result.frequency} a second of CPU time{by}, of "
@@ -217,6 +248,7 @@ def _losses(result: ProfileResult, out: Console) -> None:
         out.print(f"{result.late:,} times a thread had SIGTRAP blocked when a sample was due: none is taken there.")
     for lost, what in (
         (result.lost, "samples are in no row: there is room for 65,536 addresses. A lower --frequency helps"),
+        (result.stacks_lost, "samples have no callers: there is room for 16,384 stacks of 262,144 frames"),
         (result.modules_lost, "files have no name in the profile: there is room for 4 MiB of names"),
         (result.views_lost, "times there was no room for the mappings of a process: run fewer processes at a time"),
     ):
@@ -259,6 +291,18 @@ def _files(result: ProfileResult) -> Table:
         build_id = first[file].build_id
         text = Text(printable(first[file].path))
         table.add_row(*_share(count, result.samples), build_id.hex() if build_id else "-", text)
+    return table
+
+
+def _stacks(result: ProfileResult) -> Table:
+    """How far call stacks go."""
+    callers = sum(stack.count for stack in result.stacks if len(stack.frames) > 1)
+    table = Table("samples", "share", "call stacks", box=None)
+    table.add_row(*_share(callers, result.samples), "with callers")
+    for end, count in sorted(result.by_stack_end.items(), key=lambda item: -item[1]):
+        if count:
+            name = end if end == STACK_ENDS[0] else f"end at {end}"
+            table.add_row(*_share(count, result.samples), name)
     return table
 
 

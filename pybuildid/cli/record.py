@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console, print_json
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console
 from pybuildid.cli._types import Range
 from pybuildid.cli.profile import _check_output as check_output
 from pybuildid.record import Recorded, RecordError, Recording, Status
@@ -52,7 +53,7 @@ MOST_ROWS = 30
 @click.option(
     "--text", is_flag=True, help="Report the files in the format of `eu-unstrip -n`. Spaces in names are \\040."
 )
-@click.option("--json", "as_json", is_flag=True, help="Report in JSON.")
+@json_option
 @click.option(
     "--report",
     "report_to",
@@ -95,6 +96,7 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
         click.echo(f"Error: {printable(str(error))}", err=True)
         raise click.exceptions.Exit(CANNOT) from None
     written = _write(recorded, program, options)
+    write_json(options["json_file"], lambda: _document(recorded, options))
     with open(options["report_to"], "w") if options["report_to"] else nullcontext(sys.stderr) as stream:
         _report(recorded, written, options, stream)
     raise click.exceptions.Exit(status if status >= 0 else 128 - status)
@@ -221,9 +223,6 @@ def _document(recorded: Recorded, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _report(recorded: Recorded, written: str, options: dict[str, Any], stream: TextIO) -> None:
-    if options["as_json"]:
-        print_json(_document(recorded, options), file=stream)
-        return
     out, wide = console(file=stream), console(file=stream, wide=True)
     if options["text"]:
         for line in recorded.unstrip_lines():

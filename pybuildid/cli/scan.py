@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from pybuildid import elf
 from pybuildid.cli._errors import explain, finish
-from pybuildid.cli._files import Answer, Show, complaining, output_options, show_lines
+from pybuildid.cli._files import Answer, Output, complaining, output_options
 from pybuildid.cli._output import console, progress
 from pybuildid.elf import NoDecompressorError, NotElfError
 from pybuildid.elf.walk import walk
@@ -84,14 +84,14 @@ def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[
     help="How many read at once.",
 )
 @click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see `pybuildid id --help`.")
-@output_options("null", "table", "json")
+@output_options("null", "table")
 def command(
     paths: tuple[str, ...],
     everything: bool,
     one_file_system: bool,
     threads: int | None,
     kernel_compatible: bool,
-    show: Show | None,
+    show: Output,
 ) -> None:
     """The build IDs of all ELF files in and below each PATH.
 
@@ -105,13 +105,13 @@ def command(
     Examples:
       pybuildid scan /usr/lib | sort > build-ids
       pybuildid scan --all --table ./build
-      pybuildid scan -x / --json > this-host.json
+      pybuildid scan -x / --json this-host.json
     """
     scan = Scan(named=frozenset(path for path in paths if not os.path.isdir(path)), everything=everything)
     found = walk(paths, scan.directories.append, one_file_system=one_file_system)
-    with progress(streaming=show is None) as display:
+    with progress(streaming=show.streaming) as display:
         answers = shown(scan.answers(found, kernel_compatible, threads), scan, display)
-        (show or show_lines)(complaining(answers, scan.failures))
+        show(complaining(answers, scan.failures))
     out = console(stderr=True)
     if out.is_terminal:
         out.print(str(scan))

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from pybuildid.cli._errors import printable
+from pybuildid.cli._json import STANDARD_OUTPUT, json_option, write_json
 from pybuildid.cli._names import SECONDS, add_names, check_folders, functions_table, report_files
-from pybuildid.cli._output import console, json_option, print_json
+from pybuildid.cli._output import console
 from pybuildid.cli._types import Range
 from pybuildid.stacks.model import StackProfile
 from pybuildid.symbols import Search
@@ -33,7 +36,9 @@ from pybuildid.symbols import Search
     help="For debuginfod servers, all files together; 0: do not ask them.",
 )
 @json_option
-def symbolize(file: str, output: str | None, folders: tuple[str, ...], time_limit: float, as_json: bool) -> None:
+def symbolize(
+    file: str, output: str | None, folders: tuple[str, ...], time_limit: float, json_file: Path | None
+) -> None:
     """Give the addresses in a profile their functions, files and lines.
 
     FILE is a profile in the format of pprof, as `pybuildid profile` writes it. It gets the names, and keeps all else.
@@ -56,12 +61,10 @@ def symbolize(file: str, output: str | None, folders: tuple[str, ...], time_limi
     out = console(wide=True)
 
     def shown(profile: StackProfile) -> None:
-        if not as_json:
+        if json_file != STANDARD_OUTPUT:
             out.print(functions_table(profile))
 
     files, late = add_names(file, output or file, Search(folders), time_limit, shown)
-    if as_json:
-        print_json({"output": output or file, "files": files, "late": late})
-        return
-    report_files(files, late, console())
+    if write_json(json_file, lambda: {"output": output or file, "files": files, "late": late}):
+        report_files(files, late, console())
     console().print(f"Written: {printable(output or file)}")

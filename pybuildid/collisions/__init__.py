@@ -10,13 +10,14 @@ from functools import lru_cache
 from math import exp, lgamma, log, sqrt
 from typing import TYPE_CHECKING
 
-from pybuildid._arguments import uint, uint64_buffer
+from pybuildid._arguments import uint
+from pybuildid._columns import integers
 from pybuildid._core import ffi, lib
 
 if TYPE_CHECKING:
     from typing_extensions import Literal
 
-    from pybuildid._arguments import Buffer
+    from pybuildid._columns import Integers
 
     ChainHash = Literal["mix", "middle-bits", "xor-fold", "fibonacci"]
 
@@ -83,7 +84,7 @@ def default_buckets(keys: int) -> int:
 
 
 def chains(
-    keys: Buffer, buckets: int | None = None, hash: ChainHash = "mix", shift: int | None = None, seed: int = 0
+    keys: Integers, buckets: int | None = None, hash: ChainHash = "mix", shift: int | None = None, seed: int = 0
 ) -> Chains:
     """How keys spread over a number of buckets, by default the power of two that gives a load of 0.5 to 1.
 
@@ -101,7 +102,8 @@ def chains(
         raise ValueError("middle-bits needs a shift, and the other hashes have none")
     if shift is not None and not 0 <= shift <= 63:
         raise ValueError(f"shift must be 0 to 63, not {shift}")
-    with uint64_buffer(keys, "keys") as (pointer, n):
+    with ffi.from_buffer("uint64_t[]", integers(keys, 64, "keys")) as pointer:
+        n = len(pointer)
         if n == 0:
             raise ValueError("there are no keys")
         buckets = default_buckets(n) if buckets is None else buckets

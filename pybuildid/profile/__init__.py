@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """A sampling profiler whose signal handler turns addresses into (build ID, file offset): Profile and profile_command().
 
-The handler is in C (csrc/profile). It takes the interrupted instruction pointer, and resolves and counts it there and
-then, without a lock, an allocation, a system call or a look at a file. It takes no call stacks. All the rest is done
-outside of the profiled process, by a thread of the profiler.
+The handler is in C (csrc/profile). It takes the interrupted instruction pointer and the return addresses that frame
+pointers lead to, and resolves and counts them there and then, without a lock, an allocation, a system call or a look at
+a file. All the rest is done outside of the profiled process, by a thread of the profiler.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from pybuildid.profile._recording import (
     MOST,
     PARSE,
     REASONS,
+    STACK_ENDS,
+    STACKS,
     TIMER,
     ProfileError,
     Recording,
@@ -41,14 +43,19 @@ from pybuildid.profile.places import main_module, unstrip_line
 __all__ = [
     "MOST",
     "REASONS",
+    "STACK_ENDS",
     "Module",
     "Profile",
     "ProfileError",
     "ProfileResult",
     "Sample",
+    "Stack",
     "Unwatched",
     "profile_command",
 ]
+
+
+NO_ROOM = "no room"  #: for a stack: there is its innermost frame alone
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,20 @@ class Sample:
     reason: str
     count: int
     module: int | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A call stack that was interrupted.
+
+    frames: the innermost first; of each the file's number in ProfileResult.modules and the offset there, or None and an
+        address. That of a caller is one less than the return address, so that it is in the call.
+    end: one of STACK_ENDS, why there are no more. count: how often.
+    """
+
+    frames: tuple[tuple[int | None, int], ...]
+    end: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,7 @@ class ProfileResult:
         in user mode; None for this process.
     counts: the addresses. modules: the files, oldest first; modules_lost: for want of room. views_lost: likewise, how
         often the mappings of a process were not taken note of.
+    stacks: the same samples with their callers, but for stacks_lost of them, for want of room; none with stacks=False.
     began: seconds since 1970. seconds: how long it ran.
     """
 
@@ -132,6 +154,8 @@ class ProfileResult:
     modules: list[Module]
     modules_lost: int
     views_lost: int
+    stacks: list[Stack]
+    stacks_lost: int
     began: float
     seconds: float
 
@@ -159,18 +183,49 @@ class ProfileResult:
             int(self.seconds * 1e9),
             (f"{self.resolved} of {self.samples} samples resolved in the signal handler, by {self.source}",),
         )
-        found = [(sample, self.module_of(sample)) for sample in self.counts]
-        numbers: dict[Module, int] = {}
-        for module in (main_module(self.modules), *(module for _, module in found)):
-            if module and module not in numbers:
-                numbers[module] = writer.mapping(
+        numbers: dict[int, int] = {}
+        main = main_module(self.modules)
+        used = {number for frames, _, _ in self._all_stacks() for number, _ in frames if number is not None}
+        for number, module in sorted(enumerate(self.modules), key=lambda item: item[1] is not main):
+            if number in used or module is main:
+                numbers[number] = writer.mapping(
                     module.start, module.end, module.offset, module.path, module.build_id or b""
                 )
-        for sample, module in found:
-            address = module.start - module.offset + sample.address if module else sample.address
-            labels = [] if sample.reason == REASONS[0] else [("fallback", sample.reason)]
-            writer.sample(address, sample.count, numbers[module] if module else 0, labels)
+
+        def frame(number: int | None, address: int) -> tuple[int, int]:
+            if number is None:
+                return address, 0
+            return self.modules[number].start - self.modules[number].offset + address, numbers[number]
+
+        for frames, count, labels in self._all_stacks():
+            writer.stack([frame(*each) for each in frames], count, labels)
         writer.write(path)
+
+    def _all_stacks(self) -> Iterator[tuple[tuple[tuple[int | None, int], ...], int, list[tuple[str, str]]]]:
+        """Every sample once: the frames, how often, and labels for what is missing."""
+        left = {(sample.module, sample.address): sample.count for sample in self.counts}
+        reasons = {(sample.module, sample.address): sample.reason for sample in self.counts}
+
+        def labels(place: tuple[int | None, int], end: str) -> list[tuple[str, str]]:
+            reason = reasons.get(place, REASONS[0])
+            fallback = [] if reason == REASONS[0] else [("fallback", reason)]
+            return fallback + ([("stack", end)] if end else [])
+
+        for stack in self.stacks:
+            place = stack.frames[0]
+            left[place] = left.get(place, 0) - stack.count
+            yield stack.frames, stack.count, labels(place, "" if stack.end == STACK_ENDS[0] else stack.end)
+        for place, count in left.items():
+            if count > 0:
+                yield (place,), count, labels(place, NO_ROOM if self.stacks else "")
+
+    @property
+    def by_stack_end(self) -> dict[str, int]:
+        """How many of the samples have a stack that ends so, STACK_ENDS as keys."""
+        ends = dict.fromkeys(STACK_ENDS, 0)
+        for stack in self.stacks:
+            ends[stack.end] += stack.count
+        return ends
 
     def unstrip_lines(self) -> Iterator[str]:
         """The files in which samples were, one line each in the format of `eu-unstrip -n`: START+SIZE BUILDID@ADDRESS
@@ -200,6 +255,7 @@ def _result(recording: Recording, cpu_seconds: float | None, unwatched: list[Unw
             counts.append(Sample(None, address, reason, count))
         else:
             counts.append(Sample(modules[number].build_id, address, reasons[number], count, module=number))
+    stacks = [Stack(*stack) for stack in recording.stacks()]
     return ProfileResult(
         samples=head.samples,
         ticks=head.ticks,
@@ -221,6 +277,8 @@ def _result(recording: Recording, cpu_seconds: float | None, unwatched: list[Unw
         modules=modules,
         modules_lost=head.modules_lost,
         views_lost=head.views_lost,
+        stacks=stacks,
+        stacks_lost=max(head.samples - sum(stack.count for stack in stacks), 0) if head.stacks else 0,
         began=recording.began,
         seconds=seconds,
     )
@@ -255,8 +313,8 @@ def _preload() -> Iterator[str]:
         os.close(fd)
 
 
-def _flags(parse: bool, evict: bool, timer: bool) -> int:
-    return PARSE * parse | EVICT * evict | TIMER * timer
+def _flags(parse: bool, evict: bool, timer: bool, stacks: bool) -> int:
+    return PARSE * parse | EVICT * evict | TIMER * timer | STACKS * stacks
 
 
 class Profile:
@@ -273,6 +331,7 @@ class Profile:
     evict: for comparison, ask the kernel to drop these pages, from time to time.
     timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are to be had. It is no finer than
         the kernel's tick, often 250 a second.
+    stacks: take call stacks, by frame pointers.
     result: after the block.
 
     A thread, which is no thread of Python's, looks after it. It has descriptors of its own, so that the block may
@@ -293,9 +352,10 @@ class Profile:
         parse: bool = False,
         evict: bool = False,
         timer: bool = False,
+        stacks: bool = True,
     ) -> None:
         check_options(frequency, follow)
-        self._options = (frequency, follow, _flags(parse, evict, timer))
+        self._options = (frequency, follow, _flags(parse, evict, timer, stacks))
 
     @property
     def result(self) -> ProfileResult:
@@ -343,6 +403,7 @@ def profile_command(
     parse: bool = False,
     evict: bool = False,
     timer: bool = False,
+    stacks: bool = True,
 ) -> tuple[ProfileResult, int]:
     """Runs a command under the profiler, with the programs that it starts; the options are those of Profile.
 
@@ -363,7 +424,7 @@ def profile_command(
         )
     with ExitStack() as stack:
         pass_on = stack.enter_context(_signals_are_passed_on())
-        recording = Recording(frequency, follow, _flags(parse, evict, timer), shared=True)
+        recording = Recording(frequency, follow, _flags(parse, evict, timer, stacks), shared=True)
         stack.callback(recording.close)
         with _preload() as name:
             preload = " ".join(filter(None, [name, os.environ.get("LD_PRELOAD")]))

@@ -26,6 +26,17 @@ from pybuildid.profile.places import undeleted
 #: What came of a sample, as enum bid_sample_reason has it. All but the first are fallbacks.
 REASONS = ("resolved", "no mapping", "no file", "unknown file", "no build ID", "no room")
 
+#: Why a call stack has no more frames, as enum bid_stack_end has it. The first one has all there are.
+STACK_ENDS = (
+    "complete",
+    "code without frame pointers",
+    "a return address in no known code",
+    "127 frames",
+    "a stack that is not known to be the thread's",
+    "a thread that is newer than the last look",
+    "frame pointers of this processor are not known",
+)
+
 #: Why a process is not sampled, in the order of enum bid_refusal.
 REFUSALS = (
     "started while 512 others were being profiled",
@@ -36,7 +47,7 @@ REFUSALS = (
     "given neither perf events nor a timer",
     "ignoring the signal that takes samples",
     "run by an emulator, such as valgrind or QEMU, which would get the samples' signals",
-    "limited in its address space (`ulimit -v`), of which the recording would take 3 MiB",
+    "limited in its address space (`ulimit -v`), of which the recording would take 4 MiB",
     "in a sandbox of its own (a seccomp filter), which may forbid the return from a signal handler: sampled until then",
     "reading the samples' signal from a descriptor (signalfd), where it cannot be told from others: sampled until then",
 )
@@ -45,15 +56,19 @@ REFUSALS = (
 #: would not get any further.
 MOST = 10_000
 
-PARSE, EVICT, TIMER = 1, 2, 4
+PARSE, EVICT, TIMER, STACKS = 1, 2, 4, 8
 _SOURCES = {1: "perf events", 2: "a CPU timer of the process"}
 
-_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q11Q")
+_HEAD = struct.Struct("<8sIIIIIiii24xII13Q6Q11QQ")
 _COUNT = struct.Struct("<QQ")
+_STACK = struct.Struct("<QQQ")
+_FRAME = struct.Struct("<H")
 _SLOT = struct.Struct("<IIQQQII88x")
 _MODULE = struct.Struct("<IIQQQQQIHH64s")  # the path comes after it
 _COUNTS_AT, _COUNTS = 4096, 65536
-_SLOTS_AT, _SLOTS = _COUNTS_AT + _COUNTS * _COUNT.size, 512
+_STACKS_AT, _STACKS = _COUNTS_AT + _COUNTS * _COUNT.size, 16384
+_FRAMES_AT, _FRAMES = _STACKS_AT + _STACKS * _STACK.size, 256 << 10
+_SLOTS_AT, _SLOTS = _FRAMES_AT + _FRAMES * _FRAME.size, 512
 _MODULES_AT = _SLOTS_AT + _SLOTS * _SLOT.size + (2 << 20)
 _BYTES = _MODULES_AT + (4 << 20)
 _ADDRESS_BITS, _FIRST_MODULE = 48, 16
@@ -116,6 +131,7 @@ class Head:
     not_parsed: int
     modules_lost: int
     views_lost: int
+    stacks: bool
     by_reason: dict[str, int]
     refused: dict[str, int]
 
@@ -177,7 +193,7 @@ class Recording:
             self._lib.bid_recording_destroy(self._memory)
 
     def head(self) -> Head:
-        _, _, _, frequency, _, _, *errors_and_more = _HEAD.unpack_from(self._view)
+        _, _, _, frequency, _, flags, *errors_and_more = _HEAD.unpack_from(self._view)
         perf_error, error, evict_error, _, _, _, *words = errors_and_more
         processes, sources, samples, ticks, lost, late, parsed, not_in_memory, not_parsed, _, *rest = words
         return Head(
@@ -196,19 +212,30 @@ class Recording:
             not_parsed=not_parsed,
             modules_lost=rest[0],
             views_lost=rest[1],
+            stacks=bool(flags & STACKS),
             by_reason=dict(zip(REASONS, rest[2:8])),
             refused=dict(zip(REFUSALS, rest[8:])),
         )
 
+    def stacks(self) -> Iterator[tuple[tuple[tuple[int | None, int], ...], str, int]]:
+        """Of each call stack: its frames, the innermost first, each as in counts(); why there are no more; how often
+        it was sampled."""
+        for _, count, place in _STACK.iter_unpack(self._view[_STACKS_AT:_FRAMES_AT]):
+            if place and count:
+                at, end, frames = _FRAMES_AT + ((place >> 16) - 1) * _FRAME.size, place >> 8 & 0xFF, place & 0xFF
+                numbers = _FRAME.iter_unpack(self._view[at : at + frames * _FRAME.size])
+                yield tuple(self._frame(number) for (number,) in numbers), STACK_ENDS[end], count
+
+    def _frame(self, number: int) -> tuple[int | None, int]:
+        return _place(_COUNT.unpack_from(self._view, _COUNTS_AT + number * _COUNT.size)[0])
+
     def counts(self) -> Iterator[tuple[int | None, int, str, int]]:
         """Of each address: the number of its module and the offset in the file, or None and an instruction pointer;
         the reason without a module; how often it was sampled."""
-        for key, count in _COUNT.iter_unpack(self._view[_COUNTS_AT:_SLOTS_AT]):
-            number, address = key >> _ADDRESS_BITS, key & (1 << _ADDRESS_BITS) - 1
-            if number >= _FIRST_MODULE:
-                yield number - _FIRST_MODULE, address, REASONS[0], count
-            elif key and count:
-                yield None, address, REASONS[number], count
+        for key, count in _COUNT.iter_unpack(self._view[_COUNTS_AT:_STACKS_AT]):
+            if key and count:
+                number, address = _place(key)
+                yield number, address, REASONS[0 if number is not None else key >> _ADDRESS_BITS], count
 
     def modules(self) -> Iterator[tuple[Any, ...]]:
         """The reason of samples in it, and the fields of Module, of each."""
@@ -226,6 +253,11 @@ class Recording:
         """The PIDs of the processes that are sampled at this moment."""
         slots = _SLOT.iter_unpack(self._view[_SLOTS_AT : _SLOTS_AT + _SLOTS * _SLOT.size])
         return {pid for state, *_, pid in slots if state in _WATCHED}
+
+
+def _place(key: int) -> tuple[int | None, int]:
+    number, address = key >> _ADDRESS_BITS, key & (1 << _ADDRESS_BITS) - 1
+    return number - _FIRST_MODULE if number >= _FIRST_MODULE else None, address
 
 
 # ------------------------------------------------------------------------------------------------ its file

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from pybuildid.cli._types import OutputFile, Range
 from stress import report
 from stress.campaign import executors
 from stress.campaign import run as campaigning
-from stress.options import json_option
 
 STATE = Path("build/campaign.jsonl")
 

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from stress import report
 from stress.faults.run import SCENARIOS, Outcome, find, run
-from stress.options import json_option
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:

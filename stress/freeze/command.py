@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from stress import report
 from stress.freeze import run as freezing
-from stress.options import json_option
 from stress.step.run import StepError
 
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from stress import report
 from stress.histories.run import Flawed, Outcome, run
-from stress.options import json_option
 
 ROWS = (
     ("histories", "histories"),

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from stress import report
 from stress.kernel import kfunc
 from stress.kernel import run as torturing
 from stress.kernel.build import KernelError
 from stress.kernel.run import Outcome
-from stress.options import json_option
 
 ROWS = {
     "nmis": "NMIs",

@@ -96,7 +96,7 @@ class Model(_Named):
 @dataclass(frozen=True)
 class Mutant:
     name: str
-    guarantee: str  #: which of README.md it breaks
+    guarantee: str  #: which of docs/guarantees.md it breaks
     fault: str
     edits: tuple[Edit, ...]
     checks: tuple[Check, ...]

@@ -12,12 +12,12 @@ import click
 from rich.console import Console
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from stress import report
 from stress.mutants.catalog import MUTANTS
 from stress.mutants.checks import Mutant
 from stress.mutants.edits import EditError
 from stress.mutants.run import SOUND, Verdict, judge_all
-from stress.options import json_option
 
 NAMES = [mutant.name for mutant in MUTANTS]
 

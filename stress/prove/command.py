@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from pybuildid.cli._types import OutputFile
 from stress import report
 from stress.campaign.run import LONG_RUNS
-from stress.options import json_option
 from stress.prove import run as proving
 from stress.prove.checks import CHECKS
 from stress.prove.page import page

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +11,9 @@ import click
 from rich.table import Table
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option, write_json
 from pybuildid.record import RecordError
 from stress import report
-from stress.options import json_option
 from stress.record.lookups import BOUND, lookups
 from stress.record.run import SCENARIOS, Outcome, find, run
 
@@ -75,14 +74,13 @@ def record(names: tuple[str, ...], seconds: float, with_lookups: bool, list_them
         highlight=False,
         soft_wrap=True,
     )
-    if json_file:
-        found = {
-            "verdict": verdict,
-            "seconds": seconds,
-            "scenarios": [outcome.report() for outcome in outcomes],
-            "lookups": [asdict(one) for one in compared],
-        }
-        json_file.write_text(json.dumps({**found, **report.machine()}, indent=2) + "\n")
+    found = {
+        "verdict": verdict,
+        "seconds": seconds,
+        "scenarios": [outcome.report() for outcome in outcomes],
+        "lookups": [asdict(one) for one in compared],
+    }
+    write_json(json_file, lambda: {**found, **report.machine()})
     sys.exit(bool(failed))
 
 

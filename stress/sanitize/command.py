@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from stress import report
-from stress.options import json_option
 from stress.sanitize.run import SANITIZERS, names, run
 
 

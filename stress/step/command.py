@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from stress import report
-from stress.options import json_option
 from stress.step import run as stepping
 from stress.step import unreached
 

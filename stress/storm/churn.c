@@ -23,10 +23,16 @@ static void count_update(struct storm_tally *tally)
     __atomic_store_n(&tally->updates, tally->updates + 1, __ATOMIC_RELAXED);
 }
 
-/* A refusal that options ask for, of an update that adds something or makes room. */
+/* A refusal of an update that adds something or makes room: options ask for it, or a rival does not grow. */
 static int is_over_limit(const struct storm_thread *thread, int status)
 {
-    return status == BID_E_MAX_ENTRIES && thread->storm->config.options.max_entries;
+    return status == BID_E_MAX_ENTRIES && (!thread->storm->forms || thread->storm->config.options.max_entries);
+}
+
+/* Who was stopped for good keeps memory from being freed for good, so there is no use in another try. */
+static int is_stalled(const struct storm_thread *thread, int status)
+{
+    return status == BID_E_RETIRED && thread->storm->config.trial == STORM_STOPPED;
 }
 
 /* ------------------------------------------------------------------------------------------- single calls -- */
@@ -62,9 +68,13 @@ static int call_update(const struct storm *storm, const struct update *update)
 
 static int do_update(struct storm_thread *thread, int level, struct update update)
 {
+    struct storm_tally *tally = &thread->shared->tally[level];
+    __atomic_store_n(&tally->entered, tally->entered + 1, __ATOMIC_RELEASE); /* for the watchdog */
     struct judge_call call = judge_enter(thread, level, update.operation, STORM_IN_UPDATE);
     int status = call_update(thread->storm, &update);
     judge_leave(thread, level, call);
+    __atomic_store_n(&tally->left, tally->entered, __ATOMIC_RELEASE);
+    tally->full += status == BID_E_MAX_ENTRIES;
     return status;
 }
 
@@ -99,7 +109,7 @@ static int is_refusal(const struct storm_thread *thread, enum storm_operation op
     if (is_over_limit(thread, status))
         return !removes(operation) && operation != STORM_replace;
     if (operation == STORM_insert_nmi || operation == STORM_remove_nmi)
-        return status == BID_E_WOULD_ALLOCATE;
+        return status == BID_E_WOULD_ALLOCATE || (!thread->storm->forms && status == BID_E_RETIRED);
     return status == BID_E_RETIRED;
 }
 
@@ -116,7 +126,7 @@ void churn_contest(struct storm_thread *thread, int level, uint64_t number)
     struct storm_tally *tally = &thread->shared->tally[level];
     struct oracle_contested *contested = &storm->oracle.contested[number];
     struct bid_build_id id;
-    if (level && !storm->design->insert_nmi)
+    if (level && !storm->forms && (!storm->design->insert_nmi || storm->config.trial != STORM_HANDLERS_UPDATE))
         return;
     enum storm_operation operation = draw_contest(storm, level, oracle_random(&thread->random[level]) >> 32);
     uint64_t version =
@@ -171,7 +181,7 @@ static int update_until_done(struct storm_thread *thread, struct update update, 
             update.operation = STORM_insert;
         else if (status == BID_E_WOULD_ALLOCATE && update.operation == STORM_remove_nmi)
             update.operation = STORM_remove;
-        else if (status != BID_E_RETIRED)
+        else if (status != BID_E_RETIRED || is_stalled(thread, status))
             return status;
         thread->shared->tally[0].refused++;
         sched_yield();
@@ -204,7 +214,8 @@ static void advance(struct storm_thread *thread, uint64_t number)
     struct update update = {draw_own(thread, was, becomes), key->key, becomes == BID_ABSENT ? &old : &id};
     if (update.operation == STORM_remove_generation)
         remove_stale(thread, key->key, &old);
-    int status = update_until_done(thread, update, was), refused = was == BID_ABSENT && is_over_limit(thread, status);
+    int status = update_until_done(thread, update, was),
+        refused = is_stalled(thread, status) || (was == BID_ABSENT && is_over_limit(thread, status));
     settle(key, version, !refused);
     count_update(&thread->shared->tally[0]);
     thread->shared->tally[0].refused += (uint64_t)refused;
@@ -255,11 +266,11 @@ static void batch_insert(struct storm_thread *thread, struct batch *batch)
         if (status == BID_OK && from + inserted == batch->n)
             return;
         thread->shared->tally[0].refused++;
-        if (status == BID_E_RETIRED) {
+        if (status == BID_E_RETIRED && !is_stalled(thread, status)) {
             sched_yield();
             continue;
         }
-        if (!is_over_limit(thread, status))
+        if (!is_over_limit(thread, status) && !is_stalled(thread, status))
             churn_failed(thread, status);
         for (size_t i = from + inserted; i < batch->n; i++)
             settle(batch->keys[i], batch->versions[i], 0);

@@ -12,15 +12,19 @@ import click
 from rich.console import Console
 
 from pybuildid.cli import _output
+from pybuildid.cli._json import json_option
 from pybuildid.cli._types import Range
 from stress import report
-from stress.options import json_option
 from stress.storm import axes, display
 from stress.storm.collect import Collection, collect
 from stress.storm.run import SOURCES, Outcome, Storm, designs
 
-SOME_SECONDS = 5.0  #: for the rival that must be caught
-RIVAL = "spinlock"
+SOME_SECONDS = 5.0  #: for a rival that must be caught, at most
+FEW_SECONDS = 3.0  #: where nobody is to be caught
+RIVAL = "spinlock"  #: whose lookups block
+READERS = "rcu"  #: whose lookups do not, but its updates
+TRIES = 3  #: to stop an updater of it inside its lock
+STOPPED_THREADS = 16  #: one looks up, two more are never stopped
 
 
 def read_options(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -44,9 +48,12 @@ def run(
     threads: int,
     mask: int,
     options: dict[str, str],
+    trial: str = "usual",
 ) -> Outcome:
     """One storm over one design, with a display while it runs."""
     lookers = max(threads // 2, 1)
+    if trial == "stopped":
+        lookers, threads = 1, STOPPED_THREADS
     began = time.monotonic()
     storm = Storm(
         design,
@@ -58,8 +65,9 @@ def run(
         churners=max(threads - lookers, 1),
         sources=mask,
         options=options,
+        trial=trial,
     )
-    bar = display.Display(console, design)
+    bar = display.Display(console, design if trial == "usual" else f"{design}, {display.TRIALS[trial]}")
     try:
         return storm.run(lambda storm: bar.tick(storm, time.monotonic() - began, seconds))
     finally:
@@ -76,6 +84,28 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
         raise click.ClickException(f"no ELF file is mapped by a readable process or lies under {places}: give a --dir")
     display.print_collection(console, files)
     return files
+
+
+Run = Callable[..., Outcome]  #: of the design, the seconds and the trial; with the rest of a storm's arguments
+
+
+def try_hardships(start: Run, seed: int) -> tuple[list[Outcome], list[str]]:
+    """What a table that is not lock-free cannot do: ours must go on, the rival with lock-free readers must not.
+
+    Returns the storms, and what failed. Where a thread is stopped is left to chance, so there are some tries.
+    """
+    ours = start("ours", FEW_SECONDS, "stopped", seed)
+    failures = [f"with updaters that were stopped for good: {failure}" for failure in ours.failures]
+    outcomes = [ours]
+    for trial in ("handlers-update", "stopped"):
+        for number in range(TRIES):
+            rival = start(READERS, SOME_SECONDS, trial, seed + number)
+            if rival.blocked_updates:
+                break
+        outcomes.append(rival)
+        if not rival.blocked_updates:
+            failures.append(f"the harness did not notice that {READERS} blocks, {display.TRIALS[trial]}")
+    return outcomes, failures
 
 
 @click.command()
@@ -101,8 +131,8 @@ def gather(console: Console, directories: tuple[Path, ...]) -> Collection:
     "--design",
     type=click.Choice([design.name for design in designs()]),
     metavar="[" + "|".join(design.name for design in designs() if not design.lies) + "]",
-    help=f"Only this one, judged like ours, so that a FAILURE is what to expect of {RIVAL}. Default: ours, then "
-    f"{RIVAL} for {SOME_SECONDS:.0f} seconds, which must be caught.",
+    help=f"Only this one, judged like ours, so that a FAILURE is what to expect of {RIVAL}. Default: ours, then for "
+    f"some seconds {READERS} and {RIVAL}, each of which must be caught.",
 )
 @click.option(
     "--source",
@@ -137,23 +167,35 @@ def storm(
 
     Threads look up and churn (insert, replace, evict, grow, shrink) while signal handlers written in C interrupt them,
     and each other, and look up, insert and remove in turn. An oracle judges every answer. Every function of the table
-    is used, and lookups and updates for NMI context must not make a system call. The last line says SUCCESS or FAILURE;
-    the exit status is 0 for SUCCESS only.
+    is used, and lookups and updates for NMI context must not make a system call.
+
+    Then come the rivals. The lookups of spinlock (fixed buckets with a lock each) must be found blocked. The lookups of
+    rcu (fixed buckets, lock-free readers, a lock for updaters) are right. But it refuses what it has no room for, and
+    its updates must be found blocked when handlers update, and when updaters are stopped for good. Ours has to go on in
+    both cases.
+
+    The last line says SUCCESS or FAILURE; the exit status is 0 for SUCCESS only.
     """
     console = _output.console()
     seed = secrets.randbits(32) if seed is None else seed
     mask = sum(SOURCES[name] for name in set(sources) or SOURCES)
     files = gather(console, directories)
     options = axes.choose(seed, given)
-    outcome = run(console, design or "ours", files, seed, seconds, threads, mask, options)
-    failures, others = list(outcome.failures), []
+
+    def start(design: str, seconds: float, trial: str = "usual", seed: int = seed) -> Outcome:
+        return run(console, design, files, seed, seconds, threads, mask, options, trial)
+
+    outcome = start(design or "ours", seconds)
+    failures, others, trials = list(outcome.failures), list[Outcome](), list[Outcome]()
     if design is None:
-        others.append(run(console, RIVAL, files, seed, SOME_SECONDS, threads, mask, options))
-        if not others[0].blocked:
-            failures.append(f"the harness did not notice that {RIVAL} blocks")
+        trials, failed = try_hardships(start, seed)
+        others = [start(READERS, FEW_SECONDS), start(RIVAL, SOME_SECONDS)]
+        failures += failed
+        failures += [f"{READERS} gave {others[0].wrong:,} wrong answers"] if others[0].wrong else []
+        failures += [] if others[1].blocked else [f"the harness did not notice that {RIVAL} blocks"]
     verdict = "FAILURE" if failures else "SUCCESS"
-    display.print_outcomes(console, [outcome, *others])
-    if others and others[0].blocked:
-        console.print(f"{RIVAL} was caught: {', '.join(others[0].failures)}. So the harness can tell.", soft_wrap=True)
+    display.print_outcomes(console, [outcome, *others], trials)
+    for caught in (rival for rival in (*others, *trials) if rival.blocked or rival.blocked_updates):
+        console.print(display.caught(caught), highlight=False, soft_wrap=True)
     console.print(display.summary(outcome, verdict, failures), highlight=False, markup=False, soft_wrap=True)
-    report.conclude(verdict, display.figures(files, outcome, others, failures), json_file)
+    report.conclude(verdict, display.figures(files, outcome, others, trials, failures), json_file)

@@ -27,15 +27,19 @@ ROWS = (
     ("lookups", "lookups"),
     ("updates", "updates"),
     ("  from a handler", "updates_in_handlers"),
+    ("  refused, the table is full", "updates_full"),
     ("resizes", "resizes"),
     ("wrong answers", "wrong"),
     ("wrong entries at the end", "wrong_at_end"),
     ("blocked lookups", "blocked"),
+    ("blocked updates", "blocked_updates"),
     ("errno changed", "errno_changed"),
     ("system calls where there may be none", "system_calls"),
     ("worst lookup, slots read", "max_slots_read"),
     ("worst lookup, records read", "max_records_read"),
 )
+
+TRIALS = {"handlers-update": "when handlers update", "stopped": "when updaters are stopped for good"}
 
 LINE_SECONDS = 5  #: between two lines of progress where there is no terminal
 SHOWN = 3  #: names of files and processes that were left out
@@ -86,13 +90,32 @@ def print_collection(console: Console, files: Collection) -> None:
     console.print("\n".join(map(printable, lines)), highlight=False, soft_wrap=True)
 
 
-def print_outcomes(console: Console, outcomes: Sequence[Outcome]) -> None:
+def caught(rival: Outcome) -> str:
+    when = f" {TRIALS[rival.trial]}" if rival.trial in TRIALS else ""
+    return f"{rival.design} was caught{when}: {', '.join(rival.failures)}. So the harness can tell."
+
+
+def hardship(trial: str, outcome: Outcome, trials: Sequence[Outcome]) -> str:
+    """What became of a design in a trial: a cell of the table. Handlers always update ours."""
+    if trial == "handlers-update" and outcome.options:
+        return "goes on" if outcome.updates_in_handlers and not outcome.blocked_updates else "blocked"
+    for one in trials:
+        if (one.trial, one.design) == (trial, outcome.design):
+            stopped = f"{one.stopped} stopped, " if one.stopped else ""
+            return stopped + ("blocked" if one.blocked_updates or one.blocked else "goes on")
+    return "not tried"
+
+
+def print_outcomes(console: Console, outcomes: Sequence[Outcome], trials: Sequence[Outcome]) -> None:
     table = Table(title="signal storm", title_justify="left")
     table.add_column("", no_wrap=True)
     for outcome in outcomes:
         table.add_column(outcome.design, justify="right")
     for label, name in ROWS:
         table.add_row(label, *(f"{getattr(outcome, name):,}" for outcome in outcomes))
+    if trials:
+        for trial, when in TRIALS.items():
+            table.add_row(when, *(hardship(trial, outcome, trials) for outcome in outcomes))
     table.add_row("interruptions a second", *(f"{outcome.rates['interruptions']:,.0f}" for outcome in outcomes))
     table.add_row("entries at the start", *(f"{outcome.entries_at_start:,}" for outcome in outcomes))
     table.add_row(
@@ -128,7 +151,11 @@ def summary(outcome: Outcome, verdict: str, failures: Sequence[str]) -> str:
 
 
 def figures(
-    files: Collection, outcome: Outcome, others: Sequence[Outcome], failures: Sequence[str]
+    files: Collection,
+    outcome: Outcome,
+    others: Sequence[Outcome],
+    trials: Sequence[Outcome],
+    failures: Sequence[str],
 ) -> dict[str, object]:
     """Of the JSON report."""
     return {
@@ -143,6 +170,7 @@ def figures(
             "hidden": files.hidden,
         },
         "others": [{**asdict(other), "verdict": other.verdict} for other in others],
+        "trials": [{**asdict(trial), "verdict": trial.verdict} for trial in trials],
         "bound_slots": lib.BID_LOOKUP_MAX_SLOTS,
         "bound_records": lib.BID_LOOKUP_MAX_RECORDS,
     }

@@ -17,8 +17,10 @@ from stress.storm import axes
 from stress.storm._storm import ffi, lib
 
 SOURCES = {"perf": 1 << lib.STORM_PERF, "timer": 1 << lib.STORM_TIMER, "directed": 1 << lib.STORM_DIRECTED}
+TRIALS = {"usual": lib.STORM_USUAL, "handlers-update": lib.STORM_HANDLERS_UPDATE, "stopped": lib.STORM_STOPPED}
 PLACES = ("elsewhere", "an update", "a lookup")
-BLOCKED_CPU_SECONDS = 1.0  #: so much of its own CPU time inside one lookup, and it is blocked
+BLOCKED_CPU_SECONDS = 1.0  #: so much of its thread's own CPU time inside one call, and the call is blocked
+CALLS = (("lookup", "begun", "ended"), ("update", "entered", "left"))  #: the counters of those that began and ended
 GRACE_SECONDS = 30.0  #: for the end of a storm, on a busy machine
 LYING = "lying-"  #: how the names of designs begin that are ours but for a lie
 ROW = 64  #: bytes of a build ID in the engine's input
@@ -39,6 +41,7 @@ class Outcome(Judged):
     seed: int
     seconds: float
     threads: int
+    trial: str = "usual"  #: of TRIALS
     engines: list[str] = field(default_factory=list)  #: what interrupted
     perf_error: str = ""  #: why perf events did not
     entries_at_start: int = 0
@@ -52,13 +55,17 @@ class Outcome(Judged):
     lookups: int = 0
     updates: int = 0
     updates_in_handlers: int = 0  #: of them
+    updates_full: int = 0  #: that were refused because the table was full
+    stopped: int = 0  #: updaters that were stopped for good
+    updates_after_stops: int = 0  #: that the others have made since
     refused: int = 0  #: updates that found retired memory waiting for readers, or in a handler no memory at hand
     rates: dict[str, float] = field(default_factory=dict)  #: a second
     wrong: int = 0
     wrong_at_end: int = 0
     errno_changed: int = 0
     update_errors: int = 0
-    blocked: int = 0
+    blocked: int = 0  #: lookups
+    blocked_updates: int = 0
     resizes: int = 0
     max_slots_read: int = 0
     max_records_read: int = 0
@@ -96,11 +103,12 @@ class Storm:
         churners: int,
         sources: int = sum(SOURCES.values()),
         options: Mapping[str, str] | None = None,
+        trial: str = "usual",
     ) -> None:
-        """options: values on the axes of axes.py; the usual ones for the others."""
-        self.outcome = Outcome(design, seed, seconds, lookers + churners, entries_at_start=len(keys))
+        """options: values on the axes of axes.py; the usual ones for the others. trial: one of TRIALS."""
+        self.outcome = Outcome(design, seed, seconds, lookers + churners, trial, entries_at_start=len(keys))
         self._began = time.monotonic()
-        self._inside: dict[tuple[int, int], tuple[int, float]] = {}  # thread, level: lookup, CPU time when first seen
+        self._inside: dict[tuple[int, int, str], tuple[int, float]] = {}  # thread, level, kind: call, CPU time then
         buffers = (array("Q", keys), b"".join(i.ljust(ROW, b"\0") for i in ids), bytes(map(len, ids)))
         name = ffi.new("char[]", design.encode())
         config = ffi.new("struct storm_config *")
@@ -108,7 +116,7 @@ class Storm:
         config.keys = ffi.from_buffer("uint64_t[]", buffers[0])
         config.ids = ffi.from_buffer("uint8_t[]", buffers[1])
         config.lengths = ffi.from_buffer("uint8_t[]", buffers[2])
-        config.lookers, config.churners, config.sources = lookers, churners, sources
+        config.lookers, config.churners, config.sources, config.trial = lookers, churners, sources, TRIALS[trial]
         if design == "ours" or design.startswith(LYING):
             self.outcome.options = {**axes.usual(), **(options or {})}
             axes.apply(self.outcome.options, config.options, seed, len(keys))
@@ -146,37 +154,40 @@ class Storm:
         fields = Path(f"/proc/{self.pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def blocked(self) -> int:
-        """Threads in which a lookup has used a second of the thread's own CPU time and has not come back.
+    def blocked(self) -> tuple[int, int]:
+        """In how many threads a lookup, and an update, has used a second of the thread's own CPU time and is not back.
 
-        A lookup takes less than a microsecond, so no load on the machine explains that; waiting for a processor does
-        not count. A lookup that waits for the handlers that interrupt it to come back is not counted beside theirs.
+        A lookup takes less than a microsecond and an update seldom more than a millisecond, so no load on the machine
+        explains that; waiting for a processor does not count. Of calls that interrupt each other the innermost counts.
         """
-        return sum(self._is_blocked(number) for number in range(self.outcome.threads))
+        kinds = [self._blocked_in(number) for number in range(self.outcome.threads)]
+        return kinds.count("lookup"), kinds.count("update")
 
-    def _is_blocked(self, number: int) -> bool:
-        worker = self.shared.worker[number]
+    def _blocked_in(self, number: int) -> str | None:
+        """What a thread is blocked in."""
+        worker, innermost = self.shared.worker[number], None
         try:
             cpu = self._cpu_seconds(worker.tid)
         except (OSError, IndexError):
-            return False  # not started yet, or gone
-        blocked = False
+            return None  # not started yet, or gone
         for level, tally in enumerate(worker.tally):
-            begun, ended = tally.begun, tally.ended
-            known, since = self._inside.get((number, level), (begun, cpu))
-            if begun == ended or begun != known:
-                since = cpu
-            self._inside[number, level] = (begun, since)
-            blocked |= cpu - since >= BLOCKED_CPU_SECONDS
-        return blocked
+            for kind, begin, end in CALLS:
+                begun, ended = getattr(tally, begin), getattr(tally, end)
+                known, since = self._inside.get((number, level, kind), (begun, cpu))
+                if begun == ended or begun != known:
+                    since = cpu
+                self._inside[number, level, kind] = (begun, since)
+                if cpu - since >= BLOCKED_CPU_SECONDS:
+                    innermost = kind
+        return innermost
 
     def run(self, tick: Callable[[Storm], None] = lambda storm: None) -> Outcome:
         """Waits for the end, or for a blocked lookup; calls `tick` ten times a second. To be called once."""
         try:
             while not self._ended():
-                self.outcome.blocked = self.blocked()
+                self.outcome.blocked, self.outcome.blocked_updates = self.blocked()
                 late = time.monotonic() - self._began > self.outcome.seconds + GRACE_SECONDS
-                if self.outcome.blocked or late:
+                if self.outcome.blocked or self.outcome.blocked_updates or late:
                     break
                 tick(self)
                 time.sleep(0.1)
@@ -217,6 +228,8 @@ class Storm:
         outcome.updates_in_handlers = sum(tally.updates for tallies in levels[1:] for tally in tallies)
         for name in ("landed_in_update", "landed_in_resize", "landed_in_lookup", "updates", "refused"):
             setattr(outcome, name, self._sum(name))
+        outcome.updates_full, outcome.stopped = self._sum("full"), shared.stopped
+        outcome.updates_after_stops = outcome.updates - shared.updates_before if shared.stopped else 0
         outcome.wrong, outcome.errno_changed = self._sum("wrong"), self._sum("errno_changed")
         for name in ("interruptions", "lookups", "updates"):
             outcome.rates[name] = round(getattr(outcome, name) / outcome.seconds, 1)
@@ -260,10 +273,16 @@ class Storm:
         first_error = ffi.string(lib.bid_status_name(shared.first_error)).decode()
         slots, records = lib.BID_LOOKUP_MAX_SLOTS, lib.BID_LOOKUP_MAX_RECORDS
         return [
-            (not outcome.finished and not outcome.blocked, self._end()),
+            (not outcome.finished and not outcome.blocked and not outcome.blocked_updates, self._end()),
             (outcome.wrong, f"{outcome.wrong:,} wrong answers"),
             (outcome.wrong_at_end, f"{outcome.wrong_at_end:,} wrong entries at the end"),
             (outcome.blocked, f"{outcome.blocked} blocked lookup{'s' * (outcome.blocked != 1)}"),
+            (
+                outcome.blocked_updates,
+                f"{outcome.blocked_updates} blocked update{'s' * (outcome.blocked_updates != 1)}",
+            ),
+            (outcome.trial == "stopped" and not outcome.stopped, "no updater was stopped"),
+            (outcome.stopped and not outcome.updates_after_stops, "who was not stopped made no update"),
             (outcome.errno_changed, f"errno was changed {outcome.errno_changed:,} times"),
             (
                 outcome.system_calls,
@@ -271,7 +290,10 @@ class Storm:
                 f"{shared.quiet.first}",
             ),
             (outcome.update_errors, f"{outcome.update_errors:,} updates failed, the first with {first_error}"),
-            (outcome.finished and shared.count != outcome.entries, f"the table counts {shared.count:,} entries"),
+            (
+                outcome.finished and not outcome.stopped and shared.count != outcome.entries,
+                f"the table counts {shared.count:,} entries",
+            ),
             (outcome.max_slots_read > slots, f"a lookup read more than {slots} slots"),
             (outcome.max_records_read > records, f"a lookup read more than {records} records"),
             (not outcome.landed_in_update, "no interruption landed inside an update"),

@@ -14,6 +14,8 @@
 
 enum storm_source { STORM_PERF, STORM_TIMER, STORM_DIRECTED, STORM_SOURCES };
 enum storm_state { STORM_STARTING, STORM_RUNNING, STORM_CHECKING, STORM_DONE, STORM_FAILED };
+/* What a storm tries. The usual one; handlers that call a rival's ordinary updates; updaters that are stopped for good. */
+enum storm_trial { STORM_USUAL, STORM_HANDLERS_UPDATE, STORM_STOPPED };
 enum storm_place { STORM_ELSEWHERE, STORM_IN_UPDATE, STORM_IN_LOOKUP };
 
 #define STORM_WORKERS 16
@@ -57,6 +59,7 @@ struct storm_config {
     double seconds;
     uint32_t lookers, churners; /* threads; together at most STORM_WORKERS */
     uint32_t sources;           /* bits of enum storm_source that are allowed */
+    uint32_t trial;             /* enum storm_trial */
     struct bid_options options; /* of the table, where it is ours */
 };
 
@@ -82,7 +85,9 @@ struct storm_complaint {
  * resize when it landed inside an update and the table says that a resize stands half done.
  */
 struct storm_tally {
-    uint64_t begun, ended; /* lookups: one that never ends shows here */
+    uint64_t begun, ended;  /* lookups: one that never ends shows here */
+    uint64_t entered, left; /* calls that update: the same */
+    uint64_t full;          /* of them, refused with BID_E_MAX_ENTRIES */
     uint64_t interruptions[STORM_SOURCES];
     uint64_t landed_in_update, landed_in_resize, landed_in_lookup;
     uint64_t updates,
@@ -104,6 +109,8 @@ struct storm_shared {
     uint32_t perf_errno;                            /* why perf is not among them */
     double seconds;                                 /* that the storm lasted, from STORM_CHECKING on */
     uint32_t period_us;                             /* of perf and the timers, adapted to the machine */
+    uint32_t stopped;                               /* updaters that were stopped for good */
+    uint64_t updates_before;                        /* that all had made when the last of them was asked to stop */
     uint64_t errors;                                /* updates that failed */
     int32_t first_error;                            /* with this status */
     uint64_t resizes, entries, count, wrong_at_end; /* with STORM_DONE: found by looking up, and as the table counts */

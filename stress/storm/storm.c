@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "storm.h"
 #include "lies.h"
+#include "rcu.h"
 #include "sweep.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 #define STORM_PERIOD_MAX_US 20000 /* the rate is not adapted below this */
 #define STORM_DIRECTED_NS 200000  /* between two directed signals */
 #define STORM_ADAPT_TURNS 1000    /* directed signals between two looks at the threads' progress */
+#define STORM_STOP_NS 50000000    /* between two updaters that are stopped for good */
 #define STORM_PROGRESS 50         /* lookups and updates that each thread should have made by then */
 
 /* ----------------------------------------------------------------------------------------------- set up -- */
@@ -76,7 +78,13 @@ static void make_oracle(struct storm *storm)
         fail(storm, "memory for the oracle", strerror(errno));
 }
 
-/* Ours with the options that were asked for; another design with room for all. */
+/* A design that refuses what it has no room for gets a quarter more than it has at first; others get room for all. */
+static uint64_t room_for(const struct storm *storm)
+{
+    return storm->design == &storm_rcu ? storm->real + storm->real / 4 + ORACLE_CONTESTED : storm->oracle.n;
+}
+
+/* Ours with the options that were asked for. */
 static void create_table(struct storm *storm)
 {
     struct bid_table *table;
@@ -86,7 +94,7 @@ static void create_table(struct storm *storm)
         status = bid_create(&table, &storm->config.options);
         storm->table = table;
     } else {
-        storm->table = storm->design->create(storm->oracle.n, storm->config.seed);
+        storm->table = storm->design->create(room_for(storm), storm->config.seed);
     }
     if (!storm->table)
         fail(storm, "creating the table", storm->forms ? bid_status_name(status) : storm->design->name);
@@ -158,6 +166,26 @@ static double seconds_since(const struct timespec *start)
     return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) * 1e-9;
 }
 
+static uint64_t updates(const struct storm *storm)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < STORM_WORKERS; i++)
+        for (int level = 0; level < STORM_LEVELS; level++)
+            sum += __atomic_load_n(&storm->shared->worker[i].tally[level].updates, __ATOMIC_RELAXED);
+    return sum;
+}
+
+/* One churner after the other, but for the first ones. */
+static void stop_another(struct storm *storm, double seconds)
+{
+    uint64_t next = STORM_GOING_ON + (uint64_t)(seconds * 1e9 / STORM_STOP_NS);
+    if (storm->config.trial != STORM_STOPPED || next >= storm->config.churners)
+        return;
+    int going_on = STORM_GOES_ON;
+    if (atomic_compare_exchange_strong(&storm->thread[next].stopping, &going_on, STORM_ASKED))
+        storm->shared->updates_before = updates(storm);
+}
+
 static void direct_until_the_end(struct storm *storm, unsigned threads)
 {
     struct timespec start, pause = {.tv_nsec = STORM_DIRECTED_NS};
@@ -168,6 +196,7 @@ static void direct_until_the_end(struct storm *storm, unsigned threads)
         if (storm->config.sources & 1u << STORM_DIRECTED && is_armed(thread))
             source_direct(thread->shared->tid, thread);
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        stop_another(storm, seconds_since(&start));
         if (turn % STORM_ADAPT_TURNS == 0)
             adapt_period(storm, threads, &last);
     }
@@ -184,9 +213,10 @@ static void check_keys(struct storm *storm)
     for (uint64_t i = 0; i < storm->oracle.n; i++) {
         const struct oracle_key *key = &storm->oracle.keys[i];
         struct bid_build_id id = {0};
-        uint64_t version, done = atomic_load(&key->done);
+        uint64_t version, done = atomic_load(&key->done),
+                          begun = atomic_load(&key->begun); /* differ if it was stopped */
         int status = design->lookup(storm->table, key->key, &id, NULL);
-        shared->wrong_at_end += !oracle_judge(key, done, done, status, &id, &version);
+        shared->wrong_at_end += !oracle_judge(key, done, begun, status, &id, &version);
         shared->entries += status != BID_ABSENT;
     }
 }
@@ -200,8 +230,8 @@ static void check_contested(struct storm *storm)
         struct bid_build_id id = {0};
         uint64_t version;
         int status = design->lookup(storm->table, contested->key.key, &id, NULL), present = status != BID_ABSENT;
-        shared->wrong_at_end +=
-            !oracle_judge_contested(contested, status, &id, &version) || atomic_load(&contested->balance) != present;
+        int balanced = shared->stopped || atomic_load(&contested->balance) == present;
+        shared->wrong_at_end += !balanced || !oracle_judge_contested(contested, status, &id, &version);
         shared->entries += (uint64_t)present;
     }
 }
@@ -235,7 +265,29 @@ static void check_at_end(struct storm *storm)
     if (!storm->forms)
         return;
     check_sweeps(storm);
-    check_count(storm);
+    if (!shared->stopped)
+        check_count(storm);
+}
+
+/* All but those that stand for good. */
+static void join_threads(struct storm *storm, unsigned threads)
+{
+    atomic_store(&storm->stop, 1);
+    for (unsigned i = 0; i < threads; i++) {
+        int asked = STORM_ASKED;
+        atomic_compare_exchange_strong(&storm->thread[i].stopping, &asked, STORM_GOES_ON);
+        if (asked != STORM_STANDS)
+            pthread_join(storm->thread[i].pthread, NULL);
+    }
+}
+
+/* Nobody may be inside of the table. */
+static void take_down(struct storm *storm)
+{
+    const char *unsound = storm->design == &bid_design_ours ? bid_audit(storm->table, 0) : NULL;
+    if (unsound)
+        fail(storm, "the audit of the table", unsound);
+    storm->design->destroy(storm->table);
 }
 
 static void run_child(struct storm *storm)
@@ -251,15 +303,11 @@ static void run_child(struct storm *storm)
     start_threads(storm, threads);
     __atomic_store_n(&storm->shared->state, STORM_RUNNING, __ATOMIC_RELEASE);
     direct_until_the_end(storm, threads);
-    atomic_store(&storm->stop, 1);
-    for (unsigned i = 0; i < threads; i++)
-        pthread_join(storm->thread[i].pthread, NULL);
+    join_threads(storm, threads);
     __atomic_store_n(&storm->shared->state, STORM_CHECKING, __ATOMIC_RELEASE);
     check_at_end(storm);
-    const char *unsound = storm->design == &bid_design_ours ? bid_audit(storm->table, 0) : NULL;
-    if (unsound)
-        fail(storm, "the audit of the table", unsound);
-    storm->design->destroy(storm->table);
+    if (!storm->shared->stopped)
+        take_down(storm);
     __atomic_store_n(&storm->shared->state, STORM_DONE, __ATOMIC_RELEASE);
     _exit(0);
 }
@@ -268,7 +316,8 @@ static void run_child(struct storm *storm)
 
 static const struct bid_design *storm_design(uint32_t i)
 {
-    static const struct bid_design *const designs[] = {&bid_design_ours, &bid_design_spinlock, &bid_design_fixed};
+    static const struct bid_design *const designs[] = {&bid_design_ours, &storm_rcu, &bid_design_spinlock,
+                                                       &bid_design_fixed};
     uint32_t n = sizeof designs / sizeof *designs;
     return i < n ? designs[i] : lie_design(i - n);
 }
@@ -302,7 +351,8 @@ int storm_start(const struct storm_config *config, struct storm_shared **shared)
 {
     static struct storm storm; /* of the child; the caller's stays empty */
     const struct bid_design *design = storm_design_named(config->design);
-    if (!design || !config->n || !config->churners || config->lookers + config->churners > STORM_WORKERS)
+    uint32_t fewest = config->trial == STORM_STOPPED ? STORM_GOING_ON + 1 : 1; /* churners */
+    if (!design || !config->n || config->churners < fewest || config->lookers + config->churners > STORM_WORKERS)
         return -EINVAL;
     *shared = mmap(NULL, sizeof **shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (*shared == MAP_FAILED)

@@ -15,6 +15,10 @@
 #define STORM_PERIOD_US 50  /* of perf and the timers, to begin with */
 #define STORM_STEADY_KEYS 8 /* of so many real keys one is never changed */
 #define STORM_BATCH 24      /* keys of each churner that are inserted together */
+#define STORM_GOING_ON 2    /* churners that are never stopped */
+
+/* Of an updater that is to stop for good: the director asks, and the first handler inside an update stops. */
+enum storm_stopping { STORM_GOES_ON, STORM_ASKED, STORM_STANDS };
 
 /* A thread of the storm, and all that its handlers need. */
 struct storm_thread {
@@ -23,7 +27,8 @@ struct storm_thread {
     pthread_t pthread;
     struct source_set sources;
     struct quiet quiet;
-    atomic_int armed; /* the sources are: signals may be directed at it, and its period be changed */
+    atomic_int stopping; /* enum storm_stopping */
+    atomic_int armed;    /* the sources are: signals may be directed at it, and its period be changed */
     _Atomic(uint64_t) current,
         contested;                  /* numbers of the keys that it updated last, or is updating, for its handlers */
     atomic_int level;               /* 0: the thread itself; else how many handlers are nested */

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -66,6 +67,23 @@ static void look_around(struct storm_thread *thread, int level)
     judge_lookup_contested(thread, level, contested);
 }
 
+/* For good, if this thread was asked to and the handler is inside an update of the thread itself. The marks of a quiet
+ * call would turn the system calls here into faults. */
+static void stop_if_asked(struct storm_thread *thread, int level)
+{
+    int asked = STORM_ASKED;
+    sigset_t all;
+    if (level != 1 || judge_interrupted(thread, level) != STORM_IN_UPDATE || thread->quiet.selector ||
+        !atomic_compare_exchange_strong(&thread->stopping, &asked, STORM_STANDS))
+        return;
+    atomic_store_explicit(&thread->armed, 0, memory_order_release);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    __atomic_fetch_add(&thread->storm->shared->stopped, 1, __ATOMIC_RELAXED);
+    for (;;)
+        pause();
+}
+
 /* Each of STORM_SOURCES signals blocks itself, so the level stays below STORM_LEVELS. But where a system call is
  * refused (SIGSYS), Linux also delivers a SIGTRAP that waits because it is blocked. */
 static void handle(enum storm_source source, siginfo_t *info)
@@ -74,6 +92,7 @@ static void handle(enum storm_source source, siginfo_t *info)
     int saved = errno, level = atomic_fetch_add_explicit(&thread->level, 1, memory_order_relaxed) + 1;
     if (level < STORM_LEVELS) {
         count_landing(thread, level, source);
+        stop_if_asked(thread, level);
         errno = WORKER_ERRNO;
         look_around(thread, level);
         thread->shared->tally[level].errno_changed += errno != WORKER_ERRNO;

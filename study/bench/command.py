@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -16,9 +15,10 @@ from rich.text import Text
 
 from pybuildid.cli._command import command_line
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console, plain
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console
 from pybuildid.cli._plots import plot_option, write_plot
-from pybuildid.cli._types import OutputFile, Range
+from pybuildid.cli._types import Range
 from study.bench import BenchError, KeysError, Options, Result, UnknownDesignError, plots
 from study.bench import run as measure
 from study.bench.ahead import LEAST, SHOWN
@@ -75,7 +75,7 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
     help="Seconds without an answer after which a design counts as hung.",
 )
 @click.option("--keys", default="slabs", show_default=True, metavar="KIND|FILE", help=f"{', '.join(KINDS)}, or a file.")
-@click.option("--json", "json_file", type=OutputFile(), help="Also write all figures as JSON.")
+@json_option
 @plot_option("--chart", help='Draw all by entries here, as SVG. Needs the extra "plot".')
 @click.option(
     "--against",
@@ -148,8 +148,7 @@ def bench(
     except BenchError as error:
         raise click.ClickException(str(error)) from None
     written = document(result, command_line("python -m study"))
-    if json_file is not None:  # first: it took minutes
-        json_file.write_text(json.dumps(written, default=plain, indent=2) + "\n")
+    write_json(json_file, lambda: written)  # first: it took minutes
     show(out, result)
     write_plot(chart, lambda: plots.everything(written["figures"]))
     if result.ended_early:

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from pybuildid.cli import _machine
 from pybuildid.cli._command import command_line
-from pybuildid.cli._output import console, json_option, print_json, print_table
+from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._output import console, print_table
 from pybuildid.cli._plots import plot_option, write_plot
 from study import memory as weighing
 from study.memory import Balance, plots
@@ -27,7 +28,7 @@ FEW = 1000  #: entries: below, pages and pins are most of what is measured
 @click.option("--elf", type=number, help="Unique ELF files that are mapped: the entries of a table.")
 @json_option
 @plot_option("--plot", help="Write memory by mapped ELF files here, as SVG, for the first of the counts.")
-def memory(files: int | None, inodes: int | None, elf: int | None, as_json: bool, plot: Path | None) -> None:
+def memory(files: int | None, inodes: int | None, elf: int | None, json_file: Path | None, plot: Path | None) -> None:
     """What each design takes in memory: pointers in kernel objects beside tables on the side.
 
     For the counts of this machine, for those of a server in the discussion of 2023, and for a million of each; or for
@@ -45,15 +46,8 @@ def memory(files: int | None, inodes: int | None, elf: int | None, as_json: bool
       python -m study memory --files 200000 --inodes 500000 --elf 3000 --plot memory.svg
     """
     balances, curves = weighing.compare(choose(files, inodes, elf))
-    if as_json:
-        print_json(
-            {
-                "command": command_line("python -m study"),
-                "machine": _machine.this(),
-                **weighing.document(balances, curves),
-            }
-        )
-    else:
+    about = {"command": command_line("python -m study"), "machine": _machine.this()}
+    if write_json(json_file, lambda: {**about, **weighing.document(balances, curves)}):
         for balance in balances:
             show(balance)
         for balance in balances:

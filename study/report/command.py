@@ -17,8 +17,8 @@ file_option = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.option("--storm", type=file_option, help="JSON of `python -m stress --json FILE`.")
 @click.option("--bench", type=file_option, help="JSON of `python -m study bench --json FILE`.")
-@click.option("--collisions", type=file_option, help="JSON of `pybuildid collisions --json`.")
-@click.option("--memory", type=file_option, help="JSON of `python -m study memory --json`.")
+@click.option("--collisions", type=file_option, help="JSON of `pybuildid collisions --json FILE`.")
+@click.option("--memory", type=file_option, help="JSON of `python -m study memory --json FILE`.")
 @click.option(
     "--output",
     type=OutputFile(),
@@ -36,8 +36,8 @@ def report(storm: Path | None, bench: Path | None, collisions: Path | None, memo
 
     \b
     Example:
-      pybuildid collisions --json > collisions.json
-      python -m study memory --json > memory.json
+      pybuildid collisions --json collisions.json
+      python -m study memory --json memory.json
       python -m study report --collisions collisions.json --memory memory.json
     """
     files = {"storm": storm, "bench": bench, "collisions": collisions, "memory": memory}

@@ -21,8 +21,8 @@ Document = Mapping[str, Any]
 MAKERS = {
     "storm": "python -m stress --json storm.json",
     "bench": "python -m study bench --json bench.json",
-    "collisions": "pybuildid collisions --json > collisions.json",
-    "memory": "python -m study memory --json > memory.json",
+    "collisions": "pybuildid collisions --json collisions.json",
+    "memory": "python -m study memory --json memory.json",
 }
 STORM_NUMBERS = (
     *("seed", "seconds", "threads", "interruptions", "nested", "landed_in_update", "landed_in_resize"),

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from pybuildid._arguments import build_id, byte_buffer, uint, uint64_buffer
+from pybuildid._arguments import build_id, uint
+from pybuildid._columns import id_rows, integers
 from pybuildid.errors import BuildIdTableError, ClosedError, NoMemoryError, StaleError, check
 from study._measure import ffi, lib
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pybuildid._arguments import Buffer
+    from pybuildid._columns import Integers, Rows
 
 ID_SIZE = int(lib.BID_ID_NARROW)
 NO_BUILD_ID = 255  # in lengths, as for Table
@@ -206,25 +208,26 @@ class RivalTable(MutableMapping[int, bytes]):
 
     # ----------------------------------------------------------------------------------------- bulk calls
 
-    def lookup_many(self, keys: Buffer) -> tuple[bytearray, bytearray]:
+    def lookup_many(self, keys: Integers) -> tuple[bytearray, bytearray]:
         """As Table.lookup_many(), key by key."""
-        with uint64_buffer(keys, "keys") as (pointer, n):
-            ids, lengths = bytearray(n * ID_SIZE), bytearray(n)
-            for i in range(n):
-                found = self.lookup(int(pointer[i]))
-                if found is not None:
-                    ids[i * ID_SIZE : i * ID_SIZE + len(found)] = found
-                    lengths[i] = len(found) or NO_BUILD_ID
+        numbers = memoryview(integers(keys, 64, "keys"))
+        ids, lengths = bytearray(len(numbers) * ID_SIZE), bytearray(len(numbers))
+        for i, key in enumerate(numbers):
+            found = self.lookup(key)
+            if found is not None:
+                ids[i * ID_SIZE : i * ID_SIZE + len(found)] = found
+                lengths[i] = len(found) or NO_BUILD_ID
         return ids, lengths
 
-    def insert_many(self, keys: Buffer, ids: Buffer, lengths: Buffer | None = None) -> int:
+    def insert_many(self, keys: Integers, ids: Rows, lengths: Integers | None = None) -> int:
         """As Table.insert_many(), key by key."""
-        inserted = 0
-        with uint64_buffer(keys, "keys") as (pointer, n), byte_buffer(ids, "ids", n * ID_SIZE) as rows:
-            sizes = None if lengths is None else memoryview(build_id(lengths))
-            for i in range(n):
-                size = ID_SIZE if sizes is None else 0 if sizes[i] == NO_BUILD_ID else sizes[i]
-                inserted += self.insert(int(pointer[i]), bytes(ffi.buffer(rows + i * ID_SIZE, size)))
+        numbers = memoryview(integers(keys, 64, "keys"))
+        rows = id_rows(ids, len(numbers), ID_SIZE)
+        sizes = rows.lengths if lengths is None else memoryview(integers(lengths, 8, "lengths", len(numbers)))
+        data, inserted = bytes(rows.rows), 0
+        for i, key in enumerate(numbers):
+            size = rows.width if sizes is None else 0 if sizes[i] == NO_BUILD_ID else sizes[i]
+            inserted += self.insert(key, data[i * rows.width : i * rows.width + size])
         return inserted
 
 

@@ -35,6 +35,11 @@ static void make_view(uint64_t count)
     slot->view = offsetof(struct bid_recording, views);
 }
 
+static void sample(uint64_t ip, uint64_t ticks)
+{
+    bid_agent_sample(recording, slot, &(struct bid_interrupted){.ip = ip}, ticks);
+}
+
 static uint64_t count_of(uint64_t number, uint64_t address)
 {
     uint64_t key = number << BID_ADDRESS_BITS | address;
@@ -48,7 +53,7 @@ static void check(uint64_t ip, uint64_t number, uint64_t address)
 {
     enum bid_sample_reason reason = number >= BID_MODULE_FIRST ? BID_SAMPLE_RESOLVED : BID_SAMPLE_NO_MAPPING;
     uint64_t before = count_of(number, address), samples = recording->samples, so = recording->reasons[reason];
-    bid_agent_sample(recording, slot, ip, 3);
+    sample(ip, 3);
     CHECK(count_of(number, address) == before + 1);
     CHECK(recording->samples == samples + 1 && recording->reasons[reason] == so + 1);
     CHECK(slot->inside == 0);
@@ -83,8 +88,8 @@ static void test_reasons(void)
     view->ranges[0].module = view->ranges[0].reason = BID_SAMPLE_NO_FILE;
     view->ranges[1].reason = BID_SAMPLE_NO_BUILD_ID;
     uint64_t no_file = recording->reasons[BID_SAMPLE_NO_FILE], no_id = recording->reasons[BID_SAMPLE_NO_BUILD_ID];
-    bid_agent_sample(recording, slot, SIZE + 7, 1);
-    bid_agent_sample(recording, slot, 3 * SIZE + 7, 1);
+    sample(SIZE + 7, 1);
+    sample(3 * SIZE + 7, 1);
     CHECK(count_of(BID_SAMPLE_NO_FILE, SIZE + 7) == 1 && recording->reasons[BID_SAMPLE_NO_FILE] == no_file + 1);
     CHECK(count_of(MODULE + 1, 16 + 7) == 1 && recording->reasons[BID_SAMPLE_NO_BUILD_ID] == no_id + 1);
 }
@@ -95,7 +100,7 @@ static void test_full(void)
     for (unsigned i = 0; i < BID_COUNTS; i++)
         recording->counts[i].key = ~0ull;
     uint64_t samples = recording->samples;
-    bid_agent_sample(recording, slot, SIZE, 1);
+    sample(SIZE, 1);
     CHECK(recording->lost == 1 && recording->samples == samples + 1);
     memset(recording->counts, 0, sizeof recording->counts);
     recording->lost = 0;
@@ -107,7 +112,7 @@ static void *add(void *argument)
 {
     (void)argument;
     for (uint64_t i = 0; i < TURNS; i++)
-        bid_agent_sample(recording, slot, SIZE + i % 64, 1);
+        sample(SIZE + i % 64, 1);
     return NULL;
 }
 
@@ -131,8 +136,8 @@ static void test_threads(void)
 static void sample_in_a_sandbox(void)
 {
     CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);
-    bid_agent_sample(recording, slot, SIZE, 1);
-    bid_agent_sample(recording, slot, 0, 1);
+    sample(SIZE, 1);
+    sample(0, 1);
     syscall(SYS_exit, 0);
 }
 

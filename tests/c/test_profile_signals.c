@@ -20,9 +20,9 @@ static uint64_t kernel_mask(void)
     return mask;
 }
 
-static void on_sample(uint64_t ip, uint64_t ticks, int is_late)
+static void on_sample(const struct bid_interrupted *at, uint64_t ticks, int is_late)
 {
-    CHECK(ip && ticks == 1);
+    CHECK(at->ip && ticks == 1);
     samples++;
     late += is_late != 0;
     mask_inside = kernel_mask();
@@ -227,10 +227,10 @@ static void handlers_on_stacks(void)
 
 static struct bid_recording *recording;
 
-static void count_sample(uint64_t ip, uint64_t ticks, int is_late)
+static void count_sample(const struct bid_interrupted *at, uint64_t ticks, int is_late)
 {
     if (!is_late)
-        bid_agent_sample(recording, &recording->slots[0], ip, ticks);
+        bid_agent_sample(recording, &recording->slots[0], at, ticks);
 }
 
 /* A painted alternate stack: what the whole of a sample takes of it, the kernel's frame included, is less than is asked

@@ -311,11 +311,57 @@ static void a_new_reader(void)
     refresh();
     bid_destroy(other);
 }
+/* Arrays of addresses get what each gets alone, whatever comes before it: every order of every two edges. */
+static void many(void)
+{
+    enum { MOST = 4 * BID_RESOLVE_REASONS };
+    uint64_t edges[MOST], ips[MOST * MOST * 2];
+    size_t n = 0, count = 0, expected = 0;
+    static struct bid_stack_build_id records[MOST * MOST * 2 + 1];
+    static uint8_t reasons[MOST * MOST * 2 + 1];
+    uint64_t code[] = {map_code(in_directory("many"), NULL), map_code(in_directory("none"), NULL),
+                       map_code(in_directory("long"), NULL),
+                       (uintptr_t)mmap(NULL, 2 * PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) +
+                           PAGE};
+    refresh();
+    for (size_t i = 0; i < sizeof code / sizeof code[0]; i++) {
+        uint64_t start = code[i] - PAGE, end = code[i] + PAGE;
+        edges[n++] = start - 1;
+        edges[n++] = start;
+        edges[n++] = end - 1;
+        edges[n++] = end;
+    }
+    edges[n++] = 0;
+    edges[n++] = ~0ull;
+    for (size_t i = 0; i < n * n; i++) {
+        ips[count++] = edges[i / n];
+        ips[count++] = edges[i % n];
+    }
+    memset(reasons, 0xee, sizeof reasons);
+    memset(records, 0xee, sizeof records);
+    size_t resolved = bid_resolve_many(maps, ips, count, records, reasons);
+    for (size_t i = 0; i < count; i++) {
+        struct bid_stack_build_id record;
+        int reason = bid_resolve(maps, ips[i], &record, NULL);
+        CHECK(reasons[i] == reason && memcmp(&record, &records[i], sizeof record) == 0);
+        expected += reason == BID_RESOLVED;
+    }
+    CHECK(resolved == expected && expected > 100 && reasons[count] == 0xee && records[count].status == (int)0xeeeeeeee);
+    CHECK(bid_resolve_many(maps, ips, count, records, NULL) == expected);
+    CHECK(bid_resolve_many(maps, ips, 0, records, reasons) == 0);
+    for (size_t i = 0; i < 3; i++)
+        unmap_code(code[i]);
+}
+
 int main(void)
 {
     begin_mapping();
     own_code();
     reasons();
+    make_elf(in_directory("many"), 1, 20);
+    make_elf(in_directory("none"), 1, 0);
+    make_elf(in_directory("long"), 1, 32);
+    many();
     search();
     a_new_reader();
     stalled();

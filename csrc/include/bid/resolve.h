@@ -80,6 +80,16 @@ struct bid_maps;
 BID_PUBLIC int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record,
                            struct bid_build_id *id);
 
+/* Resolves so many instruction pointers at once, such as a call stack that bpf_get_stack() or frame pointers gave, by
+ * the mappings of one moment. records[i] is filled whatever the result; reasons[i] (`reasons` may be NULL) gets its
+ * enum bid_resolve_reason. The arrays must not overlap. The file of consecutive addresses in one range is looked up
+ * once. Return addresses are resolved as they are: the call is in the byte before.
+ * Context: any. Progress: wait-free: one pin, and for each address at most the steps of bid_resolve(); memory that is
+ * retired meanwhile waits for the whole array. Memory: none.
+ * Returns: how many are BID_RESOLVED. */
+BID_PUBLIC size_t bid_resolve_many(const struct bid_maps *maps, const uint64_t *ips, size_t count,
+                                   struct bid_stack_build_id *records, uint8_t *reasons);
+
 /* Gives a phrase for one of enum bid_resolve_reason, in English; "?" for a number that is none.
  * Context: any. Progress: wait-free. Memory: none. Returns: a constant string, never NULL. */
 BID_PUBLIC const char *bid_resolve_text(int reason);

@@ -31,9 +31,8 @@ enum bid_status {
     BID_E_MAX_ENTRIES = -12,    /* the table has options.max_entries entries, or is to reserve more */
     BID_E_RETIRED = -13,        /* too much retired memory waits for a stalled reader or update; see retired_limit */
     BID_E_WOULD_ALLOCATE = -14, /* the form for NMI context would have to allocate */
-    BID_E_COLLISIONS =
-        -15,           /* the key's probe sequence is full: practically only with keys made for this table's seeds */
-    BID_E_MLOCK = -16, /* memory could not be locked (RLIMIT_MEMLOCK); removing goes on, it needs none */
+    BID_E_COLLISIONS = -15, /* the key's probe sequence is full: practically only with keys made for the table's seed */
+    BID_E_MLOCK = -16,      /* memory could not be locked (RLIMIT_MEMLOCK); removing goes on, it needs none */
 
     /* Creation only. */
     BID_E_UNSUPPORTED = -17, /* this system has no anonymous memory that a fork wipes (madvise MADV_WIPEONFORK) */

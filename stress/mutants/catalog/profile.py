@@ -6,6 +6,7 @@ from __future__ import annotations
 from stress.mutants.checks import Mutant, Program
 from stress.mutants.edits import Edit
 
+FRAMES = Program("test_profile_frames")
 SAMPLE, SIGNALS = Program("test_profile_sample"), Program("test_profile_signals")
 VIEWS, SERVER = Program("test_profile_views"), Program("test_profile_server")
 
@@ -36,8 +37,8 @@ _COUNTS = [
         "lost-in-silence",
         "a sample for which no count is free is not counted as lost",
         "profile/sample.c",
-        "    bid_add(&recording->lost, 1, BID_RELAXED);\n",
-        "",
+        "bid_add(count ? &count->count : &recording->lost, 1, BID_RELAXED);",
+        "if (count)\n        bid_add(&count->count, 1, BID_RELAXED);",
         SAMPLE,
     ),
     _mutant(
@@ -47,6 +48,89 @@ _COUNTS = [
         "    bid_add(&recording->samples, 1, BID_RELAXED);\n",
         "    bid_add(&recording->samples, 1, BID_RELAXED);\n    mincore((void *)recording, 0, NULL);\n",
         SAMPLE,
+    ),
+]
+
+_STACKS = [
+    _mutant(
+        "frames-of-any-stack",
+        "frames are read of any stack above a guard, also if the thread's descriptor is not in it",
+        "profile/frames.c",
+        "return stack && at->sp < at->thread && at->thread < stack->end ?",
+        "return stack ?",
+        FRAMES,
+    ),
+    _mutant(
+        "frames-of-a-new-thread",
+        "the stack of a thread that started after the last look is taken for the one that was there before",
+        "profile/frames.c",
+        "return confirmed >= first.look;",
+        "return 1 || confirmed;",
+        FRAMES,
+    ),
+    _mutant(
+        "look-that-has-begun",
+        "a look at the mappings that began before the thread was seen counts",
+        "profile/frames.c",
+        "bid_load(&slot->looks, memory_order_seq_cst) + 1;",
+        "bid_load(&slot->looks, memory_order_seq_cst);",
+        FRAMES,
+    ),
+    _mutant(
+        "frame-over-the-end",
+        "a frame is read that begins on the stack and ends outside",
+        "profile/frames.c",
+        " || walk->top - fp < FRAME_BYTES)",
+        ")",
+        FRAMES,
+    ),
+    _mutant(
+        "frames-go-down",
+        "a frame pointer that leads down or to itself is followed",
+        "profile/frames.c",
+        "fp % sizeof fp || fp < walk->low || ",
+        "fp % sizeof fp || ",
+        FRAMES,
+    ),
+    _mutant(
+        "return-address-as-it-is",
+        "the address of a caller is that behind the call, which may be in the next function",
+        "profile/frames.c",
+        "(frame[1] & ADDRESS_MASK) - 1;",
+        "frame[1] & ADDRESS_MASK;",
+        FRAMES,
+    ),
+    _mutant(
+        "any-return-address",
+        "a return address that is in no code makes a frame",
+        "profile/frames.c",
+        "return code ? bid_agent_key(code, address) : 0;",
+        "return bid_agent_key(code, address);",
+        FRAMES,
+    ),
+    _mutant(
+        "ends-are-alike",
+        "stacks that differ in why they end are counted as one",
+        "profile/frames.c",
+        "    found.hash = mix(found.hash, found.end);\n    found.hash +=",
+        "    found.hash +=",
+        FRAMES,
+    ),
+    _mutant(
+        "frames-without-room",
+        "frames are written behind the end of their memory",
+        "profile/frames.c",
+        "+ found.count > BID_FRAMES)\n        return; /* so it stays near the limit */\n",
+        "+ found.count > BID_FRAMES + 3)\n        return; /* so it stays near the limit */\n",
+        FRAMES,
+    ),
+    _mutant(
+        "no-guard",
+        "memory without a guard below it is taken for a thread's stack",
+        "profile/stacks.c",
+        "guard_end && line.start == guard_end && ",
+        "",
+        FRAMES,
     ),
 ]
 
@@ -255,4 +339,4 @@ _PROCESSES = [
     ),
 ]
 
-PROFILE = [*_COUNTS, *_VIEWS, *_SIGNALS, *_PROCESSES]
+PROFILE = [*_COUNTS, *_STACKS, *_VIEWS, *_SIGNALS, *_PROCESSES]

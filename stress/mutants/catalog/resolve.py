@@ -36,7 +36,34 @@ LOOKUPS = [
         "offset-in-the-range",
         "G3",
         "the offset is that in the range, not that in the file",
-        (Edit("resolve/resolve.c", "ip - range->start + range->offset", "ip - range->start"),),
+        (
+            Edit(
+                "resolve/resolve.c",
+                "bid_stack_record_fill(record, ip - range->start + range->offset",
+                "bid_stack_record_fill(record, ip - range->start",
+            ),
+        ),
+        (ANSWERS,),
+    ),
+    Mutant(
+        "many-by-the-last-range",
+        "G3",
+        "of an array, the first address after a range is taken for one of the range before it",
+        (Edit("resolve/resolve.c", "|| ip >= range->end) {", "|| ip > range->end) {"),),
+        (ANSWERS,),
+    ),
+    Mutant(
+        "many-below-the-last-range",
+        "G3",
+        "of an array, an address below the range of the one before is taken for one of it",
+        (Edit("resolve/resolve.c", "if (!range || ip < range->start || ", "if (!range || "),),
+        (ANSWERS,),
+    ),
+    Mutant(
+        "many-stay-pinned",
+        "G7",
+        "an array leaves its pin behind: snapshots that are retired afterwards are never freed",
+        (Edit("resolve/resolve.c", "    bid_unpin(maps->pins, pin);\n    return resolved;", "    return resolved;"),),
         (ANSWERS,),
     ),
     Mutant(

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+#include "rows.h"
+
+#define CHUNK 256 /* rows of which one is looked for after an error */
+
+typedef int update_function(struct bid_table *, uint64_t, uint32_t, const void *, size_t);
+
+static int update_row(struct bid_table *table, const struct bid_rows *rows, size_t i, update_function *update)
+{
+    size_t length = rows->lengths ? rows->lengths[i] : rows->id_size;
+    if (rows->lengths && length == BID_LENGTH_NO_BUILD_ID)
+        length = 0;
+    if (length > rows->id_size)
+        return BID_E_ID_LENGTH;
+    uint32_t generation = rows->generations ? rows->generations[i] : 0;
+    return update(table, rows->keys[i], generation, rows->ids + i * rows->id_size, length);
+}
+
+static int update_rows(struct bid_table *table, const struct bid_rows *rows, size_t begin, size_t end,
+                       update_function *update, struct bid_rows_done *done)
+{
+    for (size_t i = begin; i < end; i++) {
+        int status = update_row(table, rows, i, update);
+        done->row = i;
+        if (status < 0)
+            return status;
+        done->changed += status == BID_OK;
+    }
+    return BID_OK;
+}
+
+/* A chunk at a time by bid_insert_many(), whose cache misses overlap. It does not say which row failed: those before it
+ * have their entries now, so the rows of this chunk are tried one by one. */
+int bid_rows_insert(struct bid_table *table, const struct bid_rows *rows, size_t n, struct bid_rows_done *done)
+{
+    *done = (struct bid_rows_done){0};
+    if (rows->generations)
+        return update_rows(table, rows, 0, n, bid_insert, done);
+    for (size_t begin = 0; begin < n; begin += CHUNK) {
+        size_t some = n - begin < CHUNK ? n - begin : CHUNK, inserted = 0;
+        const uint8_t *lengths = rows->lengths ? rows->lengths + begin : NULL;
+        int status = bid_insert_many(table, rows->keys + begin, some, rows->ids + begin * rows->id_size, rows->id_size,
+                                     lengths, &inserted);
+        done->changed += inserted;
+        if (status < 0)
+            status = update_rows(table, rows, begin, begin + some, bid_insert, done);
+        if (status < 0)
+            return status;
+    }
+    return BID_OK;
+}
+
+int bid_rows_upsert(struct bid_table *table, const struct bid_rows *rows, size_t n, struct bid_rows_done *done)
+{
+    *done = (struct bid_rows_done){0};
+    return update_rows(table, rows, 0, n, bid_upsert, done);
+}
+
+int bid_rows_remove(struct bid_table *table, const struct bid_rows *rows, size_t n, struct bid_rows_done *done)
+{
+    *done = (struct bid_rows_done){0};
+    for (size_t i = 0; i < n; i++) {
+        int status = rows->generations ? bid_remove_generation(table, rows->keys[i], rows->generations[i])
+                                       : bid_remove(table, rows->keys[i]);
+        done->row = i;
+        if (status < 0)
+            return status;
+        done->changed += status == BID_OK;
+    }
+    return BID_OK;
+}
+
+/* The part of a row that holds an ID, padded with zeros. */
+static void write_id(const struct bid_rows *rows, size_t i, const struct bid_build_id *id)
+{
+    uint8_t *row = rows->ids + i * rows->id_size;
+    size_t length = id ? id->length : 0;
+    __builtin_memset(row, 0, rows->id_size);
+    if (length)
+        __builtin_memcpy(row, id->bytes, length);
+}
+
+void bid_rows_lookup(const struct bid_table *table, const struct bid_rows *rows, size_t n)
+{
+    struct bid_build_id id;
+    for (size_t i = 0; i < n; i++) {
+        int status = bid_lookup_generation(table, rows->keys[i], rows->generations[i], &id);
+        write_id(rows, i, status == BID_OK ? &id : NULL);
+        rows->lengths[i] = status == BID_OK            ? id.length
+                           : status == BID_NO_BUILD_ID ? BID_LENGTH_NO_BUILD_ID
+                           : status == BID_STALE       ? BID_LENGTH_STALE
+                                                       : 0;
+    }
+}
+
+struct reading {
+    const struct bid_rows *rows;
+    size_t capacity;
+    size_t seen;
+};
+
+static int read_row(void *argument, uint64_t key, int status, const struct bid_build_id *id)
+{
+    struct reading *reading = argument;
+    size_t i = reading->seen++;
+    if (i >= reading->capacity)
+        return 0;
+    reading->rows->keys[i] = key;
+    reading->rows->generations[i] = id->generation;
+    reading->rows->lengths[i] = status == BID_NO_BUILD_ID ? BID_LENGTH_NO_BUILD_ID : id->length;
+    write_id(reading->rows, i, status == BID_NO_BUILD_ID ? NULL : id);
+    return 0;
+}
+
+size_t bid_rows_read(const struct bid_table *table, const struct bid_rows *rows, size_t capacity)
+{
+    struct reading reading = {rows, capacity, 0};
+    bid_iterate(table, read_row, &reading);
+    return reading.seen;
+}

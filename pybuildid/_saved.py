@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Files of saved tables, as docs/table-file.md describes them: written at once, and read with every doubt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+import sys
+import zlib
+from array import array
+from typing import TYPE_CHECKING, Any, cast
+
+from pybuildid._columns import Columns
+from pybuildid._core import lib
+from pybuildid._input import read_input
+from pybuildid.errors import SavedTableError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+MAGIC = b"BIDTABLE"
+VERSION = 1
+HEADER = struct.Struct("<8sIIQ")  # magic, version, id_size, entries
+CHECKSUM = struct.Struct("<I")  # CRC-32 of all that is before it
+
+
+def write_table(file: str | os.PathLike[str] | BinaryIO, columns: Columns, id_size: int) -> None:
+    """Raises OSError."""
+    keys, ids, lengths, generations = columns
+    header = HEADER.pack(MAGIC, VERSION, id_size, len(keys))
+    data = b"".join([header, _little(keys).tobytes(), _little(generations).tobytes(), lengths, ids])
+    data += CHECKSUM.pack(zlib.crc32(data))
+    if isinstance(file, (str, os.PathLike)):
+        _write_whole(os.fspath(file), data)
+    else:
+        file.write(data)
+
+
+def read_table(file: str | os.PathLike[str] | BinaryIO) -> tuple[Columns, int]:
+    """The entries and their id_size. Raises SavedTableError and OSError."""
+    named = isinstance(file, (str, os.PathLike))
+    data = read_input(cast("Any", file)) if named else cast("Any", file).read()
+    name = os.fspath(cast("Any", file)) if named else getattr(file, "name", "the file")
+    try:
+        return _parse(data)
+    except SavedTableError as error:
+        raise SavedTableError(f"{name}: {error}") from None
+
+
+def _parse(data: bytes) -> tuple[Columns, int]:
+    if not data.startswith(MAGIC):
+        raise SavedTableError("no saved table")
+    if len(data) < HEADER.size:
+        raise SavedTableError(f"cut off: {len(data)} bytes, and the header alone has {HEADER.size}")
+    _, version, id_size, n = HEADER.unpack_from(data)
+    if version != VERSION:
+        raise SavedTableError(f"of version {version} of the format, and this library reads version {VERSION}")
+    size = HEADER.size + n * (8 + 4 + 1 + id_size) + CHECKSUM.size
+    if len(data) != size:
+        raise SavedTableError(f"cut off or damaged: {len(data)} bytes, and {n} entries take {size}")
+    body = memoryview(data)[: -CHECKSUM.size]
+    if zlib.crc32(body) != CHECKSUM.unpack_from(data, len(body))[0] or not 1 <= id_size <= lib.BID_ID_MAX:
+        raise SavedTableError("damaged: its checksum is of other data")
+    bounds = [HEADER.size, 8 * n, 4 * n, n, id_size * n]
+    starts = [sum(bounds[:i]) for i in range(1, 6)]
+    keys, generations, lengths, ids = (bytes(body[a:b]) for a, b in zip(starts, starts[1:]))
+    if any(length > id_size and length != lib.BID_LENGTH_NO_BUILD_ID for length in set(lengths)):
+        raise SavedTableError(f"damaged: a build ID of more than {id_size} bytes")
+    if len(set(memoryview(keys).cast("Q"))) != n:
+        raise SavedTableError("damaged: a key comes twice")
+    return Columns(
+        _little(array("Q", keys)), bytearray(ids), bytearray(lengths), _little(array("I", generations))
+    ), id_size
+
+
+def _little(values: array[int]) -> array[int]:
+    """From the processor's order of bytes to that of the file, or back."""
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values
+
+
+def _write_whole(path: str, data: bytes) -> None:
+    """Whoever reads the path finds what was there before, or all of this; a device or pipe is written to."""
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        with open(path, "wb") as file:
+            file.write(data)
+        return
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(unfinished, "xb") as file:
+            if os.path.exists(path):
+                os.chmod(unfinished, stat.S_IMODE(os.stat(path).st_mode))
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        raise

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""--json FILE, which every command has in this form: FILE gets JSON besides; with -, standard output gets it alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from pybuildid.cli._types import OutputFile
+
+STANDARD_OUTPUT = Path("-")
+KEPT = "pybuildid.standard_output"
+
+
+def _keep_standard_output(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:
+    """With -, whatever else a command prints goes to standard error."""
+    if file == STANDARD_OUTPUT:
+        kept = ctx.meta[KEPT] = sys.stdout
+        sys.stdout = sys.stderr
+
+        @ctx.call_on_close
+        def restore() -> None:
+            sys.stdout = kept
+
+    return file
+
+
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=OutputFile(dash=True),
+    metavar="FILE",
+    callback=_keep_standard_output,
+    help="Also write JSON to FILE; with -, to standard output, and nothing else there.",
+)
+
+
+def plain(value: Any) -> Any:
+    """For json.dumps(default=...): dataclasses as objects, bytes as hex, paths as strings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _open(file: Path) -> TextIO:
+    if file == STANDARD_OUTPUT:
+        stream: TextIO = click.get_current_context().meta[KEPT]
+        return stream
+    return open(file, "w", encoding="utf-8")
+
+
+def _close(stream: TextIO, file: Path) -> None:
+    stream.flush() if file == STANDARD_OUTPUT else stream.close()
+
+
+def write_json(file: Path | None, value: Callable[[], Any]) -> bool:
+    """Writes what --json asks for, if it is given. Returns whether text is to follow, and not if standard output is
+    taken. Names that are no valid UTF-8 come out as lone surrogates (\\udcXX), as Python reads them back."""
+    if file is None:
+        return True
+    stream = _open(file)
+    try:
+        stream.write(json.dumps(value(), default=plain, indent=2) + "\n")
+    finally:
+        _close(stream, file)
+    return file != STANDARD_OUTPUT
+
+
+def passed_as_json(file: Path | None, rows: Iterable[Any]) -> Iterator[Any]:
+    """Passes rows on, and writes each to the file as it passes: one array, a row in a line."""
+    if file is None:
+        yield from rows
+        return
+    stream, before = _open(file), "[\n"
+    try:
+        for row in rows:
+            stream.write(before + json.dumps(plain(row), default=plain))
+            before = ",\n"
+            yield row
+        stream.write("[]\n" if before == "[\n" else "\n]\n")
+    finally:
+        _close(stream, file)
