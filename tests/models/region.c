@@ -5,7 +5,7 @@
  */
 #include "model.h"
 
-#include "../../csrc/region/region.c"
+#include "../region/region.c"
 
 #define FIRST 62 /* pages on both sides of a word's end */
 static bid_word bits[2];

@@ -115,6 +115,7 @@ SCENARIOS = [
     scenario("begin against remove, look up", "left", "UPDATE=REMOVE", quick=False),
     scenario("reseed, reclaim, look up", "seed"),
     scenario("take over a seed against begin and replace", "stale_head"),
+    scenario("take over a seed against reseed", "stale_head", "RESEED"),
     scenario("two removes and two records set aside", "aside"),
     scenario("grow, begin again, retire", "retire_chain"),
     scenario("a descriptor taken again while another thread retires", "descriptor_seen"),

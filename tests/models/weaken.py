@@ -40,7 +40,6 @@ REASONS = {
     "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_leave BID_H_RELEASE 1": "who reads LEFT and not yet the future gets what was right before",
-    "table/reclaim.c bid_retired_bytes BID_L_ACQUIRE 1": "bytes would be miscounted for a moment, a resize put off",
     "region/reader.c bid_region_lookup BID_H_ACQUIRE 1": ELSEWHERE,
     "region/region.c bid_region_publish BID_H_RELEASE 1": ELSEWHERE,
 }
@@ -73,6 +72,7 @@ LIKELY = {
         "retire, reclaim, look up",
         "begin to grow and grow, look up many",
         "begin against replace, look up",
+        "take over a seed against reseed",
         "reseed, reclaim, look up",
         "begin to grow and grow against insert",
     ),
