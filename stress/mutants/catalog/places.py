@@ -49,20 +49,6 @@ PLACES = [
         (Step(("replace-resizing",)), Storm(), Model("begin against replace, look up")),
     ),
     Mutant(
-        "left-in-a-stale-head-word",
-        "G5",
-        "LEFT is set by a store: the head goes back to an array that it has left meanwhile",
-        (
-            Edit(
-                "table/move.c",
-                "if (bid_cas(&table->head, &head, head | BID_HEAD_LEFT, BID_H_RELEASE))",
-                "if (bid_store(&table->head, head | BID_HEAD_LEFT, BID_H_RELEASE), 1)",
-            ),
-        ),
-        (Model("begin to grow and grow against insert"),),
-        NARROW,
-    ),
-    Mutant(
         "reseeded-in-a-stale-head-word",
         "G3",
         "RESEEDED is taken away by a store, and LEFT with it, which another thread has set meanwhile",
