@@ -61,7 +61,7 @@ run: stress/storm/_storm.abi3.so
 	$(BIN)/python -m stress --seconds 30
 
 # Some tests at a time, each file's in one process but for those of tests/conftest.py (SPREAD): in under ten minutes.
-PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
+PARALLEL := -n auto --maxprocesses 4
 
 test: setup
 	$(BIN)/python -m pytest $(PARALLEL)

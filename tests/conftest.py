@@ -10,6 +10,8 @@ import threading
 import traceback
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -26,12 +28,17 @@ Work = Callable[[], object]
 SPREAD = {"test_c", "test_models", "test_other_processors", "test_profile_differential", "test_sanitize", "test_storm"}
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With pytest -n (make test), the tests of any other file run in one process."""
-    if hasattr(config, "workerinput"):
-        for item in items:
-            if item.path.stem not in SPREAD:
-                item.add_marker(pytest.mark.xdist_group(item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """With pytest -n (make test), the tests of any other file run in one process: they share what they build."""
+    from xdist.scheduler import LoadScopeScheduling  # where pytest runs without -n, it need not be there
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if Path(file).stem in SPREAD else file
+
+    return ByFile(config, log)
 
 
 def make_entries(n: int, seed: int = 1, id_size: int = 20) -> dict[int, bytes]:

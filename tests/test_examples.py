@@ -36,7 +36,7 @@ def build_command(source: Path) -> str:
 
 def build(name: str, folder: Path) -> Path:
     need("pkg-config")
-    for source in EXAMPLES.iterdir():
+    for source in filter(Path.is_file, EXAMPLES.iterdir()):
         shutil.copy(source, folder)
     command = build_command(EXAMPLES / name)
     run(command, cwd=folder, env=installed.environment())
@@ -150,5 +150,5 @@ def test_thread_sanitizer(tmp_path: Path) -> None:
 
 
 def test_every_example_is_tested() -> None:
-    programs = {path.name for path in EXAMPLES.iterdir() if "Build: " in path.read_text()}
+    programs = {path.name for path in EXAMPLES.iterdir() if path.is_file() and "Build: " in path.read_text()}
     assert programs == {*SIGPROF, "crash.c", "normalize.c"}

@@ -110,17 +110,22 @@ def test_between_the_points() -> None:
 # ------------------------------------------------------------------------------------------------------- counts
 
 
+def mapped_inodes() -> set[int]:
+    """A file is named by one process that maps it: if that has ended since, it is missing here."""
+    found = set()
+    for path in mapped_files()[0]:
+        with suppress(FileNotFoundError):
+            found.add(os.stat(path).st_ino)
+    return found
+
+
 def test_counts_of_this_machine() -> None:
     counts = machine()
     paths, _ = mapped_files()
     assert counts.files > 0
     assert counts.inodes > counts.elf_files
-    own = set()
-    for path in paths:
-        with suppress(FileNotFoundError):  # a process that has ended since
-            own.add(os.stat(path).st_ino)
-    assert os.stat("/proc/self/exe").st_ino in own
     assert 0 < counts.elf_files <= len(paths)
+    assert any(os.stat("/proc/self/exe").st_ino in mapped_inodes() for _ in range(20))  # see there
 
 
 def test_names_with_other_ends_of_lines(tmp_path: Path) -> None:

@@ -36,7 +36,11 @@ def test_every_order_is_weakened() -> None:
 
 
 #: One by a lookup, one by an update, one by the reclaimer: by file and function.
-WEAKENED = (("table/lookup.c", "bid_find"), ("table/move.c", "bid_copy"), ("process/grace.c", "bid_oldest_pin"))
+WEAKENED = (
+    ("table/lookup.c", "bid_lookup_simple"),
+    ("table/move.c", "bid_copy"),
+    ("process/grace.c", "bid_oldest_pin"),
+)
 
 
 @pytest.mark.parametrize("place", WEAKENED)
@@ -45,7 +49,7 @@ def test_a_weakened_use_is_noticed(place: tuple[str, str]) -> None:
     use = next(use for use in weaken.uses() if (use.file, use.function) == place)
     finding = weaken.weaken(TOOLS, use)
     assert finding.noticed is not None
-    assert finding.asked <= 3
+    assert finding.asked <= 5
 
 
 def test_what_a_model_does_not_contain_is_not_run() -> None:
@@ -55,7 +59,7 @@ def test_what_a_model_does_not_contain_is_not_run() -> None:
     noticed = weaken.ask(TOOLS, publish, uses["table/update.c", "BID_P_RELEASE"])
     assert noticed is not None
     assert noticed.ok
-    for elsewhere in (("inode/inode.c", "BID_I_RELEASE"), ("table/reclaim.c", "BID_F_ACQUIRE")):
+    for elsewhere in (("inode/inode.c", "BID_I_RELEASE"), ("table/iterate.c", "BID_P_ACQUIRE")):
         assert weaken.ask(TOOLS, publish, uses[elsewhere]) is None
 
 

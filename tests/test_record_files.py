@@ -89,8 +89,8 @@ def test_in_namespaces_of_its_own_and_without_a_path(program: Path, tmp_path: Pa
         finally:
             process.kill()
     check(recorded)
-    paths = {file.path for file in recorded.files if file.build_id in IDS}
-    assert paths == {str(tmp_path / "files" / f"l{i:02}.so") for i in range(len(IDS))}
+    paths = {file.path for file in recorded.files if file.build_id in IDS}  # and those of an earlier test's process
+    assert paths >= {str(tmp_path / "files" / f"l{i:02}.so") for i in range(len(IDS))}
 
 
 MEMFD = """

@@ -102,7 +102,7 @@ int main(int count, char **arguments)
     pthread_create(&threads[2], NULL, observe, NULL);
     struct seen seen = {0};
     time_t end = time(NULL) + LONGEST;
-    for (int large = 0; time(NULL) < end && !seen.wrong && seen.moved < 60; large = !large) {
+    for (int large = 0; time(NULL) < end && !seen.wrong && (hurry || seen.moved < 60); large = !large) {
         large ? bid_shrink(table) : bid_reserve(table, 3000);
         put(100000);
         bid_remove(table, key_of(100000));

@@ -297,7 +297,7 @@ UPDATES = [
                 "return status == BID_OK || status == BID_E_NO_MEMORY ? op->status : status;",
             ),
         ),
-        (Fault("allocation"),),
+        (Program("test_no_memory"),),
     ),
     Mutant(
         "slot-returns-to-empty",
