@@ -318,7 +318,7 @@ const struct scenario plain_scenarios[] = {
      BID_ABSENT},
     {"lookup-many-resizing", "lookup of a batch across a resize", PLAIN, &small, prepare_key_in_resize, look_up_many, 1,
      1, BID_OK},
-    {"lookup-longest", "two full paths of one tag, a pin that is counted", THREADED, &tall, prepare_longest, first_pin,
+    {"lookup-longest", "two full paths of one tag, a pin that is counted", LIMITED, &tall, prepare_longest, first_pin,
      ABSENT, ABSENT, BID_ABSENT},
     {"insert-resizing", "insert: seal a path, help", PLAIN, &small, prepare_resize, insert_key, ABSENT, 5, BID_OK},
     {"replace-resizing", "replace: seal a path, copy, help", PLAIN, &small, prepare_key_in_resize, replace_key, 1, 5,

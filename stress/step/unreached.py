@@ -13,7 +13,6 @@ INLINED = "compiled into its callers, which are stepped; what is left is for cal
 REASONS = {
     "bid_audit": AUDIT,
     "bid_audit_array": AUDIT,
-    "bid_orphans_take_back": "only the child of a fork comes here, and a child is not stepped: its trace would be lost",
     "bid_pins_over": INLINED,
     "bid_platform_unmap": "a table's memory is given back by a copy of it that is inlined; this is for pins that two "
     "threads made at once",
