@@ -21,7 +21,7 @@ class KernelInode:
 def kernel_inodes(of: Collection[str] = ("mapped",)) -> list[KernelInode]:
     """The inodes of regular files that any process has mapped, or has open ("open"), each once, by address.
 
-    BPF iterators find them (CAP_BPF and CAP_PERFMON, Linux 5.12, a kernel with BTF, libbpf); nothing is changed. The
+    BPF iterators find them (CAP_BPF and CAP_PERFMON, libbpf 1, Linux 6.2, BTF); nothing is changed. The
     system goes on meanwhile, so an address may be another inode's by now. Raises IteratorError.
     """
     found: set[KernelInode] = set()
