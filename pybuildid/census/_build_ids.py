@@ -11,6 +11,8 @@ from pybuildid._rights import as_root
 from pybuildid.census._counts import Limit
 from pybuildid.elf import NotElfError, Result, scan
 
+GONE = FileNotFoundError()
+
 
 @dataclass(frozen=True)
 class Place:
@@ -23,9 +25,11 @@ class Place:
 
 def count_build_ids(places: Iterable[Place], limits: list[Limit]) -> tuple[int, int]:
     """(ELF files, those with a build ID)."""
-    elf = build_ids = unread = 0
+    elf = build_ids = unread = gone = 0
     for result in _results(list(places)):
-        if isinstance(result, OSError):
+        if result is GONE:
+            gone += 1
+        elif isinstance(result, OSError):
             unread += result.errno != errno.ENOTSUP  # a device, pipe or socket is no ELF file
         elif not isinstance(result, NotElfError):
             elf += 1
@@ -33,11 +37,14 @@ def count_build_ids(places: Iterable[Place], limits: list[Limit]) -> tuple[int, 
     if unread:
         what = f"{unread:,} mapped files could not be read (deleted, in a container, or not permitted)"
         limits.append(Limit(what, as_root()))
+    if gone:
+        what = f"{gone:,} mapped files were not mapped any more when their turn came to be read"
+        limits.append(Limit(what, "take the census again when less begins and ends"))
     return elf, build_ids
 
 
 def _results(places: list[Place]) -> Iterator[Result]:
-    """Of each place, but not of those whose mappings are all gone."""
+    """Of each place; GONE of those whose mappings are."""
     by_path = []
     while places:
         again = []
@@ -48,7 +55,10 @@ def _results(places: list[Place]) -> Iterator[Result]:
                 else:
                     by_path.append(place.path)
             elif isinstance(result, (FileNotFoundError, ProcessLookupError)):
-                again += [Place(place.links[1:], place.path)] * (len(place.links) > 1)
+                if len(place.links) == 1:
+                    yield GONE
+                else:
+                    again.append(Place(place.links[1:], place.path))
             else:
                 yield result
         places = again
