@@ -180,18 +180,40 @@ FAULTS = {
 }  # fmt: skip
 
 
+SOURCE = "iterators/iterators.bpf.c"
+
+
+def edited(folder: Path, *edits: Edit) -> Path:
+    """The programs with these edits of their sources."""
+    csrc = copy_edited(edits, folder / "csrc")
+    programs = folder / "iterators.bpf.o"
+    try:
+        compile_bpf(csrc / SOURCE, programs, csrc / "iterators", csrc=csrc)
+    except BpfBuildError as error:
+        if "not installed" not in str(error):
+            raise
+        pytest.skip(str(error))
+    return programs
+
+
 @pytest.mark.usefixtures("iterators")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_comparison_finds_faults(fault: str, tmp_path: Path, only: Only) -> None:
-    edit = Edit("iterators/iterators.bpf.c", *FAULTS[fault])
-    csrc = copy_edited([edit], tmp_path / "csrc")
-    faulty = tmp_path / "iterators.bpf.o"
-    try:
-        compile_bpf(csrc / edit.file, faulty, csrc / "iterators", csrc=csrc)
-    except BpfBuildError as error:
-        pytest.skip(str(error))
+    faulty = edited(tmp_path, Edit(SOURCE, *FAULTS[fault]))
     with family(tmp_path) as pids, Iterators(faulty) as iterators:
         assert differences(_bpf.count(iterators, [], pids), only(*pids)) != []
+
+
+@pytest.mark.usefixtures("iterators")
+def test_an_iterator_that_may_crash_the_kernel_is_not_run(tmp_path: Path) -> None:
+    """As if the kernel's structure did not have the field that came with the repair."""
+    field = Edit(
+        "bpf/kernel.bpf.h", "struct mm_struct *mm;           /* Linux 6.2", "struct mm_struct *no_such; /* Linux 6.2"
+    )
+    asked = Edit(SOURCE, "bpf_iter_seq_task_vma_info, mm)", "bpf_iter_seq_task_vma_info, no_such)")
+    programs = edited(tmp_path, field, asked)
+    with pytest.raises(IteratorError, match=r"over mappings may crash it when a process ends: Linux 6\.2"):
+        Iterators(programs)
 
 
 def test_processes_that_share_everything(iterators: Iterators) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The census by BPF iterators beside that by /proc and kcmp(2), on Debian's kernel, in a guest where nothing changes."""
+"""The census by BPF iterators beside that by /proc and kcmp(2), on Debian's kernel, in a guest that is quiet."""
 
 from __future__ import annotations
 
