@@ -35,12 +35,16 @@ def count_build_ids(places: Iterable[Place], limits: list[Limit]) -> tuple[int, 
             elf += 1
             build_ids += isinstance(result, bytes)
     if unread:
-        what = f"{unread:,} mapped files could not be read (deleted, in a container, or not permitted)"
+        what = f"{_files(unread)} could not be read (deleted, in a container, or not permitted)"
         limits.append(Limit(what, as_root()))
     if gone:
-        what = f"{gone:,} mapped files were not mapped any more when their turn came to be read"
+        what = f"{_files(gone)} could not be read, for no process had {'it' if gone == 1 else 'them'} mapped any more"
         limits.append(Limit(what, "take the census again when less begins and ends"))
     return elf, build_ids
+
+
+def _files(number: int) -> str:
+    return f"{number:,} mapped file{'s' * (number != 1)}"
 
 
 def _results(places: list[Place]) -> Iterator[Result]:
