@@ -138,7 +138,12 @@ def test_who_ends_the_profiler_ends_the_command(tmp_path: Path, number: signal.S
     name = number.name[3:]
     script = f"trap 'echo got {name}; exit 7' {name}; echo $PYBUILDID_PROFILE; while :; do :; done"
     command = [sys.executable, "-m", "pybuildid", "profile", "--", "sh", "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as run:
+    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores it, and a shell cannot trap what it found ignored
+    try:
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    finally:
+        signal.signal(number, before)
+    with run:
         try:
             assert run.stdout
             recording = Path(run.stdout.readline().strip())
