@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from pybuildid.record._recorder import REASONS, SOURCES, Recorder, Status
-from stress.record.build import LIBRARIES, build_work
+from stress.record.build import BUILD, LIBRARIES, build_work
 from stress.record.watch import task_field
 
-BUILD = Path("build/record")
 HZ = 2000
 
 
