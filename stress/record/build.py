@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Builds what is recorded: a program with frame pointers, and libraries whose build IDs no other file has; and the tools
-that measure, each a program with its BPF programs."""
+"""Builds what is recorded: a program with frame pointers, and libraries whose build IDs no other file has; and tools to
+measure with: each is a program with its BPF programs."""
 
 from __future__ import annotations
 
