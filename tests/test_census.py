@@ -22,6 +22,8 @@ from pybuildid import census
 from pybuildid._iterators import IteratorError, Iterators
 from pybuildid._rights import as_root
 from pybuildid.census import UnsupportedCensusError, _drgn, _kcmp, _slabs, host
+from pybuildid.census._build_ids import Place, count_build_ids
+from pybuildid.census._counts import Limit
 from pybuildid.census.designs import designs, table_bytes
 
 
@@ -188,6 +190,19 @@ def test_this_system() -> None:
     assert found.struct_files
     assert found.cached_inodes
     assert found.slabs is None or "filp" in [slab.name for slab in found.slabs]
+
+
+def test_mappings_that_go_before_their_file_is_read(tmp_path: Path) -> None:
+    """Another mapping of the file serves as well; a file without any more is said."""
+    path = tmp_path / "program"
+    path.write_bytes(Elf([Part([gnu(bytes(20))])]).build())
+    gone, there = "/proc/self/map_files/1000-2000", str(path)
+    limits: list[Limit] = []
+    places = [Place([gone, gone, there]), Place([gone]), Place([gone, gone], there)]
+    assert count_build_ids(places, limits) == (1, 1)
+    assert [limit.what for limit in limits] == [
+        "2 mapped files could not be read, for no process had them mapped any more"
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------- limits

@@ -37,8 +37,8 @@ static __always_inline int tell(struct bpf_iter_meta *meta, struct task_struct *
     return 0;
 }
 
-/* Until Linux 6.1 the iterator over mappings did not keep the mm of a task that ends meanwhile, and followed NULL. The
- * mended one has a field for it. */
+/* Before Linux 6.2 the iterator over mappings did not keep the mm of a task that ends meanwhile, and followed NULL.
+ * Where that is repaired it has a field for the mm. */
 SEC("iter/task")
 int tasks(struct bpf_iter__task *context)
 {

@@ -70,9 +70,10 @@ static int bid_iterators_check(const struct bid_iterators *iterators, struct bid
         return bid_why(why, got < 0 ? error : EIO, "the BPF iterators cannot be read (%s): try again",
                        got < 0 ? strerror(error) : "no task");
     if (!(first.flags & BID_HOLDER_SAFE_AREAS))
-        return bid_why(why, ENOTSUP,
-                       "this kernel's BPF iterator over mappings may crash it when a process ends: Linux 6.2, or a "
-                       "release of 6.1 from 2023 on, is needed");
+        return bid_why(
+            why, ENOTSUP,
+            "this kernel's BPF iterator over mappings may crash it when a process ends: Linux 6.2, or an older "
+            "one with that repaired, is needed");
     return 0;
 }
 

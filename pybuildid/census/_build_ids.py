@@ -11,6 +11,8 @@ from pybuildid._rights import as_root
 from pybuildid.census._counts import Limit
 from pybuildid.elf import NotElfError, Result, scan
 
+GONE = FileNotFoundError()
+
 
 @dataclass(frozen=True)
 class Place:
@@ -23,21 +25,30 @@ class Place:
 
 def count_build_ids(places: Iterable[Place], limits: list[Limit]) -> tuple[int, int]:
     """(ELF files, those with a build ID)."""
-    elf = build_ids = unread = 0
+    elf = build_ids = unread = gone = 0
     for result in _results(list(places)):
-        if isinstance(result, OSError):
+        if result is GONE:
+            gone += 1
+        elif isinstance(result, OSError):
             unread += result.errno != errno.ENOTSUP  # a device, pipe or socket is no ELF file
         elif not isinstance(result, NotElfError):
             elf += 1
             build_ids += isinstance(result, bytes)
     if unread:
-        what = f"{unread:,} mapped files could not be read (deleted, in a container, or not permitted)"
+        what = f"{_files(unread)} could not be read (deleted, in a container, or not permitted)"
         limits.append(Limit(what, as_root()))
+    if gone:
+        what = f"{_files(gone)} could not be read, for no process had {'it' if gone == 1 else 'them'} mapped any more"
+        limits.append(Limit(what, "take the census again when less begins and ends"))
     return elf, build_ids
 
 
+def _files(number: int) -> str:
+    return f"{number:,} mapped file{'s' * (number != 1)}"
+
+
 def _results(places: list[Place]) -> Iterator[Result]:
-    """Of each place, but not of those whose mappings are all gone."""
+    """Of each place; GONE of those whose mappings are."""
     by_path = []
     while places:
         again = []
@@ -48,7 +59,10 @@ def _results(places: list[Place]) -> Iterator[Result]:
                 else:
                     by_path.append(place.path)
             elif isinstance(result, (FileNotFoundError, ProcessLookupError)):
-                again += [Place(place.links[1:], place.path)] * (len(place.links) > 1)
+                if len(place.links) == 1:
+                    yield GONE
+                else:
+                    again.append(Place(place.links[1:], place.path))
             else:
                 yield result
         places = again

@@ -253,10 +253,10 @@ def command(files: tuple[str, ...], merge: bool, method: str, interval: float | 
     system, without kernel debugging information.
 
     As root, BPF iterators visit the descriptors and mappings of all tasks. Files and inodes are told apart as kernel
-    objects, by their addresses, also those of files that only mappings hold. This takes libbpf 1, Linux 6.2 (6.1 as of
-    2023) and type information (BTF). Elsewhere descriptors and mappings come from /proc, and open files are told apart
-    by kcmp(2); that takes about a millisecond for each process. Where drgn is installed and can read the kernel, it
-    counts the files in kernel memory.
+    objects, by their addresses, also those of files that only mappings hold. This takes libbpf 1, type information
+    (BTF), and Linux 6.2 or an older one whose iterator was repaired. Elsewhere descriptors and mappings come from
+    /proc, and open files are told apart by kcmp(2); that takes about a millisecond for each process. Where drgn is
+    installed and can read the kernel, it counts the files in kernel memory.
 
     It changes nothing. What it may not look at is named at the end, and is no failure.
 

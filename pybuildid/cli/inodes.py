@@ -19,8 +19,8 @@ def inodes(with_open: bool, json_file: Path | None) -> None:
     """List the kernel's inodes of the regular files that processes have mapped: addresses and generations.
 
     One line each: the address of struct inode, its inode number and generation, and the device. BPF iterators find
-    them, as for `pybuildid census`, which takes root (CAP_BPF and CAP_PERFMON), libbpf 1, Linux 6.2 (6.1 as of 2023)
-    and type information (BTF). It changes nothing.
+    them, as for `pybuildid census`. That takes root (CAP_BPF and CAP_PERFMON), libbpf 1, type information (BTF), and
+    Linux 6.2 or an older one whose iterator was repaired. It changes nothing.
 
     Addresses of kernel objects help an attacker of the kernel: be careful who gets the list.
 
