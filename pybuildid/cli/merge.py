@@ -11,8 +11,6 @@ import click
 from pybuildid.cli._errors import complain, explain, finish, printable
 from pybuildid.cli._output import console, progress
 from pybuildid.cli._types import OutputFile
-from pybuildid.stacks.errors import ProfileFormatError
-from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.parquet import write_parquet
 from pybuildid.stacks.pprof import write_pprof
@@ -52,10 +50,8 @@ def merge(files: Sequence[str], output: Path, labels: tuple[str, ...]) -> None:
     """
     merger, failures = Merger(labels), 0
     with progress() as bar:
-        for file in bar.track(files, description="Merging"):
-            try:
-                merger.add(read_profile(file), file)
-            except (ProfileFormatError, OSError) as error:
+        for _, error in bar.track(merger.add_files(files), total=len(files), description="Merging"):
+            if error:
                 complain(explain(error))
                 failures += 1
     if merger.profiles:
