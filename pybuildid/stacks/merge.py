@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Union
 
 from pybuildid.stacks.columns import Sums
 from pybuildid.stacks.errors import ProfileFormatError
@@ -18,30 +19,37 @@ from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.model import Location, Mapping, StackProfile, ValueType
 from pybuildid.stacks.pprof import FileProfile, message_of
 
+Problem = Union[ProfileFormatError, OSError]
 AHEAD = 2  #: files that are read meanwhile
 
 
 @dataclass
 class Merger:
-    """Sums up profiles. without: keys of labels that are dropped, such as "tid", which differs on every machine."""
+    """Sums up profiles. without: keys of labels that are dropped, such as "tid", which differs on every machine.
+
+    profiles: how many have been added.
+    """
 
     without: Collection[str] = ()
+    types: list[ValueType] | None = None  #: what profiles count; None: what the first one does
     profiles: int = 0
     _mappings: dict[tuple[str, str, int], int] = field(default_factory=dict)
     _places: defaultdict[str, dict[int | str, int]] = field(default_factory=lambda: defaultdict(dict))
     _sums: Sums | None = None
     _merged: StackProfile = field(default_factory=StackProfile)
 
-    def add(self, profile: StackProfile, source: str) -> None:
-        """Raises ProfileFormatError if it counts something else; then nothing of it has been added."""
+    def add(self, profile: StackProfile, source: str, profiles: int = 1) -> None:
+        """Raises ProfileFormatError if it counts something else; then nothing of it has been added. profiles: from how
+        many it was merged."""
         self._check(profile, source)
         file = message_of(profile)
         if self._sums is None:
             self._sums = Sums(len(profile.types))
         self._sums.add(file.samples, self._locations(file), self.without)
         self._sum_up(profile)
+        self.profiles += profiles
 
-    def add_files(self, files: Sequence[str]) -> Iterator[tuple[str, ProfileFormatError | OSError | None]]:
+    def add_files(self, files: Sequence[str]) -> Iterator[tuple[str, Problem | None]]:
         """Adds each, and tells which, and why it was left out. Threads read two files ahead."""
         pending: deque[tuple[str, Future[StackProfile]]] = deque()
         with ThreadPoolExecutor(AHEAD) as pool:
@@ -51,7 +59,7 @@ class Merger:
                 if at >= AHEAD:
                     yield self._add_read(*pending.popleft())
 
-    def _add_read(self, file: str, reading: Future[StackProfile]) -> tuple[str, ProfileFormatError | OSError | None]:
+    def _add_read(self, file: str, reading: Future[StackProfile]) -> tuple[str, Problem | None]:
         try:
             self.add(reading.result(), file)
         except (ProfileFormatError, OSError) as error:
@@ -65,9 +73,9 @@ class Merger:
         return merged
 
     def _check(self, profile: StackProfile, source: str) -> None:
-        if not self.profiles or profile.types == self._merged.types:
+        if self.types is None or profile.types == self.types:
             return
-        ours, theirs = _kinds(self._merged.types), _kinds(profile.types)
+        ours, theirs = _kinds(self.types), _kinds(profile.types)
         raise ProfileFormatError(source, f"it counts {theirs}, and the profiles before count {ours}")
 
     def _mapping(self, mapping: Mapping) -> tuple[int, int]:
@@ -112,10 +120,10 @@ class Merger:
 
     def _sum_up(self, profile: StackProfile) -> None:
         merged = self._merged
+        self.types = profile.types
         if not self.profiles:
             for name in ("types", "period_type", "period", "time_ns", "default_type", "drop_frames", "keep_frames"):
                 setattr(merged, name, getattr(profile, name))
-        self.profiles += 1
         merged.duration_ns += profile.duration_ns
         merged.time_ns = min(filter(None, (merged.time_ns, profile.time_ns)), default=0)
         if merged.period != profile.period:
