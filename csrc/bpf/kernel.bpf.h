@@ -115,4 +115,8 @@ struct bpf_iter_seq_task_vma_info { /* what the kernel's iterator over mappings 
 };
 #pragma clang attribute pop
 
+/* A pointer as one to a type of the kernel's: it may be read from directly, and what cannot be read is 0. Linux 6.2.
+ * Weak: where it is missing, programs that call it are not loaded. */
+extern void *bpf_rdonly_cast(const void *object, u32 type) __ksym __weak;
+
 #endif

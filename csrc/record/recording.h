@@ -41,9 +41,6 @@ int bid_programs_scan(const struct bid_programs *programs, uint32_t tgid);
 /* How often the hook at mappings was passed over since it was loaded. */
 uint64_t bid_programs_missed(const struct bid_programs *programs);
 
-/* Forgets all spaces. */
-void bid_programs_forget(const struct bid_programs *programs);
-
 void bid_programs_counts(const struct bid_programs *programs, uint64_t counts[BID_COUNTS]);
 int bid_map_update(int fd, const void *key, const void *value);
 

@@ -81,10 +81,6 @@ int oracle_judge_generation(const struct oracle_key *key, uint64_t lowest, uint6
 int oracle_judge_row(const struct oracle_key *key, uint64_t lowest, uint64_t highest, const uint8_t *row,
                      size_t id_size, unsigned length, uint64_t *version);
 
-/* As oracle_judge(), for an answer that only says whether the key is there. */
-int oracle_judge_presence(const struct oracle_key *key, uint64_t lowest, uint64_t highest, int present,
-                          uint64_t *version);
-
 /* A new version of a contested key. */
 uint64_t oracle_version(struct oracle_contested *contested);
 

@@ -61,10 +61,6 @@ class Interruption:
     updates: int
     resizes: int
 
-    @property
-    def always_answers(self) -> bool:
-        return not (self.busy or self.wrong or self.blocked)
-
 
 @dataclass(frozen=True)
 class Worst:
