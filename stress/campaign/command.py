@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from pybuildid._cluster import ClusterError
 from pybuildid.cli import _output
 from pybuildid.cli._json import json_option
 from pybuildid.cli._types import OutputFile, Range
+from pybuildid.stacks._client import ClusterError
 from stress import report
 from stress.campaign import executors
 from stress.campaign import run as campaigning
