@@ -128,8 +128,8 @@ static void bid_on_sample(void *argument, const void *record, size_t bytes)
     recorder->seen.frames += sample->user;
 }
 
-/* A hook that was passed over (its program was running on that CPU already) may have left a space wrong: all of them
- * are made anew. */
+/* A hook that was passed over (its program was running on that CPU already) may have left a space wrong: the iterator
+ * goes through all mappings, and sets each right. */
 static void bid_look_for_missed(struct bid_recorder *recorder)
 {
     uint64_t missed = bid_programs_missed(&recorder->programs);
@@ -137,7 +137,6 @@ static void bid_look_for_missed(struct bid_recorder *recorder)
         return;
     recorder->missed = missed;
     recorder->seen.resyncs++;
-    bid_programs_forget(&recorder->programs);
     bid_programs_scan(&recorder->programs, 0);
 }
 

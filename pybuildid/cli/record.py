@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TextIO
 
 import click
@@ -21,6 +20,7 @@ from rich.table import Table
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import json_option, write_json
 from pybuildid.cli._output import console
+from pybuildid.cli._signals import ending
 from pybuildid.cli._types import Range
 from pybuildid.cli.profile import _check_output as check_output
 from pybuildid.record import Recorded, RecordError, Recording, Status
@@ -125,7 +125,7 @@ def _record(
         for pid in pids:
             os.kill(pid, 0)
             recording.target(pid)
-        with _ending() as over:
+        with ending() as over:
             recording.start()
             if not arguments:
                 _watch(recording, over, options["seconds"])
@@ -134,22 +134,6 @@ def _record(
             with subprocess.Popen(arguments) as process:
                 status = _wait(process, over, options["seconds"])
                 return recording.stop(), status
-
-
-@contextmanager
-def _ending() -> Iterator[threading.Event]:
-    """An event that comes with SIGINT, SIGTERM or SIGHUP: the recording is to end, and to be written."""
-    over = threading.Event()
-
-    def end(number: int, frame: object) -> None:
-        over.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield over
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _wait(process: subprocess.Popen[bytes], over: threading.Event, seconds: float | None) -> int:

@@ -10,6 +10,7 @@ import click
 from pybuildid.cli import _output
 from pybuildid.cli._json import json_option
 from pybuildid.cli._types import OutputFile, Range
+from pybuildid.stacks._client import ClusterError
 from stress import report
 from stress.campaign import executors
 from stress.campaign import run as campaigning
@@ -90,7 +91,7 @@ def campaign(
         with executors.named(executor, workers) as (pool, at_a_time):
             kinds = kinds or tuple(campaigning.KINDS)
             done = campaigning.run(pool, at_a_time, hours * 3600, state, kinds, seed, say)
-    except (executors.ExecutorError, campaigning.StateError) as error:
+    except (ClusterError, campaigning.StateError) as error:
         raise click.ClickException(str(error)) from None
     if page:
         page.write_text(campaigning.with_long_runs(page.read_text(), done))

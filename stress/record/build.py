@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Builds what is recorded: a program with frame pointers, and libraries whose build IDs no other file has."""
+"""Builds what is recorded: a program with frame pointers, and libraries whose build IDs no other file has; and tools to
+measure with: each is a program with its BPF programs."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from csrc.build_bpf import compile_bpf
+from stress import programs
 
 HERE = Path(__file__).resolve().parent
+BUILD = Path("build/record")
+MODULES = ("table", "process", "region", "bpf")  #: of csrc: the table in the memory of a BPF map
 LIBRARIES = 12
 FRAMES = ("-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls")
 
@@ -33,6 +40,18 @@ def build_library(output: Path, build_id: bytes) -> None:
     _compile(output, *flags, str(HERE / "chain.c"))
     with output.open("rb") as file:
         os.fsync(file.fileno())  # pages that are not on the disk yet cannot be thrown out of memory
+
+
+def build_tool(name: str) -> tuple[Path, Path]:
+    """NAME.c with the table in BPF memory, and its programs, NAME.bpf.c."""
+    toolchain = programs.Toolchain(flags=("-O2", "-g", f"-I{programs.ROOT / 'csrc' / 'bpf'}"))
+    program = programs.build(name, [HERE / f"{name}.c"], toolchain, toolchain.sources(MODULES))
+    BUILD.mkdir(parents=True, exist_ok=True)
+    loaded = BUILD / f"{name}.bpf.o"
+    with TemporaryDirectory(dir=BUILD) as folder:  # others may be reading what is there
+        compile_bpf(HERE / f"{name}.bpf.c", Path(folder, loaded.name), HERE)
+        Path(folder, loaded.name).replace(loaded)
+    return program, loaded.resolve()
 
 
 def _compile(output: Path, *arguments: str) -> None:

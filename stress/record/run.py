@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from pybuildid.record._recorder import REASONS, SOURCES, Recorder, Status
-from stress.record.build import LIBRARIES, build_work
+from stress.record.build import BUILD, LIBRARIES, build_work
 from stress.record.watch import task_field
 
-BUILD = Path("build/record")
 HZ = 2000
 
 
@@ -35,7 +34,7 @@ class Scenario:
     name: str
     summary: str
     work: tuple[str, ...] = ()
-    table: float = 0.999
+    table: float = 0.9995  #: 100.0 %
     grows: bool = False
     in_nmi: bool = False
     milliseconds: int = 0  #: programs of so much CPU time are started all the time
@@ -85,7 +84,7 @@ def run(scenario: Scenario, *, seconds: float = 10.0, programs: Path | None = No
     program = build_work(BUILD)
     began = time.monotonic()
     with ExitStack() as stack:
-        work = stack.enter_context(_one(program, scenario.work)) if not scenario.milliseconds else None
+        work = stack.enter_context(working(program, scenario.work)) if not scenario.milliseconds else None
         breakpoint = task_field(work.pid) if scenario.in_nmi and work else 0
         recorder = stack.enter_context(
             Recorder(
@@ -112,7 +111,8 @@ def run(scenario: Scenario, *, seconds: float = 10.0, programs: Path | None = No
 
 
 @contextmanager
-def _one(program: Path, arguments: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+def working(program: Path, arguments: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+    """The program that build_work() makes, when it has loaded its libraries."""
     command = [str(program), str(BUILD), str(LIBRARIES), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:

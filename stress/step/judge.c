@@ -65,8 +65,13 @@ static void see_cost(const struct bid_probe_cost *cost)
         judge_wrong("a lookup read more than its bound", cost->slots, cost->records);
 }
 
-/* Of the thread that made the table: for its handler's lookups and updates for NMI context. */
-static struct quiet quiet;
+/* Of each thread that is stepped: for its handler's lookups and updates for NMI context. */
+static _Thread_local struct quiet quiet;
+
+void judge_thread(void)
+{
+    quiet_watch(&quiet, &judged->quiet);
+}
 
 /* By turns the short form, and the one that measures. */
 static uint64_t version_in(const struct bid_table *table, uint64_t key)
@@ -221,7 +226,7 @@ void judge_make(struct judge_orders given)
     process = getpid();
     judged = mmap(NULL, sizeof *judged, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(judged != MAP_FAILED);
-    quiet_watch(&quiet, &judged->quiet);
+    judge_thread();
 }
 
 void judge_begin(const struct judged_key watch[WATCHED], uint64_t from)

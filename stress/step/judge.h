@@ -52,6 +52,7 @@ extern struct bid_table *stepped, *second; /* one that operations change, and on
 extern struct judged *judged;
 
 void judge_make(struct judge_orders orders);
+void judge_thread(void); /* in each other thread that is stepped, before that begins */
 
 /* Before an operation: the handler keeps quiet for the first `from` instructions. A watch without version() is none. */
 void judge_begin(const struct judged_key watch[WATCHED], uint64_t from);

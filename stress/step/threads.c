@@ -36,6 +36,7 @@ static pthread_key_t late;
 
 static void step_a_lookup(void *result)
 {
+    judge_thread();
     stepper_begin();
     *(int *)result = look_up();
     stepper_end();
@@ -232,6 +233,7 @@ int forked(void)
 
 static void *forks(void *result)
 {
+    judge_thread();
     stepper_begin();
     *(int *)result = forked();
     return NULL;

@@ -49,6 +49,86 @@ PLACES = [
         (Step(("replace-resizing",)), Storm(), Model("begin against replace, look up")),
     ),
     Mutant(
+        "left-in-a-stale-head-word",
+        "G3",
+        "LEFT is set by a store: the head goes back to an array that it has left meanwhile",
+        (
+            Edit(
+                "table/move.c",
+                "if (bid_cas(&table->head, &head, head | BID_HEAD_LEFT, BID_H_RELEASE))",
+                "if (bid_store(&table->head, head | BID_HEAD_LEFT, BID_H_RELEASE), 1)",
+            ),
+        ),
+        (Model("set LEFT late, when the head has moved on"),),
+        NARROW,
+    ),
+    Mutant(
+        "left-after-the-update",
+        "G3",
+        "LEFT is set when an update in the future array has been made, which a lookup may have seen by then",
+        (
+            Edit("table/update.c", "    bid_leave(table, array);\n", ""),
+            Edit(
+                "table/update.c",
+                "    status = bid_update_array(table, future, op);\n",
+                "    status = bid_update_array(table, future, op);\n    bid_leave(table, array);\n",
+            ),
+        ),
+        (Model("begin against replace, look up twice"),),
+        NARROW,
+    ),
+    Mutant(
+        "head-moved-by-a-store",
+        "G3",
+        "whoever is late with moving the head takes it back from an array that others have moved it to since",
+        (
+            Edit(
+                "table/move.c",
+                "if (!bid_cas(&table->head, &expected, desired, BID_H_RELEASE))",
+                "if (bid_store(&table->head, desired, BID_H_RELEASE), 0)",
+            ),
+        ),
+        (Model("move the head late, when it has moved on twice"),),
+        NARROW,
+    ),
+    Mutant(
+        "head-word-of-an-earlier-pin",
+        "G7",
+        "an update that begins again works with the head word of its first pin, whose array may be freed by then",
+        (
+            Edit("table/update.h", "bid_array *record_array;", "bid_array *record_array, *kept;"),
+            Edit(
+                "table/update.c",
+                "*head = bid_head(table), *future = bid_future(table, head);\n    if (op->ahead)",
+                "*head = op->kept ? op->kept : (op->kept = bid_head(table)), *future = bid_future(table, head);\n"
+                "    if (op->ahead)",
+            ),
+        ),
+        (Model("remove, while the array that it began in is freed"),),
+        NARROW,
+    ),
+    Mutant(
+        "head-word-before-the-pin",
+        "G7",
+        "a lookup in simple form reads the head word before it pins, and works with an array that is freed",
+        (
+            Edit(
+                "table/lookup.c",
+                "    struct bid_pin pin = bid_pin_plain(table->pins, table->simple_pins);\n",
+                "    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE);\n"
+                "    struct bid_pin pin = bid_pin_plain(table->pins, table->simple_pins);\n",
+            ),
+            Edit(
+                "table/lookup.c",
+                "    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */\n"
+                "    if (__builtin_expect(head & BID_HEAD_GENERAL, 0))",
+                "    if (__builtin_expect(head & BID_HEAD_GENERAL, 0))",
+            ),
+        ),
+        (Model("retire, reclaim with membarrier, simple form"),),
+        NARROW,
+    ),
+    Mutant(
         "reseeded-in-a-stale-head-word",
         "G3",
         "RESEEDED is taken away by a store, and LEFT with it, which another thread has set meanwhile",
