@@ -531,7 +531,7 @@ def _destroy(number: int, table: Any) -> None:
 
 
 def _after_fork() -> None:
-    """In the child. Calls that were under way in other threads never return here, and what they hold is nobody's."""
+    """In the child. Calls that were under way in other threads never return here, so what they hold is given up."""
     for number, owner in list(_owners.items()):
         table, user = owner(), _tables.get(number)
         if table is None:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Today's way, as the kernel does it for perf and BPF (lib/buildid.c): store nothing, and read the note from the file's
- * first page when asked, if that page is in the page cache; in NMI context it may not be read from disk, so else there is
- * no answer (RIVAL_NOT_IN_MEMORY).
+ * first page when asked, if that page is in the page cache; in NMI context it may not be read from disk, so else there
+ * is no answer (RIVAL_NOT_IN_MEMORY).
  *
  * A file's first page is a page of anonymous memory with an ELF header, a program header and the note, where inserting
  * puts them; an object is its address. Whether it is in memory mincore() says, a system call, where the kernel looks

@@ -101,8 +101,8 @@ static void readers_without_a_slot(void)
     }
 }
 
-/* While others have every slot for life, readers for whom there are temporary ones, and nobody besides: those must keep what they
- * read, too, and leave all slots free. */
+/* While others have every slot for life, readers for whom there are temporary ones, and nobody besides: those must keep
+ * what they read, too, and leave all slots free. */
 static void readers_in_temporary_slots(void)
 {
     enum { FEW = 20 };
