@@ -3,11 +3,12 @@
  * Times the operations of a design, for `python -m study bench`. One call is one sample; the caller pins its thread,
  * makes the designs take turns, and judges.
  *
- * Lookups and loads are timed by CLOCK_MONOTONIC in chunks of TIMING_CHUNK, one look at the clock between two; a chunk
- * that took TIMING_INTERRUPTED times the median or more was interrupted by something else, and is left out; but nothing
- * is beside others, who may be what it waited for. The first TIMING_WARM operations, or those of TIMING_WARM_NS, are
- * not timed. Updates, whose slow moments are their own (growing), are timed as a whole, by the processor time of the
- * thread. Every answer that is timed is checked, by a sum or by where a chain of lookups ends.
+ * Lookups and loads are timed by CLOCK_MONOTONIC in chunks of TIMING_CHUNK, with one look at the clock between two. A
+ * chunk that took TIMING_INTERRUPTED times the median or more was interrupted by something else, and is left out.
+ * Beside other threads nothing is left out, because the lookup may have waited for them. The first TIMING_WARM
+ * operations, or those of TIMING_WARM_NS, are not timed. Updates have slow moments of their own (growing), so they are
+ * timed as a whole, by the processor time of the thread. Every answer that is timed is checked: by a sum, or by the end
+ * of a chain of lookups.
  *
  * The ID of an entry has 20 bytes and begins with a key, the next one on a cycle through all entries.
  *
