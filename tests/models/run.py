@@ -174,6 +174,7 @@ SCENARIOS = [
     scenario("retire, reclaim with membarrier, simple form", "membarrier", "OWN"),
     scenario("retire, observe a reader elsewhere, reclaim", "observed"),
     scenario("pages of a region given back and taken", "region"),
+    scenario("a table published in a region, look up there", "region_reader"),
     scenario("a descriptor freed and taken again", "descriptor_reuse"),
     scenario("associate against evict", "inodes", "ASSOCIATES=1", "EVICT"),
     scenario("associate against associate", "inodes", "ASSOCIATES=2"),

@@ -34,16 +34,10 @@ PAGE = CSRC.parent / "docs" / "orders.md"
 ORDER = re.compile(r"\bBID_([A-Z])_(ACQUIRE|RELEASE|FENCE)\b")
 WEAKER = {"ACQUIRE": "memory_order_relaxed", "RELEASE": "memory_order_relaxed", "FENCE": "memory_order_acq_rel"}
 
-AGAIN = "who sees FROZEN and not yet the future looks again; with the order it does so once"
-ELSEWHERE = "readers of a region compute addresses from others, which the models cannot follow"
 
 #: Uses that no model can notice: file, function, macro, and which of these it is there.
 REASONS = {
-    "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
-    "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
     "table/move.c bid_leave BID_H_RELEASE 1": "who reads LEFT and not yet the future gets what was right before",
-    "region/reader.c bid_region_lookup BID_H_ACQUIRE 1": ELSEWHERE,
-    "region/region.c bid_region_publish BID_H_RELEASE 1": ELSEWHERE,
 }
 REASONS |= {
     f"table/orphan.c {use}": "only the child of a fork comes here, and the models have no fork"
