@@ -176,6 +176,7 @@ SCENARIOS = [
     scenario("pages of a region given back and taken", "region"),
     scenario("a table published in a region, look up there", "region_reader"),
     scenario("a descriptor freed and taken again", "descriptor_reuse"),
+    scenario("what a fork left, taken back by two threads", "orphans"),
     scenario("associate against evict", "inodes", "ASSOCIATES=1", "EVICT"),
     scenario("associate against associate", "inodes", "ASSOCIATES=2"),
     scenario("associate, look up", "inodes", "ASSOCIATES=1", "READER"),
@@ -215,6 +216,12 @@ CLAIM_BY_STORE = """        bid_store(at->slot, at->word | BID_TAKEN, BID_RELAXE
 LEAVE = "    bid_leave(table, array);\n"
 UPDATE = "    status = bid_update_array(table, future, op);\n"
 LEAVE_RELAXED = Edit("table/move.c", "head | BID_HEAD_LEFT, BID_H_RELEASE", "head | BID_HEAD_LEFT, BID_RELAXED")
+ORPHANS_RELAXED = (
+    Edit(
+        "table/orphan.c", "life = bid_load(&array->life, BID_L_ACQUIRE)", "life = bid_load(&array->life, BID_RELAXED)"
+    ),
+    Edit("table/orphan.c", "BID_LIFE_FREEING), BID_L_ACQUIRE))", "BID_LIFE_FREEING), BID_RELAXED))"),
+)
 LEAVE_LATE = (Edit("table/update.c", LEAVE, ""), Edit("table/update.c", UPDATE, LEAVE + UPDATE))
 
 
@@ -228,6 +235,7 @@ LEFT = ("begin against replace, look up", "begin against replace, look up twice"
 VARIANTS = [variant("LEFT by a relaxed swap", of, LEAVE_RELAXED) for of in LEFT] + [
     variant("LEFT after the seal and before the update", of, *LEAVE_LATE) for of in LEFT
 ]
+VARIANTS += [variant("lives of orphans read relaxed", "what a fork left, taken back by two threads", *ORPHANS_RELAXED)]
 
 WRONG = [
     wrong("a place filled without a claim", "two inserts and one place", Edit("table/record.c", CLAIM, "")),
