@@ -17,6 +17,7 @@ from stress.record.lookups import lookups
 from stress.record.run import SCENARIOS, find
 
 
+@pytest.mark.usefixtures("nobody_records")
 def test_scenarios_in_short(tmp_path: Path) -> None:
     need_record()
     names = ["evicted", "remap", "nmi-all"]
@@ -27,9 +28,11 @@ def test_scenarios_in_short(tmp_path: Path) -> None:
     assert "SUCCESS: 3 of 3 scenarios" in result.stdout
     found = {one["scenario"]: one["figures"] for one in json.loads((tmp_path / "found.json").read_text())["scenarios"]}
     assert set(found) == set(names)
-    assert found["evicted"]["kernel, %"] < 95 < found["evicted"]["table, %"]  # other tests may bring pages back
+    assert found["evicted"]["kernel, %"] < 50
+    assert found["evicted"]["table, % of frames that have code"] > 99.9
 
 
+@pytest.mark.usefixtures("records")
 def test_ranges_that_stay_are_found() -> None:
     need_record()
     (mutant,) = (mutant for mutant in BPF if mutant.name == "ranges-stay")
