@@ -38,6 +38,7 @@ class Scenario:
     work: tuple[str, ...] = ()
     table: float = 0.9995  #: 100.0 %
     grows: bool = False
+    rescan: bool = False
     in_nmi: bool = False
     milliseconds: int = 0  #: programs of so much CPU time are started all the time
 
@@ -50,6 +51,7 @@ SCENARIOS = (
     Scenario("grows", "the table grows from few entries to 100,000, and shrinks, all the time", grows=True),
     Scenario("all", "evicted, storm and grows at once", EVERYTHING, grows=True),
     Scenario("remap", "code is replaced at one address, about 1,000 times a second", ("remap",), table=0.95),
+    Scenario("rescan", "the same, and all mappings are entered anew all the time", ("remap",), table=0.95, rescan=True),
     Scenario("many", "300 executable mappings in one process", ("many",)),
     Scenario("compiled", "memory is made code where a file's code was", ("compiled",)),
     Scenario("nmi", "samples in NMI context", in_nmi=True),
@@ -91,7 +93,8 @@ def run(scenario: Scenario, *, seconds: float = 10.0, programs: Path | None = No
         breakpoint = task_field(work.pid) if scenario.in_nmi and work else 0
         recorder = stack.enter_context(
             Recorder(
-                frequency=HZ, only=True, compare=True, clock=True, breakpoint=breakpoint, programs=programs
+                frequency=HZ, only=True, compare=True, clock=True, breakpoint=breakpoint, rescan=scenario.rescan,
+                programs=programs,
             )
         )  # fmt: skip
         if work:
