@@ -9,7 +9,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browsed import contrast, luminance, opened
@@ -21,6 +20,7 @@ from profiled import need
 from pybuildid.cli import main
 from pybuildid.pictures import flame_page, tree_of
 from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.folded import folded_lines
 from pybuildid.stacks.model import Label, Sample, StackProfile
 from pybuildid.stacks.pprof import write_pprof
 
@@ -51,9 +51,16 @@ def picture(profile: StackProfile, folder: Path, *options: str) -> Path:
     return output
 
 
+def drawn(browser: Browser, file: Path, width: int, scheme: str = "light") -> tuple[Page, list[str]]:
+    """The page when the picture is there."""
+    page, trouble = opened(browser, file, width, scheme)
+    page.wait_for_function("document.getElementById('details').textContent.startsWith('all')")
+    return page, trouble
+
+
 @pytest.fixture
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    page, trouble = opened(browser, picture(two_threads(), tmp_path), 1000, "light")
+    page, trouble = drawn(browser, picture(two_threads(), tmp_path), 1000)
     yield page
     assert trouble == []
     page.close()
@@ -142,7 +149,7 @@ def test_groups(page: Page, group: str, expected: dict[str, str]) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1600])
 def test_it_fits_and_can_be_read(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
-    page, trouble = opened(browser, picture(two_threads(), tmp_path), width, scheme)
+    page, trouble = drawn(browser, picture(two_threads(), tmp_path), width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) < 0.1) == (scheme == "dark")
@@ -172,7 +179,7 @@ PIXELS = """() => {
 
 def test_many_stacks(browser: Browser, tmp_path: Path) -> None:
     """The whole is there, and what is drawn is a small part of it."""
-    page, trouble = opened(browser, picture(large_profile(5000, 30), tmp_path), 1200, "light")
+    page, trouble = drawn(browser, picture(large_profile(5000, 30), tmp_path), 1200)
     total = sum(sample.values[0] for sample in read_profile(tmp_path / "profile.pb.gz").samples)
     assert f"{total:,} samples, 100.0%" in details(page)
     page.locator("#flame").press("ArrowDown")
@@ -184,7 +191,7 @@ def test_many_stacks(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_no_name_becomes_a_part_of_the_page(browser: Browser, tmp_path: Path) -> None:
-    page, trouble = opened(browser, picture(named_profile((f"app!main;app!{SCRIPT}", 1)), tmp_path), 600, "light")
+    page, trouble = drawn(browser, picture(named_profile((f"app!main;app!{SCRIPT}", 1)), tmp_path), 600)
     assert SCRIPT in click(page, 2, 0.5)
     assert trouble == []
     page.close()
@@ -208,16 +215,24 @@ def test_folded(tmp_path: Path) -> None:
         "main;work 30",
         "main;work;inner 50",
     ]
-    again = picture_of_folded(tmp_path / "p.folded", tmp_path / "again.html")
-    assert again["counts"] == [[10, 30, 30, 50]]
+    again = tree_of(read_profile(tmp_path / "p.folded"), 0)
+    assert sorted(again.counts[0].values()) == [10, 30, 30, 50]
 
 
-def picture_of_folded(file: Path, output: Path) -> dict[str, Any]:
-    assert CliRunner().invoke(main, ["flamegraph", str(file), "-o", str(output)]).exit_code == 0
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', output.read_text())
-    assert found
-    document: dict[str, Any] = json.loads(found[1])
-    return document
+def test_columns_of_a_tree() -> None:
+    """Nodes in the order of a walk, each once: against a tree that is built the plain way."""
+    profile = large_profile(400, 12, functions=40)
+    columns = tree_of(profile, 0).columns()
+    stacks: list[tuple[int, ...]] = [()]
+    for depth, function in zip(columns["depths"], columns["functions"]):
+        stacks.append((*stacks[-1][: depth - 1], function))
+    assert len(set(stacks)) == len(stacks)
+    names = [frame.name for frame in tree_of(profile, 0).frames]
+    found = {
+        ";".join(names[at] for at in stacks[node]): count for node, count in zip(columns["nodes"], columns["counts0"])
+    }
+    wanted = dict(line.rsplit(" ", 1) for line in folded_lines(profile, 0))
+    assert found == {stack: int(count) for stack, count in wanted.items()}
 
 
 def test_speedscope(tmp_path: Path) -> None:
