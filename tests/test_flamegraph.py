@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -247,6 +253,11 @@ def test_speedscope(tmp_path: Path) -> None:
     stacks = [[frames[at]["name"] for at in stack] for stack in busy["samples"]]
     assert stacks == [["main", "work", "inner"], ["main", "work"], ["main", "other"], ["[no mapping]"]]
     assert busy["endValue"] == sum(busy["weights"])
+    for each in (busy, idle):  # what the format's schema asks for
+        assert each.keys() == {"type", "name", "unit", "startValue", "endValue", "samples", "weights"}
+        assert (each["type"], each["startValue"], len(each["samples"])) == ("sampled", 0, len(each["weights"]))
+    assert document.keys() == {"$schema", "exporter", "name", "shared", "profiles"}
+    assert all(frame.keys() <= {"name", "file", "line", "col"} for frame in frames)
     assert frames[0] == {"name": "main", "file": "main.c", "line": 10}
 
 
@@ -256,6 +267,59 @@ def test_go_has_names_and_lines_of_the_same_file(tmp_path: Path) -> None:
     command = ["go", "tool", "pprof", "-top", "-sample_index=samples", "-lines", str(tmp_path / "profile.pb.gz")]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.search(r"^ +50 41\.67% .* inner inner\.c:10$", text, re.MULTILINE)
+
+
+def wait_for_server(address: str) -> None:
+    host, _, port = address.partition(":")
+    for _ in range(300):
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    pytest.fail(f"nobody listens at {address}")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address of `go tool pprof -http`, for a profile whose sources are there. It needs no network."""
+    need("go", "golang-go")
+    profile = two_threads()
+    for name in ("main", "work", "inner", "other"):
+        (tmp_path / f"{name}.c").write_text("\n" * 9 + f"int {name}(void); /* line 10 */\n")
+    profile.locations = [
+        each._replace(lines=tuple(line._replace(file=str(tmp_path / line.file)) for line in each.lines))
+        for each in profile.locations
+    ]
+    profile.mappings = [each._replace(functions=True, files=True, lines=True) for each in profile.mappings]
+    write_pprof(profile, tmp_path / "p.pb.gz")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = ["-no_browser", "-symbolize=none", "-sample_index=samples", f"-http={address}"]
+    environment = {**os.environ, "PPROF_TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    command = ["go", "tool", "pprof", *options, str(tmp_path / "p.pb.gz")]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    try:
+        assert server.stderr
+        assert any("Serving web UI" in line for line in server.stderr), "it has ended"
+        wait_for_server(address)  # which it says before it listens
+        yield f"http://{address}/ui"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)  # go has started pprof
+        server.communicate()
+
+
+def test_go_serves_names_and_lines(served: str, tmp_path: Path) -> None:
+    def fetch(page: str) -> str:
+        with urllib.request.urlopen(f"{served}/{page}", timeout=30) as answer:
+            return html.unescape(answer.read().decode())
+
+    assert re.search(r'"Name":"inner"[^}]*"Flat":50,"Cum":50', fetch("top"))
+    drawn = fetch("flamegraph").replace("\\u0022", '"')
+    assert all(re.search(rf'"(n|FullName)":"{name}"', drawn) for name in ("main", "work", "inner", "other"))
+    source = fetch("source?f=inner")
+    assert f"{tmp_path}/inner.c" in source
+    assert re.search(r"10 +50 +50 .*int inner\(void\); /\* line 10 \*/", re.sub("<[^>]*>", "", source))
 
 
 def test_what_is_no_profile(tmp_path: Path) -> None:
