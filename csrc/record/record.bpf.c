@@ -275,13 +275,15 @@ static __always_inline void ask_for_scan(u32 tgid)
     bpf_ringbuf_submit(event, 0);
 }
 
+/* Answers of which only the status counts: nobody reads them. On the stack there is no room before Linux 6.13. */
+struct bid_build_id ignored = {};
+
 /* A mapping, as the tree of the mm has it or is about to have it. area: NULL if there is none any more. Asks for its
  * file if the table does not have it and the mapping is new, or if `again`. */
 static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct vm_area_struct *area, int again)
 {
     struct bid_range range = {.start = start, .end = end};
     struct bid_file_state state = {};
-    struct bid_build_id id = {};
     int executable = area && BPF_CORE_READ(area, vm_flags) & BID_VM_EXEC;
     struct inode *inode = executable ? BPF_CORE_READ(area, vm_file, f_inode) : NULL;
     if (inode) {
@@ -300,7 +302,7 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
     count(BID_COUNT_STORES, stored > 0);
     count(BID_COUNT_NO_ROOM, stored < 0);
     if (inode) {
-        int status = bid_bpf_lookup_in(0, range.inode, range.tag, &id);
+        int status = bid_bpf_lookup_in(0, range.inode, range.tag, &ignored);
         if (status != BID_OK && status != BID_NO_BUILD_ID)
             ask_for(tgid, &range, &state);
     }

@@ -54,9 +54,12 @@ extern struct judged *judged;
 void judge_make(struct judge_orders orders);
 void judge_thread(void); /* in each other thread that is stepped, before that begins */
 
+void judge_allow(int status); /* updates of other threads may be refused so */
+
 /* Before an operation: the handler keeps quiet for the first `from` instructions. A watch without version() is none. */
 void judge_begin(const struct judged_key watch[WATCHED], uint64_t from);
 void judge_visit(uint64_t address);
+void judge_note(uint64_t address); /* that the handler was there, and nothing more */
 void judge_end(void);
 uint64_t judge_instructions(void); /* since judge_begin(), in this process */
 
