@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Real inodes under NMIs. The handler looks up the inode of the program that it interrupted, and of files that are held
- * open right before and after they are associated. It knows the right answer from the files themselves: by inode number,
- * which does not change while addresses are used again.
+ * open right before and after they are associated. It knows the right answer from the files themselves: by inode
+ * number, which does not change while addresses are used again.
  *
  * Commands, written to /proc/bid_inodes:
  *   = DIR 0 1 N          reads the build IDs of DIR/p0000 and so on, beside the table
