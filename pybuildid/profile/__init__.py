@@ -460,8 +460,8 @@ def _start(
 
 @contextmanager
 def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Who ends the profiler means the command: it gets the signal, and the profile is written when it has ended. Gives
-    what is to be told of it; signals that came before that are for it as well."""
+    """A signal that ends the profiler is meant for the command: the command gets it, and the profile is written when
+    the command has ended. Gives a function that takes the command; signals that came before are passed on then."""
     came: list[int] = []
     command: list[subprocess.Popen[bytes]] = []
 
@@ -489,7 +489,7 @@ def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], Non
 
 
 def _inherited() -> tuple[int, ...]:
-    """The descriptors that a program gets which this process runs.
+    """The descriptors that a program of this process inherits.
     Not close_fds=False: then subprocess uses posix_spawn(), after which glibc leaves two signals ignored."""
     found = []
     for name in os.listdir("/proc/self/fd"):
@@ -505,7 +505,8 @@ def _ignore_children() -> None:
 
 @contextmanager
 def _children_are_waited_for() -> Iterator[Callable[[], None] | None]:
-    """Who ignores SIGCHLD does not learn how a child ended. Gives what the child is to do to ignore it as well."""
+    """A process that ignores SIGCHLD does not learn how a child ended, so SIGCHLD is not ignored meanwhile. Gives a
+    function by which the child ignores it as before."""
     if signal.getsignal(signal.SIGCHLD) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield None
         return
