@@ -424,6 +424,7 @@ def profile_command(
         )
     with ExitStack() as stack:
         pass_on = stack.enter_context(_signals_are_passed_on())
+        in_child = stack.enter_context(_children_are_waited_for())
         recording = Recording(frequency, follow, _flags(parse, evict, timer, stacks), shared=True)
         stack.callback(recording.close)
         with _preload() as name:
@@ -433,7 +434,7 @@ def profile_command(
                 "LD_PRELOAD": preload,
                 "PYBUILDID_PROFILE": str(recording.path),
             }
-            process = _start(command, program, environment)
+            process = _start(command, program, environment, in_child)
             pass_on(process)
             with process, _descriptors():
                 observer = Observer(process.pid, recording.watched)
@@ -446,16 +447,18 @@ def profile_command(
 
 
 def _start(
-    command: Sequence[str | os.PathLike[str]], program: str | None, environment: Mapping[str, str]
+    command: Sequence[str | os.PathLike[str]],
+    program: str | None,
+    environment: Mapping[str, str],
+    in_child: Callable[[], None] | None,
 ) -> subprocess.Popen[bytes]:
-    with _children_are_waited_for() as again:
-        try:
-            return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)
-        except OSError as error:
-            if error.errno != errno.ENOEXEC or not program:
-                raise
-        script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
-        return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=again)
+    try:
+        return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC or not program:
+            raise
+    script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
+    return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
 
 
 @contextmanager
@@ -505,13 +508,16 @@ def _ignore_children() -> None:
 
 @contextmanager
 def _children_are_waited_for() -> Iterator[Callable[[], None] | None]:
-    """A process that ignores SIGCHLD does not learn how a child ended, so SIGCHLD is not ignored meanwhile. Gives a
-    function by which the child ignores it as before."""
+    """A process that ignores SIGCHLD does not learn how a child ended, so it does not ignore SIGCHLD meanwhile. Gives
+    a function by which the child ignores SIGCHLD as before."""
     if signal.getsignal(signal.SIGCHLD) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield None
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    yield _ignore_children
+    try:
+        yield _ignore_children
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
 @contextmanager
