@@ -110,9 +110,9 @@ def profile(
     ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
     reason. So are its callers, up to 127 frames, as far as frame pointers lead: a call stack says why it ends.
 
-    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have some with CPython
-    3.12 or later, run as `python3 -X perf`, if it was compiled so itself: as addresses without a file, which
-    /tmp/perf-PID.map names.
+    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have frames, with their
+    names, under `python3 -X perf`, if that is CPython 3.12 or later and was compiled so itself.
+    Names of other code that a program makes are taken from /tmp/perf-PID.map, too.
 
     COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
     the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
