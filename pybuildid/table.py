@@ -543,7 +543,7 @@ def _destroy(life: _Life, table: Any, lives: set[_Life] = _lives, destroy: Any =
 
 
 def _after_fork() -> None:
-    """In the child. Calls that were under way in other threads never return here, and what they hold is nobody's."""
+    """In the child. Calls that were under way in other threads never return here, so what they hold is given up."""
     for life in list(_lives):
         table, user = life.owner(), life.user()
         if table is None:

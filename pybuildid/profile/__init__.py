@@ -334,7 +334,7 @@ class Profile:
     follow: how often, in seconds, it looks for code that was mapped since; until then samples there are "no mapping".
     parse: for comparison, let each sample also parse the file's first page, if that is in memory.
     evict: for comparison, ask the kernel to drop these pages, from time to time.
-    timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are to be had. It is no finer than
+    timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are available. It is no finer than
         the kernel's tick, often 250 a second.
     stacks: take call stacks, by frame pointers.
     result: after the block.

@@ -38,7 +38,7 @@ def wrong(coverage: Iterable[Coverage]) -> Iterator[str]:
         for line in found.never_reached:
             key = (line.function, line.text)
             if key not in listed and key not in missed:
-                yield f"{line.where} in {found.function}() was not reached, and unreached.py gives no reason: {line.text}"
+                yield f"{line.where} in {found.function}() was not reached; unreached.py gives no reason: {line.text}"
             missed.add(key)
     for function, text in sorted(listed.keys() - missed):
         yield f"unreached.py says that a line of {function}() cannot be reached, and it was: {text}"
