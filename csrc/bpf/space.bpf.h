@@ -114,8 +114,8 @@ static __always_inline void bid_hole_drop(u64 mm)
     __sync_val_compare_and_swap(&bid_hole_of(mm)->mm, mm, 0);
 }
 
-/* Makes the hole [hole->start, hole->end) smaller, so that no range of this block lies in it; `at` stays in it. Returns 0
- * if a range lies in [at->start, at->end). */
+/* Makes the hole [hole->start, hole->end) smaller, so that no range of this block lies in it; `at` stays in it.
+ * Returns 0 if a range lies in [at->start, at->end). */
 __noinline int bid_space_narrow(struct bid_space *space, struct bid_hole *hole, struct bid_hole *at)
 {
     if (!space || !hole || !at)
@@ -285,8 +285,8 @@ __noinline int bid_space_store(u64 mm, struct bid_range *range, int executable)
     return !stored ? -1 : executable;
 }
 
-/* A forked process: a copy of the space. The caller knows that nobody is changing the parent's mappings. The child's may
- * be entered by the iterator at this moment: then what is there stays there. Returns 0 if the copy is not whole. */
+/* A forked process: a copy of the space. The caller knows that nobody is changing the parent's mappings. The child's
+ * may be entered by the iterator at this moment: then what is there stays there. Returns 0 if the copy is not whole. */
 static __always_inline int bid_space_copy(u64 from, u64 to)
 {
     struct bid_space *first = bid_space_block(from, 0);
@@ -395,8 +395,8 @@ __noinline int bid_stack_begin(struct bid_stack *stack, u32 reason)
     return 0;
 }
 
-/* The file of a frame whose range is known, as the table knows it. `last` is a frame with the latest answer, and gets this
- * one. Returns 1 if the frame has no build ID and the kernel's own answer might help. */
+/* The file of a frame whose range is known, as the table knows it. `last` is a frame with the latest answer, and gets
+ * this one. Returns 1 if the frame has no build ID and the kernel's own answer might help. */
 __noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *last, struct bid_build_id *id)
 {
     if (!frame || !last || !id)

@@ -94,8 +94,8 @@ static const char *bid_programs_write(const struct bid_libbpf *libbpf)
                                                                                        : "on_write_by_copy";
 }
 
-/* Whether the kernel, or a module that it has loaded, has this tracepoint. A file system whose module is loaded later has
- * none: there the tags tell files apart. */
+/* Whether the kernel, or a module that it has loaded, has this tracepoint. A file system whose module is loaded later
+ * has none: there the tags tell files apart. */
 static int bid_programs_evicts(const struct bid_libbpf *libbpf, unsigned i)
 {
     char types[64];

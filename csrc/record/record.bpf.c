@@ -337,8 +337,8 @@ static __always_inline int is_store(u64 function)
 /* The arguments of ma_write(function, state, pivot, entry), by their places. */
 enum { BID_WRITE_FUNCTION = 0, BID_WRITE_STATE = 1, BID_WRITE_ENTRY = 3 };
 
-/* Code is mapped, or something else where code may have been. Trees that are no mm's have no space. Mms that are not the
- * current one's change in fork() and execve() only: there nobody executes anything in them yet. */
+/* Code is mapped, or something else where code may have been. Trees that are no mm's have no space. Mms that are not
+ * the current one's change in fork() and execve() only: there nobody executes anything in them yet. */
 static __noinline int mapped(u64 *context, u64 mm, u64 flags)
 {
     struct ma_state *state = (void *)context[BID_WRITE_STATE];
@@ -427,10 +427,11 @@ int BPF_PROG(on_exit, struct task_struct *task)
     return 0;
 }
 
-/* The areas of processes that were there before the hooks, or whose space may be wrong. The iterator holds the mmap lock
- * for reading while this runs, so the area is as it is in the tree, and the hook writes nothing to the same space. It
- * may let go of the lock between two areas, and goes on behind the last one. What is not code takes out what it covers:
- * after a whole turn the space has nothing that is not in the tree but at addresses where nothing is mapped. */
+/* The areas of processes that were there before the hooks, or whose space may be wrong. The iterator holds the mmap
+ * lock for reading while this runs, so the area is as it is in the tree, and the hook writes nothing to the same
+ * space. It may let go of the lock between two areas, and goes on behind the last one. What is not code takes out what
+ * it covers: after a whole turn the space has nothing that is not in the tree but at addresses where nothing is
+ * mapped. */
 SEC("iter/task_vma")
 int scan(struct bpf_iter__task_vma *context)
 {

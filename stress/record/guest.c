@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * guest OBJECT SECONDS COMMAND...: records COMMAND in a virtual machine, where there is no Python; each frame beside the
- * kernel's own answer. Prints what was counted: a line NAME NUMBER for each, and "FAILED: why" where nothing can be
+ * guest OBJECT SECONDS COMMAND...: records COMMAND in a virtual machine, where there is no Python; each frame beside
+ * the kernel's own answer. Prints what was counted: a line NAME NUMBER for each, and "FAILED: why" where nothing can be
  * recorded.
  */
 #define _GNU_SOURCE

@@ -78,8 +78,8 @@ static void *remap(void *nothing)
     return nothing;
 }
 
-/* As compilers do that make code while they run: where a file's code was, memory is mapped, written, and made executable
- * as a whole, which writes nothing to the kernel's tree of mappings. */
+/* As compilers do that make code while they run: where a file's code was, memory is mapped, written, and made
+ * executable as a whole, which writes nothing to the kernel's tree of mappings. */
 static void *compiled(void *nothing)
 {
     unsigned long offset = (unsigned long)chain[0] - (unsigned long)headers[0];
