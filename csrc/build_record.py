@@ -31,7 +31,8 @@ SOURCES = [
 ffibuilder = FFI()
 ffibuilder.cdef(
     declarations(
-        [*public_headers(), *HEADERS], ("bid_recorder_*", "bid_upsert", "bid_remove", "bid_shrink", "bid_insert_many")
+        [*public_headers(), *HEADERS],
+        ("bid_recorder_*", "bid_lookup", "bid_upsert", "bid_remove", "bid_shrink", "bid_insert_many"),
     )
 )
 ffibuilder.set_source(

@@ -51,6 +51,9 @@ struct inode___timespec { /* before */
 struct inode___hidden { /* Linux 6.6 to 6.10 */
     struct timespec64 __i_mtime;
 };
+struct xfs_inode {
+    struct inode i_vnode;
+};
 struct file {
     struct inode *f_inode;
 };
