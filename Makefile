@@ -71,7 +71,7 @@ CHECKS := table bulk inode errors note process c lookup_object step histories st
 check: setup lint
 	$(BIN)/python -m pytest -q $(PARALLEL) -k 'not a_lie_is_caught' $(CHECKS:%=tests/test_%.py)
 
-# Fuzzes the note reader with libFuzzer; an input that breaks something is kept as build/fuzz/crash-*.
+# Fuzzes the readers of notes and profiles with libFuzzer; an input that breaks something is kept as build/fuzz/crash-*.
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
