@@ -98,7 +98,7 @@ class Table(MutableMapping[int, bytes]):
     CollisionsError or MemoryLockError. An update of a single entry has then changed nothing.
     """
 
-    __slots__ = ("__weakref__", "_id_size", "_max_entries", "_number", "_table")
+    __slots__ = ("__weakref__", "_id_size", "_life", "_max_entries", "_table")
 
     def __init__(
         self,
@@ -148,16 +148,16 @@ class Table(MutableMapping[int, bytes]):
 
     def _own(self, table: Any) -> None:
         """Destroys a table in C when nothing refers to it any more, calls that are under way included."""
-        self._number = next(_numbers)
-        self._table: Any = ffi.gc(table, partial(_destroy, self._number))
-        _owners[self._number] = weakref.ref(self._table)
-        _tables[self._number] = self
+        self._life = life = _Life()
+        self._table: Any = ffi.gc(table, partial(_destroy, life))
+        life.owner, life.user = weakref.ref(self._table), weakref.ref(self)
+        _lives.add(life)
 
     @property
     def _open(self) -> Any:
         """The table in C, for one call, which holds this reference while it runs."""
         table = self._table
-        if table is None or self._number not in _owners:
+        if table is None or self._life.ended:
             raise ClosedError
         return table
 
@@ -168,7 +168,7 @@ class Table(MutableMapping[int, bytes]):
     @property
     def closed(self) -> bool:
         """Whether close() has been called."""
-        return self._table is None or self._number not in _owners
+        return self._table is None or self._life.ended
 
     def __enter__(self) -> Self:
         return self
@@ -519,28 +519,40 @@ class Table(MutableMapping[int, bytes]):
 
 # ------------------------------------------------------------------------------------------- tables in C
 
-_numbers = itertools.count()
-#: Of the tables in C that are not destroyed. Finalizers of a cycle of garbage may still use one that is.
-_owners: dict[int, weakref.ref[Any]] = {}
-_tables: weakref.WeakValueDictionary[int, Table] = weakref.WeakValueDictionary()
+
+class _Life:
+    """Of a table in C. owner: in cffi. user: the Table. ended: whether it is destroyed; finalizers of a cycle of
+    garbage may use a Table even then."""
+
+    __slots__ = ("ended", "owner", "user")
+    owner: weakref.ref[Any]
+    user: weakref.ref[Table]
+
+    def __init__(self) -> None:
+        self.ended = False
 
 
-def _destroy(number: int, table: Any) -> None:
-    del _owners[number]
-    lib.bid_destroy(table)
+_lives: set[_Life] = set()  # of all tables in C that are not destroyed
+
+
+def _destroy(life: _Life, table: Any, lives: set[_Life] = _lives, destroy: Any = lib.bid_destroy) -> None:
+    """By its own references: when the interpreter ends, this module is emptied before the last tables go."""
+    lives.remove(life)
+    life.ended = True
+    destroy(table)
 
 
 def _after_fork() -> None:
-    """In the child. Calls that were under way in other threads never return here, and what they hold is nobody's."""
-    for number, owner in list(_owners.items()):
-        table, user = owner(), _tables.get(number)
+    """In the child. Calls that were under way in other threads never return here, so what they hold is given up."""
+    for life in list(_lives):
+        table, user = life.owner(), life.user()
         if table is None:
             continue
         ffi.gc(table, None)
         if user is None or user._table is None:
-            _destroy(number, table)
+            _destroy(life, table)
         else:
-            del _owners[number]
+            _lives.remove(life)
             user._own(ffi.cast("struct bid_table *", table))
 
 

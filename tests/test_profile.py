@@ -139,6 +139,7 @@ int main(int count, char **arguments)
 """
 
 
+@pytest.mark.usefixtures("nobody_records")
 def test_header_pages_evicted(compiled: Compile, tmp_path: Path) -> None:
     program = compiled(WAITS)
     result, code = profile_command([program], parse=True)
@@ -151,7 +152,7 @@ def test_header_pages_evicted(compiled: Compile, tmp_path: Path) -> None:
         pytest.skip(f"{tmp_path} is on {kind}, which evicts nothing: run with TMPDIR=/var/tmp")
     assert code == 0
     assert result.resolved == result.in_elf_code == result.samples > 100
-    assert result.not_in_memory > 0.5 * result.samples  # the other tests may bring the page back
+    assert result.not_in_memory > 0.8 * result.samples
     assert count_of(result, read_build_id(program)) > 0.9 * result.samples
 
 

@@ -118,12 +118,23 @@ def test_every_named_file_exists() -> None:
             assert not anchor or anchor in anchors(page), f"{document.name} links to {name}#{anchor}"
 
 
+def test_comments_name_files_that_exist() -> None:
+    named = re.compile(r"(?<![\w./-])((?:tests|csrc|docs|stress|study|pybuildid)/[\w./-]*\w\.(?:c|h|py|md))\b")
+    sources = [
+        path for folder in ("csrc", "stress", "study", "pybuildid") for path in (ROOT / folder).rglob("*.[chp]*")
+    ]
+    texts = {path: path.read_text() for path in sources if path.suffix in (".c", ".h", ".cpp", ".py")}
+    assert len(texts) > 400
+    for path, text in texts.items():
+        assert [name for name in named.findall(text) if not (ROOT / name).exists()] == [], path
+
+
 def test_every_named_symbol_exists() -> None:
-    """Functions and macros of the core. The changes name some that are gone, and BID_X_* stands for any edge's."""
+    """Functions and macros of the core. The changes name some that are gone, and BID_X stands for any edge's."""
     code = (path for folder in ("csrc", "stress", "study", "tests") for path in (ROOT / folder).rglob("*.[ch]"))
     known = set(re.findall(r"\b(?:bid|BID)_\w+", "".join(path.read_text() for path in code)))
     for document in (path for path in DOCUMENTS if path.name != "CHANGELOG.md"):
-        named = set(re.findall(r"\b(?:bid|BID)_(?!X_)\w+", document.read_text()))
+        named = set(re.findall(r"\b(?:bid|BID)_(?!X\b|X_)\w+", document.read_text()))
         assert named <= known, f"{document.name} names {named - known}"
 
 

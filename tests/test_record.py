@@ -20,6 +20,8 @@ from recording import RECORD, build_program, need_record, record_enough, run_rec
 from pybuildid.record import REASONS, RecordError, Recording
 from pybuildid.record._recorder import Recorder
 
+pytestmark = pytest.mark.usefixtures("records")
+
 IDS = [bytes([0xAB, i, *range(18)]) for i in range(4)]
 
 

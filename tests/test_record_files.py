@@ -14,6 +14,8 @@ from recording import build_program, need_record, record_enough, running
 from pybuildid.record import REASONS, SOURCES, Recorded, Recording
 from stress.record.build import build_library
 
+pytestmark = pytest.mark.usefixtures("records")
+
 IDS = [bytes([0xCD, i, *range(18)]) for i in range(3)]
 TABLE = SOURCES.index("table")
 
@@ -50,14 +52,16 @@ MOUNTS = {
     "mount -t overlay none mnt -o lowerdir=empty,upperdir=upper,workdir=work",
     "btrfs": "truncate -s 120M image && mkfs.btrfs -q image && mount -o loop image mnt && cp files/* mnt",
     "ext4": "truncate -s 20M image && mkfs.ext4 -q image && mount -o loop image mnt && cp files/* mnt",
+    "xfs": "truncate -s 320M image && mkfs.xfs -q image && mount -o loop image mnt && cp files/* mnt",
     "bind": "mount --bind files mnt",
 }
 
 
 @pytest.mark.parametrize("kind", MOUNTS)
 def test_file_systems_in_another_mount_namespace(kind: str, program: Path, tmp_path: Path) -> None:
-    if kind == "btrfs" and shutil.which("mkfs.btrfs") is None:
-        pytest.skip("mkfs.btrfs is not on PATH (Debian: apt-get install btrfs-progs)")
+    package = {"btrfs": "btrfs-progs", "xfs": "xfsprogs", "ext4": "e2fsprogs"}.get(kind)
+    if package and shutil.which(f"mkfs.{kind}") is None:
+        pytest.skip(f"mkfs.{kind} is not on PATH (Debian: apt-get install {package})")
     shutil.copytree(program.parent, tmp_path / "files")
     (tmp_path / "mnt").mkdir()
     script = f"({MOUNTS[kind]}) >&2 || exit 33; sync; exec $PWD/mnt/work $PWD/mnt {len(IDS)}"
@@ -89,8 +93,9 @@ def test_in_namespaces_of_its_own_and_without_a_path(program: Path, tmp_path: Pa
         finally:
             process.kill()
     check(recorded)
-    paths = {file.path for file in recorded.files if file.build_id in IDS}  # and those of an earlier test's process
-    assert paths >= {str(tmp_path / "files" / f"l{i:02}.so") for i in range(len(IDS))}
+    used = {frame.file for stack in recorded.stacks for frame in stack.frames if frame.file is not None}
+    ours = [recorded.files[number] for number in used if (recorded.files[number].build_id or b"") in IDS]
+    assert {file.path for file in ours} == {str(tmp_path / "files" / f"l{i:02}.so") for i in range(len(IDS))}
 
 
 MEMFD = """

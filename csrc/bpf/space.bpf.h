@@ -64,6 +64,8 @@ struct bid_stack {
     u32 unresolved; /* frames that the kernel's own answer might help */
     u64 ips[BID_STACK_FRAMES];
     struct bid_frame frames[BID_STACK_FRAMES];
+    struct bid_frame last;  /* with the latest answer of the table: neighbours are often in the same file */
+    struct bid_build_id id; /* here, for the stack of a program has no room for it before Linux 6.13 */
 };
 
 static __always_inline struct bid_space *bid_space_block(u64 mm, u64 block)
@@ -112,8 +114,8 @@ static __always_inline void bid_hole_drop(u64 mm)
     __sync_val_compare_and_swap(&bid_hole_of(mm)->mm, mm, 0);
 }
 
-/* Makes the hole [hole->start, hole->end) smaller, so that no range of this block lies in it; `at` stays in it. Returns 0
- * if a range lies in [at->start, at->end). */
+/* Makes the hole [hole->start, hole->end) smaller, so that no range of this block lies in it; `at` stays in it. Returns
+ * 0 if a range lies in [at->start, at->end). */
 __noinline int bid_space_narrow(struct bid_space *space, struct bid_hole *hole, struct bid_hole *at)
 {
     if (!space || !hole || !at)
@@ -283,8 +285,8 @@ __noinline int bid_space_store(u64 mm, struct bid_range *range, int executable)
     return !stored ? -1 : executable;
 }
 
-/* A forked process: a copy of the space. The caller knows that nobody is changing the parent's mappings. The child's may
- * be entered by the iterator at this moment: then what is there stays there. Returns 0 if the copy is not whole. */
+/* A forked process: a copy of the space. The caller knows that nobody is changing the parent's mappings. The child's
+ * may be entered by the iterator at this moment: then what is there stays there. Returns 0 if the copy is not whole. */
 static __always_inline int bid_space_copy(u64 from, u64 to)
 {
     struct bid_space *first = bid_space_block(from, 0);
@@ -393,15 +395,15 @@ __noinline int bid_stack_begin(struct bid_stack *stack, u32 reason)
     return 0;
 }
 
-/* The file of a frame whose range is known, as the table knows it. `last` is a frame with the latest answer: neighbours
- * are often in the same file. Returns 1 if the frame has no build ID and the kernel's own answer might help. */
-__noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *last)
+/* The file of a frame whose range is known, as the table knows it. `last` is a frame with the latest answer, and gets
+ * this one. Returns 1 if the frame has no build ID and the kernel's own answer might help. */
+__noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *last, struct bid_build_id *id)
 {
-    struct bid_build_id id = {};
-    if (!frame || !last)
+    if (!frame || !last || !id)
         return 0;
     if (frame->reason == BID_FRAME_OK && (last->inode != frame->inode || last->tag != frame->tag)) {
-        int status = bid_bpf_lookup_in(0, frame->inode, frame->tag, &id);
+        __builtin_memset(id, 0, sizeof *id);
+        int status = bid_bpf_lookup_in(0, frame->inode, frame->tag, id);
         last->inode = frame->inode;
         last->tag = frame->tag;
         last->reason = status == BID_OK            ? BID_FRAME_OK
@@ -409,9 +411,9 @@ __noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *las
                        : status == BID_STALE       ? BID_FRAME_STALE
                        : status == BID_NO_BUILD_ID ? BID_FRAME_NO_BUILD_ID
                                                    : BID_FRAME_ERROR;
-        if (status == BID_OK && id.length > sizeof last->build_id)
+        if (status == BID_OK && id->length > sizeof last->build_id)
             last->reason = BID_FRAME_LONG_ID;
-        __builtin_memcpy(last->build_id, id.bytes, sizeof last->build_id);
+        __builtin_memcpy(last->build_id, id->bytes, sizeof last->build_id);
     }
     if (frame->reason == BID_FRAME_OK)
         frame->reason = last->reason;
@@ -428,11 +430,11 @@ __noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *las
 /* The files of all frames that have a range. */
 static __always_inline int bid_stack_identify(struct bid_stack *stack)
 {
-    struct bid_frame last = {};
+    stack->last = (struct bid_frame){};
     for (u32 i = 0; i < BID_STACK_FRAMES; i++) {
         if (i >= stack->count)
             break;
-        stack->unresolved += bid_frame_identify(&stack->frames[i], &last);
+        stack->unresolved += bid_frame_identify(&stack->frames[i], &stack->last, &stack->id);
     }
     return 0;
 }

@@ -87,7 +87,7 @@ void bid_unpin_update(struct bid_pins *pins, struct bid_pin pin)
         srcu_read_unlock(&bid_updates, pin.before);
 }
 
-/* Written by whoever has set `busy`, with preemption disabled. */
+/* Written by the thread that has set `busy`, with preemption disabled. */
 static struct {
     atomic_t busy;
     u64 over;    /* what has a lower epoch is free */

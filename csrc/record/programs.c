@@ -15,8 +15,12 @@
 
 /* BTF tracepoints by name: those that a kernel must have, and those that it may have. */
 static const char *const bid_needed[] = {"ma_write", "exit_mmap", "task_newtask", "sched_process_exit"};
-static const char *const bid_evictions[] = {"ext4_evict_inode", "btrfs_inode_evict", "f2fs_evict_inode",
-                                            "hugetlbfs_evict_inode"};
+static const struct {
+    const char *name, *module; /* that it is in, unless the file system is built in */
+} bid_evictions[] = {{"ext4_evict_inode", "ext4"},
+                     {"btrfs_inode_evict", "btrfs"},
+                     {"f2fs_evict_inode", "f2fs"},
+                     {"hugetlbfs_evict_inode", "hugetlbfs"}};
 static const char *const bid_hooks[] = {"on_exit_mmap", "on_newtask", "on_exit"};
 
 #define BID_FIRST_PID_NAMESPACE 0xeffffffcu /* PROC_PID_INIT_INO of Linux */
@@ -66,6 +70,15 @@ static const char *bid_programs_write(const struct bid_libbpf *libbpf)
                                                                                        : "on_write_by_copy";
 }
 
+/* Whether the kernel, or a module that it has loaded, has this tracepoint. A file system whose module is loaded later
+ * has none: there the tags tell files apart. */
+static int bid_programs_evicts(const struct bid_libbpf *libbpf, unsigned i)
+{
+    char types[64];
+    snprintf(types, sizeof types, "/sys/kernel/btf/%s", bid_evictions[i].module);
+    return libbpf->libbpf_find_vmlinux_btf_id(bid_evictions[i].name, BPF_TRACE_RAW_TP) > 0 || access(types, F_OK) == 0;
+}
+
 static void bid_programs_choose(struct bid_programs *programs)
 {
     static const char *const writes[] = {"on_write", "on_write_by_copy"};
@@ -75,9 +88,9 @@ static void bid_programs_choose(struct bid_programs *programs)
         libbpf->bpf_program__set_autoload(libbpf->bpf_object__find_program_by_name(programs->object, writes[i]),
                                           strcmp(writes[i], bid_programs_write(libbpf)) == 0);
     for (unsigned i = 0; i < COUNT(bid_evictions); i++) {
-        snprintf(name, sizeof name, "on_%s", bid_evictions[i]);
+        snprintf(name, sizeof name, "on_%s", bid_evictions[i].name);
         libbpf->bpf_program__set_autoload(libbpf->bpf_object__find_program_by_name(programs->object, name),
-                                          libbpf->libbpf_find_vmlinux_btf_id(bid_evictions[i], BPF_TRACE_RAW_TP) > 0);
+                                          bid_programs_evicts(libbpf, i));
     }
 }
 
@@ -174,7 +187,7 @@ int bid_programs_open(struct bid_programs *programs, const void *object, size_t 
         if (bid_programs_attach(programs, bid_hooks[i], why))
             return -1;
     for (unsigned i = 0; i < COUNT(bid_evictions); i++) {
-        snprintf(name, sizeof name, "on_%s", bid_evictions[i]);
+        snprintf(name, sizeof name, "on_%s", bid_evictions[i].name);
         if (bid_programs_fd(programs, name) >= 0)
             bid_programs_attach(programs, name, NULL); /* without it tags still tell files apart */
     }

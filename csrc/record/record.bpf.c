@@ -275,13 +275,15 @@ static __always_inline void ask_for_scan(u32 tgid)
     bpf_ringbuf_submit(event, 0);
 }
 
+/* Answers of which only the status counts: nobody reads them. On the stack there is no room before Linux 6.13. */
+struct bid_build_id ignored = {};
+
 /* A mapping, as the tree of the mm has it or is about to have it. area: NULL if there is none any more. Asks for its
  * file if the table does not have it and the mapping is new, or if `again`. */
 static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct vm_area_struct *area, int again)
 {
     struct bid_range range = {.start = start, .end = end};
     struct bid_file_state state = {};
-    struct bid_build_id id = {};
     int executable = area && BPF_CORE_READ(area, vm_flags) & BID_VM_EXEC;
     struct inode *inode = executable ? BPF_CORE_READ(area, vm_file, f_inode) : NULL;
     if (inode) {
@@ -300,7 +302,7 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
     count(BID_COUNT_STORES, stored > 0);
     count(BID_COUNT_NO_ROOM, stored < 0);
     if (inode) {
-        int status = bid_bpf_lookup_in(0, range.inode, range.tag, &id);
+        int status = bid_bpf_lookup_in(0, range.inode, range.tag, &ignored);
         if (status != BID_OK && status != BID_NO_BUILD_ID)
             ask_for(tgid, &range, &state);
     }
@@ -335,8 +337,8 @@ static __always_inline int is_store(u64 function)
 /* The arguments of ma_write(function, state, pivot, entry), by their places. */
 enum { BID_WRITE_FUNCTION = 0, BID_WRITE_STATE = 1, BID_WRITE_ENTRY = 3 };
 
-/* Code is mapped, or something else where code may have been. Trees that are no mm's have no space. Mms that are not the
- * current one's change in fork() and execve() only: there nobody executes anything in them yet. */
+/* Code is mapped, or something else where code may have been. Trees that are no mm's have no space. Mms that are not
+ * the current one's change in fork() and execve() only: there nobody executes anything in them yet. */
 static __noinline int mapped(u64 *context, u64 mm, u64 flags)
 {
     struct ma_state *state = (void *)context[BID_WRITE_STATE];
@@ -425,10 +427,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
     return 0;
 }
 
-/* The areas of processes that were there before the hooks, or whose space may be wrong. The iterator holds the mmap lock
- * for reading while this runs, so the area is as it is in the tree, and the hook writes nothing to the same space. It
- * may let go of the lock between two areas, and goes on behind the last one. What is not code takes out what it covers:
- * after a whole turn the space has nothing that is not in the tree but at addresses where nothing is mapped. */
+/* The areas of processes that were there before the hooks, or whose space may be wrong. The iterator holds the mmap
+ * lock for reading while this runs, so the area is as it is in the tree, and the hook writes nothing to the same space.
+ * It may let go of the lock between two areas, and goes on behind the last one. What is not code takes out what it
+ * covers: after a whole turn the space has nothing that is not in the tree but at addresses where nothing is mapped. */
 SEC("iter/task_vma")
 int scan(struct bpf_iter__task_vma *context)
 {

@@ -166,7 +166,9 @@ static void *bid_recorder_run(void *argument)
             bid_collect(recorder);
             next = now + BID_COLLECT_MS * 1000000ull;
         }
-        poll(polled, 2, BID_COLLECT_MS);
+        if (recorder->options.flags & BID_RECORD_RESCAN)
+            bid_programs_scan(&recorder->programs, 0);
+        poll(polled, 2, recorder->options.flags & BID_RECORD_RESCAN ? 0 : BID_COLLECT_MS);
         if (bid_ring_drain(&recorder->events, bid_on_event, recorder))
             bid_scan_wanted(recorder);
     }

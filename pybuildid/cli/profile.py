@@ -111,9 +111,9 @@ def profile(
     counted by the reason. The handler resolves the callers as well, up to 127 frames, as far as frame pointers lead. A
     call stack says why it ends.
 
-    Code compiled with -fno-omit-frame-pointer has frame pointers. Functions of Python have frames with CPython 3.12 or
-    later, run as `python3 -X perf`, if the interpreter itself was compiled with frame pointers. These frames are
-    addresses without a file; /tmp/perf-PID.map names them.
+    Code compiled with -fno-omit-frame-pointer has frame pointers. Functions of Python have frames, with their names,
+    with CPython 3.12 or later, run as `python3 -X perf`, if the interpreter itself was compiled with frame pointers.
+    Names of other code that a program makes are taken from /tmp/perf-PID.map as well.
 
     COMMAND is found and run as env does it: a script without a first line is run by sh. COMMAND gets SIGTERM and SIGHUP
     if the profiler does. It runs as without the profiler, except that LD_PRELOAD and PYBUILDID_PROFILE are in its

@@ -9,13 +9,14 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from csrc.build_bpf import compile_bpf
+from csrc.build_bpf import CSRC, compile_bpf
 from stress import programs
 
 HERE = Path(__file__).resolve().parent
 BUILD = Path("build/record")
 MODULES = ("table", "process", "region", "bpf")  #: of csrc: the table in the memory of a BPF map
 LIBRARIES = 12
+NEVER = bytes([0xB1, 0xD0, 0xFF, *range(17)])  #: build ID of a library that is mapped and never run
 FRAMES = ("-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls")
 
 
@@ -25,6 +26,7 @@ def build_work(folder: Path) -> Path:
     names = [*(f"l{i:02}" for i in range(LIBRARIES)), "xa", "xb"]
     for i, name in enumerate(names):
         build_library(folder / f"{name}.so", bytes([0xB1, 0xD0, i + 1, *range(17)]))
+    build_library(folder / "never.so", NEVER)
     program = folder / "work"
     if not _is_current(program, "work.c"):
         _compile(program, str(HERE / "work.c"), "-ldl", "-pthread")
@@ -42,14 +44,18 @@ def build_library(output: Path, build_id: bytes) -> None:
         os.fsync(file.fileno())  # pages that are not on the disk yet cannot be thrown out of memory
 
 
-def build_tool(name: str) -> tuple[Path, Path]:
-    """NAME.c with the table in BPF memory, and its programs, NAME.bpf.c."""
-    toolchain = programs.Toolchain(flags=("-O2", "-g", f"-I{programs.ROOT / 'csrc' / 'bpf'}"))
-    program = programs.build(name, [HERE / f"{name}.c"], toolchain, toolchain.sources(MODULES))
-    BUILD.mkdir(parents=True, exist_ok=True)
-    loaded = BUILD / f"{name}.bpf.o"
-    with TemporaryDirectory(dir=BUILD) as folder:  # others may be reading what is there
-        compile_bpf(HERE / f"{name}.bpf.c", Path(folder, loaded.name), HERE)
+def build_tool(
+    name: str, sources: Path = HERE, csrc: Path = CSRC, output: Path = BUILD, debug: bool = False
+) -> tuple[Path, Path]:
+    """NAME.c of a folder, with the table in BPF memory, and its programs, NAME.bpf.c. csrc: may be an edited copy.
+    Raises CompilerError and BpfBuildError."""
+    flags = ("-O2", "-g", f"-I{csrc / 'bpf'}", *(["-DBID_DEBUG"] if debug else []))
+    toolchain = programs.Toolchain(flags=flags, csrc=csrc, strict=programs.STRICT if csrc == CSRC else ())
+    program = programs.build(name, [sources / f"{name}.c"], toolchain, toolchain.sources(MODULES))
+    output.mkdir(parents=True, exist_ok=True)
+    loaded = output / f"{name}.bpf.o"
+    with TemporaryDirectory(dir=output) as folder:  # others may be reading what is there
+        compile_bpf(sources / f"{name}.bpf.c", Path(folder, loaded.name), sources, csrc=csrc)
         Path(folder, loaded.name).replace(loaded)
     return program, loaded.resolve()
 

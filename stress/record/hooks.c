@@ -6,8 +6,8 @@
  *   detach     detaches it
  *   measure    measures
  *
- * and each is answered by a line: of "measure" nanoseconds of mmap() and munmap() of a page of memory; of the same where
- * the page is written in between; of a page of LIBRARY's code.
+ * and each is answered by a line: of "measure" nanoseconds of mmap() and munmap() of a page of memory; of the same
+ * where the page is written in between; of a page of LIBRARY's code.
  */
 #define _GNU_SOURCE
 #include "libbpf.h"

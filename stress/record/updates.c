@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * updates OBJECT SECONDS: samples that are lost on a processor whose thread updates a table from user space, for so much
- * time of its own. A line for each of: nothing is updated; the kernel's hash map; ours, as often as that; ours, as often as can be. It
- * has the samples that were due, those that were taken, updates. Then a line with the number of instructions that the verifier visits for a program with a lookup.
+ * updates OBJECT SECONDS: samples that are lost on a processor whose thread updates a table from user space, for so
+ * much time of its own. A line for each of: nothing is updated; the kernel's hash map; ours, as often as that; ours, as
+ * often as can be. It has the samples that were due, those that were taken, updates. Then a line with the number of
+ * instructions that the verifier visits for a program with a lookup.
  */
 #define _GNU_SOURCE
 #include "updates.h"

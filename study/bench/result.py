@@ -122,7 +122,7 @@ class HeadToHead:
 
 @dataclass(frozen=True)
 class Lead:
-    """A figure in which somebody is ahead of ours: ours is so many times theirs."""
+    """A figure in which another design is ahead of ours: ours is so many times theirs."""
 
     what: str
     size: int

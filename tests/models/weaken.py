@@ -34,23 +34,23 @@ PAGE = CSRC.parent / "docs" / "orders.md"
 ORDER = re.compile(r"\bBID_([A-Z])_(ACQUIRE|RELEASE|FENCE)\b")
 WEAKER = {"ACQUIRE": "memory_order_relaxed", "RELEASE": "memory_order_relaxed", "FENCE": "memory_order_acq_rel"}
 
-AGAIN = "who sees FROZEN and not yet the future looks again; with the order it does so once"
-ELSEWHERE = "readers of a region compute addresses from others, which the models cannot follow"
+
+LEFT = "LEFT only makes a lookup read the future, by (F); one that finds none yet is from before the first update there"
+ORPHAN = (
+    "what is an orphan was written before the fork, which orders that; in the child it is changed by this swap alone"
+)
+AUDITED = "nobody updates the table while it is audited, so what ended the updates comes before all that is read here"
 
 #: Uses that no model can notice: file, function, macro, and which of these it is there.
 REASONS = {
-    "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
-    "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
-    "table/move.c bid_leave BID_H_RELEASE 1": "who reads LEFT and not yet the future gets what was right before",
-    "region/reader.c bid_region_lookup BID_H_ACQUIRE 1": ELSEWHERE,
-    "region/region.c bid_region_publish BID_H_RELEASE 1": ELSEWHERE,
+    "table/move.c bid_leave BID_H_RELEASE 1": LEFT,
 }
 REASONS |= {
-    f"table/orphan.c {use}": "only the child of a fork comes here, and the models have no fork"
+    f"table/orphan.c {use}": ORPHAN
     for use in ("bid_orphans_take_back BID_L_ACQUIRE 1", "bid_orphans_take_back BID_L_ACQUIRE 2")
 }
 REASONS |= {
-    f"table/audit.c {use} 1": "nobody updates the table while it is audited"
+    f"table/audit.c {use} 1": AUDITED
     for use in ("bid_audit_slot BID_P_ACQUIRE", "bid_audit_bucket BID_D_ACQUIRE", "bid_audit_bucket BID_P_ACQUIRE")
 }
 

@@ -17,7 +17,7 @@ PLACES = [
     Mutant(
         "taken-is-not-empty",
         "G4",
-        "a slot whose place is claimed is not EMPTY: other inserts wait for whoever has claimed it, or pass it over",
+        "a slot whose place is claimed is not EMPTY: other inserts wait for the claiming thread, or pass it over",
         (Edit("table/slot.h", "(word & BID_STATE_MASK) == BID_EMPTY", "(word & (BID_STATE_MASK | BID_TAKEN)) == 0"),),
         (Freeze("insert"), Model("insert against insert of one key")),
     ),
@@ -80,7 +80,7 @@ PLACES = [
     Mutant(
         "head-moved-by-a-store",
         "G3",
-        "whoever is late with moving the head takes it back from an array that others have moved it to since",
+        "a thread that is late with moving the head takes it back from an array to which others have moved it",
         (
             Edit(
                 "table/move.c",
@@ -170,7 +170,7 @@ PLACES = [
     Mutant(
         "nothing-set-aside",
         "G4",
-        "a remove in NMI context fails in the midst of a resize for want of a record",
+        "a remove in NMI context fails in the midst of a resize if there is no record",
         (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE)", "if (0)"),),
         (Program("test_nmi_forms"),),
     ),
