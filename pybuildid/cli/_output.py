@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from threading import Event, Thread
 from typing import Any, TextIO
 
@@ -11,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Column, Table
 
 WIDE = 100_000  # columns of output that goes to a file or pipe: more than any row has, a path with escapes included
@@ -41,9 +43,29 @@ class _Lines:
             self._out.print(self._text, soft_wrap=True)
 
 
+class _Passing:
+    """What a Status shows on a terminal. If that is gone, the work goes on without it."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def update(self, text: RenderableType) -> None:
+        with suppress(OSError):
+            self._status.update(text)
+
+    def __enter__(self) -> _Passing:
+        with suppress(OSError):
+            self._status.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(OSError):
+            self._status.stop()
+
+
 class _Console(Console):
     def status(self, status: RenderableType, **options: Any) -> Any:
-        return super().status(status, **options) if self.is_terminal else _Lines(self, status)
+        return _Passing(super().status(status, **options)) if self.is_terminal else _Lines(self, status)
 
     def on_broken_pipe(self) -> None:
         """From Rich, in its `except BrokenPipeError`: it would exit with 1, and guarded() knows what this means."""

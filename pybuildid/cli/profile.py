@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import explain, printable
-from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
+from pybuildid.cli._profile_output import check_output, output_options, report_file
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
 
@@ -39,24 +38,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option(
-    "-o",
-    "--output",
-    default="profile.pb.gz",
-    show_default=True,
-    type=click.Path(dir_okay=False, writable=True),
-    help="Write the profile here, for pprof.",
-)
-@click.option(
-    "--text", is_flag=True, help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040."
-)
-@json_option
-@click.option(
-    "--report",
-    "report_to",
-    type=click.Path(dir_okay=False, writable=True),
-    help="Write the report here instead of to standard error.",
-)
+@output_options("profile.pb.gz")
 @click.option(
     "--frequency", default=997, show_default=True, type=click.IntRange(1, MOST), help="Samples a second of CPU time."
 )
@@ -135,7 +117,7 @@ def profile(
     was not started.
     """
     for path in filter(None, (output, report_to)):
-        _check_output(path)
+        check_output(path)
     try:
         result, code = profile_command(
             command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer, stacks=stacks
@@ -146,7 +128,7 @@ def profile(
         ) from None
     written = _write(result, output)
     write_json(json_file, lambda: _document(result, command, code))
-    with _report_file(report_to) as stream:
+    with report_file(report_to) as stream:
         if text:
             _print_files(result, stream)
         else:
@@ -154,10 +136,6 @@ def profile(
         if result.samples and not no_symbols and os.path.isfile(output):
             _names(output, stream, quiet=text)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
-
-
-def _report_file(path: str | None) -> AbstractContextManager[TextIO]:
-    return open(path, "w", encoding="utf-8", errors="surrogateescape") if path else nullcontext(sys.stderr)
 
 
 def _print_files(result: ProfileResult, stream: TextIO) -> None:
@@ -195,15 +173,6 @@ def _write(result: ProfileResult, output: str) -> str:
         error.filename = error.filename or output
         raise
     return f"Written: {printable(output)}"
-
-
-def _check_output(path: str) -> None:
-    """Checks the output before the command runs, which may take long."""
-    directory = os.path.dirname(path) or "."
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    if not os.path.exists(path) and not os.access(directory, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _document(result: ProfileResult, command: tuple[str, ...], code: int) -> dict[str, Any]:
