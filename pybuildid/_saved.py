@@ -84,7 +84,7 @@ def _little(values: array[int]) -> array[int]:
 
 
 def _write_whole(path: str, data: bytes) -> None:
-    """Whoever reads the path finds what was there before, or all of this; a device or pipe is written to."""
+    """A reader of the path finds the old content, or all of the new one. A device or pipe is written to directly."""
     path = os.path.realpath(path)
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
         with open(path, "wb") as file:

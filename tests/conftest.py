@@ -18,7 +18,7 @@ import hypothesis
 import pytest
 from procmap import MapQuery
 
-pytest_plugins = ["browsed", "limits", "profiled"]
+pytest_plugins = ["browsed", "clustered", "counted", "limits", "profiled"]
 
 hypothesis.settings.register_profile("default", deadline=None)  # the machine may be busy: no times are asserted
 hypothesis.settings.load_profile("default")

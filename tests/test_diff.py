@@ -112,6 +112,7 @@ def test_the_picture(files: tuple[str, str], browser: Browser, tmp_path: Path) -
     result = CliRunner().invoke(main, ["diff", *files, "-o", str(tmp_path / "d.html")])
     assert result.exit_code == 0, result.output
     page, trouble = opened(browser, tmp_path / "d.html", 1000, "light")
+    page.wait_for_function("document.getElementById('details').textContent.startsWith('all')")
     told: list[str] = []
     for _ in range(3):
         page.locator("#flame").press("ArrowDown" if len(told) < 2 else "ArrowRight")

@@ -114,8 +114,8 @@ static __always_inline void bid_hole_drop(u64 mm)
     __sync_val_compare_and_swap(&bid_hole_of(mm)->mm, mm, 0);
 }
 
-/* Makes the hole [hole->start, hole->end) smaller, so that no range of this block lies in it; `at` stays in it.
- * Returns 0 if a range lies in [at->start, at->end). */
+/* Makes the hole [hole->start, hole->end) smaller, so that no range of this block lies in it; `at` stays in it. Returns
+ * 0 if a range lies in [at->start, at->end). */
 __noinline int bid_space_narrow(struct bid_space *space, struct bid_hole *hole, struct bid_hole *at)
 {
     if (!space || !hole || !at)

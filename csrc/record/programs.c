@@ -3,16 +3,15 @@
 #define _GNU_SOURCE
 #include "recording.h"
 
+#include "syscall.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* BTF tracepoints by name: those that a kernel must have, and those that it may have. */
 static const char *const bid_needed[] = {"ma_write", "exit_mmap", "task_newtask", "sched_process_exit"};
@@ -27,29 +26,6 @@ static const char *const bid_hooks[] = {"on_exit_mmap", "on_newtask", "on_exit"}
 
 #define BID_FIRST_PID_NAMESPACE 0xeffffffcu /* PROC_PID_INIT_INO of Linux */
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-
-int bid_why(struct bid_why *why, int error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    if (why && why->size)
-        vsnprintf(why->text, why->size, format, arguments);
-    va_end(arguments);
-    errno = error;
-    return -1;
-}
-
-static int bid_bpf(int command, union bpf_attr *attribute)
-{
-    return (int)syscall(SYS_bpf, command, attribute, sizeof *attribute);
-}
-
-static union bpf_attr bid_attribute(void)
-{
-    union bpf_attr attribute;
-    memset(&attribute, 0, sizeof attribute);
-    return attribute;
-}
 
 static int bid_map_command(int command, int fd, const void *key, const void *value)
 {

@@ -428,10 +428,9 @@ int BPF_PROG(on_exit, struct task_struct *task)
 }
 
 /* The areas of processes that were there before the hooks, or whose space may be wrong. The iterator holds the mmap
- * lock for reading while this runs, so the area is as it is in the tree, and the hook writes nothing to the same
- * space. It may let go of the lock between two areas, and goes on behind the last one. What is not code takes out what
- * it covers: after a whole turn the space has nothing that is not in the tree but at addresses where nothing is
- * mapped. */
+ * lock for reading while this runs, so the area is as it is in the tree, and the hook writes nothing to the same space.
+ * It may let go of the lock between two areas, and goes on behind the last one. What is not code takes out what it
+ * covers: after a whole turn the space has nothing that is not in the tree but at addresses where nothing is mapped. */
 SEC("iter/task_vma")
 int scan(struct bpf_iter__task_vma *context)
 {

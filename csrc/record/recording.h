@@ -7,6 +7,7 @@
 #include "libbpf.h"
 #include "recorder.h"
 #include "ring.h"
+#include "why.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,13 +30,6 @@ struct bid_sampling {
     unsigned cpus;  /* that are sampled, or were */
     int hardware;
 };
-
-/* Why something failed: a sentence, and errno. */
-struct bid_why {
-    char *text;
-    size_t size;
-};
-int bid_why(struct bid_why *why, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 int bid_programs_open(struct bid_programs *programs, const void *object, size_t size, uint32_t flags, int region_fd,
                       struct bid_why *why);

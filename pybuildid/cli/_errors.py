@@ -143,7 +143,7 @@ def guarded() -> Iterator[None]:
 
 def prepare_streams() -> None:
     """Once, before anything is printed. What the terminal's encoding cannot show comes out as an escape."""
-    if sys.stderr is None:  # closed by whoever started this
+    if sys.stderr is None:  # closed by the program that started this
         sys.stderr = io.StringIO()
     if sys.stdout is None:
         click.echo("Error: standard output is closed: redirect it, to /dev/null if nobody is to read it", err=True)

@@ -48,7 +48,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
     show_default=True,
     type=Range(1, 3_600_000),
     metavar="MS",
-    help="How often to look for code that was mapped since, in milliseconds.",
+    help="How often to look for newly mapped code, in milliseconds.",
 )
 @click.option(
     "--stacks/--no-stacks",
@@ -56,7 +56,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
     show_default=True,
     help="Take call stacks, by frame pointers: code compiled with -fno-omit-frame-pointer has them.",
 )
-@click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are to be had.")
+@click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are available.")
 @click.option("--parse", is_flag=True, help="For comparison: let each sample also parse its file's first page.")
 @click.option("--evict", is_flag=True, help="For comparison: drop these pages from memory, again and again.")
 @click.option("--no-symbols", is_flag=True, help="Do not look for names of functions.")
@@ -67,7 +67,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
     expose_value=False,
     is_eager=True,
     callback=_no_running_process,
-    help="Not to be had: says what to use for a running process instead.",
+    help="Not possible: says what to use for a running process instead.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def profile(
@@ -88,22 +88,24 @@ def profile(
 
     OPTIONS come before COMMAND; what follows it is its own.
 
-    Each sample is resolved in the signal handler that takes it: from the interrupted instruction pointer to the build
-    ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
-    reason. So are its callers, up to 127 frames, as far as frame pointers lead: a call stack says why it ends.
+    The signal handler that takes a sample also resolves it: from the interrupted instruction pointer to the build ID of
+    the file and the offset in it, without a lock and without reading the file. A sample that cannot be resolved is
+    counted by the reason. The handler resolves the callers as well, up to 127 frames, as far as frame pointers lead. A
+    call stack says why it ends.
 
-    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have some with CPython
-    3.12 or later, run as `python3 -X perf`, if it was compiled so itself: as addresses without a file, which
-    /tmp/perf-PID.map names.
+    Code compiled with -fno-omit-frame-pointer has frame pointers. Functions of Python have frames, with their names,
+    with CPython 3.12 or later, run as `python3 -X perf`, if the interpreter itself was compiled with frame pointers.
+    Names of other code that a program makes are taken from /tmp/perf-PID.map as well.
 
-    COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
-    the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
+    COMMAND is found and run as env does it: a script without a first line is run by sh. COMMAND gets SIGTERM and SIGHUP
+    if the profiler does. It runs as without the profiler, except that LD_PRELOAD and PYBUILDID_PROFILE are in its
+    environment.
 
-    Standard output belongs to COMMAND (JSON of --json - comes after its output): the report goes to standard error, or
-    to --report FILE. What could not be sampled is in it, with the reason. At the end functions get their names, as
+    Standard output belongs to COMMAND (the JSON of --json - comes after its output). The report goes to standard error,
+    or to --report FILE. It lists what could not be sampled, and why. At the end functions get their names, as
     `pybuildid symbolize` finds them.
 
-    --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
+    --parse and --evict show what happens to a profiler that looks into the file instead: the page may not be in memory.
 
     \b
     Examples:

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import click
@@ -21,6 +19,7 @@ from pybuildid.cli._errors import printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
 from pybuildid.cli._profile_output import check_output, output_options, report_file
+from pybuildid.cli._signals import ending
 from pybuildid.cli._types import Range
 from pybuildid.record import Recorded, RecordError, Recording, Status
 
@@ -107,7 +106,7 @@ def _record(
         for pid in pids:
             os.kill(pid, 0)
             recording.target(pid)
-        with _ending() as over:
+        with ending() as over:
             recording.start()
             if not arguments:
                 _watch(recording, over, options["seconds"])
@@ -116,22 +115,6 @@ def _record(
             with subprocess.Popen(arguments) as process:
                 status = _wait(process, over, options["seconds"])
                 return recording.stop(), status
-
-
-@contextmanager
-def _ending() -> Iterator[threading.Event]:
-    """An event that comes with SIGINT, SIGTERM or SIGHUP: the recording is to end, and to be written."""
-    over = threading.Event()
-
-    def end(number: int, frame: object) -> None:
-        over.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield over
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _wait(process: subprocess.Popen[bytes], over: threading.Event, seconds: float | None) -> int:

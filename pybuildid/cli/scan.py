@@ -81,7 +81,7 @@ def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[
     type=click.IntRange(1, 1024),
     metavar="N",
     show_default="one per processor",
-    help="How many read at once.",
+    help="How many threads read files.",
 )
 @click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see `pybuildid id --help`.")
 @output_options("null", "table")

@@ -174,8 +174,10 @@ class ProfileResult:
 
     def write_pprof(self, path: str | os.PathLike[str]) -> None:
         """Writes profile.proto as gzip, which `go tool pprof` and others read. Addresses are those of the first process
-        that had the file mapped; Mapping.build_id tells for which build. The main program is the first mapping."""
-        from pybuildid.profile.pprof import PprofWriter  # what imports pybuildid does without it
+        that had the file mapped; Mapping.build_id tells for which build. The main program is the first mapping. Code
+        that a process made has the names that it wrote to /tmp/perf-PID.map, if that is still there."""
+        from pybuildid.profile.pprof import PprofWriter  # what imports pybuildid does without them
+        from pybuildid.symbols.perfmap import PerfMap, is_perf_map
 
         writer = PprofWriter(
             1_000_000_000 * max(self.ticks, 1) // (self.frequency * max(self.samples, 1)),
@@ -191,6 +193,9 @@ class ProfileResult:
                 numbers[number] = writer.mapping(
                     module.start, module.end, module.offset, module.path, module.build_id or b""
                 )
+                if is_perf_map(module.path) and not module.build_id:
+                    since = 0.0 if module.process == os.getpid() else self.began
+                    writer.name(numbers[number], PerfMap.read(module.path, since).find)
 
         def frame(number: int | None, address: int) -> tuple[int, int]:
             if number is None:
@@ -235,7 +240,7 @@ class ProfileResult:
         seen = set()
         for sample in sorted(self.counts, key=lambda sample: -sample.count):
             module = self.module_of(sample)
-            if module and module.file not in seen:
+            if module and module.file not in seen and sample.reason != "no file":
                 seen.add(module.file)
                 yield unstrip_line(module)
 
@@ -329,7 +334,7 @@ class Profile:
     follow: how often, in seconds, it looks for code that was mapped since; until then samples there are "no mapping".
     parse: for comparison, let each sample also parse the file's first page, if that is in memory.
     evict: for comparison, ask the kernel to drop these pages, from time to time.
-    timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are to be had. It is no finer than
+    timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are available. It is no finer than
         the kernel's tick, often 250 a second.
     stacks: take call stacks, by frame pointers.
     result: after the block.

@@ -19,6 +19,7 @@ from pybuildid.symbols.demangle import demangled
 from pybuildid.symbols.dwarf import Function
 from pybuildid.symbols.finding import Search
 from pybuildid.symbols.module import Module
+from pybuildid.symbols.perfmap import is_perf_map
 
 __all__ = ["FileNames", "MissingLibraryError", "Search", "Symbolizer", "is_wanted"]
 
@@ -80,7 +81,7 @@ class Symbolizer:
             report = self._reports[identity] = FileNames(mapping.path, mapping.build_id, len(self._places[identity]))
             build_id = _build_id(mapping)
             if build_id is None:
-                report.problem = NO_BUILD_ID if mapping.path.startswith("/") else ""
+                report.problem = NO_BUILD_ID if mapping.path.startswith("/") and not is_perf_map(mapping.path) else ""
             else:
                 self._modules[identity] = Module(build_id, mapping.path)
                 self._modules[identity].look(self.search)
@@ -135,6 +136,8 @@ class Symbolizer:
         report, module = self._reports[identity], self._modules.get(identity)
         located = [self.profile.locations[at] for at in self._places[identity]]
         report.named = sum(bool(location.lines) for location in located)
+        if is_perf_map(report.path) and report.named < report.addresses:
+            report.problem = f"the process named {report.named:,} of its {report.addresses:,} addresses"
         if module:
             report.source, report.problem = module.source, module.problem
             if not report.problem and report.named < report.addresses:
