@@ -73,7 +73,7 @@ CHECKS := table bulk inode errors note process c lookup_object step histories st
 check: setup lint
 	$(BIN)/python -m pytest -q $(PARALLEL) -k 'not a_lie_is_caught' $(CHECKS:%=tests/test_%.py)
 
-# Fuzzes the reader of build IDs with libFuzzer. An input that breaks something is kept as build/fuzz/crash-*.
+# Fuzzes the readers of build IDs and of profiles. An input that breaks something is kept as build/fuzz/crash-*.
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
@@ -155,7 +155,7 @@ build/lint/format.stamp: $(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C) | $(VENV)/t
 	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h %.cpp,$?)
 	@touch $@
 
-build/lint/stress/%.o: WARNINGS += -std=gnu11 -Icsrc/bpf
+build/lint/stress/%.o: WARNINGS += -std=gnu11 -Icsrc/bpf -Icsrc/record
 build/lint/csrc/bpf/%.o build/lint/csrc/record/%.o build/lint/csrc/iterators/%.o: WARNINGS += -std=gnu11 -Icsrc/table -Icsrc/bpf
 build/lint/%.o: %.c
 	@mkdir -p $(@D)

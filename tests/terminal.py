@@ -34,6 +34,12 @@ class Terminal:
         self.output = b""
         self.status: int | None = None
 
+    def hang_up(self) -> int:
+        """As when its window is closed. The command's status."""
+        os.close(self._leader)
+        self._leader = -1
+        return self._process.wait(LONGEST)
+
     def press(self, keys: bytes) -> None:
         os.write(self._leader, keys)
 
@@ -63,7 +69,8 @@ class Terminal:
     def __exit__(self, *exception: object) -> None:
         self._process.kill()
         self._process.wait()
-        os.close(self._leader)
+        if self._leader >= 0:
+            os.close(self._leader)
 
 
 def on_terminal(*arguments: object, env: dict[str, str] | None = None) -> bytes:

@@ -43,6 +43,7 @@ def test_the_lock_does_not_come_back() -> None:
 
 def test_tables_come_and_go() -> None:
     """Each thread has its own tables, which share what the library knows of all."""
+    gc.collect()  # of the tests before
     before = len(table_module._lives)
 
     def churn(me: int) -> None:
@@ -65,10 +66,10 @@ def writers(table: Table, keys: array[int], fixed: array[int], go_on: Callable[[
     def change(me: int) -> None:
         rng = random.Random(me)
         while go_on():
-            some = array("Q", rng.sample(keys, 200))
+            some = array("Q", rng.sample(list(keys), 200))
             ids = [versions(key, rng.getrandbits(60)) for key in some]
             (table.insert_many if rng.random() < 0.5 else table.upsert_many)(some, ids)
-            assert 0 <= table.evict_many(array("Q", rng.sample(keys, 300))) <= 300
+            assert 0 <= table.evict_many(array("Q", rng.sample(list(keys), 300))) <= 300
             table.upsert_many(fixed, [versions(key, me) for key in fixed])
             if rng.random() < 0.1:
                 table.shrink()

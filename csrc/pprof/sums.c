@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { SAMPLE_TAG = 2 << 3 | WIRE_BYTES, STACK_TAG = 1 << 3 | WIRE_BYTES, VALUES_TAG = 2 << 3 | WIRE_BYTES };
+#define BATCH 32u   /* rows */
 #define TAGS_MAX 36 /* bytes of three tags and lengths */
 
 struct bid_sums *bid_sums_create(size_t width, uint64_t seed)
@@ -24,40 +25,65 @@ void bid_sums_destroy(struct bid_sums *sums)
     free(sums);
 }
 
-/* A stack of the profile with the numbers that its locations have in the sums. */
+/* Appends a stack of the profile, with the numbers that its locations have in the sums. */
 static int translate(struct bid_bytes *to, const struct bid_pprof *profile, const struct bid_row *row,
                      const uint32_t *locations)
 {
-    const uint8_t *key = profile->samples.keys.bytes + row->key;
-    struct wire wire = {key, key + row->size};
+    struct wire wire = wire_of(&profile->samples.keys, row->key, row->size);
     uint64_t id = 0;
-    to->size = 0;
     int error = bid_bytes_reserve(to, (size_t)row->size * 5); /* of 32 bits each */
-    uint8_t *at = to->bytes;
-    while (!error && wire.at < wire.end) {
+    if (error || !row->size)
+        return error;
+    uint8_t *at = to->bytes + to->size;
+    while (wire.at < wire.end) {
         wire_number(&wire, &id);
         at = wire_put(at, locations[bid_pprof_number(profile, id) - 1]);
     }
     to->size = (size_t)(at - to->bytes);
+    return BID_PPROF_OK;
+}
+
+/* A few rows of a profile. stacks: room that is used again. */
+struct batch {
+    struct bid_bytes stacks;
+    struct bid_row rows[BATCH]; /* key: where it begins in stacks */
+};
+
+static int add_batch(struct bid_sums *sums, const struct bid_pprof *profile, size_t begin, size_t count,
+                     const uint32_t *locations, const uint32_t *labels, struct batch *batch)
+{
+    const struct bid_sums *samples = &profile->samples;
+    int error = BID_PPROF_OK;
+    batch->stacks.size = 0;
+    for (size_t i = 0; !error && i < count; i++) {
+        const struct bid_row *from = &samples->rows[begin + i];
+        batch->rows[i] = (struct bid_row){.key = batch->stacks.size, .labels = labels[from->labels]};
+        error = translate(&batch->stacks, profile, from, locations);
+        batch->rows[i].size = (uint32_t)(batch->stacks.size - batch->rows[i].key);
+    }
+    for (size_t i = 0; !error && i < count; i++)
+        bid_sums_prepare(sums, batch->stacks.bytes + batch->rows[i].key, &batch->rows[i]);
+    for (size_t i = 0; !error && i < count; i++)
+        bid_sums_fetch(sums, &batch->rows[i]);
+    for (size_t i = 0, found; !error && i < count; i++) {
+        error = bid_sums_find_row(sums, batch->stacks.bytes + batch->rows[i].key, &batch->rows[i], &found);
+        if (!error)
+            bid_sums_count(sums, found, samples->values + (begin + i) * samples->width);
+    }
     return error;
 }
 
 int bid_sums_add(struct bid_sums *sums, const struct bid_pprof *profile, const uint32_t *locations,
                  const uint32_t *labels)
 {
-    const struct bid_sums *samples = &profile->samples;
-    struct bid_bytes stack = {0};
+    struct batch batch = {.stacks = {0}};
+    size_t count = profile->samples.count;
     int error = BID_PPROF_OK;
-    for (size_t i = 0; !error && i < samples->count; i++) {
-        const struct bid_row *row = &samples->rows[i];
-        size_t found;
-        error = translate(&stack, profile, row, locations);
-        if (!error)
-            error = bid_sums_find(sums, stack.bytes, stack.size, labels[row->labels], &found);
-        if (!error)
-            bid_sums_count(sums, found, samples->values + i * samples->width);
+    for (size_t begin = 0; !error && begin < count; begin += BATCH) {
+        size_t some = count - begin < BATCH ? count - begin : BATCH;
+        error = add_batch(sums, profile, begin, some, locations, labels, &batch);
     }
-    bid_bytes_free(&stack);
+    bid_bytes_free(&batch.stacks);
     return error;
 }
 
@@ -87,7 +113,7 @@ static int write_row(const struct bid_sums *sums, size_t i, const uint8_t *label
     uint8_t *values_head = wire_put(wire_put(stack_head, VALUES_TAG), values_size);
     at = wire_put(wire_put(at, SAMPLE_TAG), (size_t)(values_head - head) + row->size + values_size + labels_size);
     at = put_bytes(at, head, (size_t)(stack_head - head));
-    at = put_bytes(at, sums->keys.bytes + row->key, row->size);
+    at = put_bytes(at, wire_of(&sums->keys, row->key, row->size).at, row->size);
     at = put_bytes(at, stack_head, (size_t)(values_head - stack_head));
     at = put_bytes(at, values->bytes, values_size);
     at = put_bytes(at, labels, labels_size);
@@ -102,8 +128,8 @@ int bid_sums_write(const struct bid_sums *sums, size_t begin, size_t end, const 
     int error = BID_PPROF_OK;
     for (size_t i = begin; !error && i < end; i++) {
         uint32_t set = sums->rows[i].labels;
-        uint64_t from = set ? label_ends[set - 1] : 0;
-        error = write_row(sums, i, labels + from, label_ends[set] - from, &values, out);
+        uint64_t from = set ? label_ends[set - 1] : 0, labels_size = label_ends[set] - from;
+        error = write_row(sums, i, labels_size ? labels + from : NULL, labels_size, &values, out);
     }
     bid_bytes_free(&values);
     return error;
@@ -116,8 +142,7 @@ void bid_sums_stacks(const struct bid_sums *sums, const struct bid_pprof *profil
     uint64_t id = 0;
     for (size_t row = begin; row < end; row++) {
         const struct bid_row *its = &sums->rows[row];
-        const uint8_t *key = sums->keys.bytes + its->key;
-        for (struct wire wire = {key, key + its->size}; wire.at < wire.end;) {
+        for (struct wire wire = wire_of(&sums->keys, its->key, its->size); wire.at < wire.end;) {
             wire_number(&wire, &id);
             numbers[count++] = profile ? bid_pprof_number(profile, id) : (uint32_t)id;
         }

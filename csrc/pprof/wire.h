@@ -23,6 +23,12 @@ struct wire_field {
     struct wire content; /* of anything else */
 };
 
+/* A part of some bytes. An empty one has no address: there may be no memory behind it. */
+static inline struct wire wire_of(const struct bid_bytes *bytes, size_t begin, size_t size)
+{
+    return size ? (struct wire){bytes->bytes + begin, bytes->bytes + begin + size} : (struct wire){0};
+}
+
 static inline int wire_number(struct wire *wire, uint64_t *value)
 {
     uint64_t found = 0;
@@ -48,6 +54,8 @@ static inline int wire_field(struct wire *wire, struct wire_field *field)
         return error;
     field->number = tag >> 3;
     field->kind = (enum wire_kind)(tag & 7);
+    if (!field->number)
+        return BID_PPROF_E_FIELD; /* such as of zeros, which a crash leaves at the end of a file */
     switch (field->kind) {
     case WIRE_VARINT:
         return wire_number(wire, &field->value);
@@ -89,7 +97,13 @@ int bid_numbers_append(struct bid_numbers *numbers, const uint64_t *items, size_
 
 void bid_sums_clear(struct bid_sums *sums);
 /* The number of the row with this key, which is a new one if there was none. */
-int bid_sums_find(struct bid_sums *sums, const void *key, size_t size, uint32_t labels, size_t *row);
+int bid_sums_find(struct bid_sums *sums, const void *key, size_t size, uint32_t labels, size_t *found);
+
+/* The same in three steps, each for many rows before the next one, so that their cache misses overlap. row: its size and
+ * labels; the first step adds the hash. */
+void bid_sums_prepare(const struct bid_sums *sums, const void *key, struct bid_row *row);
+void bid_sums_fetch(const struct bid_sums *sums, const struct bid_row *row);
+int bid_sums_find_row(struct bid_sums *sums, const void *key, const struct bid_row *row, size_t *found);
 void bid_sums_count(struct bid_sums *sums, size_t row, const uint64_t *values);
 
 /* ---- read.c */

@@ -29,7 +29,7 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
 
 
 def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str | None) -> None:
-    """To put a handler into it, it would have to be stopped, and its memory changed."""
+    """Refuses --pid: a handler can be put into a running process only by stopping it and changing its memory."""
     if pid is not None:
         raise click.ClickException(
             f"a running process would have to be stopped and changed: use `pybuildid record -p {printable(pid)}`, "
@@ -145,7 +145,8 @@ def _print_files(result: ProfileResult, stream: TextIO) -> None:
 
 
 def _names(path: str, stream: TextIO, quiet: bool) -> None:
-    """Into the profile, and a table of functions after the report. Without them the profile is as good as before."""
+    """Writes names into the profile, and prints a table of functions after the report. If that fails, the profile stays
+    as it was."""
     from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files
     from pybuildid.symbols import Search
 
@@ -163,7 +164,7 @@ def _names(path: str, stream: TextIO, quiet: bool) -> None:
 
 
 def _write(result: ProfileResult, output: str) -> str:
-    """What is to be said about it. A profile of nothing does not take the place of the last one."""
+    """Writes the profile, and returns what to say about it. A profile without samples does not replace the last one."""
     if not result.samples:
         return f"Not written: {printable(output)}, for there are no samples."
     try:
@@ -242,7 +243,7 @@ HELP = {
 
 
 def _why_none(result: ProfileResult) -> str:
-    """Too little CPU time is only said if it was little."""
+    """Why there are no samples. Names a short CPU time only if it was short."""
     cpu = result.cpu_seconds or 0.0
     if cpu * result.frequency < FEW and not any(each.seconds for each in result.unwatched):
         return f"No samples: the command used {cpu * 1000:.0f} ms of CPU time, too little for this frequency."
