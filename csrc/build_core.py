@@ -10,7 +10,9 @@ from cffi import FFI
 
 from csrc.cdefs import declarations, public_headers
 
-PRIVATE = [Path(f"csrc/{name}.h") for name in ("collisions/chains", "rows/rows", "pprof/pprof")]  # what C programs do not get
+PRIVATE = [
+    Path(f"csrc/{name}.h") for name in ("collisions/chains", "rows/rows", "pprof/pprof")
+]  # what C programs do not get
 FUNCTIONS = (
     *("bid_version", "bid_status_*", "bid_create", "bid_destroy", "bid_lookup*", "bid_count", "bid_keys"),
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
