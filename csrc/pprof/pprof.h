@@ -7,8 +7,8 @@
  * bytes a frame in memory, is compared as bytes, and is copied when it is written. Samples of the same stack and labels
  * are one row, with the sums of their values: memory is that of what is distinct.
  *
- * Context: thread, for all functions here; one thread at a time for one object. Progress: blocking (malloc()). Functions
- * that return int return one of enum bid_pprof_status. After an error an object may only be destroyed.
+ * Context: thread, for all functions here; one thread at a time for one object. Progress: blocking (malloc()).
+ * Functions that return int return one of enum bid_pprof_status. After an error an object may only be destroyed.
  */
 #ifndef BID_PPROF_H
 #define BID_PPROF_H
