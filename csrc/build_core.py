@@ -10,9 +10,8 @@ from cffi import FFI
 
 from csrc.cdefs import declarations, public_headers
 
-PRIVATE = [
-    Path(f"csrc/{name}.h") for name in ("collisions/chains", "rows/rows", "pprof/pprof")
-]  # what C programs do not get
+#: What C programs do not get.
+PRIVATE = [Path(f"csrc/{name}.h") for name in ("collisions/chains", "rows/rows", "pprof/pprof")]
 FUNCTIONS = (
     *("bid_version", "bid_status_*", "bid_create", "bid_destroy", "bid_lookup*", "bid_count", "bid_keys"),
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),

@@ -3,8 +3,8 @@
  *
  *     profile_cost ROUNDS [FREQUENCY]
  *
- * With a frequency it is interrupted so often, as the profiler does it, by an event whose handler does nothing: what the
- * kernel and the machine take for that, no profiler can do without. */
+ * With a frequency it is interrupted so often, as the profiler does it, by an event whose handler does nothing: what
+ * the kernel and the machine take for that, no profiler can do without. */
 #define _GNU_SOURCE
 #include <linux/perf_event.h>
 #include <signal.h>

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from clustered import wait_for_workers
 
-from pybuildid._cluster import ClusterError
+from pybuildid.stacks._client import ClusterError
 from stress.__main__ import main
 from stress.campaign import executors
 from stress.campaign import run as campaign

@@ -49,8 +49,10 @@ SYSROOT = "/usr/aarch64-linux-gnu"  #: Debian's, of the cross compiler
 
 @pytest.mark.parametrize("name", ["test_profile_frames", "test_profile_walk"])
 def test_profiler_on_aarch64(name: str, tmp_path: Path) -> None:
-    """Its frames, as this processor's compiler lays them out, from the registers that a signal has saved. Linked with
-    the shared libc, whose functions it looks up. Other processors than this and x86-64 have no stacks."""
+    """Its frames, as this processor's compiler lays them out, from the registers that a signal has saved.
+
+    Linked with the shared libc, whose functions it looks up. Other processors than this and x86-64 have no stacks.
+    """
     skip_without_tools("aarch64")
     toolchain = programs.Toolchain("aarch64-linux-gnu-gcc", ("-O2",))
     source = ROOT / "tests" / "c" / f"{name}.c"

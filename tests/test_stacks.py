@@ -132,6 +132,8 @@ def test_damage_is_said(tmp_path: Path) -> None:
         (b"\n\x07\xff", "ends in the midst of a field"),
         (b"\n\x00", "no table of strings"),
         (b"main;f\n", "line 1 does not end with a count"),
+        (b"main;f " + b"9" * 19, "line 1 does not end with a count"),  # of 64 bits
+        (b"main;f " + b"9" * 5000, "line 1 does not end with a count"),
     ):
         path.write_bytes(content)
         with pytest.raises(ProfileFormatError, match=what):
@@ -142,16 +144,27 @@ def test_damage_is_said(tmp_path: Path) -> None:
             read(tmp_path / "pipe")
     tables = b"2\x00" + good
     for damage, what in (
-        (b"\x0f", "no such wire type"),
+        (b"\x0f", "a wire type that there is not"),
+        (b"\x12\x09\x09" + bytes(8), "a wire type that there is not, or not for it"),
+        (b"\x12\x09\x11" + bytes(8), "a wire type that there is not, or not for it"),
+        (bytes(4096), "a field has the number 0"),  # what a crash may leave at the end of a file
+        (b"\x0a\x02\x00\x00", "a field has the number 0"),
+        (b"\x0a\x02\x08\x63", "a text is not in the table of strings"),
+        (b"\x4a\x00", "something else stands where a number should"),
+        (message(3, number(1, 1)), "two mappings have the id 1"),
+        (message(3, b""), "a mapping has no id"),
+        (message(4, number(1, 1)), "two locations have the same id, or one has none"),
+        (message(4, b""), "two locations have the same id, or one has none"),
+        (message(5, number(1, 1)), "two functions have the same id"),
         (b"\x12\x01\x0a", "a message ends in the midst"),
         (b"\x12\x02\x18\x01", "a number stands where a message should"),
         (b"\x12\x02\x10\x01", "samples differ in how many values"),
         (b"\x08" + 11 * b"\x80", "more than ten bytes"),
         (b"\x12\xff\xff\xff\xff\x0f", "more than 64 MiB"),
         (b"\x20\x01", "a number stands where a message should"),
-        (b"\x22\x02\x10\x63", "in a mapping that there is not"),
-        (b"\x22\x04\x22\x02\x08\x63", "of a function that there is not"),
-        (b"\x2a\x02\x10\x63", "not in the table of strings"),
+        (b"\x22\x04\x08\x63\x10\x63", "in a mapping that there is not"),
+        (b"\x22\x06\x08\x63\x22\x02\x08\x63", "of a function that there is not"),
+        (b"\x2a\x04\x08\x63\x10\x63", "not in the table of strings"),
         (b"\x0a\x00", "a sample has 2 values, and there are 3 types"),
     ):
         path.write_bytes(tables + damage)

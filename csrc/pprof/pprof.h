@@ -21,14 +21,17 @@ enum bid_pprof_status {
     BID_PPROF_E_MEMORY = -1,
     BID_PPROF_E_CUT = -2,      /* a message ends in the midst of a field */
     BID_PPROF_E_NUMBER = -3,   /* a number has more than ten bytes */
-    BID_PPROF_E_WIRE = -4,     /* a wire type that there is not */
+    BID_PPROF_E_WIRE = -4,     /* a wire type that there is not, or not for such a field */
     BID_PPROF_E_LARGE = -5,    /* a field has more than BID_PPROF_FIELD_MAX bytes */
     BID_PPROF_E_MESSAGE = -6,  /* a number stands where a message should */
-    BID_PPROF_E_VALUES = -7,   /* samples differ in how many values they have */
+    BID_PPROF_E_VALUES = -7,   /* samples differ in how many values they have, or have more than BID_PPROF_VALUES_MAX */
     BID_PPROF_E_LOCATION = -8, /* a sample is of a location that there is not */
+    BID_PPROF_E_FIELD = -9,    /* a field has the number 0 */
+    BID_PPROF_E_ID = -10,      /* two locations have the same id, or one has none */
 };
 
 #define BID_PPROF_FIELD_MAX (64u << 20)
+#define BID_PPROF_VALUES_MAX 1024u /* of a sample: memory is taken for some rows at once */
 
 struct bid_bytes {
     uint8_t *bytes;
@@ -67,7 +70,7 @@ struct bid_pprof {
     struct bid_numbers locations;  /* BID_PPROF_LOCATION each: id, mapping, address, lines up to its last, is folded */
     struct bid_numbers lines;      /* BID_PPROF_LINE each: function, line */
     struct bid_numbers functions;  /* BID_PPROF_FUNCTION each: id, name, system name, file, first line */
-    struct bid_bytes others;       /* all other fields, as they are in the message */
+    struct bid_bytes others;       /* the other fields that the format has, as they are in the message */
     struct bid_numbers ids;        /* after bid_pprof_finish(): id, number of each location, sorted; or empty: ids are
                                     * 1, 2, 3 ... */
     struct bid_bytes stack, marks; /* of the sample that is being read */
@@ -86,7 +89,7 @@ void bid_pprof_destroy(struct bid_pprof *profile);
  * Returns: bytes of them, which the next piece begins after; or an error. */
 int64_t bid_pprof_read(struct bid_pprof *profile, const void *data, size_t size);
 
-/* After the last piece: checks that each sample's locations are there. */
+/* After the last piece: checks that locations have ids of their own, and that those of each sample are there. */
 int bid_pprof_finish(struct bid_pprof *profile);
 
 /* The stacks of the rows from begin to end: numbers of locations, counted from 1 in their order in the file. profile:

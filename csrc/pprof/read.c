@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLE = 2, LOCATION = 4, FUNCTION = 5, STRING = 6 };         /* fields of Profile */
-enum { SAMPLE_LOCATIONS = 1, SAMPLE_VALUES = 2, SAMPLE_LABELS = 3 }; /* of Sample */
-enum { LOCATION_LINES = 4, LOCATION_FOLDED = 5, SCALARS = 6 };       /* of Location; the most numbers of any message */
+enum { SAMPLE = 2, LOCATION = 4, FUNCTION = 5, STRING = 6, LAST = 15 }; /* fields of Profile */
+enum { SAMPLE_LOCATIONS = 1, SAMPLE_VALUES = 2, SAMPLE_LABELS = 3 };    /* of Sample */
+enum { LOCATION_LINES = 4, LOCATION_FOLDED = 5, SCALARS = 6 }; /* of Location; the most numbers of any message */
 
 struct bid_pprof *bid_pprof_create(uint64_t seed)
 {
@@ -49,6 +49,8 @@ static int append_stack(struct bid_bytes *stack, const struct wire_field *field)
 {
     if (field->kind == WIRE_VARINT)
         return append_number(stack, field->value);
+    if (field->kind != WIRE_BYTES)
+        return BID_PPROF_E_WIRE;
     const struct wire *content = &field->content;
     if (content->at < content->end && content->end[-1] >= 0x80)
         return BID_PPROF_E_CUT;
@@ -59,6 +61,8 @@ static int append_values(struct bid_numbers *values, const struct wire_field *fi
 {
     if (field->kind == WIRE_VARINT)
         return bid_numbers_append(values, &field->value, 1);
+    if (field->kind != WIRE_BYTES)
+        return BID_PPROF_E_WIRE;
     int error = BID_PPROF_OK;
     uint64_t value;
     for (struct wire content = field->content; !error && content.at < content.end;) {
@@ -86,7 +90,7 @@ static int add_sample(struct bid_pprof *profile)
     size_t row, marks;
     if (!samples->count)
         samples->width = profile->sums.count;
-    if (samples->width != profile->sums.count)
+    if (samples->width != profile->sums.count || samples->width > BID_PPROF_VALUES_MAX)
         return BID_PPROF_E_VALUES;
     int error = bid_sums_find(&profile->labels, profile->marks.bytes, profile->marks.size, 0, &marks);
     if (!error)
@@ -182,7 +186,7 @@ static int read_field(struct bid_pprof *profile, const struct wire_field *field,
         error = read_scalars(field->content, function);
         return error ? error : bid_numbers_append(&profile->functions, function + 1, BID_PPROF_FUNCTION);
     default:
-        return bid_bytes_append(&profile->others, begin, (size_t)(end - begin));
+        return field->number <= LAST ? bid_bytes_append(&profile->others, begin, (size_t)(end - begin)) : BID_PPROF_OK;
     }
 }
 
@@ -223,9 +227,14 @@ static int number_ids(struct bid_pprof *profile)
         if (error)
             return error;
     }
-    if (profile->ids.count)
-        qsort(profile->ids.items, count, 2 * sizeof *ids, compare);
-    return BID_PPROF_OK;
+    if (!profile->ids.count)
+        return BID_PPROF_OK;
+    qsort(profile->ids.items, count, 2 * sizeof *ids, compare);
+    const uint64_t *sorted = profile->ids.items;
+    for (size_t i = 1; i < count; i++)
+        if (sorted[2 * i] == sorted[2 * i - 2])
+            return BID_PPROF_E_ID;
+    return sorted[0] ? BID_PPROF_OK : BID_PPROF_E_ID;
 }
 
 uint32_t bid_pprof_number(const struct bid_pprof *profile, uint64_t id)
@@ -247,7 +256,7 @@ int bid_pprof_finish(struct bid_pprof *profile)
     const struct bid_bytes *keys = &profile->samples.keys;
     uint64_t id = 0;
     int error = number_ids(profile);
-    for (struct wire wire = {keys->bytes, keys->bytes + keys->size}; !error && wire.at < wire.end;) {
+    for (struct wire wire = wire_of(keys, 0, keys->size); !error && wire.at < wire.end;) {
         error = wire_number(&wire, &id);
         if (!error && !bid_pprof_number(profile, id))
             error = BID_PPROF_E_LOCATION;

@@ -29,8 +29,7 @@ void bid_sums_destroy(struct bid_sums *sums)
 static int translate(struct bid_bytes *to, const struct bid_pprof *profile, const struct bid_row *row,
                      const uint32_t *locations)
 {
-    const uint8_t *key = profile->samples.keys.bytes + row->key;
-    struct wire wire = {key, key + row->size};
+    struct wire wire = wire_of(&profile->samples.keys, row->key, row->size);
     uint64_t id = 0;
     int error = bid_bytes_reserve(to, (size_t)row->size * 5); /* of 32 bits each */
     if (error || !row->size)
@@ -114,7 +113,7 @@ static int write_row(const struct bid_sums *sums, size_t i, const uint8_t *label
     uint8_t *values_head = wire_put(wire_put(stack_head, VALUES_TAG), values_size);
     at = wire_put(wire_put(at, SAMPLE_TAG), (size_t)(values_head - head) + row->size + values_size + labels_size);
     at = put_bytes(at, head, (size_t)(stack_head - head));
-    at = put_bytes(at, sums->keys.bytes + row->key, row->size);
+    at = put_bytes(at, wire_of(&sums->keys, row->key, row->size).at, row->size);
     at = put_bytes(at, stack_head, (size_t)(values_head - stack_head));
     at = put_bytes(at, values->bytes, values_size);
     at = put_bytes(at, labels, labels_size);
@@ -129,8 +128,8 @@ int bid_sums_write(const struct bid_sums *sums, size_t begin, size_t end, const 
     int error = BID_PPROF_OK;
     for (size_t i = begin; !error && i < end; i++) {
         uint32_t set = sums->rows[i].labels;
-        uint64_t from = set ? label_ends[set - 1] : 0;
-        error = write_row(sums, i, labels + from, label_ends[set] - from, &values, out);
+        uint64_t from = set ? label_ends[set - 1] : 0, labels_size = label_ends[set] - from;
+        error = write_row(sums, i, labels_size ? labels + from : NULL, labels_size, &values, out);
     }
     bid_bytes_free(&values);
     return error;
@@ -143,8 +142,7 @@ void bid_sums_stacks(const struct bid_sums *sums, const struct bid_pprof *profil
     uint64_t id = 0;
     for (size_t row = begin; row < end; row++) {
         const struct bid_row *its = &sums->rows[row];
-        const uint8_t *key = sums->keys.bytes + its->key;
-        for (struct wire wire = {key, key + its->size}; wire.at < wire.end;) {
+        for (struct wire wire = wire_of(&sums->keys, its->key, its->size); wire.at < wire.end;) {
             wire_number(&wire, &id);
             numbers[count++] = profile ? bid_pprof_number(profile, id) : (uint32_t)id;
         }

@@ -23,6 +23,12 @@ struct wire_field {
     struct wire content; /* of anything else */
 };
 
+/* A part of some bytes. An empty one has no address: there may be no memory behind it. */
+static inline struct wire wire_of(const struct bid_bytes *bytes, size_t begin, size_t size)
+{
+    return size ? (struct wire){bytes->bytes + begin, bytes->bytes + begin + size} : (struct wire){0};
+}
+
 static inline int wire_number(struct wire *wire, uint64_t *value)
 {
     uint64_t found = 0;
@@ -48,6 +54,8 @@ static inline int wire_field(struct wire *wire, struct wire_field *field)
         return error;
     field->number = tag >> 3;
     field->kind = (enum wire_kind)(tag & 7);
+    if (!field->number)
+        return BID_PPROF_E_FIELD; /* such as of zeros, which a crash leaves at the end of a file */
     switch (field->kind) {
     case WIRE_VARINT:
         return wire_number(wire, &field->value);

@@ -85,7 +85,7 @@ def _merge(files: Sequence[str], labels: tuple[str, ...]) -> tuple[Merger, int]:
 
 
 def _merge_on(address: str, files: Sequence[str], labels: tuple[str, ...]) -> tuple[ClusterMerge, int]:
-    from pybuildid._cluster import ClusterError
+    from pybuildid.stacks._client import ClusterError
     from pybuildid.stacks.cluster import ClusterMerge
 
     merger = ClusterMerge(address, files, labels)

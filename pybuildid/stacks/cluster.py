@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 import pybuildid
-from pybuildid._cluster import ClusterError, connected
+from pybuildid.stacks._client import ClusterError, connected
 from pybuildid.stacks.columns import Message
 from pybuildid.stacks.merge import Merger, Problem
 from pybuildid.stacks.model import StackProfile, ValueType

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
-from typing import IO, Any, Union
+from typing import IO, Union
 
 from pybuildid._core import ffi
 from pybuildid.stacks.columns import FUNCTION as FUNCTION_WIDTH
@@ -52,9 +52,7 @@ def _problems(path: str) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ProfileFormatError(path, f"its gzip is damaged or cut off ({error})") from error
-    except (WireError, UnicodeError, ValueError, TypeError, IndexError, KeyError) as error:
-        if isinstance(error, ProfileFormatError):
-            raise
+    except WireError as error:
         raise ProfileFormatError(path, f"no profile in the format of pprof: {error}") from error
 
 
@@ -88,7 +86,10 @@ class FileProfile(StackProfile):
         if not self.strings or self.strings[0]:
             raise WireError("it has no table of strings")
         self._message = message
-        self._functions = dict(zip(self._function(0), zip(*(self._function(at) for at in range(1, 5)))))
+        functions = self._function(0)
+        self._functions = dict(zip(functions, zip(*(self._function(at) for at in range(1, 5)))))
+        if len(self._functions) < len(functions):
+            raise WireError("two functions have the same id")
         self._mapping_numbers: dict[int, int] = {0: 0}
         self._made: list[Location] | None = None
         super().__init__()
@@ -104,37 +105,48 @@ class FileProfile(StackProfile):
     # ---- what is in no table
 
     def _read_others(self) -> None:
-        scalars: dict[int, Any] = {}
+        scalars: dict[int, int] = {}
         for name, value in fields(self._message.others()):
             if name == SAMPLE_TYPE:
                 self.types.append(self._type(_scalars(value)))
             elif name == MAPPING:
                 self.mappings.append(self._mapping(_scalars(value)))
             elif name == COMMENT:
-                self.comments += [self.strings[each] for each in numbers(value)]
+                self.comments += map(self._text, numbers(value))
+            elif name == PERIOD_TYPE:
+                self.period_type = self._type(_scalars(value))
             elif name in (SAMPLE, LOCATION, FUNCTION, STRING):
                 raise WireError("a number stands where a message should")
-            else:
+            elif isinstance(value, int):
                 scalars[name] = value
-        self.period_type = self._type(_scalars(scalars[PERIOD_TYPE])) if PERIOD_TYPE in scalars else None
+            else:
+                raise WireError("something else stands where a number should")
         self.period, self.time_ns, self.duration_ns = (signed(scalars.get(at, 0)) for at in (PERIOD, TIME, DURATION))
-        texts = (self.strings[scalars.get(at, 0)] for at in (DEFAULT_TYPE, DROP_FRAMES, KEEP_FRAMES))
+        texts = (self._text(scalars.get(at, 0)) for at in (DEFAULT_TYPE, DROP_FRAMES, KEEP_FRAMES))
         self.default_type, self.drop_frames, self.keep_frames = texts
 
+    def _text(self, number: int) -> str:
+        if number >= len(self.strings):
+            raise WireError("a text is not in the table of strings")
+        return self.strings[number]
+
     def _type(self, value: dict[int, int]) -> ValueType:
-        return ValueType(self.strings[value.get(1, 0)], self.strings[value.get(2, 0)])
+        return ValueType(self._text(value.get(1, 0)), self._text(value.get(2, 0)))
 
     def _mapping(self, value: dict[int, int]) -> Mapping:
-        self._mapping_numbers[value.get(1, 0)] = len(self._mapping_numbers)
+        number = value.get(1, 0)
+        if number in self._mapping_numbers:
+            raise WireError(f"two mappings have the id {number}" if number else "a mapping has no id")
+        self._mapping_numbers[number] = len(self._mapping_numbers)
         start, limit, offset = (value.get(field, 0) for field in (2, 3, 4))
-        path, build_id = (self.strings[value.get(field, 0)] for field in (5, 6))
+        path, build_id = (self._text(value.get(field, 0)) for field in (5, 6))
         return Mapping(start, limit, offset, path, build_id, *(bool(value.get(field)) for field in (7, 8, 9, 10)))
 
     def _labels(self, content: bytes) -> tuple[Label, ...]:
         return tuple(self._label(_scalars(value)) for _, value in fields(content))
 
     def _label(self, value: dict[int, int]) -> Label:
-        key, text, unit = (self.strings[value.get(at, 0)] for at in (1, 2, 4))
+        key, text, unit = (self._text(value.get(at, 0)) for at in (1, 2, 4))
         return Label(key, text, signed(value.get(3, 0)), unit)
 
     # ---- locations

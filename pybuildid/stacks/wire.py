@@ -68,6 +68,8 @@ def _field(data: bytes, at: int, end: int) -> tuple[int, int | bytes, int]:
     """The field that begins there: its number and value, and where the next begins. IndexError: data ends in it."""
     tag, at = varint(data, at)
     kind = tag & 7
+    if tag < 8:
+        raise WireError("a field has the number 0")
     if kind == VARINT:
         value, at = varint(data, at)
         return tag >> 3, value, at

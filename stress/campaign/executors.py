@@ -14,7 +14,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from pybuildid._cluster import ClusterError, connected
+from pybuildid.stacks._client import ClusterError, connected
 from stress.programs import ROOT
 
 SOURCES = ("csrc", "pybuildid", "study", "stress", "tests/c")

@@ -180,6 +180,39 @@ static void check_damage(void)
     bid_bytes_free(&out);
 }
 
+static int64_t status_of(const uint8_t *content, size_t size)
+{
+    int64_t error;
+    struct bid_bytes samples = message;
+    message = (struct bid_bytes){0};
+    put(SAMPLE, content, size);
+    struct bid_pprof *profile = read_all(&message, message.size, &error);
+    if (profile)
+        bid_pprof_destroy(profile);
+    bid_bytes_free(&message);
+    message = samples;
+    return error;
+}
+
+/* Samples that a reader must not take for others, or that take memory out of all proportion. */
+static void check_refused(void)
+{
+    static uint8_t content[16 + BID_PPROF_VALUES_MAX];
+    CHECK(status_of(content, 0) == 0);
+    CHECK(status_of(content, 2) == BID_PPROF_E_FIELD);
+    content[0] = SAMPLE_LOCATIONS << 3 | WIRE_FIXED64;
+    CHECK(status_of(content, 9) == BID_PPROF_E_WIRE);
+    content[0] = SAMPLE_VALUES << 3 | WIRE_FIXED32;
+    CHECK(status_of(content, 5) == BID_PPROF_E_WIRE);
+    content[0] = SAMPLE_VALUES << 3 | WIRE_BYTES;
+    for (size_t values = BID_PPROF_VALUES_MAX; values <= BID_PPROF_VALUES_MAX + 1; values++) {
+        uint8_t *at = wire_put(content + 1, values);
+        memset(at, 0, values);
+        CHECK(status_of(content, (size_t)(at - content) + values) ==
+              (values > BID_PPROF_VALUES_MAX ? BID_PPROF_E_VALUES : 0));
+    }
+}
+
 static void check_no_memory(void)
 {
     unsigned failed = 0;
@@ -207,6 +240,7 @@ int main(void)
     check_pieces();
     check_written();
     check_damage();
+    check_refused();
     check_no_memory();
     bid_bytes_free(&message);
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Call stacks: what is read of them, where they end, and how they are counted. Stacks are made up here, in memory around
- * which nothing is mapped: whatever is read that should not be ends the test. */
+/* Call stacks: what is read of them, where they end, and how they are counted. Stacks are made up here, in memory
+ * around which nothing is mapped: whatever is read that should not be ends the test. */
 #define _GNU_SOURCE
 #include "profiled.h"
 
@@ -325,7 +325,7 @@ static void test_view(void)
     free(made);
 }
 
-/* The kernel ends whoever makes another system call than read, write, exit and sigreturn. QEMU has no such mode. */
+/* The kernel ends the process at any system call but read, write, exit and sigreturn. QEMU has no such mode. */
 static void sample_in_a_sandbox(void)
 {
     struct bid_interrupted at = chain(100, 0);
