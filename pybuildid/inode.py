@@ -130,7 +130,7 @@ class InodeCache:
         """Associates a build ID with an inode; b"" says "known to have none". Returns whether it is the first one.
 
         Raises EvictedError if the inode has been evicted, or is evicted meanwhile, and the errors of Table.insert().
-        After one of these, evict an inode that may have been evicted meanwhile once more: its entry may be there.
+        After such an error, an inode that was evicted meanwhile may still have its entry: evict it once more.
         """
         data = build_id(id)
         status = lib.bid_inode_associate(self._table._open, self._memory(inode), data, len(data))

@@ -68,15 +68,15 @@ class Table(MutableMapping[int, bytes]):
         with Table() as table:
             table[0xffff8881004ec110] = bytes.fromhex("3bb29d5ab8a7a9d2bf3a9b4e1e9ad6d0f1cf3d3c")
 
-    entries: a mapping or pairs of key and ID that the table begins with. Of another Table also the generations are
-        taken.
+    entries: a mapping, or pairs of key and ID, with which the table begins. From another Table the generations are
+        taken as well.
     expected: room for that many entries without growing; by default for those given.
-    max_entries: an insert beyond it raises MaxEntriesError, and nothing else is refused for it; 0: 2**32.
+    max_entries: an insert beyond it raises MaxEntriesError; nothing else is refused. 0: 2**32.
     retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
-    seed: for tests: fixes the seeds, which then protect from no adversary.
+    seed: fixes the seeds, for tests. They then protect against no adversary.
     id_size: the longest build ID that fits, 1 to 64 bytes; by default 20, or that of the Table given. Every entry
-        takes the memory of one that long, and up to 20 bytes take the least.
-    mlock: lock the memory, and for good the process's pins: nothing is swapped out. A forked child has no locks.
+        takes the memory of one that long; up to 20 bytes take the least.
+    mlock: lock the table's memory, and the process's pins for good: nothing is swapped out. A child has no locks.
     fenced_pins: readers use a full fence even where the system has membarrier().
 
     Threads: every method may be called by any number of threads at once, and releases the GIL while C runs. insert(),
@@ -88,15 +88,15 @@ class Table(MutableMapping[int, bytes]):
     ClosedError. A child made by os.fork() has its own copy, which works at once.
 
     Many entries in one call: lookup_many(), insert_many(), upsert_many(), evict_many(), update(), columns(). They take
-    lists, buffers and arrays. A copy with all that the entries have: Table(table). In a file: save() and load().
+    lists, buffers and arrays. Table(table) copies a table, generations included. save() and load() keep one in a file.
 
     Complexity: lookups read at most a constant number of slots; the others are constant on average, growing included.
     len() takes constant time. Iteration, stats(), popitem() and clear() visit all slots.
 
-    A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
+    An argument that cannot be a key, such as -1 or "x", is an error everywhere, also in `key in table` and get().
 
     Errors: those of pybuildid.errors; an update may raise NoMemoryError, MaxEntriesError, RetiredLimitError,
-    CollisionsError or MemoryLockError. One of a single entry has then changed nothing.
+    CollisionsError or MemoryLockError. An update of a single entry has then changed nothing.
     """
 
     __slots__ = ("__weakref__", "_id_size", "_life", "_max_entries", "_table")
@@ -227,7 +227,7 @@ class Table(MutableMapping[int, bytes]):
         return None if id is None else Entry(id, int(found.generation))
 
     def insert(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
-        """Inserts an entry if the key has none, of whatever generation. Returns whether it did."""
+        """Inserts an entry if the key has none of any generation. Returns whether it did."""
         return self._put(lib.bid_insert, key, id, generation) != lib.BID_EXISTS
 
     def replace(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
@@ -335,8 +335,8 @@ class Table(MutableMapping[int, bytes]):
         return _Entries(cast("Any", self)) if flag(generations, "generations") else _Items(self)
 
     def update(self, entries: Entries = (), /) -> None:  # type: ignore[override]  # keys are no keywords
-        """Inserts or replaces the entries of a mapping, or pairs of key and ID, with generation 0; of another Table
-        with its generations. After an error those before the one that failed may be there."""
+        """Inserts or replaces the entries of a mapping, or of pairs of key and ID, with generation 0; those of another
+        Table with their generations. After an error the entries before the one that failed may be there."""
         if isinstance(entries, Table):
             columns = entries.columns()
             self._change(lib.bid_rows_upsert, columns.keys, columns, entries.id_size)
@@ -365,8 +365,8 @@ class Table(MutableMapping[int, bytes]):
                 raise error_of(lib.BID_E_ID_LENGTH, self._details(lib.BID_E_ID_LENGTH, number, len(data)))
 
     def columns(self) -> Columns:
-        """All entries, as they are at moments of this call: keys, ids, lengths (255, NO_BUILD_ID, for "known to have no
-        build ID") and generations. np.asarray() makes arrays of them without a copy."""
+        """All entries, each as it is at some moment of this call: keys, ids, lengths (255, NO_BUILD_ID, for "known to
+        have no build ID") and generations. np.asarray() makes arrays of them without a copy."""
         n = len(self)
         while True:
             room = n + n // 8 + 64  # for those that come meanwhile
@@ -393,8 +393,8 @@ class Table(MutableMapping[int, bytes]):
             yield key, Entry(id, generation)
 
     def save(self, file: str | os.PathLike[str] | BinaryIO) -> None:
-        """Writes all entries to a file, as they are at moments of this call: to a path, which then has all or what it
-        had, or to a binary file that is open. docs/table-file.md describes the format. Raises OSError."""
+        """Writes all entries to a file, each as it is at some moment of this call. The file is a path, which after an
+        error has what it had before, or an open binary file. Format: docs/table-file.md. Raises OSError."""
         write_table(file, self.columns(), self._id_size)
 
     @classmethod
@@ -561,7 +561,7 @@ def _destroy(life: _Life, table: Any, lives: set[_Life] = _lives, destroy: Any =
 
 
 def _after_fork() -> None:
-    """In the child. Calls that were under way in other threads never return here, and what they hold is nobody's."""
+    """In the child. Calls that were under way in other threads never return here, so what they hold is given up."""
     for life in list(_lives):
         table, user = life.owner(), life.user()
         if table is None:

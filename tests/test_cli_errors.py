@@ -190,7 +190,7 @@ def test_a_reader_that_has_gone_ends_a_command_as_sigpipe_would(tmp_path: Path) 
     ],
 )
 def test_nobody_reads_any_of_it(arguments: str, tmp_path: Path) -> None:
-    """The same whoever prints: click, rich, or the command itself. The reader has gone before anything is written."""
+    """The same for all printers: click, rich and the command itself. The reader has gone before anything is written."""
     command = arguments if arguments.startswith("-m ") else f"-m pybuildid {arguments}"
     wait = f"cat {tmp_path}/gone"
     os.mkfifo(tmp_path / "gone")

@@ -54,6 +54,7 @@ int quiet_watch(struct quiet *quiet, struct quiet_found *found)
     found_here = found;
     void *returns = restorer();
     quiet->selector = 0;
+    quiet->thread = __builtin_thread_pointer();
     quiet->watched = returns && prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, returns, RESTORER_BYTES,
                                       &quiet->selector) == 0;
     if (quiet->watched)

@@ -20,19 +20,25 @@ struct quiet_found {
     uint64_t threads; /* that are or were watched */
 };
 
-/* A thread's: what the kernel reads at each system call. Static or otherwise there for as long as the thread. */
+/* One thread's, and no other's: the kernel reads it at each system call of the thread that is watched, also while
+ * another thread is in a quiet call. There for as long as the thread: _Thread_local, or static if it is the only
+ * one. */
 struct quiet {
     volatile char selector;
     int watched;
+    void *thread; /* its thread pointer, if it is watched */
 };
 
 /* Watches the calling thread from now on; `found` is one for the process. Returns whether this system can. */
 int quiet_watch(struct quiet *quiet, struct quiet_found *found);
 
-/* Returns what quiet_leave() is to be given: they nest. */
+/* Returns what quiet_leave() is to be given: they nest. In another thread than the watched one it stops the process:
+ * else that thread's next system call would be taken for one of this call. */
 static inline char quiet_enter(struct quiet *quiet)
 {
     char before = quiet->selector;
+    if (quiet->watched && quiet->thread != __builtin_thread_pointer())
+        __builtin_trap();
     quiet->selector =
         1; /* SYSCALL_DISPATCH_FILTER_BLOCK; volatile keeps it before the call, which the compiler cannot see */
     __asm__ volatile("" ::: "memory");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Where a thread's run time is in the kernel's memory: the scheduler writes it all the time, so a hardware breakpoint there
- * interrupts kernel code, in what the kernel treats as NMI context. */
+/* Where a thread's run time is in the kernel's memory: the scheduler writes it all the time, so a hardware breakpoint
+ * there interrupts kernel code, in what the kernel treats as NMI context. */
 #include "kernel.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -3,9 +3,9 @@
  * A handler that updates the key which the interrupted operation is about, at exactly one instruction of it: for each
  * instruction a child of a fork does so, and the interrupted operation then goes on there, to its end.
  *
- * The handler looks the key up, updates it twice, and looks it up again; a last look comes after the operation. What all of
- * them say must be what they say if the operation is done in one piece: before them, between two of them, or after them. So
- * these few histories are tried first, in children as well.
+ * The handler looks the key up, updates it twice, and looks it up again; a last look comes after the operation. What
+ * all of them say must be what they say if the operation is done in one piece: before them, between two of them, or
+ * after them. So these few histories are tried first, in children as well.
  */
 #define _GNU_SOURCE
 #include "collide.h"
@@ -13,19 +13,18 @@
 #include "../common/watchdog.h"
 
 #include "../../tests/c/check.h"
-#include "table/table.h" /* to see that a new array has its size */
 
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define FILLED_BY 200
 #define VERSION 9  /* that the handler gives the key */
 #define SECONDS 60 /* for what takes milliseconds, and a few seconds where it is stepped */
 
 /* ----------------------------------------------------------------------------------- what the handler does -- */
 
 static uint64_t key;
+static uint64_t (*version)(uint64_t key); /* as the operation's readers see it */
 static int in_order; /* not in a handler: then the same in thread context, where room is made if there is none */
 
 static int insert_in_nmi(void)
@@ -54,7 +53,7 @@ static void *grow(void *status)
     return NULL;
 }
 
-static int in_another_thread(void *(*run)(void *))
+int in_another_thread(void *(*run)(void *))
 {
     pthread_t thread;
     int status;
@@ -72,18 +71,11 @@ static int grow_by_another(void)
     return in_another_thread(grow);
 }
 
-/* More entries than the array that shrink makes for those of the scenario has slots. */
-static void *fill(void *status)
-{
-    *(int *)status = BID_OK;
-    for (uint64_t number = 0; number < FILLED_BY && *(int *)status == BID_OK; number++)
-        *(int *)status = insert(stepped, inode_key(7000 + number), 1, 20);
-    return NULL;
-}
+static const struct race *race; /* of a scenario of kind RACED */
 
-static int fill_by_another(void)
+static int what_the_race_says(void)
 {
-    return in_another_thread(fill);
+    return race->meanwhile();
 }
 
 static int nothing_more(void)
@@ -96,16 +88,17 @@ static int (*const ways[][UPDATES])(void) = {
     {insert_in_nmi, remove_in_nmi},
     {remove_in_nmi, insert_in_nmi},
     {store_by_another, grow_by_another},
-    {fill_by_another, nothing_more}, /* of scenarios of kind FILLED, and no other way of these */
+    {what_the_race_says, nothing_more}, /* of scenarios of kind RACED, and no other way of these */
 };
 #define WAYS (sizeof ways / sizeof ways[0])
 
 static size_t first_way, last_way;
 
-static void choose_ways(enum scenario_kind kind)
+static void choose_ways(const struct scenario *scenario)
 {
-    first_way = kind == FILLED ? WAYS - 1 : 0;
-    last_way = kind == FILLED ? WAYS - 1 : WAYS - 2;
+    race = scenario->kind == RACED ? race_of(scenario) : NULL;
+    first_way = race ? WAYS - 1 : 0;
+    last_way = race ? WAYS - 1 : WAYS - 2;
 }
 
 /* ------------------------------------------------------------------------------------------------ stories -- */
@@ -124,9 +117,9 @@ static struct story (*legal)[REFUSALS][MOMENTS + 1]; /* by way, refused updates,
 static void tell(struct story *story, enum moment moment, size_t way, unsigned refused)
 {
     if (moment == LOOK_BEFORE)
-        story->before = judge_version(key);
+        story->before = version(key);
     else if (moment == LOOK_AFTER)
-        story->after = judge_version(key);
+        story->after = version(key);
     else if (refused >> (moment - FIRST) & 1)
         story->updates[moment - FIRST] = BID_E_WOULD_ALLOCATE;
     else
@@ -143,7 +136,7 @@ static void tell_in_order(const struct scenario *scenario, size_t way, unsigned 
         if (moment < MOMENTS)
             tell(story, moment, way, refused);
     }
-    story->last = judge_version(key);
+    story->last = version(key);
 }
 
 static void wait_for(pid_t child, const char *what)
@@ -188,8 +181,12 @@ static struct {
     uint64_t every, phase, stepped;
 } orders;
 
+#define RACES_STEPPED 200 /* of a race's children, one in so many is stepped to its end at the most */
+#define WINDOW 150        /* instructions of a race's children that are traced, after what came in between */
+
 static struct {
     int is_child;
+    unsigned window; /* of instructions that are still to be traced; of a child that is not stepped to its end */
     size_t way;
     struct story story;
 } told;
@@ -208,20 +205,32 @@ static void begin_child(size_t way)
     }
     if (judged->updated_at % orders.stepped == way)
         judge_begin(nothing, 0);
+    else if (race)
+        told.window = WINDOW;
     else
         stepper_leave();
 }
 
-/* Of a scenario that is filled up, each instruction at which a new array has its size and is not published yet. */
 static int is_time(void)
 {
-    if (first_way == 0)
-        return judge_instructions() % orders.every == orders.phase;
-    return !bid_resizing(stepped) && bid_head(stepped)->live_limit != UINT64_MAX;
+    if (race)
+        return !race->is_time || race->is_time();
+    return judge_instructions() % orders.every == orders.phase;
+}
+
+static void trace_on(uint64_t address)
+{
+    judge_note(address);
+    if (--told.window == 0)
+        stepper_leave();
 }
 
 static void visit(uint64_t address)
 {
+    if (told.window) {
+        trace_on(address);
+        return;
+    }
     judge_visit(address);
     if (told.is_child || !is_time())
         return;
@@ -240,7 +249,7 @@ static void end_child(void)
 {
     const struct story *story = &told.story;
     char what[150];
-    told.story.last = judge_version(key);
+    told.story.last = version(key);
     snprintf(what, sizeof what, "no order explains it: seen %lu, told %s and %s, seen %lu; the operation: %s; seen",
              (unsigned long)story->before, bid_status_name((int)story->updates[0]),
              bid_status_name((int)story->updates[1]), (unsigned long)story->after, bid_status_name((int)story->status));
@@ -252,10 +261,12 @@ static void end_child(void)
 void collide(const struct scenario *scenario, uint64_t every, uint64_t phase, uint64_t stepped_one)
 {
     struct judged_key watch[WATCHED];
-    orders.every = every, orders.phase = phase, orders.stepped = stepped_one;
     scenario_watch(scenario, watch);
     key = watch[0].key;
-    choose_ways(scenario->kind);
+    version = scenario->kind == RACED && watch[1].version ? watch[1].version : judge_version;
+    choose_ways(scenario);
+    orders.every = every, orders.phase = phase;
+    orders.stepped = race && stepped_one < RACES_STEPPED ? RACES_STEPPED : stepped_one;
     find_legal(scenario);
     stepper_install(visit);
     judge_begin(watch, 0);

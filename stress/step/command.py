@@ -13,7 +13,6 @@ from pybuildid.cli import _output
 from pybuildid.cli._json import json_option
 from stress import report
 from stress.step import run as stepping
-from stress.step import unreached
 
 HANDLERS = {"looks": "looks up", "updates": "updates", "grows": "grows", "collides": "updates the key"}
 
@@ -48,7 +47,7 @@ def print_coverage(console: Console, outcome: stepping.Outcome) -> None:
     table.add_column("at")
     for function in outcome.coverage:
         if function.missed:
-            lines = unreached.REASONS.get(function.function) or " ".join(function.never_reached)
+            lines = " ".join(dict.fromkeys(line.where for line in function.never_reached))
             table.add_row(function.function, f"{function.missed:,}", f"{function.instructions:,}", lines)
     _output.print_table(console, table)
 
@@ -114,9 +113,9 @@ def step(
     from one place to the next. With the trap flag the one instruction after a system call cannot be interrupted: the
     kernel's trap comes after it. Any other that was not is a failure.
 
-    The last table says which instructions of the table's functions no scenario reached. If all scenarios were run, a
-    function that none of them enters is a failure, unless it cannot be entered and the table says why. The exit status
-    is 0 for SUCCESS only.
+    The last table says which instructions of the table's functions no scenario reached. If all scenarios were run, each
+    of them is a failure, unless stress/step/unreached.py names its line and says why. The exit status is 0 for SUCCESS
+    only.
     """
     console = _output.console()
     effort = stepping.QUICKLY if quick else stepping.EVERY if every else stepping.DEFAULT

@@ -9,84 +9,6 @@
 
 static uint64_t others; /* keys that were inserted beside those that stay */
 
-/* What each step of a scenario returns; the first that is not as expected is what the scenario returns. */
-#define EXPECT(call, expected)                                                                                         \
-    do {                                                                                                               \
-        int status_ = (call);                                                                                          \
-        if (status_ != (expected))                                                                                     \
-            return status_ ? status_ : BID_E_NULL;                                                                     \
-    } while (0)
-
-/* ----------------------------------------------------------------------------------- lookups of all forms -- */
-
-#define FAR inode_key(1999) /* alone in its bucket, or nearly so; KEY shares its tag with others */
-
-static int stop_at_key(void *argument, uint64_t key, int status, const struct bid_build_id *id)
-{
-    (void)id;
-    *(int *)argument = status;
-    return key == KEY;
-}
-
-/* Of a key, whose status is `present`, by each form that there is. */
-static int look_up_in_forms(uint64_t key, int present, size_t length)
-{
-    struct bid_build_id id;
-    struct bid_probe_cost cost;
-    uint8_t row[LONG], lengths[1];
-    EXPECT(bid_lookup(stepped, key, &id), present);
-    EXPECT(bid_lookup_generation(stepped, key, 1, &id), present);
-    EXPECT(bid_lookup_generation(stepped, key, 2, &id), BID_STALE);
-    EXPECT(bid_lookup_cost(stepped, key, &id, &cost), present);
-    EXPECT((int)bid_lookup_many(stepped, &key, 1, row, sizeof row, lengths), present == BID_OK);
-    EXPECT((int)bid_lookup_many(stepped, &key, 1, row, 4, lengths), present == BID_OK); /* cut off */
-    EXPECT(lengths[0], length ? (int)length : BID_LENGTH_NO_BUILD_ID);
-    return present;
-}
-
-static int look_up_both(int present, size_t length)
-{
-    int seen = BID_ABSENT;
-    EXPECT(look_up_in_forms(KEY, present, length), present);
-    EXPECT(look_up_in_forms(FAR, present, length), present);
-    EXPECT(bid_iterate(stepped, stop_at_key, &seen), 1);
-    return seen;
-}
-
-static int look_up_long(void)
-{
-    return look_up_both(BID_OK, LONG);
-}
-
-static int look_up_empty(void)
-{
-    return look_up_both(BID_NO_BUILD_ID, 0);
-}
-
-static void prepare_long(void)
-{
-    CHECK_STATUS(insert(stepped, KEY, 1, LONG), BID_OK);
-    CHECK_STATUS(insert(stepped, FAR, 1, LONG), BID_OK);
-}
-
-static void prepare_empty(void)
-{
-    CHECK_STATUS(insert(stepped, KEY, 1, 0), BID_OK);
-    CHECK_STATUS(insert(stepped, FAR, 1, 0), BID_OK);
-}
-
-static void prepare_long_in_resize(void)
-{
-    prepare_long();
-    prepare_resize();
-}
-
-static void prepare_empty_in_resize(void)
-{
-    prepare_empty();
-    prepare_resize();
-}
-
 /* ----------------------------------------------------------------------------------------------- updates -- */
 
 #define MANY 4
@@ -105,6 +27,19 @@ static int insert_many_of_all_lengths(void)
     EXPECT((int)new_entries, MANY);
     return bid_insert_many(stepped, keys, MANY, ids[0], 10, lengths,
                            &new_entries); /* the second is longer than a row */
+}
+
+#define AHEAD 12 /* more than are fetched before their turn */
+
+static int insert_many_ahead(void)
+{
+    uint64_t keys[AHEAD];
+    uint8_t ids[AHEAD][20];
+    for (uint64_t i = 0; i < AHEAD; i++) {
+        keys[i] = inode_key(3000 + i);
+        make_id(keys[i], 0, ids[i], sizeof ids[i]);
+    }
+    return bid_insert_many(stepped, keys, AHEAD, ids[0], sizeof ids[0], NULL, NULL);
 }
 
 /* Replaces, until the next finds no record left. */
@@ -130,12 +65,27 @@ static void prepare_grown(void)
         CHECK_STATUS(bid_remove(stepped, inode_key(2000 + --others)), BID_OK);
 }
 
+/* And what it has left waits for a reader. */
+static void prepare_grown_with_reader(void)
+{
+    let_read_for_good(stepped);
+    prepare_grown();
+}
+
 /* Removes of other keys, until so few are left that the table shrinks by itself. */
 static int remove_until_idle(void)
 {
     uint64_t resizes = bid_resizes(stepped);
     int status = BID_OK;
     while (status == BID_OK && others && bid_resizes(stepped) == resizes)
+        status = bid_remove(stepped, inode_key(2000 + --others));
+    return others ? status : BID_E_NULL;
+}
+
+static int remove_until_resizing(void)
+{
+    int status = BID_OK;
+    while (status == BID_OK && others && !bid_resizing(stepped))
         status = bid_remove(stepped, inode_key(2000 + --others));
     return others ? status : BID_E_NULL;
 }
@@ -173,7 +123,8 @@ static void prepare_observed(void)
 static int observe_and_reclaim(void)
 {
     bid_grace_end(stepped, bid_grace_begin(stepped));
-    return bid_reclaim(stepped) ? BID_E_RETIRED : BID_OK;
+    EXPECT((int)bid_reclaim(stepped), 0);
+    return bid_grace_begin(stepped) ? BID_E_RETIRED : BID_OK; /* there is nothing left to observe for */
 }
 
 /* --------------------------------------------------------------------------------- create, and arguments -- */
@@ -207,7 +158,14 @@ static int create_by_default(void)
 static int reject_options(void)
 {
     struct bid_options wrong_size = {.size = 1};
+    struct {
+        struct bid_options known;
+        uint64_t unknown;
+    } later = {{.size = sizeof later}, 1};
+    struct bid_allocator none = {0};
     struct bid_table *table;
+    EXPECT(bid_create(&table, &later.known), BID_E_OPTIONS);
+    EXPECT(create_with((struct bid_options){.allocator = &none}), BID_E_NULL);
     EXPECT(bid_create(NULL, NULL), BID_E_NULL);
     EXPECT(bid_create(&table, &wrong_size), BID_E_OPTIONS);
     EXPECT(create_with((struct bid_options){.flags = 1u << 31}), BID_E_OPTIONS);
@@ -222,10 +180,18 @@ static int reject_arguments(void)
     struct bid_stats stats = {.size = 1};
     EXPECT((int)bid_version(), BID_VERSION);
     EXPECT(bid_insert(NULL, KEY, 1, NULL, 0), BID_E_NULL);
+    EXPECT(bid_insert(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
     EXPECT(bid_insert(stepped, KEY, 1, NULL, 1), BID_E_NULL);
+    EXPECT(bid_insert_nmi(NULL, KEY, 1, NULL, 0), BID_E_NULL);
+    EXPECT(bid_insert_nmi(stepped, KEY, 1, NULL, 1), BID_E_NULL);
     EXPECT(bid_insert_nmi(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
+    EXPECT(bid_replace(NULL, KEY, 1, NULL, 0), BID_E_NULL);
+    EXPECT(bid_replace(stepped, KEY, 1, NULL, 1), BID_E_NULL);
     EXPECT(bid_replace(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
+    EXPECT(bid_upsert(NULL, KEY, 1, NULL, 0), BID_E_NULL);
+    EXPECT(bid_upsert(stepped, KEY, 1, NULL, 1), BID_E_NULL);
     EXPECT(bid_upsert(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
+    EXPECT(bid_insert_many(NULL, NULL, 0, NULL, 0, NULL, NULL), BID_E_NULL);
     EXPECT(bid_insert_many(stepped, NULL, 1, NULL, 20, NULL, NULL), BID_E_NULL);
     EXPECT(bid_remove(NULL, KEY), BID_E_NULL);
     EXPECT(bid_remove_nmi(NULL, KEY), BID_E_NULL);
@@ -233,9 +199,13 @@ static int reject_arguments(void)
     EXPECT(bid_reserve(NULL, 1), BID_E_NULL);
     EXPECT(bid_reserve(stepped, UINT64_MAX), BID_E_TOO_MANY);
     EXPECT(bid_shrink(NULL), BID_E_NULL);
-    EXPECT(bid_iterate(NULL, stop_at_key, NULL), BID_E_NULL);
+    EXPECT(bid_iterate(NULL, count_entries, NULL), BID_E_NULL);
+    EXPECT(bid_iterate(stepped, NULL, NULL), BID_E_NULL);
     EXPECT(bid_statistics(NULL, &stats), BID_E_NULL);
+    EXPECT(bid_statistics(stepped, NULL), BID_E_NULL);
     EXPECT(bid_statistics(stepped, &stats), BID_E_OPTIONS);
+    EXPECT((int)bid_grace_begin(NULL), 0);
+    EXPECT((int)bid_grace_begin(stepped), 0);
     EXPECT(bid_inode_associate(NULL, NULL, NULL, 0), BID_E_NULL);
     EXPECT(bid_inode_evict(NULL, NULL), BID_E_NULL);
     bid_destroy(NULL);
@@ -249,22 +219,20 @@ static const struct bid_options fenced = {.expected_entries = 1, .id_size = LONG
 static const struct bid_options narrow = {.expected_entries = 1, .id_size = 20}; /* with fewer records */
 
 const struct scenario form_scenarios[] = {
-    {"lookup-long", "an ID of 64 bytes, in every form of lookup", COMPOUND, &roomy, prepare_long, look_up_long, 1, 1,
-     BID_OK},
-    {"lookup-empty", "\"no build ID\", in every form of lookup", COMPOUND, &roomy, prepare_empty, look_up_empty, 1, 1,
-     BID_NO_BUILD_ID},
-    {"lookup-long-resizing", "the same across a resize", COMPOUND, &small, prepare_long_in_resize, look_up_long, 1, 1,
-     BID_OK},
-    {"lookup-empty-resizing", "the same across a resize", COMPOUND, &small, prepare_empty_in_resize, look_up_empty, 1,
-     1, BID_NO_BUILD_ID},
     {"insert-fenced", "fenced pins: insert, resize, reclaim", COMPOUND, &fenced, NULL, update_and_reclaim, ABSENT, 5,
      BID_OK},
     {"insert-many-lengths", "insert of a batch of IDs of all lengths", PLAIN, &roomy, prepare_key,
      insert_many_of_all_lengths, 1, 1, BID_E_ID_LENGTH},
+    {"insert-many-ahead", "insert of a batch of which some are fetched ahead", PLAIN, &roomy, prepare_key,
+     insert_many_ahead, 1, 1, BID_OK},
+    {"insert-many-resizing", "the same across a resize", PLAIN, &small, prepare_key_in_resize, insert_many_ahead, 1, 1,
+     BID_OK},
     {"replace-used-up", "replace when the records are used up", PLAIN, &narrow, prepare_used_up, replace_key, 1, 5,
      BID_OK},
     {"shrink-idle", "removes until the table shrinks by itself", PLAIN, &small, prepare_grown, remove_until_idle, 1, 1,
      BID_OK},
+    {"shrink-idle-waiting", "the beginning of that while arrays wait for a reader", LIMITED, &small,
+     prepare_grown_with_reader, remove_until_resizing, 1, 1, BID_OK},
     {"reserve-huge", "reserve of so much that huge pages are asked for", LIMITED, &small, prepare_key, reserve_huge, 1,
      1, BID_OK},
     {"iterate-resizing", "iteration across a resize", PLAIN, &small, prepare_key_in_resize, iterate, 1, 1, BID_OK},

@@ -27,12 +27,12 @@ uint64_t inode_version(uint64_t unused)
     return id.generation;
 }
 
-static void prepare_living_inode(void)
+void prepare_living_inode(void)
 {
     bid_inode_init(&inode, 1, 1, GENERATION);
 }
 
-static int associate(void)
+int associate(void)
 {
     uint8_t id[20];
     make_id(inode_address(), GENERATION, id, sizeof id);
@@ -45,7 +45,7 @@ static void prepare_associated(void)
     CHECK_STATUS(associate(), BID_OK);
 }
 
-static int evict(void)
+int evict(void)
 {
     return bid_inode_evict(stepped, &inode);
 }

@@ -65,8 +65,13 @@ static void see_cost(const struct bid_probe_cost *cost)
         judge_wrong("a lookup read more than its bound", cost->slots, cost->records);
 }
 
-/* Of the thread that made the table: for its handler's lookups and updates for NMI context. */
-static struct quiet quiet;
+/* Of each thread that is stepped: for its handler's lookups and updates for NMI context. */
+static _Thread_local struct quiet quiet;
+
+void judge_thread(void)
+{
+    quiet_watch(&quiet, &judged->quiet);
+}
 
 /* By turns the short form, and the one that measures. */
 static uint64_t version_in(const struct bid_table *table, uint64_t key)
@@ -151,11 +156,18 @@ static int update_a_neighbour(unsigned number)
     return status;
 }
 
+static int allowed; /* what other threads may be told */
+
+void judge_allow(int status)
+{
+    allowed = status;
+}
+
 static void update(void)
 {
     unsigned number = (unsigned)((judged->updates + judged->refused) % NEIGHBOURS);
     int status = orders.mode == JUDGE_GROWS ? others_update(stepped) : update_a_neighbour(number);
-    if (status != BID_OK && status != BID_E_WOULD_ALLOCATE)
+    if (status != BID_OK && status != BID_E_WOULD_ALLOCATE && status != allowed)
         judge_wrong(bid_status_name(status), (uint64_t)orders.mode, 0);
     judged->updates += status == BID_OK;
     judged->refused += status != BID_OK;
@@ -192,10 +204,15 @@ static void look_around(void)
     expect(second, "a key of the second table", inode_key(number), 1);
 }
 
-void judge_visit(uint64_t address)
+void judge_note(uint64_t address)
 {
     trace_visit(address);
     judged->interrupted++;
+}
+
+void judge_visit(uint64_t address)
+{
+    judge_note(address);
     if (instructions++ < quiet_until)
         return;
     judged->in_resize += (uint64_t)bid_resizing(stepped);
@@ -221,7 +238,7 @@ void judge_make(struct judge_orders given)
     process = getpid();
     judged = mmap(NULL, sizeof *judged, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(judged != MAP_FAILED);
-    quiet_watch(&quiet, &judged->quiet);
+    judge_thread();
 }
 
 void judge_begin(const struct judged_key watch[WATCHED], uint64_t from)

@@ -52,17 +52,22 @@ extern struct bid_table *stepped, *second; /* one that operations change, and on
 extern struct judged *judged;
 
 void judge_make(struct judge_orders orders);
+void judge_thread(void); /* in each other thread that is stepped, before that begins */
+
+void judge_allow(int status); /* updates of other threads may be refused so */
 
 /* Before an operation: the handler keeps quiet for the first `from` instructions. A watch without version() is none. */
 void judge_begin(const struct judged_key watch[WATCHED], uint64_t from);
 void judge_visit(uint64_t address);
+void judge_note(uint64_t address); /* that the handler was there, and nothing more */
 void judge_end(void);
 uint64_t judge_instructions(void); /* since judge_begin(), in this process */
 
 void judge_wrong(const char *what, uint64_t key, uint64_t version);
 uint64_t judge_version(uint64_t key); /* in `stepped`: ABSENT or the generation; a wrong ID is wrong */
 
-/* Keys on one path, in every array of the scenarios' first seed; and with one tag, so that a lookup reads all records. */
+/* Keys on one path, in every array of the scenarios' first seed; and with one tag, so that a lookup reads all
+ * records. */
 #define SEED 7
 uint64_t path_key(uint64_t number);
 #define KEY path_key(0) /* the key in question */

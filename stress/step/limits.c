@@ -55,7 +55,7 @@ static void prepare_no_descriptor(void)
 }
 
 /* The system maps nothing more. */
-static void prepare_no_memory(void)
+void prepare_no_memory(void)
 {
     unsigned long pages;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -83,11 +83,6 @@ static void prepare_cannot_grow(void)
     prepare_no_memory();
     for (uint64_t number = 2000; stats = statistics(stepped), stats.entries * 8 <= stats.slots * 5; number++)
         CHECK_STATUS(insert(stepped, inode_key(number), 1, 20), BID_OK);
-}
-
-static int shrink(void)
-{
-    return shrink_table(stepped);
 }
 
 static int reserve_more(void)

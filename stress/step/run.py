@@ -264,7 +264,7 @@ def run(
 
             for results in pool.map(one, names or stepper.scenarios):
                 outcome.results += results
-            outcome.coverage = trace.coverage(stepper.disassembly, stepper.trace)
+            outcome.coverage = trace.coverage(stepper.disassembly, csrc, stepper.trace)
     except trace.BinutilsError as error:
         raise StepError(str(error)) from None
     judge(outcome)

@@ -188,7 +188,7 @@ int reserve(void)
     return bid_reserve(stepped, 1000);
 }
 
-static int shrink(void)
+int shrink(void)
 {
     return shrink_table(stepped);
 }
@@ -318,20 +318,17 @@ const struct scenario plain_scenarios[] = {
      BID_ABSENT},
     {"lookup-many-resizing", "lookup of a batch across a resize", PLAIN, &small, prepare_key_in_resize, look_up_many, 1,
      1, BID_OK},
-    {"lookup-longest", "two full paths of one tag, a pin that is counted", LIMITED, &tall, prepare_longest, first_pin,
+    {"lookup-longest", "two full paths of one tag, a pin that is counted", CROWDED, &tall, prepare_longest, first_pin,
      ABSENT, ABSENT, BID_ABSENT},
     {"insert-resizing", "insert: seal a path, help", PLAIN, &small, prepare_resize, insert_key, ABSENT, 5, BID_OK},
     {"replace-resizing", "replace: seal a path, copy, help", PLAIN, &small, prepare_key_in_resize, replace_key, 1, 5,
      BID_OK},
     {"remove-resizing", "remove: seal a path, copy, leave a tombstone", PLAIN, &small, prepare_key_in_resize,
      remove_key, 1, ABSENT, BID_OK},
-    {"help-stalled", "finish a resize whose helper stands still in a copy", THREADED, &small, prepare_stalled_helper,
-     reserve, 1, 1, BID_OK},
     {"finish-resize", "reserve: finish what others began, grow", PLAIN, &small, prepare_key_in_resize, reserve, 1, 1,
      BID_OK},
     {"grow", "reserve: a whole resize", PLAIN, &few, prepare_key, reserve, 1, 1, BID_OK},
     {"shrink", "shrink: a whole resize", PLAIN, &tall, prepare_key, shrink, 1, 1, BID_OK},
-    {"shrink-filled", "shrink, while others fill the table", FILLED, &few, prepare_key, shrink, 1, 1, BID_OK},
     {"drop-tombstones", "updates until tombstones are dropped", PLAIN, &small, prepare_key, drop_tombstones, 1, 1,
      BID_OK},
     {"reseed", "insert of another key into a full path", PLAIN, &few, prepare_key_and_full_path,
@@ -340,6 +337,8 @@ const struct scenario plain_scenarios[] = {
     {"iterate", "iteration over all entries", PLAIN, &small, prepare_key, iterate, 1, 1, BID_OK},
     {"keys", "a list of all keys", PLAIN, &small, prepare_key, list_keys, 1, 1, BID_OK},
     {"statistics", "statistics", PLAIN, &small, prepare_key, read_statistics, 1, 1, BID_OK},
+    {"create-first", "the first tables of a process, and their first entries", FIRST_TABLES, &small, NULL, nothing,
+     ABSENT, ABSENT, BID_OK},
     {"create-destroy", "a third table: create, insert, destroy", PLAIN, &roomy, prepare_key, create_and_destroy, 1, 1,
      BID_OK},
     {"first-pin", "the first lookup of a thread", RESTARTS, &roomy, prepare_key, first_pin, 1, 1, BID_OK},
@@ -356,7 +355,9 @@ const struct scenario plain_scenarios[] = {
 
 const struct scenario *scenario_get(size_t number)
 {
-    static const struct scenario *const lists[] = {plain_scenarios, form_scenarios, limit_scenarios, inode_scenarios};
+    static const struct scenario *const lists[] = {
+        plain_scenarios,   form_scenarios,    kind_scenarios, limit_scenarios, memory_scenarios, system_scenarios,
+        rebuild_scenarios, stalled_scenarios, race_scenarios, inode_scenarios, audit_scenarios};
     for (size_t list = 0; list < sizeof lists / sizeof lists[0]; list++)
         for (const struct scenario *scenario = lists[list]; scenario->name; scenario++)
             if (!number--)
@@ -393,11 +394,16 @@ void scenario_prepare(const struct scenario *scenario)
         scenario->prepare();
 }
 
+static int is_of_inode(const struct scenario *scenario)
+{
+    return scenario->kind == INODES || scenario->prepare == prepare_living_inode;
+}
+
 void scenario_watch(const struct scenario *scenario, struct judged_key watch[WATCHED])
 {
-    uint64_t key = scenario->kind == INODES ? inode_address() : KEY;
+    uint64_t key = is_of_inode(scenario) ? inode_address() : KEY;
     watch[0] = (struct judged_key){judge_version, key, scenario->before, scenario->after};
     watch[1] = (struct judged_key){NULL, key, scenario->before, scenario->after};
-    if (scenario->kind == INODES)
+    if (is_of_inode(scenario))
         watch[1].version = inode_version;
 }

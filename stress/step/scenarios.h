@@ -10,10 +10,12 @@ enum scenario_kind {
     INODES,   /* as PLAIN; the key in question is an inode */
     COMPOUND, /* several operations: with an update of the key between two of them, it is not as if done at once */
     RESTARTS, /* what is special about it is gone once a handler has looked up: to be run anew with quieter handlers */
-    FILLED,   /* as PLAIN; where the key in question would be updated, another thread inserts many other keys instead */
+    RACED,    /* as PLAIN; where the key in question would be updated, something else comes in between: see races.c */
     THREADED, /* has threads of its own, which a fork would leave behind */
+    CROWDED,  /* as THREADED; no resize of its table can be finished, for too many keys collide */
     FORKS,
-    LIMITED, /* its table refuses updates, or would no longer refuse them after another: handlers only look up */
+    FIRST_TABLES, /* steps the creation of the first tables of a process: there is nothing to look up yet */
+    LIMITED,      /* its table refuses updates, or would no longer refuse them after another: handlers only look up */
 };
 
 struct scenario {
@@ -33,23 +35,51 @@ const struct scenario *scenario_named(const char *name);
 void scenario_prepare(const struct scenario *scenario);
 void scenario_watch(const struct scenario *scenario, struct judged_key watch[WATCHED]);
 
-/* The lists, each of which ends with one that has no name; in scenarios.c, forms.c, limits.c and inodes.c. */
-extern const struct scenario plain_scenarios[], form_scenarios[], limit_scenarios[], inode_scenarios[];
+/* The lists, each of which ends with one that has no name; in scenarios.c, forms.c, limits.c, inodes.c and so on. */
+extern const struct scenario plain_scenarios[], form_scenarios[], limit_scenarios[], inode_scenarios[],
+    kind_scenarios[], stalled_scenarios[], system_scenarios[], memory_scenarios[], rebuild_scenarios[],
+    race_scenarios[], audit_scenarios[];
+
+/* What each step of a scenario returns; the first that is not as expected is what the scenario returns. */
+#define EXPECT(call, expected)                                                                                         \
+    do {                                                                                                               \
+        int status_ = (call);                                                                                          \
+        if (status_ != (expected))                                                                                     \
+            return status_ ? status_ : BID_E_NULL;                                                                     \
+    } while (0)
+
+/* Of a scenario of kind RACED. */
+struct race {
+    int (*meanwhile)(void); /* what comes in between; returns a status */
+    int (*is_time)(void);   /* whether the next instruction is one to do it at; NULL: each is */
+};
+const struct race *race_of(const struct scenario *scenario);
 
 /* In inodes.c. */
 uint64_t inode_version(uint64_t unused);
 uint64_t inode_address(void);
+void prepare_living_inode(void);
+int associate(void), evict(void);
+
+/* In stalled.c. */
+int has_not_left(void);
+void prepare_not_left(void);
 
 /* In threads.c. */
-void prepare_full_pins(void), prepare_overflow(void), prepare_stalled_helper(void), prepare_longest(void);
+void prepare_full_pins(void), prepare_overflow(void), prepare_longest(void);
 void let_read_for_good(struct bid_table *table); /* a thread that holds a pin from now on */
+/* A thread that runs this until the moment has come, and stands still there for good. */
+void let_stand(void *(*run)(void *), int (*is_time)(void));
 int first_pin(void), last_pin(void), forked(void), forked_in_overflow(void);
+int in_child(int (*operate)(void)); /* of a fork, which is stepped; BID_OK if it is that there */
 
 /* In scenarios.c, for the files above. */
 extern const struct bid_options roomy, small, few; /* small: grows soon; few: a path is full at a low load */
 void prepare_key(void), prepare_resize(void), prepare_key_in_resize(void), prepare_no_room(void), prepare_retired(void),
-    prepare_full_path(void);
-int insert_key(void), insert_from_nmi(void), replace_key(void), remove_key(void), look_up(void), reserve(void);
+    prepare_full_path(void), prepare_no_memory(void);
+int insert_key(void), insert_from_nmi(void), replace_key(void), remove_key(void), look_up(void), reserve(void),
+    shrink(void);
 int iterate(void), list_keys(void), read_statistics(void);
+int count_entries(void *argument, uint64_t key, int status, const struct bid_build_id *id);
 
 #endif

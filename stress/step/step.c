@@ -30,6 +30,16 @@ static void step_once(const struct scenario *scenario, uint64_t quiet)
     judge_end();
 }
 
+static void prepare_stepped(const struct scenario *scenario)
+{
+    stepper_install(judge_note);
+    stepper_begin();
+    scenario_prepare(scenario);
+    stepper_end();
+    stepper_install(judge_visit);
+    trace_break();
+}
+
 /* Each time in a new process, with a handler that looks up from a later instruction on, until that is past the end. */
 static void step_with_restarts(const struct scenario *scenario)
 {
@@ -77,10 +87,16 @@ static void list(void)
 {
     /* A fork in the middle of an operation has all that it needs if that is of one thread. */
     static const char *const modes[] = {
-        [PLAIN] = "looks updates grows collides", [INODES] = "looks updates grows collides",
-        [COMPOUND] = "looks updates grows",       [FILLED] = "looks collides",
-        [RESTARTS] = "looks updates grows",       [THREADED] = "looks updates grows",
-        [FORKS] = "looks updates grows",          [LIMITED] = "looks",
+        [PLAIN] = "looks updates grows collides",
+        [INODES] = "looks updates grows collides",
+        [COMPOUND] = "looks updates grows",
+        [RACED] = "looks collides",
+        [RESTARTS] = "looks updates grows",
+        [THREADED] = "looks updates grows",
+        [CROWDED] = "looks updates grows",
+        [FORKS] = "looks updates grows",
+        [FIRST_TABLES] = "looks",
+        [LIMITED] = "looks",
     };
     const struct scenario *scenario;
     for (size_t i = 0; (scenario = scenario_get(i)); i++)
@@ -113,7 +129,12 @@ static int program(int count, char **arguments)
     trace_make();
     others_begin();
     stepper_install(judge_visit);
-    scenario_prepare(scenario);
+    if (scenario->kind == CROWDED)
+        judge_allow(BID_E_COLLISIONS);
+    if (scenario->kind == FIRST_TABLES)
+        prepare_stepped(scenario);
+    else
+        scenario_prepare(scenario);
     if (orders.mode == JUDGE_COLLIDES)
         collide(scenario, orders.every, orders.phase, orders.count_every);
     else if (scenario->kind == RESTARTS && orders.mode != JUDGE_GROWS)

@@ -4,7 +4,6 @@
 #include "scenarios.h"
 
 #include "../../tests/c/check.h"
-#include "table/table.h" /* to see a helper take a place */
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -30,12 +29,42 @@ static void let_stay(void *(*run)(void *), void *argument)
     CHECK(sem_wait(&is_there) == 0);
 }
 
+static int (*moment)(void);
+static void *(*work)(void *);
+
+static void stop_in_time(uint64_t address)
+{
+    (void)address;
+    if (!moment())
+        return;
+    sem_post(&is_there);
+    stay();
+}
+
+static void *stands_still(void *unused)
+{
+    stepper_begin();
+    work(unused);
+    stepper_end();
+    CHECK(!"the moment did not come");
+    return NULL;
+}
+
+void let_stand(void *(*run)(void *), int (*is_time)(void))
+{
+    work = run, moment = is_time;
+    stepper_visit visit = stepper_install(stop_in_time);
+    let_stay(stands_still, NULL);
+    stepper_install(visit);
+}
+
 /* -------------------------------------------------------------------------------------------------- pins -- */
 
 static pthread_key_t late;
 
 static void step_a_lookup(void *result)
 {
+    judge_thread();
     stepper_begin();
     *(int *)result = look_up();
     stepper_end();
@@ -169,58 +198,13 @@ void prepare_longest(void)
     fill_temporary_slots();
 }
 
-/* ------------------------------------------------------------------------------------- a stalled helper -- */
-
-static uint64_t places_before;
-
-/* Places of the future array that somebody has claimed, and not named in a slot. */
-static uint64_t places_taken(void)
-{
-    const struct bid_array *future = bid_future(stepped, bid_head(stepped));
-    uint64_t taken = 0;
-    for (uint64_t slot = 0; future && slot < future->buckets * BID_BUCKET_SLOTS; slot++)
-        taken += bid_bucket(future->base, slot / BID_BUCKET_SLOTS)[slot % BID_BUCKET_SLOTS] == BID_TAKEN;
-    return taken;
-}
-
-/* Between the place that it claimed for a copy and the word that would name it. */
-static void stop_in_a_copy(uint64_t address)
-{
-    (void)address;
-    if (places_taken() == places_before)
-        return;
-    sem_post(&is_there);
-    stay();
-}
-
-/* Removes an absent key: that needs no place of its own, so one that it takes is a copy's. */
-static void *helps(void *unused)
-{
-    (void)unused;
-    stepper_begin();
-    bid_remove(stepped, inode_key(3500));
-    stepper_end();
-    CHECK(!"a helper that copies nothing");
-    return NULL;
-}
-
-void prepare_stalled_helper(void)
-{
-    prepare_key();
-    prepare_resize();
-    places_before = places_taken();
-    stepper_visit visit = stepper_install(stop_in_a_copy);
-    let_stay(helps, NULL);
-    stepper_install(visit);
-}
-
 /* -------------------------------------------------------------------------------------------------- fork -- */
 
-int forked(void)
+int in_child(int (*operate)(void))
 {
     pid_t child = fork();
     if (child == 0) { /* with the trap flag set, as in the parent */
-        int status = insert(stepped, inode_key(3000), 1, 20);
+        int status = operate();
         stepper_end();
         _exit(status != BID_OK);
     }
@@ -230,8 +214,19 @@ int forked(void)
     return WIFEXITED(result) && WEXITSTATUS(result) == 0 ? BID_OK : BID_E_NULL;
 }
 
+static int insert_another(void)
+{
+    return insert(stepped, inode_key(3000), 1, 20);
+}
+
+int forked(void)
+{
+    return in_child(insert_another);
+}
+
 static void *forks(void *result)
 {
+    judge_thread();
     stepper_begin();
     *(int *)result = forked();
     return NULL;

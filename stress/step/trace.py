@@ -7,6 +7,7 @@ instruction that was executed and not interrupted shows as a pair whose second a
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -36,13 +37,22 @@ class BinutilsError(Exception):
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of the table's sources, by its text: so it stays the same where lines are added above it."""
+
+    function: str  #: that it stands in, also where the compiler has made this a part of another
+    text: str
+    where: str = field(compare=False, default="")  #: as file:line
+
+
+@dataclass(frozen=True)
 class Coverage:
     """Of one function of the table: its instructions, and those that no handler was about to return to."""
 
     function: str
     instructions: int
     missed: int
-    never_reached: tuple[str, ...]  #: the missed ones' source lines
+    never_reached: tuple[Line, ...]  #: of the missed ones, each once
 
 
 @dataclass(frozen=True)
@@ -163,20 +173,40 @@ def foreign(program: Program, trace: Trace, beside: Trace) -> str:
     return ""
 
 
-def _source_lines(program: Program, addresses: list[int]) -> tuple[str, ...]:
-    """Each once, as file:line."""
-    text = _output("addr2line", "-e", program.path, stdin="".join(f"{address:#x}\n" for address in addresses))
-    places = (re.match(r"(.*/)?([^/]+:\d+)", line) for line in text.splitlines())
-    return tuple(dict.fromkeys(place[2] for place in places if place))
+@cache
+def _texts(csrc: Path, module: str, name: str) -> tuple[str, ...]:
+    return tuple((csrc / module / name).read_text().splitlines())
 
 
-def coverage(program: Program, trace: Trace) -> list[Coverage]:
+def _line(csrc: Path, function: str, place: str) -> Line:
+    """Of what addr2line says. The path is that of the sources when they were compiled; they may have moved since."""
+    path, _, number = place.split()[0].rpartition(":")
+    source = Path(os.path.normpath(path))
+    if source.parent.name not in MODULES:
+        return Line(function, place)
+    text = _texts(csrc, source.parent.name, source.name)[int(number) - 1]
+    return Line(function, text.strip(), f"{source.name}:{number}")
+
+
+def source_lines(program: Program, csrc: Path, addresses: list[int]) -> tuple[Line, ...]:
+    """Each once. A function that the compiler has made a part of another one keeps its lines; but for those of headers,
+    which count as the line that calls them."""
+    text = _output("addr2line", "-a", "-f", "-i", "-e", program.path, stdin="".join(f"{a:#x}\n" for a in addresses))
+    found = []
+    for of_one in re.split(r"^0x[0-9a-f]+\n", text, flags=re.MULTILINE)[1:]:
+        frames = re.findall(r"^(\S+)\n(\S.*)$", of_one, re.MULTILINE)  # the innermost first
+        function, place = next((frame for frame in frames if ".c:" in frame[1]), frames[0])
+        found.append(_line(csrc, function, place))
+    return tuple(dict.fromkeys(found))
+
+
+def coverage(program: Program, csrc: Path, trace: Trace) -> list[Coverage]:
     reached = {other for _, other in trace}
     addresses = sorted(address for address, text in program.code.items() if not text.startswith(PADDING))
     found = []
     for name, (first, size) in sorted(program.functions.items()):
         inside = addresses[bisect_left(addresses, first) : bisect_left(addresses, first + size)]
         missed = [address for address in inside if address not in reached]
-        lines = _source_lines(program, missed) if missed else ()
+        lines = source_lines(program, csrc, missed) if missed else ()
         found.append(Coverage(name, len(inside), len(missed), lines))
     return found

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The functions of the table that no scenario enters, and why; where all scenarios are run, the list has to be true."""
+"""The instructions of the table that no scenario reaches, by their source lines, and why. A run of all scenarios checks
+the list: what is not reached has to be in it, and what is in it has to be not reached."""
 
 from __future__ import annotations
 
@@ -7,23 +8,39 @@ from collections.abc import Iterable, Iterator
 
 from stress.step.trace import Coverage
 
-AUDIT = "an aid of tests, for tables that nobody updates meanwhile"
-INLINED = "compiled into its callers, which are stepped; what is left is for callers in other files, and has none here"
+#: Functions of which the compiler has made a part of each caller, which are stepped. The function itself is for callers
+#: in other files, and has none here. Nothing of it is entered.
+COPIED: tuple[str, ...] = ()
 
-REASONS = {
-    "bid_audit": AUDIT,
-    "bid_audit_array": AUDIT,
-    "bid_pins_over": INLINED,
-    "bid_platform_unmap": "a table's memory is given back by a copy of it that is inlined; this is for pins that two "
-    "threads made at once",
-}
+#: Why, and of which functions which lines. A line is named by its text. It is listed if some instruction of it is not
+#: reached, in whatever function the compiler has put it.
+UNREACHED: dict[str, dict[str, tuple[str, ...]]] = {}
+
+
+def reasons() -> dict[tuple[str, str], str]:
+    """By function and text of a line."""
+    return {
+        (function, text): why
+        for why, functions in UNREACHED.items()
+        for function, lines in functions.items()
+        for text in lines
+    }
 
 
 def wrong(coverage: Iterable[Coverage]) -> Iterator[str]:
     """What the list lacks, and what it has without need."""
+    listed, missed, entered = reasons(), set(), set()
     for found in coverage:
-        entered = found.missed < found.instructions
-        if not entered and found.function not in REASONS:
-            yield f"{found.function}() was never entered, and no reason is given in unreached.py"
-        if entered and found.function in REASONS:
-            yield f"{found.function}() was entered: unreached.py says that it cannot be"
+        if found.missed < found.instructions:
+            entered.add(found.function)
+        if found.function in COPIED:
+            continue
+        for line in found.never_reached:
+            key = (line.function, line.text)
+            if key not in listed and key not in missed:
+                yield f"{line.where} in {found.function}() was not reached; unreached.py gives no reason: {line.text}"
+            missed.add(key)
+    for function, text in sorted(listed.keys() - missed):
+        yield f"unreached.py says that a line of {function}() cannot be reached, and it was: {text}"
+    for function in sorted(entered.intersection(COPIED)):
+        yield f"unreached.py says that {function}() is never entered, and it was"

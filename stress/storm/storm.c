@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A storm from its beginning to its end, in a child process: fill the table, start the threads, direct signals at them and
- * keep the rate bearable, and with everybody gone compare the whole table with the oracle.
+ * A storm from its beginning to its end, in a child process: fill the table, start the threads, direct signals at them
+ * and keep the rate bearable, and with everybody gone compare the whole table with the oracle.
  */
 #define _GNU_SOURCE
 #include "storm.h"

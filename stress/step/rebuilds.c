@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/* Resizes that turn out otherwise: there is nothing to gain, no memory, no seed left, or no room in the future
+ * array. */
+#include "scenarios.h"
+
+#include "../../tests/c/check.h"
+#include "../common/unmix.h"
+#include "table/update.h" /* to fill an array to a certain load */
+
+/* ------------------------------------------------------------------------------------------------- shrink -- */
+
+static int shrink_again(void)
+{
+    return bid_shrink(stepped);
+}
+
+static void prepare_shrunk(void)
+{
+    prepare_key();
+    CHECK_STATUS(shrink_table(stepped), BID_OK);
+}
+
+#define REPLACED 700 /* of records that serve no entry any more */
+
+/* Other keys, until so many hundredths of the slots are claimed; then they are replaced, which takes records
+ * elsewhere. */
+static void fill_and_replace(unsigned hundredths)
+{
+    uint8_t id[20];
+    uint64_t number = 0;
+    prepare_key();
+    for (; bid_head(stepped)->claimed * 100 < bid_array_slots(bid_head(stepped)) * hundredths; number++)
+        CHECK_STATUS(insert(stepped, inode_key(2000 + number), 1, 20), BID_OK);
+    for (uint64_t i = 0; i < REPLACED; i++) {
+        uint64_t key = inode_key(2000 + i % number);
+        make_id(key, 1, id, sizeof id);
+        CHECK_STATUS(bid_replace(stepped, key, 1, id, sizeof id), BID_OK);
+    }
+    CHECK(!bid_resizing(stepped));
+}
+
+/* More than a new array is made for; so few that one of the same size may take them all the same. */
+static void prepare_replaced(void)
+{
+    fill_and_replace(54);
+}
+
+static void prepare_replaced_more(void)
+{
+    fill_and_replace(60);
+}
+
+/* A third table, with seeds that nobody knows. */
+static struct bid_table *by_chance;
+
+static void prepare_by_chance(void)
+{
+    prepare_key();
+    by_chance = make_table((struct bid_options){.expected_entries = 4000});
+}
+
+static int shrink_by_chance(void)
+{
+    return bid_shrink(by_chance);
+}
+
+/* A key of one path, under whatever seed that table has. */
+static int insert_into_path(uint64_t number)
+{
+    uint8_t id[20] = {1};
+    uint64_t key = unmix(0x5ca1ab1e00000000ull | number, bid_head(by_chance)->seed);
+    return bid_insert_nmi(by_chance, key, 1, id, sizeof id);
+}
+
+static uint64_t in_path;
+
+static void prepare_full_path_by_chance(void)
+{
+    prepare_key();
+    by_chance = make_table((struct bid_options){.expected_entries = 300});
+    while (insert_into_path(in_path) == BID_OK)
+        in_path++;
+}
+
+static int insert_by_chance(void)
+{
+    uint64_t key = unmix(0x5ca1ab1e00000000ull | in_path, bid_head(by_chance)->seed);
+    return insert(by_chance, key, 1, 20);
+}
+
+/* --------------------------------------------------------------------------------------------- no room -- */
+
+/* As while another thread builds an array that has room for no more than there are. */
+static void prepare_limited(void)
+{
+    prepare_key();
+    bid_store(&bid_head(stepped)->live_limit, bid_count(stepped), BID_RELAXED);
+}
+
+static int insert_another_from_nmi(void)
+{
+    uint8_t id[20] = {1};
+    return bid_insert_nmi(stepped, inode_key(3000), 1, id, sizeof id);
+}
+
+/* No record is left, and the slots are enough. */
+static void prepare_used_up_records(void)
+{
+    struct bid_array *head = bid_head(stepped);
+    prepare_key();
+    bid_store(&head->record_next, head->record_capacity, BID_RELAXED);
+}
+
+static int reserve_some(void)
+{
+    return bid_reserve(stepped, 80);
+}
+
+/* ------------------------------------------------------------------------------------------ a failed attempt -- */
+
+/* Until one more key is reason enough for an early resize. */
+static void prepare_nearly_filled(void)
+{
+    struct bid_array *head = bid_head(stepped);
+    for (uint64_t number = 2000; (head->claimed + 1) * 10 <= bid_array_slots(head) * 7; number++)
+        CHECK_STATUS(insert(stepped, inode_key(number), 1, 20), BID_OK);
+    CHECK(!bid_resizing(stepped));
+    prepare_no_memory();
+}
+
+static void prepare_reseeded_often(void)
+{
+    prepare_full_path();
+    bid_head(stepped)->reseeds = 4; /* as if the last ones had been no better */
+}
+
+/* ---------------------------------------------------------------------------- no room in the future array -- */
+
+/* Nothing is copied yet of a full path of the old array, and the same path of the future one is full of other keys,
+ * which handlers have inserted. That needs a limit on early updates as larger arrays have it. The chunk that a helper
+ * has next is the first one of the path. */
+static void prepare_full_paths(void)
+{
+    uint8_t id[20] = {1};
+    prepare_full_path();
+    prepare_resize();
+    struct bid_array *head = bid_head(stepped);
+    bid_future(stepped, head)->early_limit = 2 * BID_SEQUENCE_SLOTS;
+    for (uint64_t number = 400; bid_insert_nmi(stepped, path_key(number), 1, id, sizeof id) == BID_OK; number++)
+        ;
+    bid_store(&head->cursor, bid_sequence(head, KEY).bucket / BID_CHUNK_BUCKETS, BID_RELAXED);
+}
+
+static int insert_elsewhere(void)
+{
+    return insert(stepped, inode_key(8000), 1, 20);
+}
+
+/* ----------------------------------------------------------------------------------------------- the list -- */
+
+static const struct bid_options loaded = {.expected_entries = 80, .id_size = 20};
+
+const struct scenario rebuild_scenarios[] = {
+    {"shrink-unchanged", "shrink, when there is nothing to gain", LIMITED, &small, prepare_shrunk, shrink_again, 1, 1,
+     BID_UNCHANGED},
+    {"shrink-replaced", "shrink of a table with many replaced records", LIMITED, &loaded, prepare_replaced,
+     shrink_again, 1, 1, BID_OK},
+    {"shrink-replaced-more", "the same, at a load that needs a larger array", LIMITED, &loaded, prepare_replaced_more,
+     shrink_again, 1, 1, BID_OK},
+    {"shrink-by-chance", "shrink of a third table, whose seeds are random", LIMITED, &small, prepare_by_chance,
+     shrink_by_chance, 1, 1, BID_OK},
+    {"reseed-by-chance", "insert into a full path of a third table", LIMITED, &small, prepare_full_path_by_chance,
+     insert_by_chance, 1, 1, BID_OK},
+    {"insert-nmi-limited", "insert for NMI context beside a shrink that is being begun", LIMITED, &small,
+     prepare_limited, insert_another_from_nmi, 1, 1, BID_E_WOULD_ALLOCATE},
+    {"reserve-used-up", "reserve when the records are used up", LIMITED, &loaded, prepare_used_up_records, reserve_some,
+     1, 1, BID_OK},
+    {"insert-nearly-filled", "insert, after which an early resize fails", LIMITED, &few, prepare_nearly_filled,
+     insert_key, ABSENT, 5, BID_OK},
+    {"insert-reseeded-often", "insert into a path that is full under many seeds", LIMITED, &few, prepare_reseeded_often,
+     insert_key, ABSENT, ABSENT, BID_E_COLLISIONS},
+    {"insert-full-paths", "insert into a path that is full in both arrays", LIMITED, &few, prepare_full_paths,
+     insert_key, ABSENT, ABSENT, BID_E_COLLISIONS},
+    {"insert-nmi-full-paths", "the same for NMI context", LIMITED, &few, prepare_full_paths, insert_from_nmi, ABSENT,
+     ABSENT, BID_E_WOULD_ALLOCATE},
+    {"insert-beside-full-paths", "insert of another key there", LIMITED, &few, prepare_full_paths, insert_elsewhere,
+     ABSENT, ABSENT, BID_OK},
+    {0},
+};
