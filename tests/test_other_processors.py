@@ -55,7 +55,9 @@ def test_profiler_on_aarch64(name: str, tmp_path: Path) -> None:
     toolchain = programs.Toolchain("aarch64-linux-gnu-gcc", ("-O2",))
     source = ROOT / "tests" / "c" / f"{name}.c"
     program = programs.build(name, [source], toolchain, toolchain.sources(programs.CORE))
-    run = subprocess.run(["qemu-aarch64", "-L", SYSROOT, program], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        ["qemu-aarch64", "-L", SYSROOT, program], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
