@@ -155,7 +155,7 @@ build/lint/format.stamp: $(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C) | $(VENV)/t
 	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h %.cpp,$?)
 	@touch $@
 
-build/lint/stress/%.o: WARNINGS += -std=gnu11 -Icsrc/bpf
+build/lint/stress/%.o: WARNINGS += -std=gnu11 -Icsrc/bpf -Icsrc/record
 build/lint/csrc/bpf/%.o build/lint/csrc/record/%.o build/lint/csrc/iterators/%.o: WARNINGS += -std=gnu11 -Icsrc/table -Icsrc/bpf
 build/lint/%.o: %.c
 	@mkdir -p $(@D)

@@ -34,7 +34,15 @@ SOURCES = [
 ]
 
 ffibuilder = FFI()
-FUNCTIONS = ("bid_recorder_*", "bid_iterators_*", "bid_upsert", "bid_remove", "bid_shrink", "bid_insert_many")
+FUNCTIONS = (
+    "bid_recorder_*",
+    "bid_iterators_*",
+    "bid_lookup",
+    "bid_upsert",
+    "bid_remove",
+    "bid_shrink",
+    "bid_insert_many",
+)
 ffibuilder.cdef(declarations([*public_headers(), *HEADERS], FUNCTIONS))
 ffibuilder.set_source(
     "pybuildid._recorder",

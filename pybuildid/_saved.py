@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Files of saved tables, as docs/table-file.md describes them: written at once, and read with every doubt."""
+"""Files of saved tables, as docs/table-file.md describes them. They are written whole, and every field that is read is
+checked."""
 
 from __future__ import annotations
 

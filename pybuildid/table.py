@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import reprlib
 import weakref
 from array import array
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, Sized, ValuesView
@@ -12,7 +13,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, cast, overload
 
-from pybuildid._arguments import build_id, flag, output_buffer, separate, uint
+from pybuildid._arguments import build_id, flag, output_buffer, separate, too_long, uint
 from pybuildid._columns import Columns, id_rows, ids_of, integers, is_array, new_answers, rows_of
 from pybuildid._core import ffi, lib
 from pybuildid._saved import read_table, write_table
@@ -199,9 +200,7 @@ class Table(MutableMapping[int, bytes]):
     def _details(self, status: int, key: int | None = None, length: int = 0) -> str:
         told = [] if key is None else [f"key {key:#x}"]
         if status == lib.BID_E_ID_LENGTH:
-            most = lib.BID_ID_MAX
-            least = f"Table(id_size={length}) would do" if length <= most else f"no table takes more than {most}"
-            told.append(f"{length} bytes, id_size is {self._id_size}: {least}")
+            told.append(too_long(length, self._id_size))
         elif status == lib.BID_E_MAX_ENTRIES:
             told.append(f"max_entries is {self._max_entries}")
         elif status == lib.BID_E_RETIRED:
@@ -343,8 +342,27 @@ class Table(MutableMapping[int, bytes]):
             self._change(lib.bid_rows_upsert, columns.keys, columns, entries.id_size)
             return
         pairs = iter(entries.items() if isinstance(entries, Mapping) else entries)
+        done = 0
         while chunk := list(itertools.islice(pairs, CHUNK)):
-            self.upsert_many([key for key, _ in chunk], [id for _, id in chunk])
+            try:
+                self.upsert_many([key for key, _ in chunk], [id for _, id in chunk])
+            except (TypeError, ValueError, OverflowError):
+                self._check_pairs(chunk, done)
+                raise
+            done += len(chunk)
+
+    def _check_pairs(self, pairs: list[Any], first: int) -> None:
+        """Raises the error of the first pair that cannot be an entry. first: its number."""
+        for at, pair in enumerate(pairs, first):
+            try:
+                key, id = pair
+            except (TypeError, ValueError):
+                wrong = reprlib.repr(pair)
+                raise ArgumentTypeError(f"entries[{at}] must be a pair of key and build ID, not {wrong}") from None
+            number = uint(key, 64, f"the key of entries[{at}]")
+            data = build_id(id, f"the build ID of key {number:#x}")
+            if len(data) > self._id_size:
+                raise error_of(lib.BID_E_ID_LENGTH, self._details(lib.BID_E_ID_LENGTH, number, len(data)))
 
     def columns(self) -> Columns:
         """All entries, each as it is at some moment of this call: keys, ids, lengths (255, NO_BUILD_ID, for "known to

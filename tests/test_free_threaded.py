@@ -14,6 +14,7 @@ import sysconfig
 import threading
 from array import array
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def test_the_lock_does_not_come_back() -> None:
 
 def test_tables_come_and_go() -> None:
     """Each thread has its own tables, which share what the library knows of all."""
+    gc.collect()  # of the tests before
     before = len(table_module._lives)
 
     def churn(me: int) -> None:
@@ -65,10 +67,10 @@ def writers(table: Table, keys: array[int], fixed: array[int], go_on: Callable[[
     def change(me: int) -> None:
         rng = random.Random(me)
         while go_on():
-            some = array("Q", rng.sample(keys, 200))
+            some = array("Q", rng.sample(list(keys), 200))
             ids = [versions(key, rng.getrandbits(60)) for key in some]
             (table.insert_many if rng.random() < 0.5 else table.upsert_many)(some, ids)
-            assert 0 <= table.evict_many(array("Q", rng.sample(keys, 300))) <= 300
+            assert 0 <= table.evict_many(array("Q", rng.sample(list(keys), 300))) <= 300
             table.upsert_many(fixed, [versions(key, me) for key in fixed])
             if rng.random() < 0.1:
                 table.shrink()
@@ -123,13 +125,12 @@ def test_closed_by_one_of_many() -> None:
                 work()
             told.append(True)
 
+        def close(table: Table = table, delay: int = delay) -> None:
+            threading.Event().wait(0.003 * delay)
+            table.close()
+
         works = [*writers(table, keys, fixed, lambda: True), *readers(table, fixed, lambda: True)]
-        run_threads(
-            [
-                *(lambda work=work: until_closed(work) for work in works),  # type: ignore[misc]
-                lambda table=table, delay=delay: (threading.Event().wait(0.003 * delay), table.close()),
-            ]
-        )
+        run_threads([*(partial(until_closed, work) for work in works), close])
         assert told == [True] * len(works)
         assert table.closed
 

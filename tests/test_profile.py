@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -223,6 +224,15 @@ def test_programs_that_a_command_starts(compiled: Compile) -> None:
     assert result.processes >= 5  # the shell, and twice a program and its child
     assert count_of(result, read_build_id(program)) > 300
     assert result.resolved == result.in_elf_code
+
+
+def test_the_caller_ignores_its_children_as_before() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        _, code = profile_command(["grep", "-q", "SigIgn:.*1....$", "/proc/self/status"])
+        assert (code, signal.getsignal(signal.SIGCHLD)) == (0, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_command_that_is_killed(compiled: Compile, tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ struct inode___timespec { /* before */
 struct inode___hidden { /* Linux 6.6 to 6.10 */
     struct timespec64 __i_mtime;
 };
+struct xfs_inode {
+    struct inode i_vnode;
+};
 struct file {
     struct inode *f_inode;
     u32 f_mode;

@@ -134,20 +134,40 @@ static int add_row(struct bid_sums *sums, const struct bid_row *row, const void 
     return BID_PPROF_OK;
 }
 
-int bid_sums_find(struct bid_sums *sums, const void *key, size_t size, uint32_t labels, size_t *found)
+void bid_sums_prepare(const struct bid_sums *sums, const void *key, struct bid_row *row)
 {
-    struct bid_row row = {.size = (uint32_t)size, .labels = labels, .hash = hash_of(sums->seed, key, size, labels)};
-    size_t mask = sums->slot_count - 1, at = row.hash & mask;
+    row->hash = hash_of(sums->seed, key, row->size, row->labels);
+    if (sums->slot_count)
+        __builtin_prefetch(&sums->slots[row->hash & (sums->slot_count - 1)]);
+}
+
+void bid_sums_fetch(const struct bid_sums *sums, const struct bid_row *row)
+{
+    uint32_t slot = sums->slot_count ? sums->slots[row->hash & (sums->slot_count - 1)] : 0;
+    if (slot)
+        __builtin_prefetch(&sums->rows[slot - 1]);
+}
+
+int bid_sums_find_row(struct bid_sums *sums, const void *key, const struct bid_row *row, size_t *found)
+{
+    size_t mask = sums->slot_count - 1, at = row->hash & mask;
     for (; sums->slot_count && sums->slots[at]; at = (at + 1) & mask) {
         const struct bid_row *known = &sums->rows[sums->slots[at] - 1];
-        if (known->hash == row.hash && known->size == size && known->labels == labels &&
-            (!size || memcmp(sums->keys.bytes + known->key, key, size) == 0)) {
+        if (known->hash == row->hash && known->size == row->size && known->labels == row->labels &&
+            (!row->size || memcmp(sums->keys.bytes + known->key, key, row->size) == 0)) {
             *found = sums->slots[at] - 1;
             return BID_PPROF_OK;
         }
     }
     *found = sums->count;
-    return add_row(sums, &row, key);
+    return add_row(sums, row, key);
+}
+
+int bid_sums_find(struct bid_sums *sums, const void *key, size_t size, uint32_t labels, size_t *found)
+{
+    struct bid_row row = {.size = (uint32_t)size, .labels = labels};
+    row.hash = hash_of(sums->seed, key, size, labels);
+    return bid_sums_find_row(sums, key, &row, found);
 }
 
 void bid_sums_count(struct bid_sums *sums, size_t row, const uint64_t *values)

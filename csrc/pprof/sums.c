@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { SAMPLE_TAG = 2 << 3 | WIRE_BYTES, STACK_TAG = 1 << 3 | WIRE_BYTES, VALUES_TAG = 2 << 3 | WIRE_BYTES };
+#define BATCH 32u   /* rows */
 #define TAGS_MAX 36 /* bytes of three tags and lengths */
 
 struct bid_sums *bid_sums_create(size_t width, uint64_t seed)
@@ -24,39 +25,65 @@ void bid_sums_destroy(struct bid_sums *sums)
     free(sums);
 }
 
-/* A stack of the profile with the numbers that its locations have in the sums. */
+/* Appends a stack of the profile, with the numbers that its locations have in the sums. */
 static int translate(struct bid_bytes *to, const struct bid_pprof *profile, const struct bid_row *row,
                      const uint32_t *locations)
 {
     struct wire wire = wire_of(&profile->samples.keys, row->key, row->size);
     uint64_t id = 0;
-    to->size = 0;
     int error = bid_bytes_reserve(to, (size_t)row->size * 5); /* of 32 bits each */
-    uint8_t *at = to->bytes;
-    while (!error && wire.at < wire.end) {
+    if (error || !row->size)
+        return error;
+    uint8_t *at = to->bytes + to->size;
+    while (wire.at < wire.end) {
         wire_number(&wire, &id);
         at = wire_put(at, locations[bid_pprof_number(profile, id) - 1]);
     }
     to->size = (size_t)(at - to->bytes);
+    return BID_PPROF_OK;
+}
+
+/* A few rows of a profile. stacks: room that is used again. */
+struct batch {
+    struct bid_bytes stacks;
+    struct bid_row rows[BATCH]; /* key: where it begins in stacks */
+};
+
+static int add_batch(struct bid_sums *sums, const struct bid_pprof *profile, size_t begin, size_t count,
+                     const uint32_t *locations, const uint32_t *labels, struct batch *batch)
+{
+    const struct bid_sums *samples = &profile->samples;
+    int error = BID_PPROF_OK;
+    batch->stacks.size = 0;
+    for (size_t i = 0; !error && i < count; i++) {
+        const struct bid_row *from = &samples->rows[begin + i];
+        batch->rows[i] = (struct bid_row){.key = batch->stacks.size, .labels = labels[from->labels]};
+        error = translate(&batch->stacks, profile, from, locations);
+        batch->rows[i].size = (uint32_t)(batch->stacks.size - batch->rows[i].key);
+    }
+    for (size_t i = 0; !error && i < count; i++)
+        bid_sums_prepare(sums, batch->stacks.bytes + batch->rows[i].key, &batch->rows[i]);
+    for (size_t i = 0; !error && i < count; i++)
+        bid_sums_fetch(sums, &batch->rows[i]);
+    for (size_t i = 0, found; !error && i < count; i++) {
+        error = bid_sums_find_row(sums, batch->stacks.bytes + batch->rows[i].key, &batch->rows[i], &found);
+        if (!error)
+            bid_sums_count(sums, found, samples->values + (begin + i) * samples->width);
+    }
     return error;
 }
 
 int bid_sums_add(struct bid_sums *sums, const struct bid_pprof *profile, const uint32_t *locations,
                  const uint32_t *labels)
 {
-    const struct bid_sums *samples = &profile->samples;
-    struct bid_bytes stack = {0};
+    struct batch batch = {.stacks = {0}};
+    size_t count = profile->samples.count;
     int error = BID_PPROF_OK;
-    for (size_t i = 0; !error && i < samples->count; i++) {
-        const struct bid_row *row = &samples->rows[i];
-        size_t found;
-        error = translate(&stack, profile, row, locations);
-        if (!error)
-            error = bid_sums_find(sums, stack.bytes, stack.size, labels[row->labels], &found);
-        if (!error)
-            bid_sums_count(sums, found, samples->values + i * samples->width);
+    for (size_t begin = 0; !error && begin < count; begin += BATCH) {
+        size_t some = count - begin < BATCH ? count - begin : BATCH;
+        error = add_batch(sums, profile, begin, some, locations, labels, &batch);
     }
-    bid_bytes_free(&stack);
+    bid_bytes_free(&batch.stacks);
     return error;
 }
 

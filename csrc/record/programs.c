@@ -18,6 +18,7 @@ static const char *const bid_needed[] = {"ma_write", "exit_mmap", "task_newtask"
 static const struct {
     const char *name, *module; /* that it is in, unless the file system is built in */
 } bid_evictions[] = {{"ext4_evict_inode", "ext4"},
+                     {"xfs_destroy_inode", "xfs"},
                      {"btrfs_inode_evict", "btrfs"},
                      {"f2fs_evict_inode", "f2fs"},
                      {"hugetlbfs_evict_inode", "hugetlbfs"}};

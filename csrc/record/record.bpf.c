@@ -473,6 +473,15 @@ static __always_inline int evict(u64 inode)
         return evict(inode);                                                                                           \
     }
 
+/* That of xfs has its own inode, with the kernel's in it. */
+SEC("tp_btf/xfs_destroy_inode")
+int on_xfs_destroy_inode(u64 *context)
+{
+    u64 inode = 0;
+    bpf_probe_read_kernel(&inode, sizeof inode, &context[0]);
+    return evict(inode + bpf_core_field_offset(struct xfs_inode, i_vnode));
+}
+
 EVICT(ext4_evict_inode)
 EVICT(btrfs_inode_evict)
 EVICT(f2fs_evict_inode)

@@ -99,7 +99,7 @@ def say_written(file: Path, of: str = "") -> None:
 
 
 def print_table(out: Console, table: Table) -> None:
-    """Whatever the terminal's width, nothing in it is cut.
+    """Prints a table in which nothing is cut, whatever the terminal's width.
 
     Cells are wrapped between words, and those of columns with overflow="fold" anywhere, down to FOLDED columns. Where
     that is not enough, lines are longer than the terminal is wide, and it wraps them.
@@ -113,7 +113,8 @@ def print_table(out: Console, table: Table) -> None:
 
 
 def _narrow(table: Table, excess: int) -> int:
-    """Gives the columns widths, so much less than they would have, taken from the widest. What is still too much."""
+    """Gives the columns widths that are smaller by this in all, taken from the widest. Returns what is still too
+    much."""
     widths, least = map(list, zip(*map(_widths, table.columns)))
     while excess and (spare := [i for i, width in enumerate(widths) if width > least[i]]):
         widths[max(spare, key=widths.__getitem__)] -= 1
@@ -124,7 +125,7 @@ def _narrow(table: Table, excess: int) -> int:
 
 
 def _widths(column: Column) -> tuple[int, int]:
-    """Of its cells: on one line, and least."""
+    """The widths of a column: with its cells on one line, and the least."""
     texts = [str(text) for text in (column.header, *column.cells)]
     whole = max(cell_len(line) for text in texts for line in text.split("\n"))
     if column.no_wrap:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""``pybuildid collisions``: what a hash is worth for the inodes of a machine."""
+"""``pybuildid collisions``: how evenly hashes spread the inodes of a machine."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def yes(holds: bool) -> str:
 
 
 def document(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]) -> dict[str, Any]:
-    """For programs."""
+    """The result as JSON, for programs."""
     return {
         "command": command_line(),
         "machine": _machine.this(),

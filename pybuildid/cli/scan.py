@@ -58,8 +58,8 @@ class Scan:
 
 
 def may_be_anything(path: str, result: object) -> bool:
-    """Whether nothing says that a file that was found is an ELF file: it is none, it has vanished, or it is compressed
-    in a way that this Python cannot undo, and not named as kernel modules are."""
+    """Whether a file need not be reported, because nothing says that it is an ELF file: it is none, it has vanished, or
+    this Python cannot decompress it and its name is not that of a kernel module."""
     unknown = isinstance(result, NoDecompressorError) and not path.endswith(".ko.zst")
     return unknown or isinstance(result, (NotElfError, FileNotFoundError))
 

@@ -33,7 +33,7 @@ class PackedError(ValueError):
 
 
 class NoDecompressorError(PackedError):
-    """This Python has none for it, so nothing is known of what it holds."""
+    """This Python has no decompressor for the file, so nothing is known of its content."""
 
 
 class PackedDamageError(PackedError):
@@ -84,7 +84,8 @@ DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error
 
 @contextmanager
 def _as_packed_error() -> Iterator[None]:
-    """What decompressors raise, in one kind. Some raise an OSError, which has no number unless reading has failed."""
+    """Turns the exceptions of all decompressors into one kind. Some raise an OSError, which has a number only if
+    reading has failed."""
     try:
         yield
     except PackedError:
@@ -99,7 +100,7 @@ def _as_packed_error() -> Iterator[None]:
 
 
 class Unpacked:
-    """What a file-like object of a decompressor gives, to be read at any offset."""
+    """The output of a decompressor, which is a file-like object, to be read at any offset."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -123,7 +124,8 @@ class Unpacked:
 
 @contextmanager
 def decompressed(file: io.BufferedIOBase | io.RawIOBase) -> Iterator[Unpacked]:
-    """What a compressed file holds, by its first bytes. Raises NoDecompressorError, PackedError."""
+    """The content of a compressed file, whose first bytes say how to decompress it. Raises NoDecompressorError,
+    PackedError."""
     raw: Any = file if isinstance(file, io.BufferedIOBase) else io.BufferedReader(file)
     magic = raw.read(6)
     raw.seek(0)

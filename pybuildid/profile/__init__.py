@@ -429,6 +429,7 @@ def profile_command(
         )
     with ExitStack() as stack:
         pass_on = stack.enter_context(_signals_are_passed_on())
+        in_child = stack.enter_context(_children_are_waited_for())
         recording = Recording(frequency, follow, _flags(parse, evict, timer, stacks), shared=True)
         stack.callback(recording.close)
         with _preload() as name:
@@ -438,7 +439,7 @@ def profile_command(
                 "LD_PRELOAD": preload,
                 "PYBUILDID_PROFILE": str(recording.path),
             }
-            process = _start(command, program, environment)
+            process = _start(command, program, environment, in_child)
             pass_on(process)
             with process, _descriptors():
                 observer = Observer(process.pid, recording.watched)
@@ -451,22 +452,24 @@ def profile_command(
 
 
 def _start(
-    command: Sequence[str | os.PathLike[str]], program: str | None, environment: Mapping[str, str]
+    command: Sequence[str | os.PathLike[str]],
+    program: str | None,
+    environment: Mapping[str, str],
+    in_child: Callable[[], None] | None,
 ) -> subprocess.Popen[bytes]:
-    with _children_are_waited_for() as again:
-        try:
-            return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)
-        except OSError as error:
-            if error.errno != errno.ENOEXEC or not program:
-                raise
-        script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
-        return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=again)
+    try:
+        return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC or not program:
+            raise
+    script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
+    return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
 
 
 @contextmanager
 def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Who ends the profiler means the command: it gets the signal, and the profile is written when it has ended. Gives
-    what is to be told of it; signals that came before that are for it as well."""
+    """A signal that ends the profiler is meant for the command: the command gets it, and the profile is written when
+    the command has ended. Gives a function that takes the command; signals that came before are passed on then."""
     came: list[int] = []
     command: list[subprocess.Popen[bytes]] = []
 
@@ -494,7 +497,7 @@ def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], Non
 
 
 def _inherited() -> tuple[int, ...]:
-    """The descriptors that a program gets which this process runs.
+    """The descriptors that a program of this process inherits.
     Not close_fds=False: then subprocess uses posix_spawn(), after which glibc leaves two signals ignored."""
     found = []
     for name in os.listdir("/proc/self/fd"):
@@ -510,12 +513,16 @@ def _ignore_children() -> None:
 
 @contextmanager
 def _children_are_waited_for() -> Iterator[Callable[[], None] | None]:
-    """Who ignores SIGCHLD does not learn how a child ended. Gives what the child is to do to ignore it as well."""
+    """A process that ignores SIGCHLD does not learn how a child ended, so it does not ignore SIGCHLD meanwhile. Gives
+    a function by which the child ignores SIGCHLD as before."""
     if signal.getsignal(signal.SIGCHLD) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield None
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    yield _ignore_children
+    try:
+        yield _ignore_children
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
 @contextmanager

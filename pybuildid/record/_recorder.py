@@ -151,6 +151,11 @@ class Recorder:
             hardware=bool(raw.hardware),
         )
 
+    def known(self, inode: int) -> bool:
+        """For tests: whether the table has this address of an inode."""
+        found = ffi.new("struct bid_build_id *")
+        return bool(lib.bid_lookup(lib.bid_recorder_table(self._recorder), inode, found) != lib.BID_ABSENT)
+
     def churn(self, entries: int) -> None:
         """For tests: so many entries with keys that no inode has come into the table, and go again."""
         table = lib.bid_recorder_table(self._recorder)

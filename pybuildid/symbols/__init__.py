@@ -70,7 +70,7 @@ class Symbolizer:
         return sorted(self._reports.values(), key=lambda report: -report.addresses)
 
     def name(self) -> None:
-        """From files of this machine."""
+        """Names functions from files of this machine."""
         places = defaultdict(list)
         for at, location in enumerate(self.profile.locations):
             if mapping := self.profile.mapping(location):
@@ -93,7 +93,7 @@ class Symbolizer:
         return sorted(found, key=lambda identity: -self._reports[identity].addresses)
 
     def ask(self, client: Client, step: Callable[[FileNames], object] = lambda file: None) -> None:
-        """Servers for what is missing. step: is told of each file before they are asked for it."""
+        """Asks servers for the missing files. step: is called with each file before the servers are asked for it."""
         changed = []
         for identity in self.missing():
             step(self._reports[identity])
@@ -109,7 +109,7 @@ class Symbolizer:
         return mapping
 
     def _take(self, identities: Iterable[str]) -> None:
-        """The names of these files into the profile."""
+        """Takes the names of these files into the profile."""
         found = {at: functions for identity in identities for at, functions in self._functions(identity)}
         names = demangled(function.name for functions in found.values() for function in functions)
         known: dict[Function, Line] = {}

@@ -108,7 +108,7 @@ class ElfFile:
         return found
 
     def has(self, *names: str) -> bool:
-        """Whether it has one of these sections, with content."""
+        """Whether the file has one of these sections, with content."""
         return any(name in self.sections and self.sections[name].type != SHT_NOBITS for name in names)
 
     @property
@@ -116,7 +116,7 @@ class ElfFile:
         return self.has(".debug_info", ".zdebug_info")
 
     def address_of(self, offset: int) -> int | None:
-        """The address, as the linker gave it, of what is at an offset in the file."""
+        """The address, as the linker gave it, of the byte at an offset in the file."""
         for segment in sorted(self.segments, key=lambda segment: not segment.executable):
             if segment.offset <= offset < segment.offset + segment.file_size:
                 return offset - segment.offset + segment.address
@@ -210,7 +210,7 @@ class _Ordered:
         return None
 
     def label(self, address: int, limit: int) -> Symbol | None:
-        """The nearest symbol without a size that no sized one ends after."""
+        """The nearest symbol without a size, if no symbol with a size ends after it."""
         at = bisect_right(self._starts, address) - 1
         while at >= 0 and self._starts[at] >= limit:
             if self._symbols[at].start == self._symbols[at].end:

@@ -29,7 +29,7 @@ from stress.prove.page import page
 @click.option("--page", "page_file", type=OutputFile(), help="Write the page here.")
 @json_option
 def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None) -> None:
-    """Runs every check in its short form, in about twenty minutes, and writes one page of what they found.
+    """Runs every check in its short form, in about fifteen minutes, and writes one page of what they found.
 
     A table of the guarantees by the checks, what each check found, and the mutants with the checks that caught them.
     What `python -m stress campaign --page` wrote into the page stays there.

@@ -17,25 +17,19 @@ from pybuildid.record import RecordError
 from stress import report
 from stress.record.bounds import Bound, Measured, bounds, measure
 from stress.record.run import SCENARIOS, Outcome, find, run
+from stress.scenarios import print_list, scenario_options
 
 CANNOT = 77  #: exit status: no BPF here
 MISSED, UNDECIDED = 1, 3  #: exit statuses with --strict, as of the bench
 
 
 @click.command()
-@click.option(
-    "--scenario",
-    "names",
-    type=click.Choice([scenario.name for scenario in SCENARIOS]),
-    multiple=True,
-    help="Only this one; may be given again. Default: all.",
-)
+@scenario_options(SCENARIOS)
 @click.option("--seconds", default=10.0, show_default=True, help="Of each scenario.")
 @click.option("--measure", "with_measures", is_flag=True, help="Also measure what recording takes, beside the "
               "kernel's own means: three minutes more.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="The same; and exit with 1 if a bound is missed, with 3 if that cannot be "
               "said.")  # fmt: skip
-@click.option("--list", "list_them", is_flag=True, help="Say which scenarios there are, and run none.")
 @json_option
 def record(
     names: tuple[str, ...],
@@ -55,8 +49,7 @@ def record(
     """
     console = _output.console()
     if list_them:
-        for scenario in SCENARIOS:
-            console.print(f"{scenario.name:12} {scenario.summary}", highlight=False, soft_wrap=True)
+        print_list(console, SCENARIOS)
         return
     outcomes, measured = [], None
     try:

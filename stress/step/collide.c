@@ -182,7 +182,7 @@ static struct {
 } orders;
 
 #define RACES_STEPPED 200 /* of a race's children, one in so many is stepped to its end at the most */
-#define WINDOW 400        /* instructions of a race's children that are traced, after what came in between */
+#define WINDOW 150        /* instructions of a race's children that are traced, after what came in between */
 
 static struct {
     int is_child;

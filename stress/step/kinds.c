@@ -100,13 +100,22 @@ static int look_up_kinds(void)
     return look_up_in_forms(OTHER_TAG, BID_ABSENT, 0);
 }
 
-/* As many as two pins are held for. */
+/* In the full bucket as well: an update of a key that has others of other tags in its way. */
+static int insert_behind_others(void)
+{
+    EXPECT(insert(stepped, OTHER_TAG, 1, 20), BID_OK);
+    return bid_remove(stepped, OTHER_TAG);
+}
+
+/* As many as two pins are held for; and none. */
 static int look_up_batches(void)
 {
     static uint64_t keys[300];
     static uint8_t ids[300][20], lengths[300];
     for (uint64_t i = 0; i < 300; i++)
         keys[i] = i == 280 ? inode_key(1) : inode_key(6000 + i);
+    EXPECT((int)bid_lookup_many(stepped, keys, 0, ids[0], sizeof ids[0], lengths), 0);
+    EXPECT((int)bid_lookup_many(stepped, keys, 1, ids[0], sizeof ids[0], lengths), 0);
     return bid_lookup_many(stepped, keys, 300, ids[0], sizeof ids[0], lengths) == 1 && lengths[280] == 20 ? BID_OK
                                                                                                           : BID_E_NULL;
 }
@@ -150,6 +159,10 @@ const struct scenario kind_scenarios[] = {
      prepare_kinds_in_resize, look_up_kinds, 1, 1, BID_OK},
     {"lookup-batches", "lookup of more keys than one pin is held for", PLAIN, &roomy, prepare_key, look_up_batches, 1,
      1, BID_OK},
+    {"insert-behind-others", "insert into a path whose first bucket is full of other tags", COMPOUND, &roomy,
+     prepare_kinds, insert_behind_others, 1, 1, BID_OK},
+    {"iterate-until-fenced", "the next one with fenced pins", COMPOUND, &fenced, prepare_key, iterate_until, 1, 1,
+     BID_OK},
     {"iterate-until", "iteration that a visit ends, and one in a visit", COMPOUND, &small, prepare_key, iterate_until,
      1, 1, BID_OK},
     {0},

@@ -67,6 +67,39 @@ static int create_until_done(void)
     return until_done(create);
 }
 
+/* ------------------------------------------------------------------------------------------- no memory for pins -- */
+
+/* A table in memory that is there, while the process may map nothing more. */
+static _Alignas(4096) char pool[1 << 20];
+
+static void *map_in_pool(void *context, size_t bytes, size_t present, size_t huge)
+{
+    static size_t used;
+    (void)context, (void)present, (void)huge;
+    used += (bytes + 4095) / 4096 * 4096;
+    return used <= sizeof pool ? pool + used - (bytes + 4095) / 4096 * 4096 : NULL;
+}
+
+static void forget(void *context, void **address, size_t bytes)
+{
+    (void)context, (void)bytes;
+    *address = NULL;
+}
+
+static void prepare_key_and_no_memory(void)
+{
+    prepare_key();
+    prepare_no_memory();
+}
+
+static int create_in_pool(void)
+{
+    static const struct bid_allocator in_pool = {.map = map_in_pool, .populate = populate, .unmap = forget};
+    struct bid_table *table;
+    struct bid_options options = {.size = sizeof options, .allocator = &in_pool, .flags = BID_FENCED_PINS};
+    return bid_create(&table, &options);
+}
+
 /* --------------------------------------------------------------------------------------- records for removes -- */
 
 /* As if others had taken every place of the future array, and every record of it that is present. */
@@ -101,6 +134,8 @@ const struct scenario memory_scenarios[] = {
     {"insert-refused", "the same for an insert into a full path", LIMITED, &by_refusing, prepare_full_path,
      insert_until_done, ABSENT, 5, BID_OK},
     {"create-refused", "the same for a third table", LIMITED, &small, prepare_key, create_until_done, 1, 1, BID_OK},
+    {"create-no-pins", "a table in memory of its own, and no memory for its pins", LIMITED, &small,
+     prepare_key_and_no_memory, create_in_pool, 1, 1, BID_E_NO_MEMORY},
     {"remove-nmi-aside", "remove for NMI context with a record set aside for it", LIMITED, &small, prepare_no_records,
      remove_from_nmi, 1, ABSENT, BID_OK},
     {"remove-nmi-none-aside", "the same without one: refused", LIMITED, &small, prepare_none_aside, remove_from_nmi, 1,

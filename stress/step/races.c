@@ -68,7 +68,7 @@ static int is_about_to_leave(void)
 {
     if (!bid_resizing(stepped))
         return judge_instructions() < 1300;
-    return !(bid_load(&stepped->head, BID_RELAXED) & BID_HEAD_LEFT);
+    return has_not_left();
 }
 
 /* All chunks are in the hands of threads that do not go on. */
@@ -166,6 +166,12 @@ static int create_fenced(void)
     return status;
 }
 
+/* That is when the table has its memory, and comes to the pins. */
+static int is_among_pins(void)
+{
+    return judge_instructions() >= 500 && judge_instructions() < 1200;
+}
+
 static void *create_another(void *status)
 {
     *(int *)status = create_fenced();
@@ -189,6 +195,8 @@ const struct scenario race_scenarios[] = {
     {"shrink-filled", "shrink, while others fill the table", RACED, &few, prepare_key, shrink, 1, 1, BID_OK},
     {"insert-begun", "insert, beside one that begins a resize", RACED, &few, prepare_brink, insert_key, ABSENT, 5,
      BID_OK},
+    {"reserve-left", "reserve, beside another that says that the array has been left", RACED, &small, prepare_not_left,
+     reserve, 1, 1, BID_OK},
     {"insert-finished", "insert, beside the end of the resize", RACED, &small, prepare_handed_out, insert_key, ABSENT,
      5, BID_OK},
     {"insert-nmi-last-record", "insert for NMI context, and another takes the last record", RACED, &narrow,
@@ -203,11 +211,11 @@ const struct scenario race_scenarios[] = {
 };
 
 static const struct race races[] = {
-    {insert_neighbour, NULL},           {insert_neighbour, NULL},
-    {fill_by_another, is_building},     {begin_by_another, is_about_to_leave},
-    {finish_by_another, is_early},      {insert_neighbour, NULL},
-    {replace_by_another, has_a_record}, {evict_by_another, NULL},
-    {create_by_another, is_early},
+    {insert_neighbour, NULL},         {insert_neighbour, NULL},
+    {fill_by_another, is_building},   {begin_by_another, is_about_to_leave},
+    {begin_by_another, has_not_left}, {finish_by_another, is_early},
+    {insert_neighbour, NULL},         {replace_by_another, has_a_record},
+    {evict_by_another, NULL},         {create_by_another, is_among_pins},
 };
 _Static_assert(sizeof races / sizeof races[0] + 1 == sizeof race_scenarios / sizeof race_scenarios[0],
                "each scenario here has its race");

@@ -4,6 +4,7 @@
 #include "scenarios.h"
 
 #include "../../tests/c/check.h"
+#include "../common/unmix.h"
 #include "table/update.h" /* to fill an array to a certain load */
 
 /* ------------------------------------------------------------------------------------------------- shrink -- */
@@ -63,6 +64,58 @@ static int shrink_by_chance(void)
     return bid_shrink(by_chance);
 }
 
+/* A key of one path, under whatever seed that table has. */
+static int insert_into_path(uint64_t number)
+{
+    uint8_t id[20] = {1};
+    uint64_t key = unmix(0x5ca1ab1e00000000ull | number, bid_head(by_chance)->seed);
+    return bid_insert_nmi(by_chance, key, 1, id, sizeof id);
+}
+
+static uint64_t in_path;
+
+static void prepare_full_path_by_chance(void)
+{
+    prepare_key();
+    by_chance = make_table((struct bid_options){.expected_entries = 300});
+    while (insert_into_path(in_path) == BID_OK)
+        in_path++;
+}
+
+static int insert_by_chance(void)
+{
+    uint64_t key = unmix(0x5ca1ab1e00000000ull | in_path, bid_head(by_chance)->seed);
+    return insert(by_chance, key, 1, 20);
+}
+
+/* --------------------------------------------------------------------------------------------- no room -- */
+
+/* As while another thread builds an array that has room for no more than there are. */
+static void prepare_limited(void)
+{
+    prepare_key();
+    bid_store(&bid_head(stepped)->live_limit, bid_count(stepped), BID_RELAXED);
+}
+
+static int insert_another_from_nmi(void)
+{
+    uint8_t id[20] = {1};
+    return bid_insert_nmi(stepped, inode_key(3000), 1, id, sizeof id);
+}
+
+/* No record is left, and the slots are enough. */
+static void prepare_used_up_records(void)
+{
+    struct bid_array *head = bid_head(stepped);
+    prepare_key();
+    bid_store(&head->record_next, head->record_capacity, BID_RELAXED);
+}
+
+static int reserve_some(void)
+{
+    return bid_reserve(stepped, 80);
+}
+
 /* ------------------------------------------------------------------------------------------ a failed attempt -- */
 
 /* Until one more key is reason enough for an early resize. */
@@ -116,6 +169,12 @@ const struct scenario rebuild_scenarios[] = {
      shrink_again, 1, 1, BID_OK},
     {"shrink-by-chance", "shrink of a third table, whose seeds are random", LIMITED, &small, prepare_by_chance,
      shrink_by_chance, 1, 1, BID_OK},
+    {"reseed-by-chance", "insert into a full path of a third table", LIMITED, &small, prepare_full_path_by_chance,
+     insert_by_chance, 1, 1, BID_OK},
+    {"insert-nmi-limited", "insert for NMI context beside a shrink that is being begun", LIMITED, &small,
+     prepare_limited, insert_another_from_nmi, 1, 1, BID_E_WOULD_ALLOCATE},
+    {"reserve-used-up", "reserve when the records are used up", LIMITED, &loaded, prepare_used_up_records, reserve_some,
+     1, 1, BID_OK},
     {"insert-nearly-filled", "insert, after which an early resize fails", LIMITED, &few, prepare_nearly_filled,
      insert_key, ABSENT, 5, BID_OK},
     {"insert-reseeded-often", "insert into a path that is full under many seeds", LIMITED, &few, prepare_reseeded_often,

@@ -61,6 +61,10 @@ uint64_t inode_address(void);
 void prepare_living_inode(void);
 int associate(void), evict(void);
 
+/* In stalled.c. */
+int has_not_left(void);
+void prepare_not_left(void);
+
 /* In threads.c. */
 void prepare_full_pins(void), prepare_overflow(void), prepare_longest(void);
 void let_read_for_good(struct bid_table *table); /* a thread that holds a pin from now on */

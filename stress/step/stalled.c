@@ -46,13 +46,13 @@ static void prepare_stalled_helper(void)
     let_stand(helps, is_in_a_copy);
 }
 
-static int has_not_left(void)
+int has_not_left(void)
 {
     return bid_resizing(stepped) && !(bid_load(&stepped->head, BID_RELAXED) & BID_HEAD_LEFT);
 }
 
 /* It has given the head a future, and not said so in the head word. */
-static void prepare_not_left(void)
+void prepare_not_left(void)
 {
     prepare_key();
     let_stand(reserves, has_not_left);
@@ -101,6 +101,18 @@ static void *reclaims(void *unused)
     return unused;
 }
 
+/* The head has moved on from an array that is not retired yet. */
+static int has_moved(void)
+{
+    for (unsigned i = 0; i < BID_ARRAYS; i++) {
+        const struct bid_array *array = &stepped->arrays[i];
+        if ((bid_load(&array->life, BID_RELAXED) & BID_LIFE_MASK) == BID_LIFE_IN_USE && bid_is_left(array) &&
+            !bid_is_head(stepped, array))
+            return 1;
+    }
+    return 0;
+}
+
 static void prepare_orphans(void)
 {
     prepare_key();
@@ -108,22 +120,36 @@ static void prepare_orphans(void)
     let_stand(reclaims, is_freeing);
     let_stand(reserves_more, is_building);
     let_stand(reserves_more, has_built);
+    let_stand(reserves_more, has_moved);
 }
 
-/* In the child of a fork, what those threads were at is taken back: the table is alone with its head. */
+/* And a resize is under way, of which others are in the middle. */
+static void prepare_orphans_in_resize(void)
+{
+    prepare_key();
+    let_stand(reserves, has_built);
+    prepare_resize();
+}
+
+/* In the child of a fork, what those threads were at is taken back: the table is alone with its head and its future. */
 static int takes_back(void)
 {
     uint64_t in_use = 0;
     bid_reclaim(stepped);
     for (unsigned i = 0; i < BID_ARRAYS; i++)
         in_use += bid_load(&stepped->arrays[i].life, BID_RELAXED) != BID_LIFE_FREE;
-    return in_use == 1 ? insert(stepped, inode_key(3000), 1, 20) : BID_E_RETIRED;
+    return in_use == 1 + (uint64_t)bid_resizing(stepped) ? insert(stepped, inode_key(3000), 1, 20) : BID_E_RETIRED;
 }
 
 static int fork_and_take_back(void)
 {
-    if (bid_retired_arrays(stepped) != 1)
-        return BID_E_NULL; /* what is being freed counts in the parent */
+    if (bid_retired_arrays(stepped) != 2)
+        return BID_E_NULL; /* in the parent, what is being freed waits, and what will be retired */
+    return in_child(takes_back);
+}
+
+static int fork_in_resize_and_take_back(void)
+{
     return in_child(takes_back);
 }
 
@@ -172,6 +198,8 @@ const struct scenario stalled_scenarios[] = {
     {"reserve-not-left", "reserve beside the same thread", THREADED, &small, prepare_not_left, reserve, 1, 1, BID_OK},
     {"fork-orphans", "fork beside threads that make and free arrays", FORKS, &small, prepare_orphans,
      fork_and_take_back, 1, 1, BID_OK},
+    {"fork-orphans-resizing", "the same across a resize", FORKS, &small, prepare_orphans_in_resize,
+     fork_in_resize_and_take_back, 1, 1, BID_OK},
     {"fork-shared", "updates of a table that others read, in the child of a fork", LIMITED, &shared, prepare_key,
      fork_from_shared, 1, 1, BID_OK},
     {"reclaim-overflow", "nothing can be freed for a reader that is counted", LIMITED, &small,

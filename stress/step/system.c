@@ -117,6 +117,14 @@ static void prepare_locked(void)
     refuse(SYS_madvise, MADV_DONTNEED, EINVAL);
 }
 
+/* And none of it can be unmapped. */
+static void prepare_locked_for_good(void)
+{
+    prepare_locked();
+    refuse(SYS_munmap, WHATEVER, ENOMEM);
+    refuse(SYS_madvise, MADV_WIPEONFORK, EINVAL);
+}
+
 /* Linux before 4.14 has no memory that a fork wipes, and pins lie in it. */
 static void prepare_no_wipe(void)
 {
@@ -127,6 +135,12 @@ static void prepare_no_wipe(void)
 static int create_fenced(void)
 {
     return create_with((struct bid_options){.flags = BID_FENCED_PINS});
+}
+
+static int create_locked_and_fenced(void)
+{
+    EXPECT(create_locked(), BID_OK);
+    return create_fenced();
 }
 
 /* Early in the boot: the table takes a seed all the same. */
@@ -230,6 +244,8 @@ const struct scenario system_scenarios[] = {
      BID_E_MLOCK},
     {"create-locked", "a table locked in memory: create, destroy", LIMITED, &small, prepare_locked, create_locked, 1, 1,
      BID_OK},
+    {"create-locked-for-good", "tables whose memory cannot be given back", LIMITED, &small, prepare_locked_for_good,
+     create_locked_and_fenced, 1, 1, BID_E_UNSUPPORTED},
     {"create-no-wipe", "no memory for pins that a fork wipes", LIMITED, &small, prepare_no_wipe, create_fenced, 1, 1,
      BID_E_UNSUPPORTED},
     {"create-no-random", "a seed without getrandom()", LIMITED, &by_chance, prepare_no_random, create, 1, 1, BID_OK},

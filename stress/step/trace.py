@@ -189,10 +189,15 @@ def _line(csrc: Path, function: str, place: str) -> Line:
 
 
 def source_lines(program: Program, csrc: Path, addresses: list[int]) -> tuple[Line, ...]:
-    """Each once. What the compiler has made a part of another function counts as of its own."""
+    """Each once. A function that the compiler has made a part of another one keeps its lines; but for those of headers,
+    which count as the line that calls them."""
     text = _output("addr2line", "-a", "-f", "-i", "-e", program.path, stdin="".join(f"{a:#x}\n" for a in addresses))
-    found = re.findall(r"^0x[0-9a-f]+\n(\S+)\n(\S.*)$", text, re.MULTILINE)
-    return tuple(dict.fromkeys(_line(csrc, function, place) for function, place in found))
+    found = []
+    for of_one in re.split(r"^0x[0-9a-f]+\n", text, flags=re.MULTILINE)[1:]:
+        frames = re.findall(r"^(\S+)\n(\S.*)$", of_one, re.MULTILINE)  # the innermost first
+        function, place = next((frame for frame in frames if ".c:" in frame[1]), frames[0])
+        found.append(_line(csrc, function, place))
+    return tuple(dict.fromkeys(found))
 
 
 def coverage(program: Program, csrc: Path, trace: Trace) -> list[Coverage]:
