@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -223,6 +224,21 @@ def test_folded(tmp_path: Path) -> None:
     ]
     again = tree_of(read_profile(tmp_path / "p.folded"), 0)
     assert sorted(again.counts[0].values()) == [10, 30, 30, 50]
+
+
+def test_into_a_pipe(tmp_path: Path) -> None:
+    """Of which nothing else is written."""
+    picture(named_profile(("main;f", 1)), tmp_path)
+    for arguments, expected in (
+        (["flamegraph", "profile.pb.gz", "--format", "folded"], b"main;f 1\n"),
+        (["merge", "profile.pb.gz"], b""),
+    ):
+        command = [sys.executable, "-m", "pybuildid", *arguments, "-o", "/dev/stdout"]
+        run = subprocess.run(command, capture_output=True, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert run.stderr.startswith(b"Written: /dev/stdout")
+        (tmp_path / "out").write_bytes(run.stdout)
+        assert run.stdout == expected if expected else read_profile(tmp_path / "out").samples
 
 
 def test_columns_of_a_tree() -> None:
