@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-# make setup: .venv with all that tests and the study need, and everything built. Every other target makes what it needs.
+# docs/commands.md describes the targets. `make setup` makes .venv with all that tests and the study need, and builds
+# everything. Every other target makes what it needs itself.
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
@@ -10,8 +11,8 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STUDY_C := $(sort $(shell find study -name '*.[ch]' -o -name '*.cpp'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]'))
-TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/bpf/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] examples/*.[ch] examples/*.cpp))
-# Of a kernel's modules, which `make kernel` compiles by the kernel's own rules; and of BPF, which clang compiles.
+TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/models/*.[ch] tests/bpf/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] examples/*.[ch] examples/*.cpp))
+# C that is not compiled here: kernel modules, which the kernel's own build compiles, and BPF programs (clang does).
 KERNEL_C := csrc/kernel/% stress/kernel/% %.bpf.c
 BUILD_PY := $(wildcard csrc/*.py)
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Werror -Icsrc/include -Icsrc -Istudy/rivals
@@ -60,7 +61,8 @@ study/_measure.abi3.so: pybuildid/_core.abi3.so $(STUDY_C) study/build_measure.p
 run: stress/storm/_storm.abi3.so
 	$(BIN)/python -m stress --seconds 30
 
-# Some tests at a time, each file's in one process but for those of tests/conftest.py (SPREAD): in under ten minutes.
+# Several files of tests at a time. The tests of one file run in one process, but for the files of SPREAD in
+# tests/conftest.py.
 PARALLEL := -n auto --maxprocesses 4
 
 test: setup
@@ -71,12 +73,12 @@ CHECKS := table bulk inode errors note process c lookup_object step histories st
 check: setup lint
 	$(BIN)/python -m pytest -q $(PARALLEL) -k 'not a_lie_is_caught' $(CHECKS:%=tests/test_%.py)
 
-# Fuzzes the note reader with libFuzzer; an input that breaks something is kept as build/fuzz/crash-*.
+# Fuzzes the readers of build IDs and of profiles. An input that breaks something is kept as build/fuzz/crash-*.
 SECONDS ?= 60
 fuzz: setup
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 
-# The build IDs of every ELF file under /usr against all other readers, and microseconds a file.
+# Compares the build IDs of every ELF file under /usr with those of all other readers; says the microseconds a file.
 readers: setup
 	PYBUILDID_ALL_FILES=1 $(BIN)/python -m pytest -s tests/test_readers.py
 
@@ -84,7 +86,8 @@ readers: setup
 verify: setup
 	$(BIN)/python tests/models/run.py
 
-# Weakens every use of a memory order by itself; the models have to notice. Writes docs/orders.md; six to eight minutes.
+# Weakens every use of a memory order by itself; the models must notice. Writes docs/orders.md, which says what to ask
+# first the next time: three minutes of a processor.
 verify-orders: setup
 	$(BIN)/python tests/models/weaken.py --markdown docs/orders.md
 
@@ -99,16 +102,17 @@ kernel: setup
 	@mkdir -p build/kernel
 	$(BIN)/python -m stress kernel --seed $(SEED) --nmis $(NMIS) --json build/kernel/kernel.json
 
-# The recorder over programs that make it hard, beside the kernel's own answers: three minutes, as root.
+# The recorder over programs that make its work hard, beside the kernel's own answers, and what it costs: six minutes, as
+# root.
 record: setup
 	@mkdir -p build/record
-	$(BIN)/python -m stress record --lookups --json build/record/record.json
+	$(BIN)/python -m stress record --measure --json build/record/record.json
 
 # The C tests, the storm, histories and faults under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize: setup
 	$(BIN)/python -m stress sanitize
 
-# Our table beside every design that was argued about and peers from outside, in about four minutes.
+# Our table beside every design of the discussion and peers from other libraries, in about four minutes.
 bench: setup
 	$(BIN)/python -m study bench
 
@@ -116,8 +120,8 @@ bench: setup
 memory: setup
 	$(BIN)/python -m study memory
 
-# Measures everything, in about six minutes, and makes one page of it: build/report/report.html. A storm that fails is in
-# it, and so is what was measured before a peer hung.
+# Measures everything, in about six minutes, and makes one page of it: build/report/report.html. The page also shows a
+# storm that failed, and what was measured before a peer hung.
 REPORT := build/report
 report: setup
 	@mkdir -p $(REPORT)
@@ -152,8 +156,8 @@ build/lint/format.stamp: $(C_FILES) $(STUDY_C) $(STRESS_C) $(TEST_C) | $(VENV)/t
 	@$(BIN)/clang-format --dry-run -Werror $(filter %.c %.h %.cpp,$?)
 	@touch $@
 
-build/lint/stress/%.o: WARNINGS += -std=gnu11 -Icsrc/bpf
-build/lint/csrc/bpf/%.o build/lint/csrc/record/%.o: WARNINGS += -std=gnu11 -Icsrc/table -Icsrc/bpf
+build/lint/stress/%.o: WARNINGS += -std=gnu11 -Icsrc/bpf -Icsrc/record
+build/lint/csrc/bpf/%.o build/lint/csrc/record/%.o build/lint/csrc/iterators/%.o: WARNINGS += -std=gnu11 -Icsrc/table -Icsrc/bpf
 build/lint/%.o: %.c
 	@mkdir -p $(@D)
 	@echo 'Compiling $< with warnings as errors'

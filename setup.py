@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What pyproject.toml cannot say: the extension modules, that one wheel fits every Python from 3.9 on, and where the
-sources are published: PYBUILDID_URL in the environment, for the links of a release."""
+"""What pyproject.toml cannot say: the extension modules, that one wheel fits every Python from 3.9 on with a GIL, and
+where the sources are published: PYBUILDID_URL in the environment, for the links of a release."""
 
 import os
 import re
@@ -25,12 +25,8 @@ class BuildAll(BuildChanged):
         build_programs(Path() if self.inplace else Path(self.build_lib))
 
 
-if sysconfig.get_config_var("Py_GIL_DISABLED"):
-    sys.exit(
-        "pybuildid is not for free-threaded Python: it is built for the stable ABI, which that one does not have. "
-        "Use the other build of the same version (python3 instead of python3t)."
-    )
-
+#: Free-threaded Python has no stable ABI before 3.15: there a module is for one version. cffi, and so this, needs 3.14.
+STABLE = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"bdist_wheel": {"py_limited_api": "cp39"}}
 URL = os.environ.get("PYBUILDID_URL", "").rstrip("/")
 AGENT = ("agent", "sample", "frames", "timer", "program", "signals")  # of csrc/profile
 SERVER = ("server", "process", "events", "views", "stacks", "modules")
@@ -89,5 +85,5 @@ setup(
     ext_modules=[preload, server],
     cffi_modules=["csrc/build_core.py:ffibuilder", "csrc/build_record.py:ffibuilder"],
     cmdclass={"build_ext": BuildAll},
-    options={"bdist_wheel": {"py_limited_api": "cp39"}},
+    options=STABLE,
 )

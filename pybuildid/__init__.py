@@ -3,7 +3,7 @@
 
 Table: the table. InodeCache: build IDs of inodes. read_build_id(), read_note(), scan(): build IDs of ELF files.
 core_modules(): those of the modules of a core dump.
-census(): counts of this system's files and build IDs.
+census(), censuses(): counts of this system's files and build IDs, once or again and again.
 mappings(), normalize(): what a process has mapped, and its addresses as (build ID, file offset). Resolver: those of
 this process, many at once.
 Profile, profile_command(): a sampling profiler whose signal handler does the same.
@@ -13,7 +13,7 @@ from pybuildid import errors
 from pybuildid._columns import Columns
 from pybuildid._statistics import Resizes, TableStats
 from pybuildid._version import __version__
-from pybuildid.census import Census, census
+from pybuildid.census import Census, census, censuses
 from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
 from pybuildid.elf.core import CoreModule, core_modules
 from pybuildid.errors import BuildIdTableError, ClosedError, EvictedError, StaleError
@@ -62,6 +62,7 @@ __all__ = [
     "TableStats",
     "__version__",
     "census",
+    "censuses",
     "core_modules",
     "errors",
     "mappings",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from pybuildid._core import ffi
+from pybuildid._core import ffi, lib
 from pybuildid.errors import ArgumentRangeError, ArgumentTypeError, BufferSizeError
 
 if TYPE_CHECKING:
@@ -52,6 +52,13 @@ def build_id(value: Buffer, name: str = "id") -> bytes:
         return view.tobytes()
 
 
+def too_long(length: int, id_size: int) -> str:
+    """What an error says of a build ID, with the least that would do."""
+    most = lib.BID_ID_MAX
+    least = f"Table(id_size={length}) would do" if length <= most else f"no table takes more than {most}"
+    return f"{length} bytes, id_size is {id_size}: {least}"
+
+
 @contextmanager
 def output_buffer(value: Buffer, name: str, size: int) -> Iterator[Any]:
     """A contiguous, writable buffer of bytes, of any shape and at least that size, as a pointer."""
@@ -83,7 +90,7 @@ def view_of(value: Any, name: str) -> memoryview:
         return memoryview(value)
     except TypeError:
         raise ArgumentTypeError(
-            f"{name} must be an object with the buffer protocol, not {type(value).__name__}"
+            f"{name} must be bytes, or another object with the buffer protocol, not {type(value).__name__}"
         ) from None
     except (ValueError, BufferError) as error:  # closed, released, or of items that no buffer can describe
         raise ArgumentTypeError(f"{name} cannot be read as a buffer: {error}") from None

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pybuildid._arguments import build_id, uint, view_of
+from pybuildid._arguments import build_id, too_long, uint, view_of
 from pybuildid._core import ffi, lib
 from pybuildid.errors import ArgumentRangeError, ArgumentTypeError, BufferSizeError, IdLengthError
 
@@ -65,8 +65,10 @@ def integers(value: Integers, bits: int, name: str, n: int | None = None) -> Any
         found = _from_array(value, bits, name)
     elif isinstance(value, Iterable) and not _has_buffer(value) and not isinstance(value, str):
         found = _from_items(list(value), bits, name)
-    else:
+    elif _has_buffer(value):
         found = _from_buffer(value, bits, name)
+    else:
+        raise ArgumentTypeError(f"{name} must be integers in a list, buffer or array, not {type(value).__name__}")
     with memoryview(found) as view:
         if n is not None and len(view) != n:
             raise BufferSizeError(f"{name} must have {n} items, one a key, not {len(view)}")
@@ -160,7 +162,7 @@ def _from_ids(values: Sequence[Any], n: int, id_size: int) -> Ids:
     lengths = list(map(len, ids))
     longest = max(lengths, default=0)
     if longest > id_size:
-        raise IdLengthError(f"ids[{lengths.index(longest)}] has {longest} bytes, and id_size is {id_size}")
+        raise IdLengthError(f"ids[{lengths.index(longest)}] is longer than id_size: {too_long(longest, id_size)}")
     padded = ids if set(lengths) <= {id_size} else [id.ljust(id_size, b"\0") for id in ids]
     return Ids(b"".join(padded), id_size, bytes(lengths))
 

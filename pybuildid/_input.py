@@ -12,7 +12,7 @@ MOST = 64 << 20  #: bytes of what is no regular file: a pipe may go on without e
 
 
 def read_input(path: str | PathLike[str]) -> bytes:
-    """A whole file, or what comes through a pipe, if that is no more than MOST. Raises OSError."""
+    """Reads a whole file, or a pipe to its end; at most MOST bytes. Raises OSError."""
     with open(path, "rb") as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file.read()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Files of saved tables, as docs/table-file.md describes them: written at once, and read with every doubt."""
+"""Files of saved tables, as docs/table-file.md describes them. They are written whole, and every field that is read is
+checked."""
 
 from __future__ import annotations
 
@@ -84,7 +85,7 @@ def _little(values: array[int]) -> array[int]:
 
 
 def _write_whole(path: str, data: bytes) -> None:
-    """Whoever reads the path finds what was there before, or all of this; a device or pipe is written to."""
+    """A reader of the path finds the old content, or all of the new one. A device or pipe is written to directly."""
     path = os.path.realpath(path)
     if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
         with open(path, "wb") as file:

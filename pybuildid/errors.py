@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The errors of tables: a class for each error status of bid/status.h that can come, and those of wrong arguments.
+"""The errors of tables: a class for each error status of bid/status.h that Python code can meet, and those of wrong
+arguments.
 
-All derive from BuildIdTableError, and besides from the built-in error that they are a case of.
+All derive from BuildIdTableError, and also from the built-in error of which they are a case.
 """
 
 from __future__ import annotations
@@ -106,14 +107,15 @@ class MaxEntriesError(BuildIdTableError):
 
 
 class RetiredLimitError(BuildIdTableError, MemoryError):
-    """Too much retired memory waits for a reader, or another thread's update, that stands still or was preempted: try
-    again, or see retired_limit."""
+    """Too much retired memory waits for a reader or an update of another thread that was stopped or preempted: try
+    again, or see retired_limit.
+    """
 
     code = lib.BID_E_RETIRED
 
 
 class CollisionsError(BuildIdTableError):
-    """Keys that were made for this table's seeds fill a path."""
+    """The key's probe sequence is full: practically only with keys that were made for this table's seeds."""
 
     code = lib.BID_E_COLLISIONS
 
@@ -149,7 +151,7 @@ _BY_CODE = {error.code: error for error in BuildIdTableError.__subclasses__() if
 
 
 def check(status: int, details: str = "") -> int:
-    """Returns a status that is none of an error, and raises the others: what happened, then the details.
+    """Returns a status that is no error, and raises an error for the others: what happened, then the details.
 
     A status that only callers of C can get has no class of its own.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pybuildid._arguments import build_id, uint
 from pybuildid._core import ffi, lib
-from pybuildid.errors import ArgumentTypeError, ClosedError, check
+from pybuildid.errors import ArgumentTypeError, check
 from pybuildid.table import Table, answer
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class InodeCache:
         """Associates a build ID with an inode; b"" says "known to have none". Returns whether it is the first one.
 
         Raises EvictedError if the inode has been evicted, or is evicted meanwhile, and the errors of Table.insert().
-        After one of these, evict an inode that may have been evicted meanwhile once more: its entry may be there.
+        After such an error, an inode that was evicted meanwhile may still have its entry: evict it once more.
         """
         data = build_id(id)
         status = lib.bid_inode_associate(self._table._open, self._memory(inode), data, len(data))
@@ -153,13 +153,11 @@ class InodeCache:
             raise ArgumentTypeError("inode must be an Inode of this cache")
         return inode._memory
 
-    def _drop(self, memory: Any) -> None:
-        """The last reference is gone. Where the entry cannot be removed, the address must not come back."""
-        try:
-            status = lib.bid_inode_evict(self._table._open, memory)
-        except ClosedError:
-            return  # there is no entry any more
-        if status < 0:
+    def _drop(self, memory: Any, evict: Any = lib.bid_inode_evict) -> None:
+        """The last reference is gone, perhaps as the interpreter ends, when this module is empty. Where the entry
+        cannot be removed, the address must not come back."""
+        table = self._table._table
+        if table is not None and not self._table._life.ended and evict(table, memory) < 0:
             self._kept.append(memory)
 
 

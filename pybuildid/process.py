@@ -85,7 +85,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Location:
-    """An address as what it means on any machine: an offset in the file that has this build ID.
+    """The meaning of an address on any machine: an offset in the file that has this build ID.
 
     build_id, offset: None if the address is not in a mapped file (or the vDSO) with a build ID.
     mapping: None if nothing is mapped there.
@@ -117,8 +117,8 @@ def mappings(pid: int | None = None, *, source: str = "auto") -> list[Mapping]:
 def normalize(pid: int | None, addresses: Iterable[int]) -> list[Location]:
     """Addresses of a process as (build ID, file offset), in the order given. pid: None is this process.
 
-    The mappings are read once. Raises what mappings() raises, and ArgumentTypeError or ArgumentRangeError for what is
-    no address of 64 bits.
+    The mappings are read once. Raises what mappings() raises, and ArgumentTypeError or ArgumentRangeError for a value
+    that is no address of 64 bits.
     """
     numbers = [uint(address, 64, "an address") for address in addresses]
     with _maps_of(pid, "auto") as maps:

@@ -26,7 +26,7 @@ class Resolver:
         records, reasons = resolver.resolve_many(array("Q", addresses))
 
     Any thread may use it at any time, also while another one refreshes. Code that is mapped later is "no mapping" until
-    refresh(). The child of a fork has its own. Raises NoMemoryError, UnsupportedError (/proc is not to be read).
+    refresh(). The child of a fork has its own. Raises NoMemoryError, UnsupportedError (/proc cannot be read).
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class Resolver:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Reads what is mapped now: whether that had changed. Raises as Resolver(), and RetiredLimitError."""
+        """Reads what is mapped now. Returns whether that has changed. Raises as Resolver(), and RetiredLimitError."""
         return check(lib.bid_maps_refresh(self._maps)) == 0
 
     def follow(self, milliseconds: SupportsIndex) -> None:
-        """Refreshes from time to time, in a thread; 0 ends that. Code that comes and goes between is not noticed."""
+        """Starts a thread that refreshes every so often; 0 ends it. Code that comes and goes between is not noticed."""
         check(lib.bid_maps_follow(self._maps, uint(milliseconds, 32, "milliseconds")))
 
     def resolve_many(self, addresses: Integers) -> tuple[bytearray, bytearray]:

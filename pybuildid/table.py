@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import reprlib
 import weakref
 from array import array
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, Sized, ValuesView
@@ -12,7 +13,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, cast, overload
 
-from pybuildid._arguments import build_id, flag, output_buffer, separate, uint
+from pybuildid._arguments import build_id, flag, output_buffer, separate, too_long, uint
 from pybuildid._columns import Columns, id_rows, ids_of, integers, is_array, new_answers, rows_of
 from pybuildid._core import ffi, lib
 from pybuildid._saved import read_table, write_table
@@ -67,15 +68,15 @@ class Table(MutableMapping[int, bytes]):
         with Table() as table:
             table[0xffff8881004ec110] = bytes.fromhex("3bb29d5ab8a7a9d2bf3a9b4e1e9ad6d0f1cf3d3c")
 
-    entries: a mapping or pairs of key and ID that the table begins with. Of another Table also the generations are
-        taken.
+    entries: a mapping, or pairs of key and ID, with which the table begins. From another Table the generations are
+        taken as well.
     expected: room for that many entries without growing; by default for those given.
-    max_entries: an insert beyond it raises MaxEntriesError, and nothing else is refused for it; 0: 2**32.
+    max_entries: an insert beyond it raises MaxEntriesError; nothing else is refused. 0: 2**32.
     retired_limit: for memory that waits for stalled readers, in bytes; 0: four times the largest bucket array + 16 MiB.
-    seed: for tests: fixes the seeds, which then protect from no adversary.
+    seed: fixes the seeds, for tests. They then protect against no adversary.
     id_size: the longest build ID that fits, 1 to 64 bytes; by default 20, or that of the Table given. Every entry
-        takes the memory of one that long, and up to 20 bytes take the least.
-    mlock: lock the memory, and for good the process's pins: nothing is swapped out. A forked child has no locks.
+        takes the memory of one that long; up to 20 bytes take the least.
+    mlock: lock the table's memory, and the process's pins for good: nothing is swapped out. A child has no locks.
     fenced_pins: readers use a full fence even where the system has membarrier().
 
     Threads: every method may be called by any number of threads at once, and releases the GIL while C runs. insert(),
@@ -87,18 +88,18 @@ class Table(MutableMapping[int, bytes]):
     ClosedError. A child made by os.fork() has its own copy, which works at once.
 
     Many entries in one call: lookup_many(), insert_many(), upsert_many(), evict_many(), update(), columns(). They take
-    lists, buffers and arrays. A copy with all that the entries have: Table(table). In a file: save() and load().
+    lists, buffers and arrays. Table(table) copies a table, generations included. save() and load() keep one in a file.
 
     Complexity: lookups read at most a constant number of slots; the others are constant on average, growing included.
     len() takes constant time. Iteration, stats(), popitem() and clear() visit all slots.
 
-    A key that cannot be one, such as -1 or "x", is an error everywhere, also in `key in table` and get().
+    An argument that cannot be a key, such as -1 or "x", is an error everywhere, also in `key in table` and get().
 
     Errors: those of pybuildid.errors; an update may raise NoMemoryError, MaxEntriesError, RetiredLimitError,
-    CollisionsError or MemoryLockError. One of a single entry has then changed nothing.
+    CollisionsError or MemoryLockError. An update of a single entry has then changed nothing.
     """
 
-    __slots__ = ("__weakref__", "_id_size", "_max_entries", "_number", "_table")
+    __slots__ = ("__weakref__", "_id_size", "_life", "_max_entries", "_table")
 
     def __init__(
         self,
@@ -148,16 +149,16 @@ class Table(MutableMapping[int, bytes]):
 
     def _own(self, table: Any) -> None:
         """Destroys a table in C when nothing refers to it any more, calls that are under way included."""
-        self._number = next(_numbers)
-        self._table: Any = ffi.gc(table, partial(_destroy, self._number))
-        _owners[self._number] = weakref.ref(self._table)
-        _tables[self._number] = self
+        self._life = life = _Life()
+        self._table: Any = ffi.gc(table, partial(_destroy, life))
+        life.owner, life.user = weakref.ref(self._table), weakref.ref(self)
+        _lives.add(life)
 
     @property
     def _open(self) -> Any:
         """The table in C, for one call, which holds this reference while it runs."""
         table = self._table
-        if table is None or self._number not in _owners:
+        if table is None or self._life.ended:
             raise ClosedError
         return table
 
@@ -168,7 +169,7 @@ class Table(MutableMapping[int, bytes]):
     @property
     def closed(self) -> bool:
         """Whether close() has been called."""
-        return self._table is None or self._number not in _owners
+        return self._table is None or self._life.ended
 
     def __enter__(self) -> Self:
         return self
@@ -199,9 +200,7 @@ class Table(MutableMapping[int, bytes]):
     def _details(self, status: int, key: int | None = None, length: int = 0) -> str:
         told = [] if key is None else [f"key {key:#x}"]
         if status == lib.BID_E_ID_LENGTH:
-            most = lib.BID_ID_MAX
-            least = f"Table(id_size={length}) would do" if length <= most else f"no table takes more than {most}"
-            told.append(f"{length} bytes, id_size is {self._id_size}: {least}")
+            told.append(too_long(length, self._id_size))
         elif status == lib.BID_E_MAX_ENTRIES:
             told.append(f"max_entries is {self._max_entries}")
         elif status == lib.BID_E_RETIRED:
@@ -228,7 +227,7 @@ class Table(MutableMapping[int, bytes]):
         return None if id is None else Entry(id, int(found.generation))
 
     def insert(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
-        """Inserts an entry if the key has none, of whatever generation. Returns whether it did."""
+        """Inserts an entry if the key has none of any generation. Returns whether it did."""
         return self._put(lib.bid_insert, key, id, generation) != lib.BID_EXISTS
 
     def replace(self, key: SupportsIndex, id: Buffer, generation: SupportsIndex = 0) -> bool:
@@ -336,19 +335,38 @@ class Table(MutableMapping[int, bytes]):
         return _Entries(cast("Any", self)) if flag(generations, "generations") else _Items(self)
 
     def update(self, entries: Entries = (), /) -> None:  # type: ignore[override]  # keys are no keywords
-        """Inserts or replaces the entries of a mapping, or pairs of key and ID, with generation 0; of another Table
-        with its generations. After an error those before the one that failed may be there."""
+        """Inserts or replaces the entries of a mapping, or of pairs of key and ID, with generation 0; those of another
+        Table with their generations. After an error the entries before the one that failed may be there."""
         if isinstance(entries, Table):
             columns = entries.columns()
             self._change(lib.bid_rows_upsert, columns.keys, columns, entries.id_size)
             return
         pairs = iter(entries.items() if isinstance(entries, Mapping) else entries)
+        done = 0
         while chunk := list(itertools.islice(pairs, CHUNK)):
-            self.upsert_many([key for key, _ in chunk], [id for _, id in chunk])
+            try:
+                self.upsert_many([key for key, _ in chunk], [id for _, id in chunk])
+            except (TypeError, ValueError, OverflowError):
+                self._check_pairs(chunk, done)
+                raise
+            done += len(chunk)
+
+    def _check_pairs(self, pairs: list[Any], first: int) -> None:
+        """Raises the error of the first pair that cannot be an entry. first: its number."""
+        for at, pair in enumerate(pairs, first):
+            try:
+                key, id = pair
+            except (TypeError, ValueError):
+                wrong = reprlib.repr(pair)
+                raise ArgumentTypeError(f"entries[{at}] must be a pair of key and build ID, not {wrong}") from None
+            number = uint(key, 64, f"the key of entries[{at}]")
+            data = build_id(id, f"the build ID of key {number:#x}")
+            if len(data) > self._id_size:
+                raise error_of(lib.BID_E_ID_LENGTH, self._details(lib.BID_E_ID_LENGTH, number, len(data)))
 
     def columns(self) -> Columns:
-        """All entries, as they are at moments of this call: keys, ids, lengths (255, NO_BUILD_ID, for "known to have no
-        build ID") and generations. np.asarray() makes arrays of them without a copy."""
+        """All entries, each as it is at some moment of this call: keys, ids, lengths (255, NO_BUILD_ID, for "known to
+        have no build ID") and generations. np.asarray() makes arrays of them without a copy."""
         n = len(self)
         while True:
             room = n + n // 8 + 64  # for those that come meanwhile
@@ -375,8 +393,8 @@ class Table(MutableMapping[int, bytes]):
             yield key, Entry(id, generation)
 
     def save(self, file: str | os.PathLike[str] | BinaryIO) -> None:
-        """Writes all entries to a file, as they are at moments of this call: to a path, which then has all or what it
-        had, or to a binary file that is open. docs/table-file.md describes the format. Raises OSError."""
+        """Writes all entries to a file, each as it is at some moment of this call. The file is a path, which after an
+        error has what it had before, or an open binary file. Format: docs/table-file.md. Raises OSError."""
         write_table(file, self.columns(), self._id_size)
 
     @classmethod
@@ -519,28 +537,40 @@ class Table(MutableMapping[int, bytes]):
 
 # ------------------------------------------------------------------------------------------- tables in C
 
-_numbers = itertools.count()
-#: Of the tables in C that are not destroyed. Finalizers of a cycle of garbage may still use one that is.
-_owners: dict[int, weakref.ref[Any]] = {}
-_tables: weakref.WeakValueDictionary[int, Table] = weakref.WeakValueDictionary()
+
+class _Life:
+    """Of a table in C. owner: in cffi. user: the Table. ended: whether it is destroyed; finalizers of a cycle of
+    garbage may use a Table even then."""
+
+    __slots__ = ("ended", "owner", "user")
+    owner: weakref.ref[Any]
+    user: weakref.ref[Table]
+
+    def __init__(self) -> None:
+        self.ended = False
 
 
-def _destroy(number: int, table: Any) -> None:
-    del _owners[number]
-    lib.bid_destroy(table)
+_lives: set[_Life] = set()  # of all tables in C that are not destroyed
+
+
+def _destroy(life: _Life, table: Any, lives: set[_Life] = _lives, destroy: Any = lib.bid_destroy) -> None:
+    """By its own references: when the interpreter ends, this module is emptied before the last tables go."""
+    lives.remove(life)
+    life.ended = True
+    destroy(table)
 
 
 def _after_fork() -> None:
-    """In the child. Calls that were under way in other threads never return here, and what they hold is nobody's."""
-    for number, owner in list(_owners.items()):
-        table, user = owner(), _tables.get(number)
+    """In the child. Calls that were under way in other threads never return here, so what they hold is given up."""
+    for life in list(_lives):
+        table, user = life.owner(), life.user()
         if table is None:
             continue
         ffi.gc(table, None)
         if user is None or user._table is None:
-            _destroy(number, table)
+            _destroy(life, table)
         else:
-            del _owners[number]
+            _lives.remove(life)
             user._own(ffi.cast("struct bid_table *", table))
 
 

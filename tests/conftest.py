@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import random
 import threading
@@ -17,7 +18,7 @@ import hypothesis
 import pytest
 from procmap import MapQuery
 
-pytest_plugins = ["browsed", "limits", "profiled"]
+pytest_plugins = ["browsed", "clustered", "counted", "limits", "profiled"]
 
 hypothesis.settings.register_profile("default", deadline=None)  # the machine may be busy: no times are asserted
 hypothesis.settings.load_profile("default")
@@ -39,6 +40,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
             return nodeid if Path(file).stem in SPREAD else file
 
     return ByFile(config, log)
+
+
+def _lock(how: int) -> Iterator[None]:
+    """Among all processes of a run of the tests. Each holds it for one test, so nobody waits long."""
+    path = Path(__file__).resolve().parent.parent / "build" / "recording.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, how)
+        yield
+
+
+@pytest.fixture
+def records() -> Iterator[None]:
+    """A test that records: it reads the first page of every file that is mapped anywhere meanwhile."""
+    yield from _lock(fcntl.LOCK_SH)
+
+
+@pytest.fixture
+def nobody_records() -> Iterator[None]:
+    """A test that needs first pages of files to be out of memory."""
+    yield from _lock(fcntl.LOCK_EX)
 
 
 def make_entries(n: int, seed: int = 1, id_size: int = 20) -> dict[int, bytes]:

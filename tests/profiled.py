@@ -44,16 +44,6 @@ def profiled(*command: object, cwd: Path, options: Sequence[str] = ()) -> subpro
     return run_cli("--no-symbols", *options, "--", *command, cwd=cwd)
 
 
-def same_as_alone(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Output and exit status; what the profiler says is on standard error."""
-    alone = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=cwd, timeout=LIMIT)
-    under = profiled(*command, cwd=cwd)
-    status = alone.returncode if alone.returncode >= 0 else 128 - alone.returncode
-    assert (under.stdout, under.returncode) == (alone.stdout, status), under.stderr
-    assert alone.stderr in under.stderr
-    return under
-
-
 def need(tool: str, package: str) -> None:
     if shutil.which(tool) is None:
         pytest.skip(f"no {tool}: apt-get install {package}")

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from clustered import wait_for_workers
 
-from stress import programs
+from pybuildid.stacks._client import ClusterError
 from stress.__main__ import main
 from stress.campaign import executors
 from stress.campaign import run as campaign
@@ -88,35 +85,6 @@ def test_its_part_of_the_page_is_replaced() -> None:
 # ------------------------------------------------------------------------------------------- on a Dask cluster
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """A scheduler and two workers on loopback, each a process as `dask scheduler` and `dask worker` start them."""
-    pytest.importorskip("distributed", reason="no Dask: pip install 'pybuildid[dask]'")
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    scheduler = subprocess.Popen([*dask, "--no-dashboard"], stderr=subprocess.PIPE, text=True)
-    started = [scheduler]
-    try:
-        assert scheduler.stderr
-        address = next(filter(None, (re.search(r"tcp://127\.0\.0\.1:\d+", line) for line in scheduler.stderr)))[0]
-        worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
-        for _ in range(2):
-            started.append(subprocess.Popen(worker, cwd=programs.ROOT, stderr=subprocess.DEVNULL, text=True))
-        yield address
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            process.wait()
-        if scheduler.stderr:
-            scheduler.stderr.close()
-
-
-def wait_for_workers(address: str, count: int) -> None:
-    from distributed import Client
-
-    with Client(address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-        client.wait_for_workers(count, timeout=60)
-
-
 def test_units_run_on_a_cluster(cluster: str, tmp_path: Path) -> None:
     wait_for_workers(cluster, 2)
     state, page, report = tmp_path / "state.jsonl", tmp_path / "page.md", tmp_path / "found.json"
@@ -136,7 +104,7 @@ def test_units_run_on_a_cluster(cluster: str, tmp_path: Path) -> None:
 def test_workers_with_other_sources_are_refused(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wait_for_workers(cluster, 2)
     monkeypatch.setattr(executors, "revision", lambda: "other")
-    with pytest.raises(executors.ExecutorError, match="other sources"), executors.dask(cluster, None):
+    with pytest.raises(ClusterError, match="other sources"), executors.dask(cluster, None):
         pass
 
 

@@ -7,65 +7,24 @@ import errno
 import mmap
 import os
 import random
-import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import log2
 from pathlib import Path
 from typing import Any
 
 import pytest
+from counted import STANDARD, Only, program
 from elfbuild import PT_LOAD, Elf, Part, gnu
 
 from pybuildid import census
+from pybuildid._iterators import IteratorError, Iterators
 from pybuildid._rights import as_root
 from pybuildid.census import UnsupportedCensusError, _drgn, _kcmp, _slabs, host
+from pybuildid.census._build_ids import Place, count_build_ids
+from pybuildid.census._counts import Limit
 from pybuildid.census.designs import designs, table_bytes
-
-#: What a program of the test does first: it opens, maps and forks as told, says so, and waits for its end.
-PRELUDE = """
-import ctypes, mmap, os, sys, threading
-def end():
-    print(os.getpid(), flush=True)
-    sys.stdin.read()
-def mapped(path):
-    with open(path, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)
-"""
-STANDARD = 3  # descriptors that every program has
-
-
-@contextmanager
-def program(text: str, *arguments: str) -> Iterator[int]:
-    """Runs a program until the end of the block. Its standard descriptors are three files."""
-    command = [sys.executable, "-S", "-c", PRELUDE + text + "\nend()", *arguments]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        yield int(line)
-        process.stdin.close()
-
-
-@pytest.fixture
-def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., host.Census]:
-    """A census of these processes alone: /proc without the others."""
-
-    def take(*pids: int, **keywords: Any) -> host.Census:
-        proc = tmp_path / "proc"
-        proc.mkdir(exist_ok=True)
-        for name in (*map(str, pids), "self", "sys"):
-            if not (proc / name).is_symlink():
-                (proc / name).symlink_to(f"/proc/{name}")
-        monkeypatch.setattr(host, "PROC", proc)
-        return census(**{"method": "proc", **keywords})
-
-    return take
 
 
 @pytest.fixture
@@ -128,7 +87,7 @@ def test_sorting_takes_n_log_n_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("kcmp")
-def test_open_files(only: Callable[..., host.Census], tmp_path: Path) -> None:
+def test_open_files(only: Only, tmp_path: Path) -> None:
     """Opened twice: two files of one inode. Duplicated or inherited: no new file. All threads share a table."""
     (tmp_path / "a").touch()
     text = """
@@ -146,7 +105,7 @@ threading.Thread(target=stay.wait, daemon=True).start()
 
 
 @pytest.mark.usefixtures("kcmp")
-def test_open_files_of_a_fork(only: Callable[..., host.Census], tmp_path: Path) -> None:
+def test_open_files_of_a_fork(only: Only, tmp_path: Path) -> None:
     text = """
 read, write = os.pipe()
 ready, told = os.pipe()
@@ -170,7 +129,7 @@ os.close(ready)
 
 
 @pytest.mark.usefixtures("kcmp")
-def test_a_thread_with_a_descriptor_table_of_its_own(only: Callable[..., host.Census]) -> None:
+def test_a_thread_with_a_descriptor_table_of_its_own(only: Only) -> None:
     text = """
 ready, stay = threading.Event(), threading.Event()
 def work():
@@ -188,7 +147,7 @@ ready.wait()
     assert found.open_files == STANDARD + 1
 
 
-def test_mapped_files(only: Callable[..., host.Census], tmp_path: Path) -> None:
+def test_mapped_files(only: Only, tmp_path: Path) -> None:
     """One inode mapped twice, by two processes, counts once. Deleted files, with a space in their names, count."""
     files = {
         "with ID": Elf([Part([gnu(bytes(20))])]).build(),
@@ -212,7 +171,7 @@ def test_mapped_files(only: Callable[..., host.Census], tmp_path: Path) -> None:
     assert found.mapped_per_process >= found.mapped_inodes + 2  # Python and libc, of both
 
 
-def test_processes_that_end_meanwhile(only: Callable[..., host.Census]) -> None:
+def test_processes_that_end_meanwhile(only: Only) -> None:
     with program("pass") as pid:
         assert only(pid).processes == 1
     found = only(pid)
@@ -231,6 +190,19 @@ def test_this_system() -> None:
     assert found.struct_files
     assert found.cached_inodes
     assert found.slabs is None or "filp" in [slab.name for slab in found.slabs]
+
+
+def test_mappings_that_go_before_their_file_is_read(tmp_path: Path) -> None:
+    """Another mapping of the file serves as well; a file without any more is said."""
+    path = tmp_path / "program"
+    path.write_bytes(Elf([Part([gnu(bytes(20))])]).build())
+    gone, there = "/proc/self/map_files/1000-2000", str(path)
+    limits: list[Limit] = []
+    places = [Place([gone, gone, there]), Place([gone]), Place([gone, gone], there)]
+    assert count_build_ids(places, limits) == (1, 1)
+    assert [limit.what for limit in limits] == [
+        "2 mapped files could not be read, for no process had them mapped any more"
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------- limits
@@ -257,7 +229,7 @@ def test_processes_that_may_not_be_read_are_named(in_child: Callable[..., None])
     in_child(as_nobody)
 
 
-def test_a_proc_that_hides_processes(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proc_that_hides_processes(only: Only, monkeypatch: pytest.MonkeyPatch) -> None:
     """As mounted with hidepid=1: their directories are there, and cannot be read."""
     listdir = os.listdir
 
@@ -275,13 +247,13 @@ def test_a_proc_that_hides_processes(only: Callable[..., host.Census], monkeypat
     ]
 
 
-def test_a_process_that_is_just_ending(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_just_ending(only: Only, monkeypatch: pytest.MonkeyPatch) -> None:
     listdir = os.listdir
     monkeypatch.setattr(os, "listdir", lambda path=".": [] if str(path).endswith("/proc/1/task") else listdir(path))
     assert only(1, os.getpid()).processes == 1
 
 
-def test_files_whose_file_system_is_gone(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_whose_file_system_is_gone(only: Only, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are open all the same, and told apart."""
     before = only(os.getpid())
     stat, pipe = os.stat, os.pipe()
@@ -304,7 +276,7 @@ def test_files_whose_file_system_is_gone(only: Callable[..., host.Census], monke
     assert found.open_inodes == before.open_inodes + 1
 
 
-def test_mapped_files_with_other_ends_of_lines(only: Callable[..., host.Census], tmp_path: Path) -> None:
+def test_mapped_files_with_other_ends_of_lines(only: Only, tmp_path: Path) -> None:
     path = tmp_path / "a\rb c"
     path.write_bytes(b"x" * 4096)
     before = only(os.getpid())
@@ -313,7 +285,7 @@ def test_mapped_files_with_other_ends_of_lines(only: Callable[..., host.Census],
     assert found.mapped_inodes == before.mapped_inodes + 1
 
 
-def test_without_kcmp(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_kcmp(only: Only, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_kcmp, "NUMBERS", {})
     found = only(os.getpid())
     assert found.open_files is None
@@ -321,9 +293,7 @@ def test_without_kcmp(only: Callable[..., host.Census], monkeypatch: pytest.Monk
     assert any("no kcmp" in limit.what and "CONFIG_KCMP" in limit.remedy for limit in found.limits)
 
 
-def test_without_counters_and_slabs(
-    only: Callable[..., host.Census], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_counters_and_slabs(only: Only, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -425,11 +395,20 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, fails: Exception | None = None) ->
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def test_drgn_counts_kernel_objects(only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch) -> None:
+def without_bpf(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Iterators) -> None:
+        raise IteratorError(errno.EPERM, "no BPF", "ask for it")
+
+    monkeypatch.setattr(Iterators, "__init__", refused)
+
+
+def test_drgn_counts_kernel_objects(only: Only, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
+    without_bpf(monkeypatch)
     found = only(os.getpid(), method="auto")
     assert found.method == "drgn"
     assert (found.tasks, found.open_files, found.mapped_files, found.mapped_inodes) == (4, 2, 2, 2)
+    assert found.only_mapped_files == 1
     assert not any("told apart" in limit.what for limit in found.limits)
 
 
@@ -442,15 +421,20 @@ def test_drgn_counts_kernel_objects(only: Callable[..., host.Census], monkeypatc
         (None, "pip install drgn"),
     ],
 )
-def test_without_drgn(
-    only: Callable[..., host.Census], monkeypatch: pytest.MonkeyPatch, fails: Exception | None, remedy: str
-) -> None:
+def test_without_drgn(only: Only, monkeypatch: pytest.MonkeyPatch, fails: Exception | None, remedy: str) -> None:
     stand_in(monkeypatch, fails)
+    without_bpf(monkeypatch)
     if not fails:
         monkeypatch.setitem(sys.modules, "drgn", None)
     found = only(os.getpid(), method="auto")
     assert (found.method, found.mapped_files) == ("proc", None)
-    assert any(remedy in limit.remedy and str(fails or "") in limit.what for limit in found.limits)
+    (limit,) = (limit for limit in found.limits if "told apart" in limit.what)
+    assert limit.what.startswith("struct files behind mappings cannot be told apart: no BPF, and ")
+    assert str(fails or "") in limit.what
+    assert remedy in limit.remedy
+    assert "ask for it; or " in limit.remedy
+    with pytest.raises(UnsupportedCensusError, match="no BPF: ask for it"):
+        only(os.getpid(), method="bpf")
     with pytest.raises(UnsupportedCensusError, match=remedy):
         only(os.getpid(), method="drgn")
     assert _drgn.DrgnError.__doc__
@@ -459,7 +443,7 @@ def test_without_drgn(
 # ---------------------------------------------------------------------------------------------------- designs
 
 
-def test_designs(only: Callable[..., host.Census]) -> None:
+def test_designs(only: Only) -> None:
     found = only(os.getpid())
     pointers, inodes, table = designs(found)
     assert pointers.total_bytes == 8 * (found.struct_files or 0)

@@ -60,6 +60,10 @@ CASES = [
     (PhrasedError(errno.ENOENT, "gone, it is"), "process 7: gone, it is"),
     (NotElfError("not an ELF file", 0, "x"), "x: not an ELF file: give a program, library, "),
     (ElfError("a note is too long", 64, "x"), "x: a note is too long, at offset 0x40: the file is damaged"),
+    (
+        OSError(errno.ENOEXEC, "Exec format error", "./x"),
+        "./x: Exec format error: a script has to name its interpreter",
+    ),
     (NoMemoryError(), "memory"),
     (MemoryError(), "out of memory: free some"),
     (ImportError("needs pyarrow:\n pip install it"), "needs pyarrow: pip install it"),
@@ -190,7 +194,7 @@ def test_a_reader_that_has_gone_ends_a_command_as_sigpipe_would(tmp_path: Path) 
     ],
 )
 def test_nobody_reads_any_of_it(arguments: str, tmp_path: Path) -> None:
-    """The same whoever prints: click, rich, or the command itself. The reader has gone before anything is written."""
+    """The same for all printers: click, rich and the command itself. The reader has gone before anything is written."""
     command = arguments if arguments.startswith("-m ") else f"-m pybuildid {arguments}"
     wait = f"cat {tmp_path}/gone"
     os.mkfifo(tmp_path / "gone")

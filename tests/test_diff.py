@@ -56,6 +56,16 @@ def test_a_file_with_another_path_is_the_same_build() -> None:
     assert change.match == "same build"
 
 
+def test_a_build_with_two_names_is_one() -> None:
+    """Such as a program and its copy."""
+    profile = named_profile(("app!f", 30), ("app!f;copy!f", 60), ("other!g", 10))
+    app, copy, other = profile.mappings
+    profile.mappings = [app, copy._replace(build_id=app.build_id), other]
+    changes = compare(profile, named_profile(("app!f", 50), ("other!g", 50)), 0, 0)
+    assert by_name(changes) == {"f": ("same build", 0.9, 0.5), "g": ("same build", 0.1, 0.5)}
+    assert {change.total_before for change in changes} == {0.9, 0.1}
+
+
 def test_functions_of_one_name_are_not_mixed_up() -> None:
     """Two files have a function of that name, and one of them is another build: it is matched by its file."""
     before = named_profile(("libx.so.1!init", 30), ("liby.so!init", 70))
@@ -112,6 +122,7 @@ def test_the_picture(files: tuple[str, str], browser: Browser, tmp_path: Path) -
     result = CliRunner().invoke(main, ["diff", *files, "-o", str(tmp_path / "d.html")])
     assert result.exit_code == 0, result.output
     page, trouble = opened(browser, tmp_path / "d.html", 1000, "light")
+    page.wait_for_function("document.getElementById('details').textContent.startsWith('all')")
     told: list[str] = []
     for _ in range(3):
         page.locator("#flame").press("ArrowDown" if len(told) < 2 else "ArrowRight")

@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from browsed import contrast, luminance, opened
@@ -21,6 +27,7 @@ from profiled import need
 from pybuildid.cli import main
 from pybuildid.pictures import flame_page, tree_of
 from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.folded import folded_lines
 from pybuildid.stacks.model import Label, Sample, StackProfile
 from pybuildid.stacks.pprof import write_pprof
 
@@ -51,9 +58,16 @@ def picture(profile: StackProfile, folder: Path, *options: str) -> Path:
     return output
 
 
+def drawn(browser: Browser, file: Path, width: int, scheme: str = "light") -> tuple[Page, list[str]]:
+    """The page when the picture is there."""
+    page, trouble = opened(browser, file, width, scheme)
+    page.wait_for_function("document.getElementById('details').textContent.startsWith('all')")
+    return page, trouble
+
+
 @pytest.fixture
 def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    page, trouble = opened(browser, picture(two_threads(), tmp_path), 1000, "light")
+    page, trouble = drawn(browser, picture(two_threads(), tmp_path), 1000)
     yield page
     assert trouble == []
     page.close()
@@ -142,7 +156,7 @@ def test_groups(page: Page, group: str, expected: dict[str, str]) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1600])
 def test_it_fits_and_can_be_read(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
-    page, trouble = opened(browser, picture(two_threads(), tmp_path), width, scheme)
+    page, trouble = drawn(browser, picture(two_threads(), tmp_path), width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) < 0.1) == (scheme == "dark")
@@ -172,7 +186,7 @@ PIXELS = """() => {
 
 def test_many_stacks(browser: Browser, tmp_path: Path) -> None:
     """The whole is there, and what is drawn is a small part of it."""
-    page, trouble = opened(browser, picture(large_profile(5000, 30), tmp_path), 1200, "light")
+    page, trouble = drawn(browser, picture(large_profile(5000, 30), tmp_path), 1200)
     total = sum(sample.values[0] for sample in read_profile(tmp_path / "profile.pb.gz").samples)
     assert f"{total:,} samples, 100.0%" in details(page)
     page.locator("#flame").press("ArrowDown")
@@ -184,7 +198,7 @@ def test_many_stacks(browser: Browser, tmp_path: Path) -> None:
 
 
 def test_no_name_becomes_a_part_of_the_page(browser: Browser, tmp_path: Path) -> None:
-    page, trouble = opened(browser, picture(named_profile((f"app!main;app!{SCRIPT}", 1)), tmp_path), 600, "light")
+    page, trouble = drawn(browser, picture(named_profile((f"app!main;app!{SCRIPT}", 1)), tmp_path), 600)
     assert SCRIPT in click(page, 2, 0.5)
     assert trouble == []
     page.close()
@@ -208,16 +222,39 @@ def test_folded(tmp_path: Path) -> None:
         "main;work 30",
         "main;work;inner 50",
     ]
-    again = picture_of_folded(tmp_path / "p.folded", tmp_path / "again.html")
-    assert again["counts"] == [[10, 30, 30, 50]]
+    again = tree_of(read_profile(tmp_path / "p.folded"), 0)
+    assert sorted(again.counts[0].values()) == [10, 30, 30, 50]
 
 
-def picture_of_folded(file: Path, output: Path) -> dict[str, Any]:
-    assert CliRunner().invoke(main, ["flamegraph", str(file), "-o", str(output)]).exit_code == 0
-    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', output.read_text())
-    assert found
-    document: dict[str, Any] = json.loads(found[1])
-    return document
+def test_into_a_pipe(tmp_path: Path) -> None:
+    """Of which nothing else is written."""
+    picture(named_profile(("main;f", 1)), tmp_path)
+    for arguments, expected in (
+        (["flamegraph", "profile.pb.gz", "--format", "folded"], b"main;f 1\n"),
+        (["merge", "profile.pb.gz"], b""),
+    ):
+        command = [sys.executable, "-m", "pybuildid", *arguments, "-o", "/dev/stdout"]
+        run = subprocess.run(command, capture_output=True, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert run.stderr.startswith(b"Written: /dev/stdout")
+        (tmp_path / "out").write_bytes(run.stdout)
+        assert run.stdout == expected if expected else read_profile(tmp_path / "out").samples
+
+
+def test_columns_of_a_tree() -> None:
+    """Nodes in the order of a walk, each once: against a tree that is built the plain way."""
+    profile = large_profile(400, 12, functions=40)
+    columns = tree_of(profile, 0).columns()
+    stacks: list[tuple[int, ...]] = [()]
+    for depth, function in zip(columns["depths"], columns["functions"]):
+        stacks.append((*stacks[-1][: depth - 1], function))
+    assert len(set(stacks)) == len(stacks)
+    names = [frame.name for frame in tree_of(profile, 0).frames]
+    found = {
+        ";".join(names[at] for at in stacks[node]): count for node, count in zip(columns["nodes"], columns["counts0"])
+    }
+    wanted = dict(line.rsplit(" ", 1) for line in folded_lines(profile, 0))
+    assert found == {stack: int(count) for stack, count in wanted.items()}
 
 
 def test_speedscope(tmp_path: Path) -> None:
@@ -232,6 +269,11 @@ def test_speedscope(tmp_path: Path) -> None:
     stacks = [[frames[at]["name"] for at in stack] for stack in busy["samples"]]
     assert stacks == [["main", "work", "inner"], ["main", "work"], ["main", "other"], ["[no mapping]"]]
     assert busy["endValue"] == sum(busy["weights"])
+    for each in (busy, idle):  # what the format's schema asks for
+        assert each.keys() == {"type", "name", "unit", "startValue", "endValue", "samples", "weights"}
+        assert (each["type"], each["startValue"], len(each["samples"])) == ("sampled", 0, len(each["weights"]))
+    assert document.keys() == {"$schema", "exporter", "name", "shared", "profiles"}
+    assert all(frame.keys() <= {"name", "file", "line", "col"} for frame in frames)
     assert frames[0] == {"name": "main", "file": "main.c", "line": 10}
 
 
@@ -241,6 +283,68 @@ def test_go_has_names_and_lines_of_the_same_file(tmp_path: Path) -> None:
     command = ["go", "tool", "pprof", "-top", "-sample_index=samples", "-lines", str(tmp_path / "profile.pb.gz")]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.search(r"^ +50 41\.67% .* inner inner\.c:10$", text, re.MULTILINE)
+
+
+def wait_for_server(address: str) -> None:
+    host, _, port = address.partition(":")
+    for _ in range(300):
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    pytest.fail(f"nobody listens at {address}")
+
+
+def test_a_profile_without_names_is_said(tmp_path: Path) -> None:
+    profile = two_threads()
+    profile.locations = [each._replace(lines=()) for each in profile.locations]
+    for each, hint in ((profile, True), (two_threads(), False)):
+        write_pprof(each, tmp_path / "p.pb.gz")
+        result = CliRunner().invoke(main, ["flamegraph", str(tmp_path / "p.pb.gz"), "-o", str(tmp_path / "p.html")])
+        assert ("No function in it has a name: `pybuildid symbolize" in result.stderr) == hint
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address of `go tool pprof -http`, for a profile whose sources are there. It needs no network."""
+    need("go", "golang-go")
+    profile = two_threads()
+    for name in ("main", "work", "inner", "other"):
+        (tmp_path / f"{name}.c").write_text("\n" * 9 + f"int {name}(void); /* line 10 */\n")
+    profile.locations = [
+        each._replace(lines=tuple(line._replace(file=str(tmp_path / line.file)) for line in each.lines))
+        for each in profile.locations
+    ]
+    profile.mappings = [each._replace(functions=True, files=True, lines=True) for each in profile.mappings]
+    write_pprof(profile, tmp_path / "p.pb.gz")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = ["-no_browser", "-symbolize=none", "-sample_index=samples", f"-http={address}"]
+    environment = {**os.environ, "PPROF_TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    command = ["go", "tool", "pprof", *options, str(tmp_path / "p.pb.gz")]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    try:
+        assert server.stderr
+        assert any("Serving web UI" in line for line in server.stderr), "it has ended"
+        wait_for_server(address)  # which it says before it listens
+        yield f"http://{address}/ui"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)  # go has started pprof
+        server.communicate()
+
+
+def test_go_serves_names_and_lines(served: str, tmp_path: Path) -> None:
+    def fetch(page: str) -> str:
+        with urllib.request.urlopen(f"{served}/{page}", timeout=30) as answer:
+            return html.unescape(answer.read().decode())
+
+    assert re.search(r'"Name":"inner"[^}]*"Flat":50,"Cum":50', fetch("top"))
+    drawn = fetch("flamegraph").replace("\\u0022", '"')
+    assert all(re.search(rf'"(n|FullName)":"{name}"', drawn) for name in ("main", "work", "inner", "other"))
+    source = fetch("source?f=inner")
+    assert f"{tmp_path}/inner.c" in source
+    assert re.search(r"10 +50 +50 .*int inner\(void\); /\* line 10 \*/", re.sub("<[^>]*>", "", source))
 
 
 def test_what_is_no_profile(tmp_path: Path) -> None:

@@ -91,12 +91,8 @@ def test_the_address_of_an_entry_that_cannot_be_removed_does_not_come_back(monke
     address = inode.address
     cache.associate(inode, ID)
 
-    class FailingLib:
-        def __getattr__(self, name: str) -> object:
-            return (lambda *_: lib.BID_E_NO_MEMORY) if name == "bid_inode_evict" else getattr(lib, name)
-
     with monkeypatch.context() as patch:
-        patch.setattr("pybuildid.inode.lib", FailingLib())
+        patch.setattr(InodeCache._drop, "__defaults__", (lambda *_: lib.BID_E_NO_MEMORY,))
         del inode
         gc.collect()
     assert len(cache.table) == 1

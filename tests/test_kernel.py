@@ -21,7 +21,7 @@ from stress.mutants.edits import Edit
 NEEDS = {
     "__preempt_count",  # preemption is disabled by counting here
     "__SCT__preempt_schedule_notrace",  # ... and what was held up meanwhile runs after: never in an NMI
-    "__x86_return_thunk",  # how functions return where a processor's return predictor is not to be trusted
+    "__x86_return_thunk",  # how functions return where a processor's return predictor must not be trusted
 }
 SEED = 7
 FIGURES = {"nmis", "in_update", "in_resize", "lookups", "wrong", "resizes", "instructions", "interrupted"}

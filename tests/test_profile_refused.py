@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -138,7 +138,13 @@ def test_who_ends_the_profiler_ends_the_command(tmp_path: Path, number: signal.S
     name = number.name[3:]
     script = f"trap 'echo got {name}; exit 7' {name}; echo $PYBUILDID_PROFILE; while :; do :; done"
     command = [sys.executable, "-m", "pybuildid", "profile", "--", "sh", "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as run:
+    before = signal.signal(number, signal.SIG_DFL)  # nohup ignores it, and a shell cannot trap what it found ignored
+    try:
+        pipe = subprocess.PIPE
+        run = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path, start_new_session=True)
+    finally:
+        signal.signal(number, before)
+    with run:
         try:
             assert run.stdout
             recording = Path(run.stdout.readline().strip())
@@ -147,7 +153,8 @@ def test_who_ends_the_profiler_ends_the_command(tmp_path: Path, number: signal.S
             run.send_signal(number)
             output, report = run.communicate(timeout=LIMIT)
         finally:
-            run.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)  # the command as well: it would go on for ever
     assert (run.returncode, output) == (7, f"got {name}\n"), report
     assert (tmp_path / "profile.pb.gz").exists()
     assert not recording.exists()

@@ -118,11 +118,53 @@ def test_every_named_file_exists() -> None:
             assert not anchor or anchor in anchors(page), f"{document.name} links to {name}#{anchor}"
 
 
+def test_comments_name_files_that_exist() -> None:
+    named = re.compile(r"(?<![\w./-])((?:tests|csrc|docs|stress|study|pybuildid)/[\w./-]*\w\.(?:c|h|py|md))\b")
+    sources = [
+        path for folder in ("csrc", "stress", "study", "pybuildid") for path in (ROOT / folder).rglob("*.[chp]*")
+    ]
+    texts = {path: path.read_text() for path in sources if path.suffix in (".c", ".h", ".cpp", ".py")}
+    assert len(texts) > 400
+    for path, text in texts.items():
+        assert [name for name in named.findall(text) if not (ROOT / name).exists()] == [], path
+
+
+def test_every_named_symbol_exists() -> None:
+    """Functions and macros of the core. The changes name some that are gone, and BID_X stands for any edge's."""
+    code = (path for folder in ("csrc", "stress", "study", "tests") for path in (ROOT / folder).rglob("*.[ch]"))
+    known = set(re.findall(r"\b(?:bid|BID)_\w+", "".join(path.read_text() for path in code)))
+    for document in (path for path in DOCUMENTS if path.name != "CHANGELOG.md"):
+        named = set(re.findall(r"\b(?:bid|BID)_(?!X\b|X_)\w+", document.read_text()))
+        assert named <= known, f"{document.name} names {named - known}"
+
+
+MAPS = {
+    "csrc": "*.md",
+    "stress": "__init__.py",
+    "study": "__init__.py",
+    "tests": "test_*.py",
+}  #: and what each leaves out
+WHOLE = ("table", "process", "region", "profile")  #: the folders of csrc whose files are in the map, too
+
+
 def test_the_maps_of_folders_are_complete() -> None:
     """Each names every file and folder beside it; of the tests, those that are no tests."""
-    for folder, left_out in (("stress", "__init__.py"), ("study", "__init__.py"), ("tests", "test_*.py")):
+    for folder, left_out in MAPS.items():
         text = (ROOT / folder / "README.md").read_text()
         for path in (ROOT / folder).iterdir():
             if path.match(left_out) or path.suffix in (".md", ".so", ".c") or path.name.startswith("__pyc"):
                 continue
             assert f"`{path.name}{'/' * path.is_dir()}`" in text, f"{folder}/README.md does not name {path.name}"
+    text = (ROOT / "csrc/README.md").read_text()
+    for path in (path for folder in WHOLE for path in (ROOT / "csrc" / folder).glob("*.[ch]")):
+        assert f"`{path.name}`" in text, f"csrc/README.md does not name {path}"
+
+
+def test_the_maps_of_folders_are_true() -> None:
+    """Whatever a map names in its first column is there."""
+    for folder in MAPS:
+        text = (ROOT / folder / "README.md").read_text()
+        cells = re.findall(r"^\| (.*?) \|", text, re.MULTILINE)
+        named = [name for cell in cells for name in re.findall(r"`([\w*/.]+[./][\w.]*)`", cell)]
+        assert len(named) > 5
+        assert [name for name in named if not any((ROOT / folder).rglob(name.rstrip("/")))] == []

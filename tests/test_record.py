@@ -16,9 +16,13 @@ from pathlib import Path
 
 import pytest
 from recording import RECORD, build_program, need_record, record_enough, run_record, running
+from terminal import Terminal
 
 from pybuildid.record import REASONS, RecordError, Recording
 from pybuildid.record._recorder import Recorder
+from pybuildid.stacks.files import read_profile
+
+pytestmark = pytest.mark.usefixtures("records")
 
 IDS = [bytes([0xAB, i, *range(18)]) for i in range(4)]
 
@@ -177,6 +181,14 @@ def test_nothing_is_left_however_it_ends(number: signal.Signals, tmp_path: Path)
     else:
         assert status == 0
         assert (tmp_path / "record.pb.gz").stat().st_size > 100
+
+
+def test_the_profile_is_written_when_the_terminal_is_gone(tmp_path: Path) -> None:
+    with Terminal("record", "-o", tmp_path / "p.pb.gz") as terminal:
+        terminal.read_until(b"samples,")
+        time.sleep(0.5)
+        terminal.hang_up()
+    assert read_profile(tmp_path / "p.pb.gz").samples
 
 
 def test_nothing_is_left_in_this_process() -> None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from recording import build_program, need_record, record_enough, running
 
 from pybuildid.record import REASONS, SOURCES, Recorded, Recording
+from pybuildid.record._recorder import Recorder
 from stress.record.build import build_library
+
+pytestmark = pytest.mark.usefixtures("records")
 
 IDS = [bytes([0xCD, i, *range(18)]) for i in range(3)]
 TABLE = SOURCES.index("table")
@@ -50,14 +56,17 @@ MOUNTS = {
     "mount -t overlay none mnt -o lowerdir=empty,upperdir=upper,workdir=work",
     "btrfs": "truncate -s 120M image && mkfs.btrfs -q image && mount -o loop image mnt && cp files/* mnt",
     "ext4": "truncate -s 20M image && mkfs.ext4 -q image && mount -o loop image mnt && cp files/* mnt",
+    "xfs": "truncate -s 320M image && mkfs.xfs -q image && mount -o loop image mnt && cp files/* mnt",
     "bind": "mount --bind files mnt",
 }
 
 
-@pytest.mark.parametrize("kind", MOUNTS)
-def test_file_systems_in_another_mount_namespace(kind: str, program: Path, tmp_path: Path) -> None:
-    if kind == "btrfs" and shutil.which("mkfs.btrfs") is None:
-        pytest.skip("mkfs.btrfs is not on PATH (Debian: apt-get install btrfs-progs)")
+@contextmanager
+def mounted(kind: str, program: Path, tmp_path: Path) -> Iterator[list[int]]:
+    """Processes that run the program there, in a mount namespace of their own; the mount goes with them."""
+    package = {"btrfs": "btrfs-progs", "xfs": "xfsprogs", "ext4": "e2fsprogs"}.get(kind)
+    if package and shutil.which(f"mkfs.{kind}") is None:
+        pytest.skip(f"mkfs.{kind} is not on PATH (Debian: apt-get install {package})")
     shutil.copytree(program.parent, tmp_path / "files")
     (tmp_path / "mnt").mkdir()
     script = f"({MOUNTS[kind]}) >&2 || exit 33; sync; exec $PWD/mnt/work $PWD/mnt {len(IDS)}"
@@ -69,9 +78,34 @@ def test_file_systems_in_another_mount_namespace(kind: str, program: Path, tmp_p
             if process.stdout.readline() != b"ready\n":
                 pytest.skip(f"no such mount here: {process.stderr.read().decode()}")
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            check(record_enough(*map(int, children)))
+            yield list(map(int, children))
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("kind", MOUNTS)
+def test_file_systems_in_another_mount_namespace(kind: str, program: Path, tmp_path: Path) -> None:
+    with mounted(kind, program, tmp_path) as children:
+        check(record_enough(*children))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_entries_end_with_their_inodes(kind: str, program: Path, tmp_path: Path) -> None:
+    """When the file system is unmounted, the program at its tracepoint removes them."""
+    with Recorder(frequency=99, clock=True) as recorder:
+        with mounted(kind, program, tmp_path):
+            recorder.start()
+            time.sleep(1)
+            recorder.stop()  # the hooks stay
+            raw = recorder.result()
+            files = [raw.files[i] for i in range(raw.file_count)]
+            inodes = [int(file.state.inode) for file in files if bytes(file.id[0 : file.id_length]) in IDS]
+            present = [inode for inode in inodes if recorder.known(inode)]
+            assert len(present) >= len(IDS)
+        end = time.monotonic() + 20
+        while any(map(recorder.known, present)) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not any(map(recorder.known, present))
 
 
 def test_in_namespaces_of_its_own_and_without_a_path(program: Path, tmp_path: Path) -> None:
@@ -89,8 +123,9 @@ def test_in_namespaces_of_its_own_and_without_a_path(program: Path, tmp_path: Pa
         finally:
             process.kill()
     check(recorded)
-    paths = {file.path for file in recorded.files if file.build_id in IDS}  # and those of an earlier test's process
-    assert paths >= {str(tmp_path / "files" / f"l{i:02}.so") for i in range(len(IDS))}
+    used = {frame.file for stack in recorded.stacks for frame in stack.frames if frame.file is not None}
+    ours = [recorded.files[number] for number in used if (recorded.files[number].build_id or b"") in IDS]
+    assert {file.path for file in ours} == {str(tmp_path / "files" / f"l{i:02}.so") for i in range(len(IDS))}
 
 
 MEMFD = """

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def resolve_object() -> ObjectFile:
 def test_it_calls_the_lookup_path_alone(resolve_object: ObjectFile) -> None:
     wrong = object_file.undefined_symbols(resolve_object)
     assert {text.split()[-1] for text in wrong} == LOOKUP_SIDE
-    assert {"bid_resolve", "bid_resolve_many", "bid_resolve_header"} <= resolve_object.functions.keys()
+    assert {"bid_resolve", "bid_resolve_many"} <= resolve_object.functions.keys()
 
 
 @pytest.mark.parametrize("reading", ["TLS relocations", "indirect calls", "system calls", "stack"])
@@ -65,3 +66,23 @@ def test_it_includes_nothing_of_the_update_side() -> None:
     }
     for source in ("resolve.c", "resolve.h"):
         assert "#include <" not in (RESOLVE / source).read_text()
+
+
+#: From the kernel's frame to the deepest function; every call takes eight bytes more. The other way out is pass_on().
+HANDLER = ("on_signal", "on_sample", "bid_agent_sample", "bid_agent_stack", "next")
+PASSED_ON = ("on_signal", "pass_on")
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="frames are of another size elsewhere")
+def test_the_handler_of_the_profiler_fits_the_stack_that_it_asks_for(tmp_path: Path) -> None:
+    sources = [ROOT / f"csrc/profile/{name}.c" for name in ("agent", "sample", "frames", "signals")]
+    flags = ["-std=c11", "-O2", "-fPIC", "-fstack-usage", f"-I{ROOT}/csrc/include", f"-I{ROOT}/csrc"]
+    subprocess.run([os.environ.get("CC", "cc"), *flags, "-c", *sources], cwd=tmp_path, check=True)
+    lines = (line for path in tmp_path.glob("*.su") for line in path.read_text().splitlines())
+    used = {place.split(":")[-1].split(".")[0]: int(size) for place, size, _ in (line.split("\t") for line in lines)}
+    asked = re.search(r"#define HANDLER_STACK (\d+)", sources[-1].read_text())
+    assert asked
+    for chain in (HANDLER, PASSED_ON):
+        inlined = [name for name in chain if name not in used]
+        assert len(inlined) < len(chain) - 1, f"the functions of the handler have other names: {inlined}"
+        assert sum(used.get(name, 0) + 8 for name in chain) <= int(asked[1])

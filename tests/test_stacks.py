@@ -8,6 +8,7 @@ import gzip
 import os
 import random
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from madeup import large_profile, named_profile
 from profiled import need
 
 from pybuildid.profile.pprof import PprofWriter
+from pybuildid.stacks.columns import Message
 from pybuildid.stacks.errors import ProfileFormatError
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
 from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
-from pybuildid.stacks.pprof import encode, read_pprof, write_pprof
-from pybuildid.stacks.wire import WireError, stream_fields
+from pybuildid.stacks.pprof import FileProfile, encode, read_pprof, write_pprof
+from pybuildid.stacks.wire import WireError, message, number, packed
 
 
 def written(profile: StackProfile, path: Path) -> StackProfile:
@@ -32,7 +34,13 @@ def written(profile: StackProfile, path: Path) -> StackProfile:
 
 
 def whole(profile: StackProfile) -> dict[str, Any]:
-    return {**dataclasses.asdict(profile), "samples": list(profile.samples)}
+    """Everything of it. Samples of the same stack and labels are one, whose values wrap around as the format's do."""
+    rows: dict[Any, list[int]] = {}
+    for sample in profile.samples:
+        sums = rows.setdefault((sample.stack, sample.labels), [0] * len(sample.values))
+        sums[:] = [(one + other + 2**63) % 2**64 - 2**63 for one, other in zip(sums, sample.values)]
+    every = {each.name: getattr(profile, each.name) for each in dataclasses.fields(profile)}
+    return {**every, "samples": list(rows.items())}
 
 
 NUMBER = some.integers(0, 2**64 - 1)
@@ -70,16 +78,36 @@ def test_go_reads_the_same(tmp_path: Path) -> None:
     assert "3   other other.c:10\n             main main.c:10" in text
 
 
-def test_samples_are_streamed(tmp_path: Path) -> None:
-    """In chunks that end in the midst of fields."""
-    made = large_profile(500, 20)
-    path = tmp_path / "profile"
-    path.write_bytes(encode(made))
-    assert whole(read_profile(path)) == whole(made)
-    with open(path, "rb") as file:
-        in_bits = list(stream_fields(file.read, chunk=7))
-    with open(path, "rb") as file:
-        assert in_bits == list(stream_fields(file.read))
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_files_are_read_in_pieces(chunk: int) -> None:
+    """Which end in the midst of fields."""
+    made = large_profile(300, 20)
+    with BytesIO(encode(made)) as file:
+        assert whole(FileProfile(Message(file.read, chunk))) == whole(made)
+
+
+def test_ids_of_locations_may_be_any_numbers() -> None:
+    """Addresses, for example, in any order; and short stacks whose ids are a field each, as Go writes them."""
+    strings = b"".join(message(6, text) for text in (b"", b"samples", b"count"))
+    kinds = message(1, number(1, 1) + number(2, 2))
+    places = {2**63 + 5: 0x30, 7: 0x10, 2**40: 0x20}
+    locations = b"".join(message(4, number(1, id) + number(3, address)) for id, address in places.items())
+    apart = message(2, number(1, 7) + number(1, 2**63 + 5) + number(2, 3))
+    together = message(2, packed(1, [7, 2**63 + 5]) + packed(2, [4]))
+    overlong = message(2, message(1, b"\x87\x80\x00" + b"\x80\x80\x80\x80\x80\x20") + packed(2, [1]))
+    profile = FileProfile(Message(BytesIO(strings + kinds + apart + together + overlong + locations).read))
+    stacks = [([profile.location(each).address for each in sample.stack], sample.values) for sample in profile.samples]
+    assert stacks == [([0x10, 0x30], (7,)), ([0x10, 0x20], (1,))]
+    with pytest.raises(WireError, match="a location that there is not"):
+        FileProfile(Message(BytesIO(strings + kinds + apart).read))
+
+
+def test_samples_of_one_stack_are_one() -> None:
+    made = named_profile(("a!b;c", 1), ("a!b", 2))
+    made.samples = [*made.samples] * 3
+    read = FileProfile(Message(BytesIO(encode(made)).read))
+    assert [sample.values[0] for sample in read.samples] == [3, 6]
+    assert len(read.samples) == 2
 
 
 def test_a_profiler_collects_stacks(tmp_path: Path) -> None:
@@ -104,6 +132,8 @@ def test_damage_is_said(tmp_path: Path) -> None:
         (b"\n\x07\xff", "ends in the midst of a field"),
         (b"\n\x00", "no table of strings"),
         (b"main;f\n", "line 1 does not end with a count"),
+        (b"main;f " + b"9" * 19, "line 1 does not end with a count"),  # of 64 bits
+        (b"main;f " + b"9" * 5000, "line 1 does not end with a count"),
     ):
         path.write_bytes(content)
         with pytest.raises(ProfileFormatError, match=what):
@@ -112,8 +142,34 @@ def test_damage_is_said(tmp_path: Path) -> None:
     for read in (read_pprof, read_profile):
         with pytest.raises(ProfileFormatError, match="no regular file"):
             read(tmp_path / "pipe")
-    with pytest.raises(WireError, match="no wire type 7"):
-        list(stream_fields(lambda n: b"\x0f"))
+    tables = b"2\x00" + good
+    for damage, what in (
+        (b"\x0f", "a wire type that there is not"),
+        (b"\x12\x09\x09" + bytes(8), "a wire type that there is not, or not for it"),
+        (b"\x12\x09\x11" + bytes(8), "a wire type that there is not, or not for it"),
+        (bytes(4096), "a field has the number 0"),  # what a crash may leave at the end of a file
+        (b"\x0a\x02\x00\x00", "a field has the number 0"),
+        (b"\x0a\x02\x08\x63", "a text is not in the table of strings"),
+        (b"\x4a\x00", "something else stands where a number should"),
+        (message(3, number(1, 1)), "two mappings have the id 1"),
+        (message(3, b""), "a mapping has no id"),
+        (message(4, number(1, 1)), "two locations have the same id, or one has none"),
+        (message(4, b""), "two locations have the same id, or one has none"),
+        (message(5, number(1, 1)), "two functions have the same id"),
+        (b"\x12\x01\x0a", "a message ends in the midst"),
+        (b"\x12\x02\x18\x01", "a number stands where a message should"),
+        (b"\x12\x02\x10\x01", "samples differ in how many values"),
+        (b"\x08" + 11 * b"\x80", "more than ten bytes"),
+        (b"\x12\xff\xff\xff\xff\x0f", "more than 64 MiB"),
+        (b"\x20\x01", "a number stands where a message should"),
+        (b"\x22\x04\x08\x63\x10\x63", "in a mapping that there is not"),
+        (b"\x22\x06\x08\x63\x22\x02\x08\x63", "of a function that there is not"),
+        (b"\x2a\x04\x08\x63\x10\x63", "not in the table of strings"),
+        (b"\x0a\x00", "a sample has 2 values, and there are 3 types"),
+    ):
+        path.write_bytes(tables + damage)
+        with pytest.raises(ProfileFormatError, match=what):
+            read_profile(path)
 
 
 def test_garbage_raises_nothing_else(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def storm(tmp_path: Path, directory: Path, *words: str) -> tuple[int, str, dict[
     file = tmp_path / "storm.json"
     common = ("--json", str(file), "--dir", str(directory))
     command = [sys.executable, "-m", "stress", *words, *common, *(() if "--seed" in words else ("--seed", "7"))]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180)
     report = json.loads(file.read_text()) if file.exists() else {}
     return result.returncode, result.stdout + result.stderr, report
 

@@ -48,9 +48,9 @@ def test_files_have_one_job() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > FILE} == {}
 
 
-def test_lines_of_the_core_end_in_time() -> None:
-    """Also in comments, which clang-format leaves as they are."""
-    core = [path for path in sources("c", "h") if "csrc" in path.parts]
-    assert len(core) > 60
-    lines = [(path, line) for path in core for line in path.read_text().splitlines()]
+def test_lines_end_in_time() -> None:
+    """Of C; also in comments, which clang-format leaves as they are. (ruff sees to Python.)"""
+    files = sources("c", "h", "cpp")
+    assert len(files) > 300
+    lines = [(path, line) for path in files for line in path.read_text().splitlines()]
     assert [f"{path}: {line}" for path, line in lines if len(line) > COLUMNS] == []

@@ -142,6 +142,28 @@ def test_a_copy_loses_nothing() -> None:
         Table(1000)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (7, r"entries\[70000\] must be a pair of key and build ID, not 7"),
+        ((1, b"x", 3), r"entries\[70000\] must be a pair of key and build ID, not \(1, b'x', 3\)"),
+        ((-2, b"x"), r"the key of entries\[70000\] must be 0 to 2\*\*64 - 1, not -2"),
+        (("x", b"x"), r"the key of entries\[70000\] must be an integer, not str"),
+        ((0x2F, "x"), r"the build ID of key 0x2f must be bytes, or another object with the buffer protocol, not str"),
+        ((0x2F, bytes(30)), r"key 0x2f, 30 bytes, id_size is 20: Table\(id_size=30\) would do"),
+        ((0x2F, bytes(65)), r"key 0x2f, 65 bytes, id_size is 20: no table takes more than 64"),
+    ],
+)
+def test_the_pair_that_cannot_be_an_entry_is_named(wrong: Any, message: str) -> None:
+    """Whatever is wrong with it, and wherever it is; the table has what came long before."""
+    table = Table()
+    with pytest.raises(errors.BuildIdTableError, match=message):
+        table.update([*((key, b"id") for key in range(70_000)), wrong])
+    assert len(table) == 1 << 16
+    with pytest.raises(errors.BuildIdTableError, match=message.replace("70000", "0")):
+        Table([wrong])
+
+
 def test_entries_given_need_no_growth() -> None:
     table = Table(make_entries(5000))
     assert table.stats().resizes == 0

@@ -42,6 +42,7 @@ struct inode {
     u32 i_generation;
     s64 i_size;
     struct super_block *i_sb;
+    u16 i_mode;
     s64 i_mtime_sec; /* Linux 6.11 */
     u32 i_mtime_nsec;
 };
@@ -51,8 +52,12 @@ struct inode___timespec { /* before */
 struct inode___hidden { /* Linux 6.6 to 6.10 */
     struct timespec64 __i_mtime;
 };
+struct xfs_inode {
+    struct inode i_vnode;
+};
 struct file {
     struct inode *f_inode;
+    u32 f_mode;
 };
 struct maple_tree {
     u32 ma_flags;
@@ -73,20 +78,48 @@ struct vm_area_struct {
 struct signal_struct {
     atomic_t live;
 };
+struct files_struct;
+struct upid {
+    int nr;
+};
+struct pid {
+    u32 level; /* of the PID namespace; numbers has one more */
+    struct upid numbers[1];
+};
 struct task_struct {
     struct mm_struct *mm;
+    struct files_struct *files;
     struct signal_struct *signal;
+    struct task_struct *group_leader;
+    struct pid *thread_pid;
     int pid, tgid;
 };
 struct seq_file;
 struct bpf_iter_meta {
     struct seq_file *seq;
 };
+struct bpf_iter__task {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task;
+};
+struct bpf_iter__task_file {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task;
+    u32 fd;
+    struct file *file;
+};
 struct bpf_iter__task_vma {
     struct bpf_iter_meta *meta;
     struct task_struct *task;
     struct vm_area_struct *vma;
 };
+struct bpf_iter_seq_task_vma_info { /* what the kernel's iterator over mappings keeps */
+    struct mm_struct *mm;           /* Linux 6.2, and stable releases of older ones */
+};
 #pragma clang attribute pop
+
+/* A pointer as one to a type of the kernel's: it may be read from directly, and what cannot be read is 0. Linux 6.2.
+ * Weak: where it is missing, programs that call it are not loaded. */
+extern void *bpf_rdonly_cast(const void *object, u32 type) __ksym __weak;
 
 #endif

@@ -8,29 +8,21 @@
 #define _GNU_SOURCE
 #include "region.h"
 
+#include "syscall.h"
+
 #include <errno.h>
-#include <linux/bpf.h>
 #include <linux/membarrier.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define BID_REGION_LEAST (1ull << 20)
 #define BID_OBSERVE_MS 50 /* between two looks for something that waits */
 
-static int bid_bpf(int command, union bpf_attr *attribute)
-{
-    return (int)syscall(SYS_bpf, command, attribute, sizeof *attribute);
-}
-
 static int bid_map_create(uint32_t type, uint32_t flags, uint32_t value_size, uint64_t entries, int inner)
 {
-    union bpf_attr attribute;
-    memset(&attribute, 0, sizeof attribute);
+    union bpf_attr attribute = bid_attribute();
     attribute.map_type = type;
     attribute.map_flags = flags;
     attribute.key_size = sizeof(uint32_t);
@@ -50,8 +42,7 @@ static int bid_synchronize_by_map(void)
     int inner = bid_map_create(BPF_MAP_TYPE_ARRAY, 0, sizeof zero, 1, 0), status = -1;
     int outer = inner < 0 ? -1 : bid_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, 0, sizeof zero, 1, inner);
     if (outer >= 0) {
-        union bpf_attr attribute;
-        memset(&attribute, 0, sizeof attribute);
+        union bpf_attr attribute = bid_attribute();
         inner_fd = (uint32_t)inner;
         attribute.map_fd = (uint32_t)outer;
         attribute.key = (uint64_t)(uintptr_t)&zero;

@@ -44,12 +44,28 @@ struct { /* what a new block begins as */
     __type(value, struct bid_space);
 } bid_space_empty SEC(".maps");
 
+/* A hole of a space: no range lies in [start, end). Kept for the latest mappings that are no code, which are often made
+ * near the ones before, so that these need not look for the space. Of each mm there is one at most, in a place that
+ * others may take over. Only who may write an mm's space puts its hole here and believes it; a range that is entered
+ * takes away the hole that it lies in. An mm's address that stands here at both ends of a reading says that nobody has
+ * taken over the place meanwhile: for only the reader itself could have written that address again. */
+struct bid_hole {
+    u64 mm; /* 0: none; BID_HOLE_BUSY: being written */
+    u64 start, end;
+};
+#define BID_HOLE_BUSY 1ull
+#define BID_HOLE_SHIFT 10
+
+struct bid_hole bid_holes[1 << BID_HOLE_SHIFT] = {};
+
 /* A stack that is resolved as a whole: addresses in, frames out. */
 struct bid_stack {
     u32 count;
     u32 unresolved; /* frames that the kernel's own answer might help */
     u64 ips[BID_STACK_FRAMES];
     struct bid_frame frames[BID_STACK_FRAMES];
+    struct bid_frame last;  /* with the latest answer of the table: neighbours are often in the same file */
+    struct bid_build_id id; /* here, for the stack of a program has no room for it before Linux 6.13 */
 };
 
 static __always_inline struct bid_space *bid_space_block(u64 mm, u64 block)
@@ -63,6 +79,74 @@ static __always_inline struct bid_space *bid_space_block(u64 mm, u64 block)
 static __always_inline void bid_space_write(struct bid_space *space)
 {
     __sync_fetch_and_add(&space->sequence, 1); /* a full barrier */
+}
+
+static __always_inline struct bid_hole *bid_hole_of(u64 mm)
+{
+    return &bid_holes[(mm * 0x9e3779b97f4a7c15ull) >> (64 - BID_HOLE_SHIFT)];
+}
+
+/* Whether it is known, without a look at the space, that no range lies in [start, end). */
+static __always_inline int bid_space_in_hole(u64 mm, u64 start, u64 end)
+{
+    volatile struct bid_hole *hole = bid_hole_of(mm);
+    if (hole->mm != mm)
+        return 0;
+    bid_bpf_order();
+    int in = start >= hole->start && end <= hole->end;
+    bid_bpf_order();
+    return in && hole->mm == mm;
+}
+
+static __always_inline void bid_hole_put(u64 mm, u64 start, u64 end)
+{
+    struct bid_hole *hole = bid_hole_of(mm);
+    u64 was = hole->mm;
+    if (was == BID_HOLE_BUSY || __sync_val_compare_and_swap(&hole->mm, was, BID_HOLE_BUSY) != was)
+        return;
+    *(volatile u64 *)&hole->start = start;
+    *(volatile u64 *)&hole->end = end;
+    __sync_lock_test_and_set(&hole->mm, mm); /* a full barrier */
+}
+
+static __always_inline void bid_hole_drop(u64 mm)
+{
+    __sync_val_compare_and_swap(&bid_hole_of(mm)->mm, mm, 0);
+}
+
+/* Makes the hole [hole->start, hole->end) smaller, so that no range of this block lies in it; `at` stays in it. Returns
+ * 0 if a range lies in [at->start, at->end). */
+__noinline int bid_space_narrow(struct bid_space *space, struct bid_hole *hole, struct bid_hole *at)
+{
+    if (!space || !hole || !at)
+        return 0;
+    for (u32 i = 0; i < BID_SPACE_RANGES; i++) {
+        if (i >= space->used)
+            break;
+        u64 start = space->ranges[i].start, end = space->ranges[i].end;
+        if (end <= at->start)
+            hole->start = end > hole->start ? end : hole->start;
+        else if (start >= at->end)
+            hole->end = start < hole->end ? start : hole->end;
+        else
+            return 0;
+    }
+    return 1;
+}
+
+/* Whether no range lies in [start, end). Keeps the hole that it lies in. */
+static __always_inline int bid_space_find_hole(u64 mm, u64 start, u64 end)
+{
+    struct bid_hole at = {.start = start, .end = end}, hole = {.start = 0, .end = -1ull};
+    struct bid_space *first = bid_space_block(mm, 0);
+    u64 blocks = first ? first->blocks : 0;
+    for (u64 block = 0; block < BID_SPACE_BLOCKS && block < blocks; block++) {
+        struct bid_space *space = block ? bid_space_block(mm, block) : first;
+        if (!space || !bid_space_narrow(space, &hole, &at))
+            return 0;
+    }
+    bid_hole_put(mm, hole.start, hole.end);
+    return 1;
 }
 
 /* What would remain of a range behind [start, end), for which there is no other place in its block. */
@@ -103,20 +187,6 @@ __noinline int bid_space_cut(struct bid_space *first, struct bid_space *space, u
         }
     }
     return changed;
-}
-
-/* Whether any range of a block lies in [start, end). */
-__noinline int bid_space_touches(struct bid_space *space, u64 start, u64 end)
-{
-    if (!space)
-        return 0;
-    for (u32 i = 0; i < BID_SPACE_RANGES; i++) {
-        if (i >= space->used)
-            break;
-        if (space->ranges[i].end > start && space->ranges[i].start < end)
-            return 1;
-    }
-    return 0;
 }
 
 /* Whether a block has just this range already. */
@@ -165,6 +235,7 @@ static __always_inline struct bid_space *bid_space_add_block(u64 mm, u64 block)
 
 static __always_inline int bid_space_insert(u64 mm, struct bid_space *first, struct bid_range *range)
 {
+    bid_hole_drop(mm); /* before the range is in the space */
     for (u64 block = 0; block < BID_SPACE_BLOCKS; block++) {
         struct bid_space *space = bid_space_block(mm, block);
         if (!space) {
@@ -214,26 +285,46 @@ __noinline int bid_space_store(u64 mm, struct bid_range *range, int executable)
     return !stored ? -1 : executable;
 }
 
-/* A forked process: a copy of the space. The caller knows that nobody is changing the parent's mappings. */
+/* A forked process: a copy of the space. The caller knows that nobody is changing the parent's mappings. The child's
+ * may be entered by the iterator at this moment: then what is there stays there. Returns 0 if the copy is not whole. */
 static __always_inline int bid_space_copy(u64 from, u64 to)
 {
     struct bid_space *first = bid_space_block(from, 0);
     if (!first || first->sequence & 1)
         return 0;
+    bid_hole_drop(to);
     u64 blocks = first->blocks;
     for (u64 block = 0; block < BID_SPACE_BLOCKS && block < blocks; block++) {
         u64 key = to + block;
         struct bid_space *space = bid_space_block(from, block);
-        if (!space || bpf_map_update_elem(&bid_spaces, &key, space, BPF_ANY))
+        if (!space || bpf_map_update_elem(&bid_spaces, &key, space, BPF_NOEXIST))
             return 0;
     }
     return 1;
 }
 
+/* Takes out all ranges. The blocks stay: others may be reading them. As bid_space_store(): under the mmap lock. */
+static __always_inline void bid_space_clear(u64 mm)
+{
+    struct bid_space *first = bid_space_block(mm, 0);
+    if (!first)
+        return;
+    bid_space_write(first);
+    u64 blocks = first->blocks;
+    for (u64 block = 0; block < BID_SPACE_BLOCKS && block < blocks; block++) {
+        struct bid_space *space = block ? bid_space_block(mm, block) : first;
+        if (space)
+            space->used = 0;
+    }
+    bid_space_write(first);
+}
+
+/* Only when nobody executes in the mm any more: the memory of the blocks is used again at once. */
 static __always_inline void bid_space_drop(u64 mm)
 {
     struct bid_space *first = bid_space_block(mm, 0);
     u64 blocks = first ? first->blocks : 0;
+    bid_hole_drop(mm);
     for (u64 block = 0; block < BID_SPACE_BLOCKS && block < blocks; block++) {
         u64 key = mm + block;
         bpf_map_delete_elem(&bid_spaces, &key);
@@ -247,7 +338,8 @@ __noinline int bid_space_find(struct bid_space *space, u64 ip, u32 hint)
 {
     if (!space)
         return -1;
-    if (hint < BID_SPACE_RANGES && ip >= space->ranges[hint].start && ip < space->ranges[hint].end)
+    if (hint < BID_SPACE_RANGES && hint < space->used && ip >= space->ranges[hint].start &&
+        ip < space->ranges[hint].end)
         return hint;
     for (u32 i = 0; i < BID_SPACE_RANGES; i++) {
         if (i >= space->used)
@@ -303,15 +395,15 @@ __noinline int bid_stack_begin(struct bid_stack *stack, u32 reason)
     return 0;
 }
 
-/* The file of a frame whose range is known, as the table knows it. `last` is a frame with the latest answer: neighbours
- * are often in the same file. Returns 1 if the frame has no build ID and the kernel's own answer might help. */
-__noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *last)
+/* The file of a frame whose range is known, as the table knows it. `last` is a frame with the latest answer, and gets
+ * this one. Returns 1 if the frame has no build ID and the kernel's own answer might help. */
+__noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *last, struct bid_build_id *id)
 {
-    struct bid_build_id id = {};
-    if (!frame || !last)
+    if (!frame || !last || !id)
         return 0;
     if (frame->reason == BID_FRAME_OK && (last->inode != frame->inode || last->tag != frame->tag)) {
-        int status = bid_bpf_lookup_in(0, frame->inode, frame->tag, &id);
+        __builtin_memset(id, 0, sizeof *id);
+        int status = bid_bpf_lookup_in(0, frame->inode, frame->tag, id);
         last->inode = frame->inode;
         last->tag = frame->tag;
         last->reason = status == BID_OK            ? BID_FRAME_OK
@@ -319,9 +411,9 @@ __noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *las
                        : status == BID_STALE       ? BID_FRAME_STALE
                        : status == BID_NO_BUILD_ID ? BID_FRAME_NO_BUILD_ID
                                                    : BID_FRAME_ERROR;
-        if (status == BID_OK && id.length > sizeof last->build_id)
+        if (status == BID_OK && id->length > sizeof last->build_id)
             last->reason = BID_FRAME_LONG_ID;
-        __builtin_memcpy(last->build_id, id.bytes, sizeof last->build_id);
+        __builtin_memcpy(last->build_id, id->bytes, sizeof last->build_id);
     }
     if (frame->reason == BID_FRAME_OK)
         frame->reason = last->reason;
@@ -338,11 +430,11 @@ __noinline int bid_frame_identify(struct bid_frame *frame, struct bid_frame *las
 /* The files of all frames that have a range. */
 static __always_inline int bid_stack_identify(struct bid_stack *stack)
 {
-    struct bid_frame last = {};
+    stack->last = (struct bid_frame){};
     for (u32 i = 0; i < BID_STACK_FRAMES; i++) {
         if (i >= stack->count)
             break;
-        stack->unresolved += bid_frame_identify(&stack->frames[i], &last);
+        stack->unresolved += bid_frame_identify(&stack->frames[i], &stack->last, &stack->id);
     }
     return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * How keys spread over the chains of a hash table with a fixed number of buckets: what a hash and a number of buckets
- * are worth for given inodes. The mixing hash is the table's code (table/hash.h), not a copy of it. The others have no
- * seed; they are those that were proposed for tables of fixed buckets.
+ * How keys spread over the chains of a hash table with a fixed number of buckets. It judges a hash and a number of
+ * buckets for given inodes. The mixing hash is the table's code (table/hash.h), not a copy of it. The other hashes have
+ * no seed; they were proposed for tables of fixed buckets.
  *
  * Context: thread, for all functions here. Progress: wait-free. Memory: none but the caller's.
  */

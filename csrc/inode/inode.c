@@ -5,19 +5,19 @@
  * The flags word has two bits. ASSOCIATED: the table has an entry for this inode. DYING: evict has begun, or is over.
  * Both are set by an atomic or, so they come in one order, and that order decides every race:
  *   - ASSOCIATED before DYING: evict sees the bit, and with it the entry (I); it removes it.
- *   - DYING before ASSOCIATED: associate sees that it is too late, and removes what it has inserted. If that
- *     fails the entry stays, and so does the bit: associate returns the error, and another evict sees the bit
- *     and removes the entry.
- * But for that error, the table has no entry of the inode when both have returned. A second associate finds the first's
+ *   - DYING before ASSOCIATED: associate sees that it is too late, and removes what it has inserted. If that fails, the
+ *     entry stays, and so does the bit. Associate then returns the error, and another evict sees the bit and removes
+ *     the entry.
+ * Without that error, the table has no entry of the inode when both have returned. A second associate finds the first's
  * entry and returns BID_EXISTS; it sets the bit as well, so that it never returns before the bit is set.
  */
 #include "bid/inode.h"
 
 #include "../table/bid_atomic.h"
 
-/* (I) who sees ASSOCIATED when it sets DYING sees the entry, too. Nothing else is concluded from the flags' order:
- * who comes too late with an entry removes what it has seen itself, and a lookup that sees the bit before the entry
- * says what it would have said a moment before. */
+/* (I) An evict that sees ASSOCIATED when it sets DYING sees the entry, too. Nothing else depends on the flags' order.
+ * An associate that comes too late removes its own entry. A lookup that sees the bit before the entry gives the answer
+ * of a moment before. */
 #ifndef BID_I_RELEASE
 #define BID_I_RELEASE memory_order_release
 #endif

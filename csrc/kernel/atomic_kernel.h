@@ -60,7 +60,7 @@ typedef _Atomic(uint64_t) bid_word;
         (atomic64_t *)&(pointer)->word;                                                                                \
     })
 
-/* An addition and its kin: the word before. */
+/* Additions, subtractions and the like: they return the word of before. */
 #define bid_fetch(name, pointer, value, order)                                                                         \
     ((uint64_t)((order) == memory_order_relaxed                                                                        \
                     ? name##_relaxed((s64)(value), bid_atomic64(pointer))                                              \

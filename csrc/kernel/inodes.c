@@ -4,8 +4,9 @@
  *
  * A file that is being associated is held by a reference, so its inode is not evicted meanwhile: associate and evict of
  * one inode never meet. A mapping is noticed where nothing may sleep, so a worker reads the build ID a moment later. An
- * eviction removes the entry on the spot and without memory; in the midst of a resize that may want a record, and if
- * there is none a worker removes the entry. Until then the bit and the generation keep it from being another file's.
+ * eviction removes the entry at once and without memory. In the midst of a resize that may need a record; if there is
+ * none, a worker removes the entry. Until then the bit and the generation keep the entry from being taken for another
+ * file's.
  */
 #include "inodes.h"
 
@@ -55,7 +56,7 @@ static int read_build_id(struct file *file, struct bid_elf *elf)
     return status;
 }
 
-/* The new entry takes the place of one that an eviction has left here. */
+/* The new entry replaces one that an eviction has left here. */
 int bid_kernel_associate(struct file *file)
 {
     struct inode *inode = file_inode(file);

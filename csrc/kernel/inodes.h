@@ -34,7 +34,7 @@ struct bid_kernel_counts {
     atomic64_t mapped, not_mapped; /* noticed by their mapping; noticed, and no memory to say so */
     atomic64_t evicted;            /* entries that went with their inode */
     atomic64_t in_resize;          /* of those, in the midst of a resize */
-    atomic64_t late;               /* entries that a worker had to remove, for want of memory at that moment */
+    atomic64_t late;               /* entries that a worker removed, because memory was missing at that moment */
     atomic64_t left;               /* entries that stay until their address is associated again */
 };
 extern struct bid_kernel_counts bid_kernel_counts;

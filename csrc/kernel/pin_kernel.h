@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Pins in a kernel: none of the table's own, for the kernel has RCU.
+ * Pins in a kernel. The table has none of its own there, because the kernel has RCU.
  *
- * A lookup disables preemption, which is a reader of RCU, in every context: an NMI included, since the kernel
- * tells RCU of an NMI before its handlers run. An update that may allocate may sleep with its pin, so it is a
- * reader of SRCU; one that may not is a reader of RCU like a lookup. What was left is freed after a grace period
- * of both: see platform_kernel.c.
+ * A lookup disables preemption. That makes it a reader of RCU in every context, in an NMI as well, because the kernel
+ * tells RCU of an NMI before its handlers run. An update that may allocate may sleep with its pin, so it is a reader of
+ * SRCU. An update that must not allocate is a reader of RCU like a lookup. Retired arrays are freed after a grace
+ * period of both: see platform_kernel.c.
  *
- * Ordering: (E), (S) and (U) are what a grace period gives. Whoever is not waited for by one that began after the head
- * had moved sees the new head; and what a reader read, it read before the grace period ended.
+ * Ordering: a grace period gives (E), (S) and (U). If it began after the head had moved, a reader that it does not wait
+ * for sees the new head. A reader that it waits for has done its reads before the grace period ended.
  */
 #ifndef BID_PIN_KERNEL_H
 #define BID_PIN_KERNEL_H

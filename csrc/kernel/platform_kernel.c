@@ -2,11 +2,11 @@
 /*
  * The platform of a kernel: memory, grace periods, and the module that exports the table.
  *
- * Memory comes from vmalloc(), present at once, for a kernel takes no page faults to fill it.
+ * Memory comes from vmalloc(). All of it is present at once, because a kernel does not fill memory by page faults.
  *
- * Reclamation, by polled grace periods: nobody waits for one. One grace period of RCU and one of SRCU are under way
- * together, for all that was retired before they began; whoever comes next and finds both over says so, and begins the
- * next. What is retired meanwhile waits for that one: for two grace periods at the most.
+ * Reclamation is by polled grace periods, so no thread waits for one. One grace period of RCU and one of SRCU are under
+ * way together, for all arrays that were retired before they began. The next caller that finds both over says so, and
+ * begins the next pair. Arrays that are retired meanwhile wait for that pair: for two grace periods at the most.
  */
 #include <linux/hardirq.h>
 #include <linux/kernel.h>
@@ -87,7 +87,7 @@ void bid_unpin_update(struct bid_pins *pins, struct bid_pin pin)
         srcu_read_unlock(&bid_updates, pin.before);
 }
 
-/* Written by whoever has set `busy`, with preemption disabled. */
+/* Written by the thread that has set `busy`, with preemption disabled. */
 static struct {
     atomic_t busy;
     u64 over;    /* what has a lower epoch is free */
@@ -104,7 +104,7 @@ static void bid_polled_end(void)
     bid_grace.pending = 0;
 }
 
-/* The epoch is read first, so what it covers had been left when the grace periods began (E). */
+/* The epoch is read first, so the arrays that it covers had been left when the grace periods began (E). */
 static void bid_polled_begin(const struct bid_pins *pins)
 {
     u64 epoch = bid_load(&pins->epoch, BID_E_ACQUIRE); /* (E) pairs with bid_kernel_start() */
@@ -121,8 +121,8 @@ static uint64_t bid_kernel_start(struct bid_table *table)
     return bid_add(&table->pins->epoch, 1, BID_E_RELEASE); /* (E) pairs with bid_polled_begin() */
 }
 
-/* (U) is the end of a grace period, which bid_polled_end() has seen; who finds another thread here takes what was
- * over. */
+/* (U) is the end of a grace period, which bid_polled_end() has seen. A caller that finds another thread here returns
+ * the number that was over before. */
 static uint64_t bid_kernel_over(struct bid_table *table)
 {
     smp_mb(); /* what membarrier() is for in a process, the grace period does */

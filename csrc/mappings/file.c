@@ -3,9 +3,9 @@
  * The file behind a mapping of another process, and its build ID.
  *
  * Device, inode number and path do not name a file for good. While the list is made a file may go, and another one may
- * get its number and its path; and on btrfs and overlayfs two files may have the same. So what was read for one mapping
- * is taken for another only if the kernel's answer is the same for both, if the mappings have one beginning, and if the
- * file is in the state in which it was read.
+ * get its number and its path. On btrfs and overlayfs two files may have the same number and device. So a build ID that
+ * was read for one mapping is used for another only if the kernel's answer is the same for both, if the mappings have
+ * one beginning, and if the file has not changed since.
  */
 #define _GNU_SOURCE
 #include "mappings.h"
@@ -128,7 +128,7 @@ static int read_memory(const struct bid_process *process, struct bid_elf *elf, u
     return status;
 }
 
-/* Where the file that was opened need not be the one that is mapped, the build ID in memory comes first. */
+/* If the opened file may not be the mapped one, the build ID in memory comes first. */
 static void read_id(const struct bid_process *process, struct bid_area *area, const struct bid_descriptor *file)
 {
     struct bid_elf elf;
@@ -195,7 +195,7 @@ static void copy_id(struct bid_area *area, const struct bid_area *known)
     area->shown.id = known->shown.id;
 }
 
-/* From a mapping before that is of the same file, or from the file. */
+/* From an earlier mapping of the same file, or from the file. */
 static void learn(const struct bid_process *process, struct bid_process_maps *maps, struct bid_area *area)
 {
     const struct bid_area *near = NULL;

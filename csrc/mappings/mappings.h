@@ -2,8 +2,8 @@
 /*
  * What the parts of csrc/mappings share.
  *
- * Everything of a process is reached through one descriptor of /proc/PID, so that a process whose number is given to
- * another one meanwhile is not mistaken for it.
+ * Everything about a process is read through one descriptor of /proc/PID. So if its number is given to another process
+ * meanwhile, that one is not mistaken for it.
  */
 #ifndef BID_MAPPINGS_H
 #define BID_MAPPINGS_H
@@ -21,7 +21,7 @@ struct bid_process {
     size_t room;                     /* for it */
 };
 
-/* A mapping, and by what another mapping of the same file is told: see bid_area_add(). */
+/* A mapping, and what tells whether another mapping is of the same file: see bid_area_add(). */
 struct bid_area {
     struct bid_process_mapping shown;
     char *name;                /* as the kernel shows it; shown.path is in it */

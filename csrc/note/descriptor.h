@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Descriptors in a table that is the program's: another thread of it may close every number, or dup2() over it, at any
- * time. So nothing is read but by pread(), which takes nothing out of a pipe and leaves every file's position; and
- * whether the number is still ours, that is, of the file that was opened, is asked before it is closed, and before what
- * was read is believed. What is left is the time between that question and the close(), some hundred nanoseconds.
+ * Descriptors in the program's table. Another thread of the program may close every number, or call dup2() over it, at
+ * any time. So these functions read by pread() only, which takes nothing out of a pipe and leaves every file's
+ * position. Before they believe what they have read, and before they close the number, they check that it still is of
+ * the file that was opened. The risk that remains is the time between that check and close(): some hundred nanoseconds.
  */
 #ifndef BID_DESCRIPTOR_H
 #define BID_DESCRIPTOR_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * BID_ELF_KERNEL: the answer that Linux 6.12 and later give for a mapped file, quirks included, for they decide what
- * a kernel's stack trace contains:
+ * BID_ELF_KERNEL: the answer that Linux 6.12 and later give for a mapped file. Its quirks are included, because they
+ * decide what a kernel's stack trace contains:
  *
  *   - the byte order named in the file is not read: all numbers are taken as native ones;
  *   - e_phentsize, e_version and PN_XNUM are not read; of more than BID_ELF_KERNEL_PHDRS program headers the first
@@ -11,8 +11,8 @@
  *   - lengths of names and descriptors are rounded up to 4 modulo 2^32, the rounded note must fit its segment, and a
  *     note is looked at only if more than a header and four bytes of name are left.
  *
- * Not so in the kernel: BID_ELF_MAX_STEPS. And while it parses without faulting, bytes that are not in the page cache
- * count as missing.
+ * The kernel does not have BID_ELF_MAX_STEPS. When it parses without faulting, bytes that are not in the page cache
+ * count as missing there.
  */
 #include "parser.h"
 

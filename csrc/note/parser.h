@@ -53,9 +53,9 @@ struct bid_window {
 
 enum bid_fetched { BID_FETCHED, BID_FETCH_MORE, BID_FETCH_END };
 
-/* Points *bytes at n bytes of the file. BID_FETCH_END: the file does not have them, for no file is that long, or they
- * were asked for and did not come: the window at hand is always the reply to the last range asked for, so a range that
- * is that one and not in the window is not in the file. */
+/* Points *bytes at n bytes of the file. BID_FETCH_END: the file does not have them, because no file is that long, or
+ * because they were asked for and did not come. The window at hand is always the reply to the last range asked for. So
+ * if that range is not in the window, it is not in the file. */
 static inline enum bid_fetched bid_fetch(struct bid_elf *elf, const struct bid_window *window, uint64_t offset,
                                          uint32_t n, const uint8_t **bytes)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Of the I/O around the parser of csrc/note, what is not in the public header. */
+/* The I/O around the parser of csrc/note: functions that are not in the public header. */
 #ifndef BID_SCAN_H
 #define BID_SCAN_H
 

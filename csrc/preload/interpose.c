@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Functions of libc that come from here where the library is preloaded: all that could meet the profiler's signal.
+ * Functions of libc that this library replaces where it is preloaded: all that could meet the profiler's signal.
  *
- * - actions: once the program had another one for the signal, samples would be lost to it, or end it;
+ * - actions: if the program set another action for the signal, samples would be lost, or would end the program;
  * - alternate stacks: one that is too small for a sample;
  * - waiting for signals: where a thread has SIGTRAP blocked, a perf event leaves one pending, which is not to be seen;
- * - what samples would spoil: a descriptor of signalfd(), a tracer, a filter of system calls. There they end.
+ * - things that samples would spoil: a descriptor of signalfd(), a tracer, a filter of system calls. There sampling
+ *   ends.
  *
- * A program that makes the system calls itself passes by them; Go programs do, which is why they are not profiled.
+ * A program that makes the system calls itself does not use these functions. Go programs do that, so they are not
+ * profiled.
  */
 #define _GNU_SOURCE
 #include "preload.h"
@@ -182,7 +184,8 @@ EXPORTED int sigwait(const sigset_t *restrict set, int *restrict signal)
     return error;
 }
 
-/* What the profiler has left pending for this thread is taken away; what others sent is put back as it was. */
+/* Takes away the signals that the profiler has left pending for this thread. Signals of others are put back as they
+ * were. */
 static void drain(int signal)
 {
     static const struct timespec now = {0};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What happens by itself where the library is preloaded (LD_PRELOAD): the process, and the children of its forks, are
- * registered with the recording that PYBUILDID_PROFILE names. A failure says nothing here: it is another's program.
+ * Where the library is preloaded (LD_PRELOAD), it registers the process, and the children of its forks, with the
+ * recording that PYBUILDID_PROFILE names. A failure prints nothing here, because the program is not ours.
  *
- * The same library is for glibc and musl: what only one of them has is referred to weakly.
+ * The same library is for glibc and musl: symbols that only one of them has are weak.
  */
 #define _GNU_SOURCE
 #include "../profile/agent.h"

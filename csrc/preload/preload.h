@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* What the preloaded library's own functions have in common: they stand before libc's of the same name. */
+/* What the functions of the preloaded library share. Each is called in the place of libc's function of the same
+ * name. */
 #ifndef BID_PRELOAD_H
 #define BID_PRELOAD_H
 

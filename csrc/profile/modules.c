@@ -6,7 +6,9 @@
 #define _GNU_SOURCE
 #include "server.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length)
 {
@@ -35,32 +37,38 @@ static int is_same(const struct bid_module *module, const struct bid_range *rang
            memcmp(module->id, range->file->id.bytes, module->id_length) == 0 && strcmp(module->path, range->path) == 0;
 }
 
-/* The reader of the recording takes what is below module_used. */
-static uint32_t write_down(struct bid_server *server, pid_t pid, const struct bid_range *range, uint32_t reason)
+/* `made`: all but its length and its path. The reader of the recording takes what is below module_used. 0: no room. */
+static uint32_t write_down(struct bid_server *server, struct bid_module made, const char *path)
 {
     struct bid_recording *recording = server->recording;
     uint64_t used = bid_load(&recording->module_used, BID_RELAXED);
-    size_t path = strlen(range->path) + 1, bytes = (sizeof(struct bid_module) + path + 7) / 8 * 8;
+    size_t length = strlen(path) + 1, bytes = (sizeof made + length + 7) / 8 * 8;
     uint32_t number = BID_MODULE_FIRST + server->module_count;
     if (used + bytes > BID_MODULE_BYTES || number > BID_MODULE_LAST)
         return 0;
+    made.bytes = (uint32_t)bytes;
     server->module_offsets[number] = (uint32_t)used;
     server->module_count++;
     struct bid_module *module = module_at(server, number);
-    *module = (struct bid_module){.bytes = (uint32_t)bytes,
-                                  .process = (uint32_t)pid,
-                                  .start = range->start,
-                                  .end = range->end,
-                                  .offset = range->offset,
-                                  .header = range->file->header,
-                                  .id_offset = range->file->id_offset,
-                                  .reason = reason,
-                                  .id_length = range->file->id.length,
-                                  .main = bid_process_is_program(pid, range->file->header)};
-    memcpy(module->id, range->file->id.bytes, module->id_length);
-    memcpy(module->path, range->path, path);
+    *module = made;
+    memcpy(module->path, path, length);
     bid_store(&recording->module_used, used + bytes, memory_order_release); /* for whoever reads the recording */
     return number;
+}
+
+static uint32_t write_file_down(struct bid_server *server, pid_t pid, const struct bid_range *range, uint32_t reason)
+{
+    struct bid_module made = {.process = (uint32_t)pid,
+                              .start = range->start,
+                              .end = range->end,
+                              .offset = range->offset,
+                              .header = range->file->header,
+                              .id_offset = range->file->id_offset,
+                              .reason = reason,
+                              .id_length = range->file->id.length,
+                              .main = bid_process_is_program(pid, range->file->header)};
+    memcpy(made.id, range->file->id.bytes, made.id_length);
+    return write_down(server, made, range->path);
 }
 
 /* An entry of the hash table is a number, or stands for a file that there was no room for, so
@@ -78,7 +86,7 @@ uint32_t bid_module_number(struct bid_server *server, pid_t pid, const struct bi
             return *entry;
         if (*entry)
             continue;
-        *entry = write_down(server, pid, range, reason);
+        *entry = write_file_down(server, pid, range, reason);
         if (*entry)
             return *entry;
         *entry = hash | LOST;
@@ -86,6 +94,23 @@ uint32_t bid_module_number(struct bid_server *server, pid_t pid, const struct bi
     }
     bid_add(&server->recording->modules_lost, 1, BID_RELAXED);
     return BID_SAMPLE_NO_ROOM;
+}
+
+uint32_t bid_module_compiled(struct bid_server *server, struct bid_target *target, const struct bid_range *range)
+{
+    char path[64]; /* as the process has it, by its own PID, and as it is seen from here */
+    if (target->compiled)
+        return target->compiled;
+    snprintf(path, sizeof path, "/proc/%d/root/tmp/perf-%u.map", (int)target->pid, target->slot->process);
+    if (access(path, F_OK) != 0)
+        return BID_SAMPLE_NO_FILE;
+    struct bid_module made = {.process = (uint32_t)target->pid,
+                              .start = range->start,
+                              .end = range->end,
+                              .offset = range->start,
+                              .reason = BID_SAMPLE_NO_FILE};
+    target->compiled = write_down(server, made, strstr(path, "/tmp/"));
+    return target->compiled ? target->compiled : BID_SAMPLE_NO_FILE;
 }
 
 const char *bid_module_path(const struct bid_server *server, uint32_t number)

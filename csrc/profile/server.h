@@ -61,6 +61,7 @@ struct bid_target {
     uint64_t start_time; /* with the PID, which process it is */
     int *events, event_count, event_room;
     uint64_t view, old; /* offsets; `old` may still be read: see (N) */
+    uint32_t compiled;  /* the number of its module of bid_module_compiled(); 0: none */
 };
 
 /* ---- process.c */
@@ -104,6 +105,10 @@ void bid_view_stacks(struct bid_view *view, const struct bid_maps_text *text);
 /* The number of a range's file, which is written down when it is first seen; below
  * BID_MODULE_FIRST: there is no room. */
 uint32_t bid_module_number(struct bid_server *server, pid_t pid, const struct bid_range *range, uint32_t reason);
+/* The same for code without a file, which the process made at run time: all of it is one module, whose offsets are
+ * addresses, and whose path is that of the names that the process writes for perf, /tmp/perf-PID.map.
+ * BID_SAMPLE_NO_FILE: the process writes none. */
+uint32_t bid_module_compiled(struct bid_server *server, struct bid_target *target, const struct bid_range *range);
 /* Of the module with this number; "": there is none. */
 const char *bid_module_path(const struct bid_server *server, uint32_t number);
 

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define KERNEL_SET 8        /* bytes of the kernel's sigset_t */
-#define HANDLER_STACK 1024  /* bytes that the handler needs besides the kernel's frame; tests/test_profile_agent.py */
+#define HANDLER_STACK 1024  /* bytes that the handler needs beside the kernel's frame; tests/test_resolve_object.py */
 #define RESTORER 0x04000000 /* SA_RESTORER of the kernel */
 #define FRAME 51            /* AT_MINSIGSTKSZ: what the kernel's frame needs, from Linux 5.14 on */
 

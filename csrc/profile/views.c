@@ -130,17 +130,21 @@ static uint32_t reason_of(const struct bid_mapped_file *file)
                                              : BID_SAMPLE_UNKNOWN_FILE;
 }
 
-static struct bid_view_range describe(struct bid_server *server, pid_t pid, int memory, const struct bid_range *range)
+static struct bid_view_range describe(struct bid_server *server, struct bid_target *target, int memory,
+                                      const struct bid_range *range)
 {
     struct bid_view_range made = {.start = range->start, .end = range->end, .offset = range->offset};
-    made.module = made.reason = BID_SAMPLE_NO_FILE;
-    if (!range->file)
+    if (!range->file) {
+        made.reason = BID_SAMPLE_NO_FILE;
+        made.module = bid_module_compiled(server, target, range);
+        made.offset = range->start;
         return made;
+    }
     if (range->file->status == BID_ABSENT)
-        bid_process_file(pid, memory, range);
+        bid_process_file(target->pid, memory, range);
     made.header = range->file->header;
     made.reason = reason_of(range->file);
-    made.module = bid_module_number(server, pid, range, made.reason);
+    made.module = bid_module_number(server, target->pid, range, made.reason);
     if (made.module < BID_MODULE_FIRST)
         made.reason = made.module;
     return made;
@@ -155,7 +159,7 @@ static int make_and_publish(struct bid_server *server, struct bid_target *target
         return ENOMEM;
     made->count = snapshot->count;
     for (uint64_t i = 0; i < snapshot->count; i++)
-        made->ranges[i] = describe(server, target->pid, memory, &snapshot->ranges[i]);
+        made->ranges[i] = describe(server, target, memory, &snapshot->ranges[i]);
     if (server->recording->flags & BID_PROFILE_STACKS)
         bid_view_stacks(made, text);
     int error = publish(server, target, made);

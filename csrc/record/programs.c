@@ -3,47 +3,29 @@
 #define _GNU_SOURCE
 #include "recording.h"
 
+#include "syscall.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* BTF tracepoints by name: those that a kernel must have, and those that it may have. */
 static const char *const bid_needed[] = {"ma_write", "exit_mmap", "task_newtask", "sched_process_exit"};
-static const char *const bid_evictions[] = {"ext4_evict_inode", "btrfs_inode_evict", "f2fs_evict_inode",
-                                            "hugetlbfs_evict_inode"};
-static const char *const bid_hooks[] = {"on_write", "on_exit_mmap", "on_newtask", "on_exit"};
+static const struct {
+    const char *name, *module; /* that it is in, unless the file system is built in */
+} bid_evictions[] = {{"ext4_evict_inode", "ext4"},
+                     {"xfs_destroy_inode", "xfs"},
+                     {"btrfs_inode_evict", "btrfs"},
+                     {"f2fs_evict_inode", "f2fs"},
+                     {"hugetlbfs_evict_inode", "hugetlbfs"}};
+static const char *const bid_hooks[] = {"on_exit_mmap", "on_newtask", "on_exit"};
 
 #define BID_FIRST_PID_NAMESPACE 0xeffffffcu /* PROC_PID_INIT_INO of Linux */
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-
-int bid_why(struct bid_why *why, int error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    if (why && why->size)
-        vsnprintf(why->text, why->size, format, arguments);
-    va_end(arguments);
-    errno = error;
-    return -1;
-}
-
-static int bid_bpf(int command, union bpf_attr *attribute)
-{
-    return (int)syscall(SYS_bpf, command, attribute, sizeof *attribute);
-}
-
-static union bpf_attr bid_attribute(void)
-{
-    union bpf_attr attribute;
-    memset(&attribute, 0, sizeof attribute);
-    return attribute;
-}
 
 static int bid_map_command(int command, int fd, const void *key, const void *value)
 {
@@ -82,14 +64,34 @@ static int bid_programs_probe(const struct bid_libbpf *libbpf, struct bid_why *w
     return 0;
 }
 
+/* The program at mappings: the quicker one, where the kernel has what it needs. */
+static const char *bid_programs_write(const struct bid_libbpf *libbpf)
+{
+    return libbpf->libbpf_find_vmlinux_btf_id("bpf_rdonly_cast", BPF_TRACE_FENTRY) > 0 ? "on_write"
+                                                                                       : "on_write_by_copy";
+}
+
+/* Whether the kernel, or a module that it has loaded, has this tracepoint. A file system whose module is loaded later
+ * has none: there the tags tell files apart. */
+static int bid_programs_evicts(const struct bid_libbpf *libbpf, unsigned i)
+{
+    char types[64];
+    snprintf(types, sizeof types, "/sys/kernel/btf/%s", bid_evictions[i].module);
+    return libbpf->libbpf_find_vmlinux_btf_id(bid_evictions[i].name, BPF_TRACE_RAW_TP) > 0 || access(types, F_OK) == 0;
+}
+
 static void bid_programs_choose(struct bid_programs *programs)
 {
+    static const char *const writes[] = {"on_write", "on_write_by_copy"};
+    const struct bid_libbpf *libbpf = programs->libbpf;
     char name[64];
+    for (unsigned i = 0; i < COUNT(writes); i++)
+        libbpf->bpf_program__set_autoload(libbpf->bpf_object__find_program_by_name(programs->object, writes[i]),
+                                          strcmp(writes[i], bid_programs_write(libbpf)) == 0);
     for (unsigned i = 0; i < COUNT(bid_evictions); i++) {
-        snprintf(name, sizeof name, "on_%s", bid_evictions[i]);
-        struct bpf_program *program = programs->libbpf->bpf_object__find_program_by_name(programs->object, name);
-        int there = programs->libbpf->libbpf_find_vmlinux_btf_id(bid_evictions[i], BPF_TRACE_RAW_TP) > 0;
-        programs->libbpf->bpf_program__set_autoload(program, there);
+        snprintf(name, sizeof name, "on_%s", bid_evictions[i].name);
+        libbpf->bpf_program__set_autoload(libbpf->bpf_object__find_program_by_name(programs->object, name),
+                                          bid_programs_evicts(libbpf, i));
     }
 }
 
@@ -135,7 +137,7 @@ static int bid_programs_load(struct bid_programs *programs, const void *object, 
     programs->spaces = bid_programs_map(programs, "bid_spaces");
     programs->sample = bid_programs_fd(programs, "take_sample");
     programs->scan = bid_programs_fd(programs, "scan");
-    programs->write = bid_programs_fd(programs, "on_write");
+    programs->write = bid_programs_fd(programs, bid_programs_write(libbpf));
     return 0;
 }
 
@@ -150,14 +152,17 @@ static int bid_programs_attach(struct bid_programs *programs, const char *name, 
     return 0;
 }
 
-/* Whether the hook at mappings is where it is taken to be: a mapping of this process must come by. */
+/* Whether the hook at mappings is where it is taken to be: code that this process maps must come by. */
 static int bid_programs_prove(const struct bid_programs *programs, struct bid_why *why)
 {
     uint64_t before[BID_COUNTS], after[BID_COUNTS];
     bid_programs_counts(programs, before);
-    void *probe = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (probe != MAP_FAILED)
-        munmap(probe, 4096);
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    void *probe = self < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, self, 0);
+    if (probe == MAP_FAILED)
+        return bid_why(why, errno, "this process's own program cannot be mapped (%s)", strerror(errno));
+    munmap(probe, 4096);
+    close(self);
     bid_programs_counts(programs, after);
     if (after[BID_COUNT_OWN_STORES] == before[BID_COUNT_OWN_STORES])
         return bid_why(why, ENOTSUP,
@@ -177,11 +182,13 @@ int bid_programs_open(struct bid_programs *programs, const void *object, size_t 
     programs->possible_cpus = (unsigned)programs->libbpf->libbpf_num_possible_cpus();
     if (bid_programs_probe(programs->libbpf, why) || bid_programs_load(programs, object, size, flags, region_fd, why))
         return -1;
+    if (bid_programs_attach(programs, bid_programs_write(programs->libbpf), why))
+        return -1;
     for (unsigned i = 0; i < COUNT(bid_hooks); i++)
         if (bid_programs_attach(programs, bid_hooks[i], why))
             return -1;
     for (unsigned i = 0; i < COUNT(bid_evictions); i++) {
-        snprintf(name, sizeof name, "on_%s", bid_evictions[i]);
+        snprintf(name, sizeof name, "on_%s", bid_evictions[i].name);
         if (bid_programs_fd(programs, name) >= 0)
             bid_programs_attach(programs, name, NULL); /* without it tags still tell files apart */
     }
@@ -235,13 +242,6 @@ uint64_t bid_programs_missed(const struct bid_programs *programs)
     attribute.info.info_len = sizeof info;
     attribute.info.info = (uint64_t)(uintptr_t)&info;
     return bid_bpf(BPF_OBJ_GET_INFO_BY_FD, &attribute) ? 0 : info.recursion_misses;
-}
-
-void bid_programs_forget(const struct bid_programs *programs)
-{
-    uint64_t key;
-    while (bid_map_command(BPF_MAP_GET_NEXT_KEY, programs->spaces, NULL, &key) == 0)
-        bid_map_command(BPF_MAP_DELETE_ELEM, programs->spaces, &key, NULL);
 }
 
 void bid_programs_counts(const struct bid_programs *programs, uint64_t counts[BID_COUNTS])

@@ -275,13 +275,15 @@ static __always_inline void ask_for_scan(u32 tgid)
     bpf_ringbuf_submit(event, 0);
 }
 
+/* Answers of which only the status counts: nobody reads them. On the stack there is no room before Linux 6.13. */
+struct bid_build_id ignored = {};
+
 /* A mapping, as the tree of the mm has it or is about to have it. area: NULL if there is none any more. Asks for its
  * file if the table does not have it and the mapping is new, or if `again`. */
 static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct vm_area_struct *area, int again)
 {
     struct bid_range range = {.start = start, .end = end};
     struct bid_file_state state = {};
-    struct bid_build_id id = {};
     int executable = area && BPF_CORE_READ(area, vm_flags) & BID_VM_EXEC;
     struct inode *inode = executable ? BPF_CORE_READ(area, vm_file, f_inode) : NULL;
     if (inode) {
@@ -291,8 +293,8 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
         range.page = BPF_CORE_READ(area, vm_pgoff);
     }
     int stored = bid_space_store(mm, &range, executable);
-    if (stored < 0 && !again) { /* full, of what was unmapped as well: the process makes it anew */
-        bid_space_drop(mm);
+    if (stored < 0 && !again) { /* full, of what was unmapped as well: emptied, and filled by the iterator */
+        bid_space_clear(mm);
         ask_for_scan(tgid);
     }
     if (!stored && !again)
@@ -300,7 +302,7 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
     count(BID_COUNT_STORES, stored > 0);
     count(BID_COUNT_NO_ROOM, stored < 0);
     if (inode) {
-        int status = bid_bpf_lookup_in(0, range.inode, range.tag, &id);
+        int status = bid_bpf_lookup_in(0, range.inode, range.tag, &ignored);
         if (status != BID_OK && status != BID_NO_BUILD_ID)
             ask_for(tgid, &range, &state);
     }
@@ -312,41 +314,79 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
  * of the same write as well, under other names: one of them is enough. */
 u64 store_function = 0;
 
-static __always_inline int is_store(const char *function)
+/* Apart, so that the quick way needs no stack. */
+static __noinline int is_first_store(u64 function)
 {
     static const char wanted[] = "mas_store_prealloc";
     char name[sizeof wanted] = {};
     if (store_function)
-        return (u64)function == store_function;
-    bpf_probe_read_kernel(name, sizeof name, function);
+        return 0;
+    bpf_probe_read_kernel(name, sizeof name, (const void *)function);
     for (u32 i = 0; i < sizeof name; i++)
         if (name[i] != wanted[i])
             return 0;
-    store_function = (u64)function;
+    store_function = function;
     return 1;
 }
 
-/* Every mapping that is made comes by here, so what has nothing to do with code has to be quick. Other trees than that
- * of the current mm come by, too. Those of mms do so in fork() and execve() only: there nobody executes anything in
- * them yet. What is unmapped is left alone until something else is mapped there. */
-SEC("tp_btf/ma_write")
-int BPF_PROG(on_write, const char *function, struct ma_state *state, unsigned long pivot, struct vm_area_struct *area)
+static __always_inline int is_store(u64 function)
 {
+    return function == store_function || is_first_store(function);
+}
+
+/* The arguments of ma_write(function, state, pivot, entry), by their places. */
+enum { BID_WRITE_FUNCTION = 0, BID_WRITE_STATE = 1, BID_WRITE_ENTRY = 3 };
+
+/* Code is mapped, or something else where code may have been. Trees that are no mm's have no space. Mms that are not
+ * the current one's change in fork() and execve() only: there nobody executes anything in them yet. */
+static __noinline int mapped(u64 *context, u64 mm, u64 flags)
+{
+    struct ma_state *state = (void *)context[BID_WRITE_STATE];
+    u64 start = state->index, end = state->last + 1;
     struct task_struct *task = bpf_get_current_task_btf();
-    struct mm_struct *mm = task->mm;
-    if (!area || !is_store(function) || !mm || state->tree != &mm->mm_mt)
-        return 0;
-    u64 start = state->index, end = state->last + 1, key = (u64)mm;
     u32 tgid = task->tgid;
+    if ((u64)BPF_CORE_READ(task, mm) != mm || (!(flags & BID_VM_EXEC) && bid_space_find_hole(mm, start, end)))
+        return 0;
     if (tgid == settings.self)
         count(BID_COUNT_OWN_STORES, 1);
-    if (!(BPF_CORE_READ(area, vm_flags) & BID_VM_EXEC)) {
-        struct bid_space *space = bpf_map_lookup_elem(&bid_spaces, &key);
-        if (!space || (space->blocks == 1 && !bid_space_touches(space, start, end)))
-            return 0;
-    }
-    store((u64)BPF_CORE_READ(task, mm), tgid, start, end, area, 0);
+    store(mm, tgid, start, end, (void *)context[BID_WRITE_ENTRY], 0);
     return 0;
+}
+
+/* Every mapping that is made comes by here. Nearly all have nothing to do with code: these get by without a call. What
+ * is unmapped (the entry is NULL) is left alone until something else is mapped there. */
+static __always_inline int written(u64 *context, u64 tree, u64 flags)
+{
+    struct ma_state *state = (void *)context[BID_WRITE_STATE];
+    u64 mm = tree - bpf_core_field_offset(struct mm_struct, mm_mt);
+    if (!(flags & BID_VM_EXEC) && bid_space_in_hole(mm, state->index, state->last + 1))
+        return 0;
+    return mapped(context, mm, flags);
+}
+
+SEC("tp_btf/ma_write")
+int on_write(u64 *context)
+{
+    u64 entry = context[BID_WRITE_ENTRY];
+    if (!entry || !is_store(context[BID_WRITE_FUNCTION]))
+        return 0;
+    struct ma_state *state = (void *)context[BID_WRITE_STATE];
+    struct vm_area_struct *area = bpf_rdonly_cast((void *)entry, bpf_core_type_id_kernel(struct vm_area_struct));
+    /* The verifier lets nobody multiply a pointer. The difference of two is a number for it. */
+    u64 distance = (u64)state->tree - (u64)area;
+    barrier_var(distance);
+    return written(context, entry + distance, area->vm_flags);
+}
+
+/* The same for kernels without bpf_rdonly_cast(), before Linux 6.2. */
+SEC("tp_btf/ma_write")
+int on_write_by_copy(u64 *context)
+{
+    struct ma_state *state = (void *)context[BID_WRITE_STATE];
+    struct vm_area_struct *area = (void *)context[BID_WRITE_ENTRY];
+    if (!area || !is_store(context[BID_WRITE_FUNCTION]))
+        return 0;
+    return written(context, (u64)BPF_CORE_READ(state, tree), BPF_CORE_READ(area, vm_flags));
 }
 
 /* The last user of the mm has gone. */
@@ -387,8 +427,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
     return 0;
 }
 
-/* The areas of processes that were there before the hooks, or whose space is incomplete. The iterator holds the mmap
- * lock for reading meanwhile. */
+/* The areas of processes that were there before the hooks, or whose space may be wrong. The iterator holds the mmap
+ * lock for reading while this runs, so the area is as it is in the tree, and the hook writes nothing to the same space.
+ * It may let go of the lock between two areas, and goes on behind the last one. What is not code takes out what it
+ * covers: after a whole turn the space has nothing that is not in the tree but at addresses where nothing is mapped. */
 SEC("iter/task_vma")
 int scan(struct bpf_iter__task_vma *context)
 {
@@ -396,8 +438,7 @@ int scan(struct bpf_iter__task_vma *context)
     struct vm_area_struct *area = context->vma;
     if (!task || !area)
         return 0;
-    if (area->vm_flags & BID_VM_EXEC)
-        store((u64)BPF_CORE_READ(area, vm_mm), task->tgid, area->vm_start, area->vm_end, area, 1);
+    store((u64)BPF_CORE_READ(area, vm_mm), task->tgid, area->vm_start, area->vm_end, area, 1);
     return 0;
 }
 
@@ -431,6 +472,15 @@ static __always_inline int evict(u64 inode)
         bpf_probe_read_kernel(&inode, sizeof inode, &context[0]);                                                      \
         return evict(inode);                                                                                           \
     }
+
+/* That of xfs has its own inode, with the kernel's in it. */
+SEC("tp_btf/xfs_destroy_inode")
+int on_xfs_destroy_inode(u64 *context)
+{
+    u64 inode = 0;
+    bpf_probe_read_kernel(&inode, sizeof inode, &context[0]);
+    return evict(inode + bpf_core_field_offset(struct xfs_inode, i_vnode));
+}
 
 EVICT(ext4_evict_inode)
 EVICT(btrfs_inode_evict)

@@ -62,6 +62,7 @@ enum bid_record_count {
 };
 
 #define BID_RECORD_COMPARE 1u /* take the kernel's answer for every frame as well, and count */
+#define BID_RECORD_RESCAN 4u  /* for tests: enter the mappings of all processes anew, all the time */
 #define BID_RECORD_ONLY 2u    /* only the processes that are in the map of targets, and their children */
 
 /* Constants of the programs, set before they are loaded. */

@@ -2,7 +2,7 @@
 /*
  * The recorder: its thread answers what the programs ask for, at once, and collects samples ten times a second.
  *
- * The thread alone uses files and stacks while it runs; others read the counters of `seen`, which are atomic.
+ * The thread alone uses files, stacks and `counted` while it runs; others read what it has `shown`, under a lock.
  */
 #define _GNU_SOURCE
 #include "recording.h"
@@ -39,10 +39,8 @@ struct bid_recorder {
     struct bid_stacks stacks;
     struct bid_again again[BID_AGAIN];
     uint64_t missed;
-    struct {
-        _Atomic(uint64_t) collected, frames, outcomes[BID_OUTCOMES], scans, resyncs, stacks, files;
-        _Atomic(uint64_t) files_read, files_unreadable, files_changed, files_refused, no_memory, cpu_ns;
-    } seen;
+    struct bid_recorder_status counted, shown;
+    pthread_mutex_t showing;
     pthread_t thread;
     int running, wake; /* an eventfd: the thread is to end */
 };
@@ -74,7 +72,7 @@ static void bid_scan_wanted(struct bid_recorder *recorder)
         if (!again->wanted || now < again->next)
             continue;
         bid_programs_scan(&recorder->programs, again->tgid);
-        recorder->seen.scans++;
+        recorder->counted.scans++;
         again->wait = again->wait ? 2 * again->wait : BID_AGAIN_NS;
         again->next = now + again->wait;
         again->wanted = 0;
@@ -100,7 +98,7 @@ static struct bid_recorded_frame bid_user_frame(struct bid_recorder *recorder, u
 {
     uint8_t reason = frame->reason < BID_FRAME_REASONS ? frame->reason : BID_FRAME_ERROR;
     uint8_t source = frame->source < BID_SOURCES ? frame->source : BID_SOURCE_NONE;
-    recorder->seen.outcomes[reason * BID_SOURCES + source]++;
+    recorder->counted.outcomes[reason * BID_SOURCES + source]++;
     if (reason == BID_FRAME_NO_SPACE || (source == BID_SOURCE_KERNEL && reason != BID_FRAME_CHANGING))
         bid_want_scan(recorder, tgid);
     uint32_t file = bid_files_of(&recorder->files, frame);
@@ -124,21 +122,36 @@ static void bid_on_sample(void *argument, const void *record, size_t bytes)
     for (uint32_t i = 0; i < sample->user; i++)
         frames[depth++] = bid_user_frame(recorder, sample->tgid, &user[i]);
     bid_stacks_add(&recorder->stacks, sample, frames, depth);
-    recorder->seen.collected++;
-    recorder->seen.frames += sample->user;
+    recorder->counted.collected++;
+    recorder->counted.frames += sample->user;
 }
 
-/* A hook that was passed over (its program was running on that CPU already) may have left a space wrong: all of them
- * are made anew. */
+/* A hook that was passed over (its program was running on that CPU already) may have left a space wrong: the iterator
+ * goes through all mappings, and sets each right. */
 static void bid_look_for_missed(struct bid_recorder *recorder)
 {
     uint64_t missed = bid_programs_missed(&recorder->programs);
     if (missed == recorder->missed)
         return;
     recorder->missed = missed;
-    recorder->seen.resyncs++;
-    bid_programs_forget(&recorder->programs);
+    recorder->counted.resyncs++;
     bid_programs_scan(&recorder->programs, 0);
+}
+
+static void bid_show(struct bid_recorder *recorder)
+{
+    struct bid_recorder_status *counted = &recorder->counted;
+    counted->stacks = recorder->stacks.count;
+    counted->files = recorder->files.count;
+    counted->files_read = recorder->files.read;
+    counted->files_unreadable = recorder->files.unreadable;
+    counted->files_changed = recorder->files.changed;
+    counted->files_refused = recorder->files.refused;
+    counted->no_memory = recorder->stacks.lost;
+    counted->cpu_ns = bid_now(CLOCK_THREAD_CPUTIME_ID);
+    pthread_mutex_lock(&recorder->showing);
+    recorder->shown = *counted;
+    pthread_mutex_unlock(&recorder->showing);
 }
 
 static void bid_collect(struct bid_recorder *recorder)
@@ -146,14 +159,7 @@ static void bid_collect(struct bid_recorder *recorder)
     bid_ring_drain(&recorder->samples, bid_on_sample, recorder);
     bid_scan_wanted(recorder);
     bid_look_for_missed(recorder);
-    recorder->seen.stacks = recorder->stacks.count;
-    recorder->seen.files = recorder->files.count;
-    recorder->seen.files_read = recorder->files.read;
-    recorder->seen.files_unreadable = recorder->files.unreadable;
-    recorder->seen.files_changed = recorder->files.changed;
-    recorder->seen.files_refused = recorder->files.refused;
-    recorder->seen.no_memory = recorder->stacks.lost;
-    recorder->seen.cpu_ns = bid_now(CLOCK_THREAD_CPUTIME_ID);
+    bid_show(recorder);
 }
 
 static void *bid_recorder_run(void *argument)
@@ -167,7 +173,9 @@ static void *bid_recorder_run(void *argument)
             bid_collect(recorder);
             next = now + BID_COLLECT_MS * 1000000ull;
         }
-        poll(polled, 2, BID_COLLECT_MS);
+        if (recorder->options.flags & BID_RECORD_RESCAN)
+            bid_programs_scan(&recorder->programs, 0);
+        poll(polled, 2, recorder->options.flags & BID_RECORD_RESCAN ? 0 : BID_COLLECT_MS);
         if (bid_ring_drain(&recorder->events, bid_on_event, recorder))
             bid_scan_wanted(recorder);
     }
@@ -236,6 +244,7 @@ struct bid_recorder *bid_recorder_create(const void *object, size_t size, const 
     }
     recorder->options = *options;
     recorder->wake = -1;
+    pthread_mutex_init(&recorder->showing, NULL);
     if (bid_recorder_open(recorder, object, size, &reason)) {
         int error = errno;
         bid_recorder_destroy(recorder);
@@ -298,26 +307,13 @@ void bid_recorder_destroy(struct bid_recorder *recorder)
 
 void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_status *status)
 {
-    *status = (struct bid_recorder_status){
-        .frames = recorder->seen.frames,
-        .stacks = recorder->seen.stacks,
-        .files = recorder->seen.files,
-        .entries = bid_count(bid_bpf_region_table(recorder->region)),
-        .files_read = recorder->seen.files_read,
-        .files_unreadable = recorder->seen.files_unreadable,
-        .files_changed = recorder->seen.files_changed,
-        .files_refused = recorder->seen.files_refused,
-        .scans = recorder->seen.scans,
-        .resyncs = recorder->seen.resyncs,
-        .collected = recorder->seen.collected,
-        .no_memory = recorder->seen.no_memory,
-        .cpu_ns = recorder->seen.cpu_ns,
-        .cpus = recorder->sampling.cpus,
-        .hardware = (uint32_t)recorder->sampling.hardware,
-    };
+    pthread_mutex_lock(&recorder->showing);
+    *status = recorder->shown;
+    pthread_mutex_unlock(&recorder->showing);
+    status->entries = bid_count(bid_bpf_region_table(recorder->region));
+    status->cpus = recorder->sampling.cpus;
+    status->hardware = (uint32_t)recorder->sampling.hardware;
     bid_programs_counts(&recorder->programs, status->counts);
-    for (unsigned i = 0; i < BID_OUTCOMES; i++)
-        status->outcomes[i] = recorder->seen.outcomes[i];
 }
 
 void bid_recorder_result(const struct bid_recorder *recorder, struct bid_recorder_result *result)

@@ -7,6 +7,7 @@
 #include "libbpf.h"
 #include "recorder.h"
 #include "ring.h"
+#include "why.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,13 +31,6 @@ struct bid_sampling {
     int hardware;
 };
 
-/* Why something failed: a sentence, and errno. */
-struct bid_why {
-    char *text;
-    size_t size;
-};
-int bid_why(struct bid_why *why, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
 int bid_programs_open(struct bid_programs *programs, const void *object, size_t size, uint32_t flags, int region_fd,
                       struct bid_why *why);
 void bid_programs_close(struct bid_programs *programs);
@@ -46,9 +40,6 @@ int bid_programs_scan(const struct bid_programs *programs, uint32_t tgid);
 
 /* How often the hook at mappings was passed over since it was loaded. */
 uint64_t bid_programs_missed(const struct bid_programs *programs);
-
-/* Forgets all spaces. */
-void bid_programs_forget(const struct bid_programs *programs);
 
 void bid_programs_counts(const struct bid_programs *programs, uint64_t counts[BID_COUNTS]);
 int bid_map_update(int fd, const void *key, const void *value);

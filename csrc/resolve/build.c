@@ -2,8 +2,8 @@
 /*
  * A snapshot in the making: from the text of /proc/self/maps to ranges, files and paths, in private.
  *
- * Two passes over the text: one measures, one fills. A file whose mapping at this address the last snapshot had as well
- * takes over what that knew of it, if it still is the same file and unchanged; the others are read.
+ * Two passes over the text: one measures, one fills. If the last snapshot had the mapping as well, and its file is the
+ * same and unchanged, what is known of the file is copied. The other files are read.
  */
 #include "snapshot.h"
 
@@ -183,7 +183,7 @@ void bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapsh
     snapshot->same = kept == snapshot->count && kept == old->count;
 }
 
-/* Of a file that looks the same in every way: whether what was read of it is. */
+/* Whether two readings of a file that looks the same gave the same. */
 static int same_knowledge(const struct bid_mapped_file *a, const struct bid_mapped_file *b)
 {
     return a->inode.generation == b->inode.generation && a->status == b->status && a->id_offset == b->id_offset &&
@@ -191,8 +191,8 @@ static int same_knowledge(const struct bid_mapped_file *a, const struct bid_mapp
            (bid_identity_equal(&a->identity, &b->identity) || (!a->identity.known && !b->identity.known));
 }
 
-/* Returns whether what is known of the file has changed. That its mapping looks the same does not mean that it is
- * the same file: when a file has gone another one may get its inode's number, its path and its address. */
+/* Returns whether what is known of the file has changed. A mapping that looks the same may be of another file: when a
+ * file has gone, another one may get its inode's number, its path and its address. */
 static int update(struct bid_mapped_file *file, const struct bid_range *range)
 {
     if (file->status != BID_ABSENT && bid_mapped_file_unchanged(file, range))

@@ -2,17 +2,18 @@
 /*
  * The build ID of a mapped file.
  *
- * From the file itself: by /proc/self/map_files, which leads to the file behind a mapping and to no other but needs a
- * capability, else by its path, if that still leads to it: same inode number, and same device. The device of stat()
- * need not be the one of /proc/self/maps (btrfs, overlayfs), so where they differ the file is mapped once more, to see
- * what maps says of it. A file that was deleted, replaced or is out of sight is read from the image in memory, through
- * /proc/self/mem, where what is not there gives an error and no signal. The vDSO has no file: an image as well.
+ * It is read from the file itself. /proc/self/map_files leads to the file behind a mapping and to no other, but needs a
+ * capability. Without it the file is opened by its path, if that still leads to it: same inode number, and same device.
+ * The device of stat() need not be the one of /proc/self/maps (btrfs, overlayfs). So where they differ the file is
+ * mapped once more, to see what maps says of it. A file that was deleted or replaced, or is out of sight, is read from
+ * the image in memory, through /proc/self/mem: missing memory gives an error there, and no signal. The vDSO has no
+ * file; it is read as an image, too.
  *
- * Where number and device do not name one file, the image in memory comes first: on btrfs files of two subvolumes
- * look the same in maps, and on overlayfs the path of a file that was copied up leads to the copy, while what is
- * mapped stays the original.
+ * Number and device do not name one file everywhere; there the image in memory comes first. On btrfs files of two
+ * subvolumes look the same in maps. On overlayfs the path of a file that was copied up leads to the copy, while the
+ * original stays mapped.
  *
- * A file that changes while it is read is read again, and not believed if it never rests.
+ * A file that changes while it is read is read again. A file that never stops changing is not believed.
  */
 #define _GNU_SOURCE
 #include "resolve.h"
@@ -83,7 +84,7 @@ static void forget(struct bid_mapped_file *file)
     memset(&file->identity, 0, sizeof file->identity);
 }
 
-/* What an open file says. The descriptor is asked for nothing that could do harm to another file in its place. */
+/* What an open file says. If the descriptor is another file's by now, the calls here do that file no harm. */
 static void read_open(struct bid_mapped_file *file, const struct bid_descriptor *descriptor)
 {
     struct bid_elf elf;
@@ -122,7 +123,7 @@ static int read_path(struct bid_mapped_file *file, const char *path)
     return result;
 }
 
-/* Until it rests. */
+/* Until the file stops changing. */
 static int read_at_rest(struct bid_mapped_file *file, const char *path)
 {
     int result = CHANGED;

@@ -5,8 +5,8 @@
  * of dl_iterate_phdr() would find the first two only, under a lock.
  * An error of a refresh (no memory, say) leaves the last snapshot in place, and the next round tries again.
  *
- * It leaves the program as it is (guest.c): its descriptors are in a table of its own, it runs no handler of the
- * program's, and has no ids or capabilities that the program does not have.
+ * The thread leaves the program as it is (guest.c): it has a table of descriptors of its own, runs no handler of the
+ * program, and has no ids or capabilities that the program does not have.
  */
 #define _GNU_SOURCE
 #include "guest.h"

@@ -2,21 +2,21 @@
 /*
  * A thread of ours in a program that should not notice.
  *
- * Descriptors. It leaves the program's table for an empty one of its own, first thing. So no number of the program's is
- * ever ours, and a program that closes or dup2()s over every number takes nothing from it.
+ * Descriptors. First the guest leaves the program's table for an empty one of its own. So it never has a number of the
+ * program's table, and a program that closes every number, or calls dup2() over it, takes nothing from the guest.
  *
- * Ids. setuid() and the like are system calls for one thread. For POSIX, libc has every thread it knows of do the
- * same call, by a signal, and ends the program if one of them fails and another does not. So the guest has to be a
- * thread that libc knows, and its call has to end as the program's does. That is decided by capabilities, which a
- * program may change for its own thread only: prctl(PR_SET_KEEPCAPS), capset(). So the guest keeps libc's signal
- * blocked, takes it by sigtimedwait(), and before it lets libc's handler run it takes on the effective capabilities
- * that the program's threads have: all of them together, for those that have made the call already may have lost them
- * by it, and the one that called setuid() makes it last. It sets PR_SET_KEEPCAPS so that it still may; and whenever
- * it wakes, and a millisecond after such a call, it gives up what no thread of the program has any more. It never has
- * any that it did not have when it began.
+ * Ids. setuid() and the like are system calls for one thread. For POSIX, libc makes every thread that it knows do the
+ * same call, by a signal, and ends the program if one call fails and another does not. So the guest must be a thread
+ * that libc knows, and its call must end as the program's do. Capabilities decide that, and a program may change them
+ * for single threads: prctl(PR_SET_KEEPCAPS), capset(). So the guest keeps libc's signal blocked, and takes it by
+ * sigtimedwait(). Before it lets libc's handler run, it takes on the effective capabilities of all the program's
+ * threads together: threads that have made the call already may have lost theirs by it, and the thread that called
+ * setuid() makes the call last. The guest sets PR_SET_KEEPCAPS so that it still may do that. Whenever it wakes, and a
+ * millisecond after such a call, it gives up the capabilities that no thread of the program has any more. It never has
+ * one that it did not have when it began.
  *
- * The signal is the one below SIGRTMIN, with glibc (nptl(7)) as with musl. It is sent to single threads only, so to
- * take it takes nothing from the program.
+ * The signal is the one below SIGRTMIN, with glibc (nptl(7)) as with musl. It is sent to single threads only, so the
+ * guest takes no signal away from the program.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -163,8 +163,8 @@ static int take(siginfo_t *from, unsigned milliseconds)
     return syscall(SYS_rt_sigtimedwait, &set, from, &time, sizeof set) > 0;
 }
 
-/* Lets libc's handler run once, which looks at who sent the signal: a thread of this process, by tgkill().
- * Once: the next signal may be there already, and needs the capabilities of its time. One of
+/* Lets libc's handler run once. The handler checks the sender of the signal: a thread of this process, by tgkill(). It
+ * runs once only, because the next signal may be there already, and needs the capabilities of its time. A signal of
  * bid_guest_stop() must not come first. */
 static void change_ids(void)
 {
@@ -208,8 +208,8 @@ int bid_guest_begin(struct bid_guest *guest)
     return 1;
 }
 
-/* libc lets no thread end that has not answered its signal, and ours would end the program
- * where libc has no handler. */
+/* libc lets no thread end that has not answered its signal. Our own signal would end the program where libc has no
+ * handler. */
 void bid_guest_end(const struct bid_guest *guest)
 {
     siginfo_t from;

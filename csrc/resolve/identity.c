@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Which file is it, and is it still as it was? An inode's number alone does not say: ext4 gives the number of a file
- * that was removed to the next one.
+ * Which file is it, and is it still as it was? An inode's number alone does not say: ext4 gives the number of a removed
+ * file to the next one.
  *
- * Compared are device, inode number, size and time of the last change (ctime) of stat(), and the file handle of
- * name_to_handle_at(), in which file systems have the inode's generation. Neither opens the file, so whoever watches it
- * by inotify sees nothing. Where there are no handles (some network file systems; a seccomp filter) the rest has to do.
+ * An identity has the device, inode number, size and time of the last change (ctime) of stat(), and the file handle of
+ * name_to_handle_at(), which has the inode's generation. Neither call opens the file, so a program that watches it by
+ * inotify sees nothing. Where there are no handles (some network file systems; a seccomp filter) the others must be
+ * enough.
  *
- * A change of a file changes its ctime, but a clock that ticks every few milliseconds may give two changes one
- * time. So an identity is settled only if the clock has moved on since the change; what is not settled is
- * never taken for the same.
+ * A change of a file changes its ctime, but a clock that ticks every few milliseconds may give two changes one time. So
+ * an identity is settled only if the clock has moved on since the change. An identity that is not settled never counts
+ * as the same.
  */
 #define _GNU_SOURCE
 #include "identity.h"

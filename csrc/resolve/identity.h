@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Which file it is, and in which state: what a build ID that was read once may be believed by. See identity.c. */
+/* Which file it is, and in which state. If both are the same, a build ID that was read before still holds. See
+ * identity.c. */
 #ifndef BID_IDENTITY_H
 #define BID_IDENTITY_H
 

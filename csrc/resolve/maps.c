@@ -2,15 +2,16 @@
 /*
  * Refresh: a new snapshot takes the place of the old one, which is freed after a grace period.
  *
- * Which reading of /proc/self/maps is newer? Each takes two numbers of one clock, one before it begins and one after it
- * has ended. A snapshot may replace one whose reading had ended before its own began, so what is published never goes
- * back. If the readings overlapped it reads again; that happens only because another thread has published, so refreshes
- * are lock-free, but for the system calls. A refresh that finds a reading begun after its own call has nothing to do.
+ * Which reading of /proc/self/maps is newer? Each reading takes two numbers of one clock (`clock`), one before it
+ * begins and one after it has ended: read-modify-writes of both orders, so the reading lies between them. A snapshot
+ * may replace one whose reading had ended before its own began. So what is published never goes back. If the readings
+ * overlapped, the refresh reads again. That happens only because another thread has published, so refreshes are
+ * lock-free but for the system calls. A refresh that finds a reading begun after its own call has nothing to do.
  *
- * Grace periods: as for the arrays of the table, by the same pins and the same argument (csrc/table/reclaim.c): after
- * the pointer has moved on (M) a snapshot gets the epoch, and the epoch is counted up (E); the reclaimer's barrier
- * (S) and its scan (U) find every reader that may still be in it. A thread that is stopped for good between the move
- * of the pointer and the push to the list of retired snapshots, or while it has taken that list, keeps these
+ * Grace periods are those of the table's arrays, with the same pins and the same argument (csrc/process/grace.c). After
+ * the pointer has moved on (M) a snapshot gets the epoch, and the epoch is counted up (E). The reclaimer's barrier (S)
+ * and its scan (U) find every reader that may still be in the snapshot. A thread may be stopped for good between the
+ * move of the pointer and the push to the list of retired snapshots, or while it has taken that list. It keeps these
  * snapshots and nothing else.
  */
 #define _GNU_SOURCE
@@ -101,8 +102,8 @@ static uint64_t inherit(struct bid_maps *maps, struct bid_snapshot *snapshot)
     return number;
 }
 
-/* Whether the snapshot of that number is still the current one, and nobody is about to publish an older reading than
- * the caller's. Then one that says the same as it need not be published. */
+/* Whether the snapshot of that number is still the current one, and no thread is about to publish an older reading than
+ * the caller's. Then an equal snapshot need not be published. */
 static int still_current(struct bid_maps *maps, uint64_t number)
 {
     int alone = bid_readings_alone(maps->readings);

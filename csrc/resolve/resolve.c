@@ -94,16 +94,6 @@ size_t bid_resolve_many(const struct bid_maps *maps, const uint64_t *ips, size_t
     return resolved;
 }
 
-uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip)
-{
-    struct bid_pin pin = bid_pin(maps->pins);
-    const struct bid_snapshot *snapshot = bid_load(&maps->current, BID_M_ACQUIRE); /* (M) pairs with publish() */
-    const struct bid_range *range = bid_range_find(snapshot, ip);
-    uint64_t header = range && range->file ? range->file->header : 0;
-    bid_unpin(maps->pins, pin);
-    return header;
-}
-
 uint64_t bid_maps_published(const struct bid_maps *maps)
 {
     return bid_load(&maps->published, BID_RELAXED);

@@ -3,9 +3,9 @@
  * The mappings of this process as a lookup sees them. Nothing here allocates.
  *
  * A snapshot is one piece of memory: the executable ranges, sorted and disjoint; the files behind them, each with the
- * struct bid_inode that is its key in the table; the paths. It is filled in private, published by one store of the
- * current pointer (M), never changed after that, and freed a grace period after another one took its place.
- * The entries of its inodes are in the table from before the publication until after the grace period.
+ * struct bid_inode that is its key in the table; the paths. It is filled in private, published by one compare-and-swap
+ * of the current pointer (M), and never changed after that. It is freed a grace period after another one took its
+ * place. The entries of its inodes are in the table from before the publication until after the grace period.
  */
 #ifndef BID_RESOLVE_H
 #define BID_RESOLVE_H
@@ -74,19 +74,16 @@ struct bid_maps {
     struct bid_follower *follower;
 };
 
-/* For a comparison with parsing on the spot: where the first byte of the file is mapped that
- * has code at ip; 0: nowhere.
- * Context: any. Progress: as bid_resolve(). Memory: none. */
-uint64_t bid_resolve_header(const struct bid_maps *maps, uint64_t ip);
+struct bid_elf;
 
 /* file.c: fills in generation, id, id_offset, status and identity of a file that has its path, inode and header.
  * `range` is one of its mappings. */
 void bid_mapped_file_read(struct bid_mapped_file *file, const struct bid_range *range);
-struct bid_elf;
 
-/* file.c: of these, id, id_offset and status, from what the parser found. */
+/* file.c: fills in id, id_offset and status from the parser's answer. */
 void bid_mapped_file_take(struct bid_mapped_file *file, const struct bid_elf *elf, int status);
-/* Whether that would give the same again: the file is the one that was read, and nobody has changed it. */
+
+/* file.c: whether bid_mapped_file_read() would give the same again: it is the same file, and unchanged. */
 int bid_mapped_file_unchanged(const struct bid_mapped_file *file, const struct bid_range *range);
 
 #endif

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Which file is it? The device of stat() need not be the one of /proc/PID/maps (btrfs, overlayfs). So where they differ
- * the file is mapped once more, to see what maps says of it: by the same rules as there.
+ *                                                                                                  the file is mapped
+ *                                                                                                  once more, and
+ *                                                                                                  compared as
+ *                                                                                                  /proc/self/maps
+ *                                                                                                  shows it.
  */
 #define _GNU_SOURCE
 #include "same.h"

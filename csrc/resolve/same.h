@@ -10,9 +10,8 @@
 /* By device and inode number, as maps shows them. */
 int bid_is_mapped_file(const struct bid_descriptor *file, uint64_t device, uint64_t inode);
 
-/* Whether another file than the mapped one may pass for it: on btrfs a file and its copy in a snapshot show the same
- * device and number, and on overlayfs a path leads to the copy of a file that was written to, while what is mapped
- * stays the original. */
+/* Whether another file may look like the mapped one. On btrfs a file and its copy in a snapshot show the same device
+ * and number. On overlayfs a path leads to the copy of a file that was written to, while the original stays mapped. */
 int bid_is_ambiguous(const struct bid_descriptor *file, uint64_t device);
 
 /* The generation of an open file's inode. Returns whether the file system tells it; if not, it is 0. */

@@ -11,11 +11,10 @@
  * BID_OK, BID_E_NO_MEMORY or BID_E_TOO_MANY. */
 int bid_snapshot_make(struct bid_snapshot **snapshot, const struct bid_maps_text *text);
 
-/* Takes over what `old` knows of mappings that it has as well. */
+/* Copies what `old` knows of mappings that it has as well. */
 void bid_snapshot_inherit(struct bid_snapshot *snapshot, const struct bid_snapshot *old);
 
-/* Reads the files that nothing is known of, or that may not be the ones any more of which
- * that is known. Sets `same`. */
+/* Reads the files of which nothing is known, and those that may have been replaced or changed since. Sets `same`. */
 void bid_snapshot_read_files(struct bid_snapshot *snapshot);
 
 /* BID_OK or as bid_insert(). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Memory for what is of this process alone: the child of a fork, by whatever call, finds it zeroed. */
+/* Memory of this process alone: the child of a fork finds it zeroed, by whatever call it was made. */
 #ifndef BID_WIPED_H
 #define BID_WIPED_H
 

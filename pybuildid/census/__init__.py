@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""census(): how many files, inodes, ELF files and build IDs a system has, and what each design would cost there."""
+"""census(): how many files, inodes, ELF files and build IDs a system has, and what each design would cost there.
 
-from pybuildid.census.host import Census, Limit, Method, Slab, UnsupportedCensusError, census
+censuses() takes one after another.
+"""
 
-__all__ = ["Census", "Limit", "Method", "Slab", "UnsupportedCensusError", "census"]
+from pybuildid.census.host import Census, Limit, Method, Slab, UnsupportedCensusError, census, censuses
+
+__all__ = ["Census", "Limit", "Method", "Slab", "UnsupportedCensusError", "census", "censuses"]

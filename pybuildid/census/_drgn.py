@@ -23,6 +23,7 @@ class KernelCounts:
     tasks: int
     open_files: int  # struct file in some descriptor table
     mapped_files: int  # struct file behind some mapping
+    only_mapped_files: int  # of these, those in no descriptor table
     mapped_inodes: int
 
 
@@ -67,4 +68,5 @@ def _count(program: Any, drgn: Any, helpers: Any) -> KernelCounts:
                 mapped_files.update(file.value_() for file in files)
                 inodes.update(file.f_inode.value_() for file in files)
             seen |= {table, space}
-    return KernelCounts(tasks, len(open_files), len(mapped_files), len(inodes))
+    only_mapped = mapped_files - open_files
+    return KernelCounts(tasks, len(open_files), len(mapped_files), len(only_mapped), len(inodes))

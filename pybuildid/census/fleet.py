@@ -2,7 +2,8 @@
 """Censuses of several hosts: as JSON, from JSON and Parquet files or any engine's rows, and summed up by merge().
 
 A host's JSON is one object: "schema", "version", and the fields of Census by their names. Readers leave out fields that
-they do not know, so fields may be added; the version grows when one changes its meaning or goes.
+they do not know, and numbers that may be unknown may be missing, so fields may be added; the version grows when one
+changes its meaning or goes.
 """
 
 from __future__ import annotations
@@ -125,12 +126,12 @@ def from_row(row: Mapping[str, Any], source: str = "row") -> Census:
 
 
 def _field(row: Mapping[str, Any], name: str, kind: str, source: str) -> Any:
-    if name not in row:
-        raise CensusFormatError(source, f'"{name}" is missing: make the census anew')
     kind, _, optional = kind.partition(" | ")
-    value = row[name]
+    value = row.get(name)
     if optional and (value is None or value != value):  # an engine may show a gap as NaN
         return None
+    if name not in row:
+        raise CensusFormatError(source, f'"{name}" is missing: make the census anew')
     convert, expected = _KINDS[kind]
     try:
         return convert(value)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What goes wrong for a person at a terminal: one line that says what and what to do, and an exit code; no traceback.
+"""Errors as a person at a terminal sees them: one line that says what went wrong and what to do, and an exit code; no
+traceback.
 
 All commands get this from their group (_lazy.py) without doing anything: an OSError, ElfError, BuildIdTableError,
 ProfileFormatError, MemoryError or ImportError that leaves a command becomes one line. A command that goes on after a
@@ -57,6 +58,7 @@ _WHAT_TO_DO = {
     errno.ENOTTY: "this kernel does not have the request: a newer kernel is needed",
     errno.ENOSYS: "this kernel does not have the system call: a newer kernel, or a looser seccomp filter, is needed",
     errno.ENOMEM: "free some memory",
+    errno.ENOEXEC: "a script has to name its interpreter in its first line, as #!/bin/sh",
 }
 
 
@@ -106,7 +108,8 @@ def _explain_process(number: int, pid: str, is_program: bool) -> str | None:
 
 
 def printable(text: str) -> str:
-    """For a person's eyes: what does not show, or moves the cursor, as \\n, \\x1b or, of no valid text, \\udcff."""
+    """Text for a terminal: characters that do not show, or move the cursor, become \\n, \\x1b or, where it is no valid
+    text, \\udcff."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
@@ -116,7 +119,7 @@ def complain(message: str) -> None:
 
 
 def finish(failures: int) -> None:
-    """Ends a command with the exit code for so many failures that were complained about."""
+    """Ends a command with the exit code for that many failures."""
     if failures:
         raise click.exceptions.Exit(INCOMPLETE)
 
@@ -142,8 +145,8 @@ def guarded() -> Iterator[None]:
 
 
 def prepare_streams() -> None:
-    """Once, before anything is printed. What the terminal's encoding cannot show comes out as an escape."""
-    if sys.stderr is None:  # closed by whoever started this
+    """Called once, before anything is printed. Characters that the terminal's encoding cannot show become escapes."""
+    if sys.stderr is None:  # closed by the program that started this
         sys.stderr = io.StringIO()
     if sys.stdout is None:
         click.echo("Error: standard output is closed: redirect it, to /dev/null if nobody is to read it", err=True)

@@ -32,7 +32,8 @@ class Answer:
 
 
 def show_lines(answers: Iterable[Answer], end: bytes = b"\n") -> None:
-    """For programs, paths as the bytes that they are; on a terminal, what would move its cursor as an escape."""
+    """A program gets paths as the bytes that they are. On a terminal, characters that would move its cursor become
+    escapes."""
     out, encode = sys.stdout.buffer, _shown if sys.stdout.isatty() else os.fsencode
     for answer in answers:
         if not answer.error:
@@ -46,7 +47,7 @@ def _shown(path: str) -> bytes:
 
 
 def show_nothing(answers: Iterable[Answer]) -> None:
-    """JSON has standard output."""
+    """Prints nothing: JSON has standard output."""
     for _ in answers:
         pass
 

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -77,16 +77,24 @@ def write_json(file: Path | None, value: Callable[[], Any]) -> bool:
     return file != STANDARD_OUTPUT
 
 
-def passed_as_json(file: Path | None, rows: Iterable[Any]) -> Iterator[Any]:
-    """Passes rows on, and writes each to the file as it passes: one array, a row in a line."""
+Row = TypeVar("Row")
+
+
+def passed_as_json(
+    file: Path | None, rows: Iterable[Row], *, to_json: Callable[[Row], Any] = plain, at_once: bool = False
+) -> Iterator[Row]:
+    """Passes rows on, and writes each to the file as it passes: one array, a row in a line. at_once: where rows come
+    slowly, so that whoever reads the file has each when it comes."""
     if file is None:
         yield from rows
         return
     stream, before = _open(file), "[\n"
     try:
         for row in rows:
-            stream.write(before + json.dumps(plain(row), default=plain))
+            stream.write(before + json.dumps(to_json(row), default=plain))
             before = ",\n"
+            if at_once:
+                stream.flush()
             yield row
         stream.write("[]\n" if before == "[\n" else "\n]\n")
     finally:

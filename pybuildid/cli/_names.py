@@ -77,7 +77,7 @@ def _short(file: FileNames) -> str:
 
 
 def functions_table(profile: StackProfile, rows: int = ROWS) -> Table:
-    """Those in which most samples are."""
+    """The functions with the most samples."""
     value = profile.value_index()
     totals, whole = function_totals(profile, value)
     return _table(totals, whole, profile.types[value].kind if profile.types else "samples", rows)

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TextIO
 
@@ -11,7 +14,10 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
 from rich.table import Column, Table
+
+from pybuildid.cli._errors import printable
 
 WIDE = 100_000  # columns of output that goes to a file or pipe: more than any row has, a path with escapes included
 LINE_SECONDS = 5  # between two lines that say what is going on, where there is no terminal
@@ -41,9 +47,29 @@ class _Lines:
             self._out.print(self._text, soft_wrap=True)
 
 
+class _Passing:
+    """What a Status shows on a terminal. If that is gone, the work goes on without it."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def update(self, text: RenderableType) -> None:
+        with suppress(OSError):
+            self._status.update(text)
+
+    def __enter__(self) -> _Passing:
+        with suppress(OSError):
+            self._status.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(OSError):
+            self._status.stop()
+
+
 class _Console(Console):
     def status(self, status: RenderableType, **options: Any) -> Any:
-        return super().status(status, **options) if self.is_terminal else _Lines(self, status)
+        return _Passing(super().status(status, **options)) if self.is_terminal else _Lines(self, status)
 
     def on_broken_pipe(self) -> None:
         """From Rich, in its `except BrokenPipeError`: it would exit with 1, and guarded() knows what this means."""
@@ -63,8 +89,17 @@ def console(*, stderr: bool = False, wide: bool = False, file: TextIO | None = N
     return _Console(file=stream, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
+def say_written(file: Path, of: str = "") -> None:
+    """That a file was written; on standard error if it is standard output, such as /dev/stdout."""
+    with suppress(OSError, ValueError):
+        if os.path.samestat(os.stat(file), os.fstat(sys.stdout.fileno())):
+            console(stderr=True).print(f"Written: {printable(str(file))}{of}")
+            return
+    console().print(f"Written: {printable(str(file))}{of}")
+
+
 def print_table(out: Console, table: Table) -> None:
-    """Whatever the terminal's width, nothing in it is cut.
+    """Prints a table in which nothing is cut, whatever the terminal's width.
 
     Cells are wrapped between words, and those of columns with overflow="fold" anywhere, down to FOLDED columns. Where
     that is not enough, lines are longer than the terminal is wide, and it wraps them.
@@ -78,7 +113,8 @@ def print_table(out: Console, table: Table) -> None:
 
 
 def _narrow(table: Table, excess: int) -> int:
-    """Gives the columns widths, so much less than they would have, taken from the widest. What is still too much."""
+    """Gives the columns widths that are smaller by this in all, taken from the widest. Returns what is still too
+    much."""
     widths, least = map(list, zip(*map(_widths, table.columns)))
     while excess and (spare := [i for i, width in enumerate(widths) if width > least[i]]):
         widths[max(spare, key=widths.__getitem__)] -= 1
@@ -89,7 +125,7 @@ def _narrow(table: Table, excess: int) -> int:
 
 
 def _widths(column: Column) -> tuple[int, int]:
-    """Of its cells: on one line, and least."""
+    """The widths of a column: with its cells on one line, and the least."""
     texts = [str(text) for text in (column.header, *column.cells)]
     whole = max(cell_len(line) for text in texts for line in text.split("\n"))
     if column.no_wrap:

@@ -21,7 +21,7 @@ def plot_option(name: str, help: str) -> Callable[[Command], Command]:
 
 
 def _check(ctx: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
-    """Before any work is done."""
+    """Checks the name before any work is done."""
     if file is not None and file.suffix != ".svg":
         raise click.BadParameter(f"{file}: plots are SVG; give a name that ends with .svg")
     return file

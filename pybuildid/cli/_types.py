@@ -35,7 +35,7 @@ class Pid(click.IntRange):
 
 
 class OutputFile(click.Path):
-    """A file to write: what is in the way of it is said before the work, not after."""
+    """A file to write. If it cannot be written, that is said before the work, not after."""
 
     def __init__(self, *, dash: bool = False) -> None:
         """dash: - is standard output."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""``pybuildid collisions``: what a hash is worth for the inodes of a machine."""
+"""``pybuildid collisions``: how evenly hashes spread the inodes of a machine."""
 
 from __future__ import annotations
 
@@ -65,13 +65,14 @@ def collisions(
     plot: Path | None,
     plot_chains: Path | None,
 ) -> None:
-    """What a hash is worth for inodes: chains and probes beside an ideal hash, and Al Viro's "middle bits" judged.
+    """How evenly hashes spread inodes over buckets, beside an ideal hash; and a verdict on Al Viro's "middle bits".
 
-    The keys are addresses of inodes: from --addresses, or of made slabs of --object-size, or else in slabs made after
-    this machine's /proc/slabinfo (to read it takes root; without, the slabs that were recorded with ext4 stand in).
+    The keys are addresses of inodes. They come from --addresses, or from made-up slabs of --object-size. Without these
+    options the slabs are made up like those of this machine's /proc/slabinfo, which only root can read, else like slabs
+    that were recorded with ext4.
 
-    A hit reads the records of its chain up to its own: "probes". Middle bits with shift k are address >> k. A hash
-    holds if it takes at most 1.1 times the probes of an ideal hash, whose chains have the Poisson distribution.
+    A hit reads the records of its chain up to its own; each is a "probe". Middle bits with shift k are address >> k. A
+    hash holds if it takes at most 1.1 times the probes of an ideal hash, whose chains have the Poisson distribution.
 
     \b
     Examples:
@@ -159,7 +160,7 @@ def yes(holds: bool) -> str:
 
 
 def document(addresses: Addresses, judgement: Judgement, tried: tuple[Case, ...]) -> dict[str, Any]:
-    """For programs."""
+    """The result as JSON, for programs."""
     return {
         "command": command_line(),
         "machine": _machine.this(),

@@ -67,7 +67,7 @@ def diff(before: str, after: str, output: Path | None, rows: int, value: str, js
 
 
 def _warn(profiles: tuple[StackProfile, StackProfile], values: tuple[int, int], names: tuple[str, str]) -> None:
-    """If one has names and the other has not: then nothing is the same."""
+    """Warns if one profile has names and the other has none: then no function is the same."""
     shares = [nameless_share(profile, value) for profile, value in zip(profiles, values)]
     worse = max((0, 1), key=shares.__getitem__)
     if shares[worse] - shares[1 - worse] > UNLIKE:

@@ -13,15 +13,16 @@ from pybuildid.collisions.inodes import kernel_inodes
 
 
 @click.command()
-@click.option("--open", "with_open", is_flag=True, help="Also of files that are open, and not only those mapped.")
+@click.option("--open", "with_open", is_flag=True, help="Also list inodes of files that are open and not mapped.")
 @json_option
 def inodes(with_open: bool, json_file: Path | None) -> None:
     """List the kernel's inodes of the regular files that processes have mapped: addresses and generations.
 
-    One line each: the address of struct inode, its inode number and generation, and the device. A BPF program reads
-    them, which takes root (CAP_BPF and CAP_PERFMON), Linux 5.12 and a kernel with BTF. It changes nothing.
+    One line each: the address of struct inode, its inode number and generation, and the device. BPF iterators find
+    them, as for `pybuildid census`. That takes root (CAP_BPF and CAP_PERFMON), libbpf 1, type information (BTF), and
+    Linux 6.2 or an older one whose iterator was repaired. It changes nothing.
 
-    Addresses of kernel objects help whoever attacks the kernel: mind who gets the list.
+    Addresses of kernel objects help an attacker of the kernel: be careful who gets the list.
 
     \b
     Examples:

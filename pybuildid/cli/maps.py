@@ -32,7 +32,7 @@ def address(text: str) -> int:
 
 @click.command()
 @click.argument("pid", type=Pid())
-@click.option("--all", "everything", is_flag=True, help="Also what is no file: heap, stacks, anonymous memory.")
+@click.option("--all", "everything", is_flag=True, help="Also show memory without a file, such as heap and stacks.")
 @click.option(
     "--address", "addresses", type=address, multiple=True, help="Resolve this address instead; may be given again."
 )
@@ -40,8 +40,9 @@ def address(text: str) -> int:
 def maps(pid: int, everything: bool, addresses: tuple[int, ...], json_file: Path | None) -> None:
     """Show what the process PID has mapped: addresses, file offset, inode, generation, build ID, path.
 
-    The kernel is asked (the PROCMAP_QUERY request, Linux 6.11) or, where it cannot be, /proc/PID/maps and the files are
-    read. With --address, addresses become (build ID, file offset), which means the same on every machine.
+    The command asks the kernel (the PROCMAP_QUERY request, Linux 6.11). Where that is not possible, it reads
+    /proc/PID/maps and the files. With --address it turns addresses into (build ID, file offset), which means the same
+    on every machine.
 
     \b
     Examples:

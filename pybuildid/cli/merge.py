@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pybuildid.cli._errors import complain, explain, finish, printable
-from pybuildid.cli._output import console, progress
+from pybuildid.cli._output import progress, say_written
 from pybuildid.cli._types import OutputFile
-from pybuildid.stacks.errors import ProfileFormatError
-from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.parquet import write_parquet
 from pybuildid.stacks.pprof import write_pprof
+
+if TYPE_CHECKING:
+    from pybuildid.stacks.cluster import ClusterMerge
 
 
 @click.command()
@@ -31,7 +33,14 @@ from pybuildid.stacks.pprof import write_pprof
 @click.option(
     "--without", "labels", multiple=True, metavar="LABEL", help="Drop this label, such as tid. May be given again."
 )
-def merge(files: Sequence[str], output: Path, labels: tuple[str, ...]) -> None:
+@click.option(
+    "--cluster",
+    default="",
+    metavar="ADDRESS",
+    help="Merge on the workers of a Dask cluster, by the address of its scheduler, such as tcp://10.0.0.1:8786. They "
+    "read FILES by the same paths.",
+)
+def merge(files: Sequence[str], output: Path, labels: tuple[str, ...], cluster: str) -> None:
     """Merge profiles into one, by build ID.
 
     FILES are profiles in the format of pprof. Code is the same if the build ID of its file and the offset there are,
@@ -39,6 +48,10 @@ def merge(files: Sequence[str], output: Path, labels: tuple[str, ...]) -> None:
     thread: --without drops labels that tell machines apart for nothing. What is distinct is in memory, nothing else.
 
     A file that is damaged, or counts something else than the first, is left out whole and said.
+
+    Where one machine is not enough, --cluster gives parts of the files to the workers of a Dask cluster. They need
+    pybuildid in the same version, and to see the files. What comes out is the same. It needs Dask here and there: pip
+    install 'pybuildid[dask]'.
 
     Parquet has a row for each stack, for DuckDB and others: the values, the thread, what is missing, and lists of
     functions, files, build IDs, offsets and lines, the outermost first. It needs DuckDB: pip install
@@ -48,19 +61,41 @@ def merge(files: Sequence[str], output: Path, labels: tuple[str, ...]) -> None:
     Examples:
       pybuildid merge machines/*.pb.gz -o fleet.pb.gz
       pybuildid merge machines/*.pb.gz -o fleet.parquet --without tid
+      pybuildid merge /shared/*.pb.gz -o fleet.pb.gz --cluster tcp://10.0.0.1:8786
       duckdb -c "select functions[-1], sum(samples) from 'fleet.parquet' group by 1 order by 2 desc limit 10"
     """
-    merger, failures = Merger(labels), 0
-    with progress() as bar:
-        for file in bar.track(files, description="Merging"):
-            try:
-                merger.add(read_profile(file), file)
-            except (ProfileFormatError, OSError) as error:
-                complain(explain(error))
-                failures += 1
+    merger, failures = _merge_on(cluster, files, labels) if cluster else _merge(files, labels)
     if merger.profiles:
         write = write_parquet if output.suffix == ".parquet" else write_pprof
         write(merger.result(), output)
         count = f"{merger.profiles:,} profile{'s' * (merger.profiles != 1)}"
-        console().print(f"Written: {printable(str(output))}, of {count}")
+        say_written(output, f", of {count}")
     finish(failures)
+
+
+def _merge(files: Sequence[str], labels: tuple[str, ...]) -> tuple[Merger, int]:
+    """The result, and how many were left out."""
+    merger, failures = Merger(labels), 0
+    with progress() as bar:
+        for _, error in bar.track(merger.add_files(files), total=len(files), description="Merging"):
+            if error:
+                complain(explain(error))
+                failures += 1
+    return merger, failures
+
+
+def _merge_on(address: str, files: Sequence[str], labels: tuple[str, ...]) -> tuple[ClusterMerge, int]:
+    from pybuildid.stacks._client import ClusterError
+    from pybuildid.stacks.cluster import ClusterMerge
+
+    merger = ClusterMerge(address, files, labels)
+    try:
+        with progress() as bar:
+            task = bar.add_task("Merging", total=len(merger))
+            for count in merger:
+                bar.advance(task, count)
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from None
+    for failure in merger.failures():
+        complain(f"{explain(failure.error)} (on {printable(failure.machine)})")
+    return merger, len(merger.failures())

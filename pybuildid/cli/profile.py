@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import explain, printable
-from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
+from pybuildid.cli._profile_output import check_output, output_options, report_file
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
 
@@ -30,7 +29,7 @@ FEW = 5  #: samples: so many periods of CPU time have to pass before none is a f
 
 
 def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str | None) -> None:
-    """To put a handler into it, it would have to be stopped, and its memory changed."""
+    """Refuses --pid: a handler can be put into a running process only by stopping it and changing its memory."""
     if pid is not None:
         raise click.ClickException(
             f"a running process would have to be stopped and changed: use `pybuildid record -p {printable(pid)}`, "
@@ -39,24 +38,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option(
-    "-o",
-    "--output",
-    default="profile.pb.gz",
-    show_default=True,
-    type=click.Path(dir_okay=False, writable=True),
-    help="Write the profile here, for pprof.",
-)
-@click.option(
-    "--text", is_flag=True, help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040."
-)
-@json_option
-@click.option(
-    "--report",
-    "report_to",
-    type=click.Path(dir_okay=False, writable=True),
-    help="Write the report here instead of to standard error.",
-)
+@output_options("profile.pb.gz")
 @click.option(
     "--frequency", default=997, show_default=True, type=click.IntRange(1, MOST), help="Samples a second of CPU time."
 )
@@ -66,7 +48,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
     show_default=True,
     type=Range(1, 3_600_000),
     metavar="MS",
-    help="How often to look for code that was mapped since, in milliseconds.",
+    help="How often to look for newly mapped code, in milliseconds.",
 )
 @click.option(
     "--stacks/--no-stacks",
@@ -74,7 +56,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
     show_default=True,
     help="Take call stacks, by frame pointers: code compiled with -fno-omit-frame-pointer has them.",
 )
-@click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are to be had.")
+@click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are available.")
 @click.option("--parse", is_flag=True, help="For comparison: let each sample also parse its file's first page.")
 @click.option("--evict", is_flag=True, help="For comparison: drop these pages from memory, again and again.")
 @click.option("--no-symbols", is_flag=True, help="Do not look for names of functions.")
@@ -85,7 +67,7 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
     expose_value=False,
     is_eager=True,
     callback=_no_running_process,
-    help="Not to be had: says what to use for a running process instead.",
+    help="Not possible: says what to use for a running process instead.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def profile(
@@ -106,22 +88,24 @@ def profile(
 
     OPTIONS come before COMMAND; what follows it is its own.
 
-    Each sample is resolved in the signal handler that takes it: from the interrupted instruction pointer to the build
-    ID of the file and the offset in it, without a lock or a look at the file. What cannot be resolved is counted by
-    reason. So are its callers, up to 127 frames, as far as frame pointers lead: a call stack says why it ends.
+    The signal handler that takes a sample also resolves it: from the interrupted instruction pointer to the build ID of
+    the file and the offset in it, without a lock and without reading the file. A sample that cannot be resolved is
+    counted by the reason. The handler resolves the callers as well, up to 127 frames, as far as frame pointers lead. A
+    call stack says why it ends.
 
-    Frames are to be found in code compiled with -fno-omit-frame-pointer. Functions of Python have some with CPython
-    3.12 or later, run as `python3 -X perf`, if it was compiled so itself: as addresses without a file, which
-    /tmp/perf-PID.map names.
+    Code compiled with -fno-omit-frame-pointer has frame pointers. Functions of Python have frames, with their names,
+    with CPython 3.12 or later, run as `python3 -X perf`, if the interpreter itself was compiled with frame pointers.
+    Names of other code that a program makes are taken from /tmp/perf-PID.map as well.
 
-    COMMAND is found and run as env does it: a script without a first line is run by sh. It gets SIGTERM and SIGHUP if
-    the profiler does. It runs as it does alone, but that LD_PRELOAD and PYBUILDID_PROFILE are in its environment.
+    COMMAND is found and run as env does it: a script without a first line is run by sh. COMMAND gets SIGTERM and SIGHUP
+    if the profiler does. It runs as without the profiler, except that LD_PRELOAD and PYBUILDID_PROFILE are in its
+    environment.
 
-    Standard output belongs to COMMAND (JSON of --json - comes after its output): the report goes to standard error, or
-    to --report FILE. What could not be sampled is in it, with the reason. At the end functions get their names, as
+    Standard output belongs to COMMAND (the JSON of --json - comes after its output). The report goes to standard error,
+    or to --report FILE. It lists what could not be sampled, and why. At the end functions get their names, as
     `pybuildid symbolize` finds them.
 
-    --parse and --evict show what a profiler meets that looks into the file instead: the page may not be in memory.
+    --parse and --evict show what happens to a profiler that looks into the file instead: the page may not be in memory.
 
     \b
     Examples:
@@ -133,7 +117,7 @@ def profile(
     was not started.
     """
     for path in filter(None, (output, report_to)):
-        _check_output(path)
+        check_output(path)
     try:
         result, code = profile_command(
             command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer, stacks=stacks
@@ -144,7 +128,7 @@ def profile(
         ) from None
     written = _write(result, output)
     write_json(json_file, lambda: _document(result, command, code))
-    with _report_file(report_to) as stream:
+    with report_file(report_to) as stream:
         if text:
             _print_files(result, stream)
         else:
@@ -154,10 +138,6 @@ def profile(
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 
-def _report_file(path: str | None) -> AbstractContextManager[TextIO]:
-    return open(path, "w", encoding="utf-8", errors="surrogateescape") if path else nullcontext(sys.stderr)
-
-
 def _print_files(result: ProfileResult, stream: TextIO) -> None:
     for line in result.unstrip_lines():
         click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
@@ -165,7 +145,8 @@ def _print_files(result: ProfileResult, stream: TextIO) -> None:
 
 
 def _names(path: str, stream: TextIO, quiet: bool) -> None:
-    """Into the profile, and a table of functions after the report. Without them the profile is as good as before."""
+    """Writes names into the profile, and prints a table of functions after the report. If that fails, the profile stays
+    as it was."""
     from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files
     from pybuildid.symbols import Search
 
@@ -183,7 +164,7 @@ def _names(path: str, stream: TextIO, quiet: bool) -> None:
 
 
 def _write(result: ProfileResult, output: str) -> str:
-    """What is to be said about it. A profile of nothing does not take the place of the last one."""
+    """Writes the profile, and returns what to say about it. A profile without samples does not replace the last one."""
     if not result.samples:
         return f"Not written: {printable(output)}, for there are no samples."
     try:
@@ -192,15 +173,6 @@ def _write(result: ProfileResult, output: str) -> str:
         error.filename = error.filename or output
         raise
     return f"Written: {printable(output)}"
-
-
-def _check_output(path: str) -> None:
-    """Before the command runs, which may take long, rather than after it."""
-    directory = os.path.dirname(path) or "."
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    if not os.path.exists(path) and not os.access(directory, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _document(result: ProfileResult, command: tuple[str, ...], code: int) -> dict[str, Any]:
@@ -271,7 +243,7 @@ HELP = {
 
 
 def _why_none(result: ProfileResult) -> str:
-    """Too little CPU time is only said if it was little."""
+    """Why there are no samples. Names a short CPU time only if it was short."""
     cpu = result.cpu_seconds or 0.0
     if cpu * result.frequency < FEW and not any(each.seconds for each in result.unwatched):
         return f"No samples: the command used {cpu * 1000:.0f} ms of CPU time, too little for this frequency."

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import click
@@ -19,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pybuildid.cli._errors import printable
-from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
+from pybuildid.cli._profile_output import check_output, output_options, report_file
+from pybuildid.cli._signals import ending
 from pybuildid.cli._types import Range
-from pybuildid.cli.profile import _check_output as check_output
 from pybuildid.record import Recorded, RecordError, Recording, Status
 
 CANNOT = 77  #: exit status: samples cannot be taken here
@@ -30,14 +28,7 @@ MOST_ROWS = 30
 
 
 @click.command("record", context_settings={"allow_interspersed_args": False})
-@click.option(
-    "-o",
-    "--output",
-    default="record.pb.gz",
-    show_default=True,
-    type=click.Path(dir_okay=False, writable=True),
-    help="Write the profile here, for pprof.",
-)
+@output_options("record.pb.gz")
 @click.option("--folded", type=click.Path(dir_okay=False, writable=True), help="Write folded stacks here as well.")
 @click.option("-F", "--frequency", default=99, show_default=True, type=click.IntRange(1, 10_000), help="Samples a "
               "second on each CPU.")  # fmt: skip
@@ -50,16 +41,6 @@ MOST_ROWS = 30
               "the table: 64 bytes a file, several times over while it grows.")  # fmt: skip
 @click.option("--processes", is_flag=True, help="Report the samples of each process.")
 @click.option("--files", is_flag=True, help="Report the samples of each file.")
-@click.option(
-    "--text", is_flag=True, help="Report the files in the format of `eu-unstrip -n`. Spaces in names are \\040."
-)
-@json_option
-@click.option(
-    "--report",
-    "report_to",
-    type=click.Path(dir_okay=False, writable=True),
-    help="Write the report here instead of to standard error.",
-)
 @click.argument("arguments", metavar="[COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...], **options: Any) -> None:
     """Record stacks of all processes, of some, or of COMMAND and what it starts, with a build ID for each frame.
@@ -97,7 +78,7 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
         raise click.exceptions.Exit(CANNOT) from None
     written = _write(recorded, program, options)
     write_json(options["json_file"], lambda: _document(recorded, options))
-    with open(options["report_to"], "w") if options["report_to"] else nullcontext(sys.stderr) as stream:
+    with report_file(options["report_to"]) as stream:
         _report(recorded, written, options, stream)
     raise click.exceptions.Exit(status if status >= 0 else 128 - status)
 
@@ -125,7 +106,7 @@ def _record(
         for pid in pids:
             os.kill(pid, 0)
             recording.target(pid)
-        with _ending() as over:
+        with ending() as over:
             recording.start()
             if not arguments:
                 _watch(recording, over, options["seconds"])
@@ -134,22 +115,6 @@ def _record(
             with subprocess.Popen(arguments) as process:
                 status = _wait(process, over, options["seconds"])
                 return recording.stop(), status
-
-
-@contextmanager
-def _ending() -> Iterator[threading.Event]:
-    """An event that comes with SIGINT, SIGTERM or SIGHUP: the recording is to end, and to be written."""
-    over = threading.Event()
-
-    def end(number: int, frame: object) -> None:
-        over.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield over
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _wait(process: subprocess.Popen[bytes], over: threading.Event, seconds: float | None) -> int:

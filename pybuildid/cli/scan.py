@@ -58,8 +58,8 @@ class Scan:
 
 
 def may_be_anything(path: str, result: object) -> bool:
-    """Whether nothing says that a file that was found is an ELF file: it is none, it has vanished, or it is compressed
-    in a way that this Python cannot undo, and not named as kernel modules are."""
+    """Whether a file need not be reported, because nothing says that it is an ELF file: it is none, it has vanished, or
+    this Python cannot decompress it and its name is not that of a kernel module."""
     unknown = isinstance(result, NoDecompressorError) and not path.endswith(".ko.zst")
     return unknown or isinstance(result, (NotElfError, FileNotFoundError))
 
@@ -81,7 +81,7 @@ def shown(answers: Iterator[Answer], scan: Scan, display: Progress) -> Iterator[
     type=click.IntRange(1, 1024),
     metavar="N",
     show_default="one per processor",
-    help="How many read at once.",
+    help="How many threads read files.",
 )
 @click.option("--kernel-compatible", is_flag=True, help="Give what the kernel itself finds: see `pybuildid id --help`.")
 @output_options("null", "table")

@@ -33,7 +33,7 @@ from pybuildid.symbols import Search
     show_default=True,
     type=Range(0, 86_400),
     metavar="SECONDS",
-    help="For debuginfod servers, all files together; 0: do not ask them.",
+    help="Time for debuginfod servers, all files together; 0: do not ask them.",
 )
 @json_option
 def symbolize(
@@ -41,13 +41,14 @@ def symbolize(
 ) -> None:
     """Give the addresses in a profile their functions, files and lines.
 
-    FILE is a profile in the format of pprof, as `pybuildid profile` writes it. It gets the names, and keeps all else.
+    FILE is a profile in the format of pprof, as `pybuildid profile` writes it. The command adds names to it, and leaves
+    the rest as it is.
 
     Names come from .symtab, .dynsym and .gnu_debugdata of the files that ran, and from DWARF: of these files, of
     /usr/lib/debug/.build-id, and of debuginfod servers, if DEBUGINFOD_URLS is set. Inlined functions are shown as
-    functions. A file counts only if its build ID is the recorded one: one that was replaced since is said to be
-    another, and its names are not taken. So this may run on another machine than the one that recorded, where the
-    files are found by --dir and debuginfod.
+    functions. A file counts only if its build ID is the recorded one. If it was replaced since, the report says so, and
+    its names are not used. So this may run on another machine than the recording; there the files come from --dir and
+    debuginfod.
 
     It reads symbols by elfutils' libdw, demangles names of C++ by libstdc++, and those of Rust by c++filt or rustfilt.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""What a hash is worth for given inodes: chains and probes in a table with a fixed number of buckets."""
+"""How evenly a hash spreads given inodes: chains and probes in a table with a fixed number of buckets."""
 
 from __future__ import annotations
 

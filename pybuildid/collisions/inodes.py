@@ -3,25 +3,11 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import stat
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
-from pybuildid._rights import as_root
-from pybuildid.collisions import _iterator
-from pybuildid.collisions._btf import PATH, Btf
-
-MINOR_BITS = 20  # of the kernel's own device numbers
-
-
-class KernelInodesError(OSError):
-    """This kernel's inodes cannot be read: the message says why, and what to do."""
-
-    def __str__(self) -> str:
-        return str(self.strerror)
+from pybuildid._iterators import Iterators
 
 
 @dataclass(frozen=True)
@@ -35,36 +21,15 @@ class KernelInode:
 def kernel_inodes(of: Collection[str] = ("mapped",)) -> list[KernelInode]:
     """The inodes of regular files that any process has mapped, or has open ("open"), each once, by address.
 
-    A BPF program reads them (CAP_BPF and CAP_PERFMON, Linux 5.12, a kernel with BTF); it changes nothing. The system
-    goes on meanwhile, so an address may be another inode's by now. Raises KernelInodesError.
+    BPF iterators find them (CAP_BPF and CAP_PERFMON, libbpf 1, Linux 6.2, BTF); nothing is changed. The
+    system goes on meanwhile, so an address may be another inode's by now. Raises IteratorError.
     """
-    records: set[tuple[int, ...]] = set()
-    try:
-        btf = Btf(Path(PATH).read_bytes())
-        for files in of:
-            records.update(_iterator.RECORD.iter_unpack(_iterator.read_records(btf, files)))
-    except FileNotFoundError:
-        raise KernelInodesError(
-            errno.ENOENT, "this kernel does not describe its types: CONFIG_DEBUG_INFO_BTF"
-        ) from None
-    except LookupError as error:
-        raise KernelInodesError(errno.ENOSYS, f"{error.args[0]}: Linux 5.12 is needed") from None
-    except PermissionError:
-        advice = as_root("run as root (CAP_BPF and CAP_PERFMON)")
-        raise KernelInodesError(errno.EPERM, f"a BPF program may not be loaded: {advice}") from None
-    except OSError as error:
-        raise KernelInodesError(
-            error.errno or errno.EIO, f"the kernel refuses the BPF program: {error.strerror}"
-        ) from None
-    return sorted(
-        (
-            KernelInode(address, _device(device), number, generation)
-            for address, number, generation, device, mode, _ in records
-            if stat.S_ISREG(mode)
-        ),
-        key=lambda inode: inode.address,
-    )
-
-
-def _device(number: int) -> int:
-    return os.makedev(number >> MINOR_BITS, number & ((1 << MINOR_BITS) - 1))
+    found: set[KernelInode] = set()
+    with Iterators() as iterators:
+        for holders in (iterators.areas() if files == "mapped" else iterators.descriptors() for files in of):
+            found.update(
+                KernelInode(holder.inode, holder.device, holder.number, holder.generation)
+                for holder in holders
+                if stat.S_ISREG(holder.mode)
+            )
+    return sorted(found, key=lambda inode: inode.address)

@@ -53,7 +53,8 @@ class ElfError(ValueError):
 
 
 class NotElfError(ElfError):
-    """Neither an ELF file nor a file of ELF notes: it does not begin like one, and may be perfect as what it is."""
+    """Neither an ELF file nor a file of ELF notes: it does not begin like one. It may be a sound file of another
+    kind."""
 
 
 class LongBuildIdError(ElfError):
@@ -68,7 +69,7 @@ class PackedElfError(ElfError):
 
 
 class NoDecompressorError(PackedElfError):
-    """A file that zstd has compressed, on a Python before 3.14: it may hold ELF, or anything."""
+    """A file that zstd has compressed, on a Python before 3.14: it may hold an ELF file, or anything else."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def _of_bytes(data: Any, size: int, mode: int, place: _Place) -> BuildIdNote | N
 
 
 def _of_compressed(file: io.BufferedIOBase | io.RawIOBase, place: _Place) -> BuildIdNote | None:
-    """Where not even the first bytes can be decompressed, nothing says that this was an ELF file."""
+    """If not even the first bytes can be decompressed, nothing says that this is an ELF file."""
     whole = _Place(place.name)
     try:
         with _packed.decompressed(file) as held:
@@ -279,7 +280,7 @@ def _parsed(read: Callable[[int, int], bytes], mode: int, place: _Place) -> Buil
 
 
 def _note(elf: Any, status: int, place: _Place) -> BuildIdNote | None:
-    """What was parsed, or the exception that it is."""
+    """The parser's answer: a build ID, None, or the exception to raise."""
     owner = OWNERS.get(elf.id_owner, "")
     if status == lib.BID_ELF_OK:
         build_id = bytes(ffi.buffer(elf.id, elf.id_length))
@@ -337,28 +338,28 @@ def _scan(
     paths: Iterator[Path], threads: int, read: Callable[[list[Path]], list[Result]]
 ) -> Iterator[tuple[Path, Result]]:
     pending: deque[tuple[list[Path], Future[list[Result]]]] = deque()
-    with ThreadPoolExecutor(threads, "pybuildid-scan") as pool:
-        try:
-            failed = None
-            while True:
-                while len(pending) < threads + 1 and not failed:
-                    batch, failed = _take(paths)
-                    if not batch:
-                        break
-                    pending.append((batch, pool.submit(read, batch)))
-                if not pending:
+    pool = ThreadPoolExecutor(threads, "pybuildid-scan")
+    try:
+        failed = None
+        while True:
+            while len(pending) < threads + 1 and not failed:
+                batch, failed = _take(paths)
+                if not batch:
                     break
-                done, results = pending.popleft()
-                yield from zip(done, results.result())
-            if failed:
-                raise failed
-        finally:
-            for _, results in pending:
-                results.cancel()
+                pending.append((batch, pool.submit(read, batch)))
+            if not pending:
+                break
+            done, results = pending.popleft()
+            yield from zip(done, results.result())
+        pool.shutdown()
+        if failed:
+            raise failed
+    finally:  # without waiting: one of its own threads may be the one that collects this as garbage
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _take(paths: Iterator[Path]) -> tuple[list[Path], Exception | None]:
-    """Some of them, and what they raised after those."""
+    """The first of some items, and the exception that the iterator raised after them."""
     batch: list[Path] = []
     try:
         batch.extend(islice(paths, BATCH))  # what came before an error stays

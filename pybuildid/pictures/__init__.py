@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
+import sys
+import zlib
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pybuildid.pictures.speedscope import speedscope
 from pybuildid.pictures.tree import Tree, tree_of
@@ -14,19 +19,35 @@ from pybuildid.pictures.tree import Tree, tree_of
 __all__ = ["Tree", "flame_page", "speedscope", "tree_of"]
 
 HERE = Path(__file__).parent
+LEVEL = 6  #: of compression
 
 
 def flame_page(tree: Tree, title: str, names: Sequence[str]) -> str:
-    """The page. Its data are in it as JSON, in which no text can end the element that holds it. names: of the profiles;
-    of two, the second is compared with the first."""
-    data = json.dumps(tree.document(title, names), separators=(",", ":")).replace("<", "\\u003c")
+    """The page. Its data are in it as JSON, in which no text can end the element that holds it, and as numbers. names:
+    of the profiles; of two, the second is compared with the first."""
+    columns = tree.columns()
+    layout = {name: [column.typecode, len(column)] for name, column in columns.items()}
+    document = {**tree.document(title, names), "columns": layout}
+    data = json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
     page = (HERE / "flame.html").read_text()
     parts = {
         "TITLE": html.escape(title),
         "STYLE": (HERE / "flame.css").read_text(),
         "SCRIPT": (HERE / "flame.js").read_text(),
+        "NUMBERS": _packed(columns),
         "DATA": data,
     }
     for name, text in parts.items():  # the data last: nothing in them is replaced
         page = page.replace(f"@{name}@", text)
     return page
+
+
+def _packed(columns: dict[str, array[Any]]) -> str:
+    """Columns one after the other, little-endian, each from a multiple of 8 bytes on: compressed, in base 64."""
+    packer = zlib.compressobj(LEVEL)
+    parts = []
+    for column in columns.values():
+        if sys.byteorder == "big":
+            column.byteswap()
+        parts.append(packer.compress(column.tobytes() + bytes(-len(column) * column.itemsize % 8)))
+    return base64.b64encode(b"".join([*parts, packer.flush()])).decode()

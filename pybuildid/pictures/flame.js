@@ -2,18 +2,44 @@
 // A flame graph on a canvas: callers above what they call. Only boxes that can be seen are laid out and drawn, so the
 // number of stacks does not matter to a redraw.
 "use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const [nodes, threads, missing] = data.samples;
+(async () => {
+  const $ = (id) => document.getElementById(id);
+  const data = JSON.parse($("data").textContent);
+  const columns = await unpack(data.columns, $("numbers").textContent);
+  const { nodes, threads, missing, functions } = columns;
+  const counts = data.profiles.map((_, which) => columns[`counts${which}`]);
   const [names, modules, identities, sources] = data.frames.map((column) => column.map((at) => data.texts[at]));
   const nameless = new Set(data.nameless);
-  const compares = data.counts.length === 2;
+  const compares = counts.length === 2;
   const ROW = 20, LEAST = 0.6, PAD = 4, ROWS = 300, LISTED = 200;
-  const $ = (id) => document.getElementById(id);
   const canvas = $("flame"), pen = canvas.getContext("2d");
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
   // ---------------------------------------------------------------------------------------------- the tree
+
+  // Columns of numbers, from text in base 64: compressed, each from a multiple of 8 bytes on.
+  async function unpack(layout, text) {
+    const packed = atob(text), bytes = new Uint8Array(packed.length);
+    for (let at = 0; at < bytes.length; at++) bytes[at] = packed.charCodeAt(at);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const numbers = await new Response(stream).arrayBuffer();
+    const kinds = { B: Uint8Array, H: Uint16Array, I: Uint32Array, d: Float64Array }, found = {};
+    let at = 0;
+    for (const [name, [kind, count]] of Object.entries(layout)) {
+      found[name] = new kinds[kind](numbers, at, count);
+      at += Math.ceil(found[name].byteLength / 8) * 8;
+    }
+    return found;
+  }
+
+  // The parent of each node. A node stands after its parent, and so do all nodes below it before the next.
+  const parents = new Int32Array(functions.length + 1), functionOf = new Int32Array(functions.length + 1);
+  const depths = columns.depths, last = new Int32Array(1 << 16);
+  functionOf.set(functions, 1);
+  for (let at = 0; at < depths.length; at++) {
+    parents[at + 1] = last[depths[at] - 1];
+    last[depths[at]] = at + 1;
+  }
 
   // What is drawn: the tree of the data, below one node for each group if stacks are grouped. Node 0 is the whole.
   // A group has the number -1-group in place of a function.
@@ -23,7 +49,7 @@
     none: null,
     file: () => {
       const files = [...new Set(modules)], place = new Map(files.map((file, at) => [file, at]));
-      const of = (at) => nodes[at] ? place.get(modules[data.functions[nodes[at]]]) : place.get("");
+      const of = (at) => nodes[at] ? place.get(modules[functionOf[nodes[at]]]) : place.get("");
       return [files.map((file) => file || "no file"), of];
     },
     thread: () => [data.threads.map((name) => name || "unknown thread"), (at) => threads[at]],
@@ -31,50 +57,71 @@
   };
 
   function build(kind) {
-    const group = GROUPS[kind] && GROUPS[kind]();
-    const made = { parents: [0], functions: [0], own: data.counts.map(() => [0]), groups: group ? group[0] : [] };
+    if (!GROUPS[kind]) {
+      const own = counts.map((column) => {
+        const sums = new Float64Array(parents.length);
+        for (let at = 0; at < nodes.length; at++) sums[nodes[at]] += column[at];
+        return sums;
+      });
+      return layOut({ parents, functions: functionOf, own, groups: [] });
+    }
+    const [groups, of] = GROUPS[kind]();
+    const room = parents.length, own = counts.map(() => new Float64Array(room));
+    const made = { count: 1, parents: new Int32Array(room), functions: new Int32Array(room), own, groups };
     // From a node of the data, in the group that is being added, to the node that is drawn.
-    const place = new Int32Array(data.parents.length), placed = new Int32Array(data.parents.length).fill(-1);
-    const bins = made.groups.length ? made.groups.map(() => []) : [Array.from(nodes.keys())];
-    if (group) nodes.forEach((_, at) => bins[group[1](at) ?? 0].push(at));
+    const place = new Int32Array(parents.length), placed = new Int32Array(parents.length).fill(-1);
+    const bins = groups.map(() => []);
+    nodes.forEach((_, at) => bins[of(at) ?? 0].push(at));
     bins.forEach((samples, its) => {
       if (!samples.length) return;
-      place[0] = group ? grow(made, 0, -1 - its) : 0;
+      place[0] = grow(made, 0, -1 - its);
       placed[0] = its;
       for (const at of samples) {
         const drawn = copy(made, nodes[at], its, place, placed);
-        data.counts.forEach((counts, which) => { made.own[which][drawn] += counts[at]; });
+        counts.forEach((column, which) => { made.own[which][drawn] += column[at]; });
       }
     });
+    made.parents = made.parents.subarray(0, made.count);
+    made.own = made.own.map((sums) => sums.subarray(0, made.count));
     return layOut(made);
   }
 
   function grow(made, parent, its) {
-    made.parents.push(parent);
-    made.functions.push(its);
-    for (const counts of made.own) counts.push(0);
-    return made.parents.length - 1;
+    if (made.count === made.parents.length) {
+      const larger = (column) => {
+        const copy = new column.constructor(2 * column.length);
+        copy.set(column);
+        return copy;
+      };
+      made.parents = larger(made.parents);
+      made.functions = larger(made.functions);
+      made.own = made.own.map(larger);
+    }
+    made.parents[made.count] = parent;
+    made.functions[made.count] = its;
+    return made.count++;
   }
 
   // The drawn node for a node of the data, below those for its callers, which are made if they are not there.
   function copy(made, node, its, place, placed) {
     const path = [];
     let at = node;
-    for (; placed[at] !== its; at = data.parents[at]) path.push(at);
+    for (; placed[at] !== its; at = parents[at]) path.push(at);
     let drawn = place[at];
     while (path.length) {
       at = path.pop();
-      drawn = place[at] = grow(made, drawn, data.functions[at]);
+      drawn = place[at] = grow(made, drawn, functionOf[at]);
       placed[at] = its;
     }
     return drawn;
   }
 
-  // Sums, and the children of each node, the largest first. A node comes after its parent.
+  // Sums, and how many nodes a node is with all below it: those stand right after it, before the next one beside it.
   function layOut(made) {
-    const count = made.parents.length;
-    made.totals = made.own.map((counts) => new Float64Array(counts));
-    for (let at = count - 1; at > 0; at--) for (const totals of made.totals) totals[made.parents[at]] += totals[at];
+    const count = made.parents.length, spans = new Int32Array(count).fill(1);
+    made.totals = made.own.map((own) => sumUp(made.parents, new Float64Array(own)));
+    for (let at = count - 1; at > 0; at--) spans[made.parents[at]] += spans[at];
+    made.spans = spans;
     made.wholes = made.totals.map((totals) => totals[0] || 1);
     // Of two profiles the wider share is the width, so that neither what grew nor what went is hidden.
     made.size = made.totals[0];
@@ -83,21 +130,23 @@
       const [one, other] = made.totals, [whole, otherWhole] = made.wholes;
       for (let at = 0; at < count; at++) made.size[at] = Math.max(one[at] / whole, other[at] / otherWhole);
     }
-    made.first = new Int32Array(count + 1);  // children of a node stand together: where its own begin
-    for (let at = 1; at < count; at++) made.first[made.parents[at] + 1]++;
-    for (let at = 0; at < count; at++) made.first[at + 1] += made.first[at];
-    made.below = new Int32Array(count);
-    const next = made.first.slice();
-    for (let at = 1; at < count; at++) made.below[next[made.parents[at]]++] = at;
-    made.sorted = new Uint8Array(count);
+    made.below = new Map();
     return made;
   }
 
+  function sumUp(parents, totals) {
+    for (let at = totals.length - 1; at > 0; at--) totals[parents[at]] += totals[at];
+    return totals;
+  }
+
+  // The children of a node, the largest first.
   function children(at) {
-    const below = tree.below.subarray(tree.first[at], tree.first[at + 1]);
-    if (!tree.sorted[at]) {
+    let below = tree.below.get(at);
+    if (!below) {
+      below = [];
+      for (let next = at + 1; next < at + tree.spans[at]; next += tree.spans[next]) below.push(next);
       below.sort((a, b) => tree.size[b] - tree.size[a] || a - b);
-      tree.sorted[at] = 1;
+      tree.below.set(at, below);
     }
     return below;
   }
@@ -256,7 +305,7 @@
   function mark(meant, meantGroups, text) {
     const count = tree.parents.length;
     matches = new Uint8Array(count);
-    const sums = data.counts.map(() => 0), below = new Uint8Array(count);
+    const sums = counts.map(() => 0), below = new Uint8Array(count);
     for (let at = 1; at < count; at++) {
       const its = tree.functions[at], up = tree.parents[at];
       const yes = its < 0 ? meantGroups[-1 - its] : meant[its];
@@ -363,18 +412,19 @@
   function list() {
     const body = $("list").querySelector("tbody");
     if (body.children.length) return;
-    const own = data.counts.map(() => new Float64Array(names.length));
-    data.counts.forEach((counts, which) => counts.forEach((count, at) => {
-      if (nodes[at]) own[which][data.functions[nodes[at]]] += count;
-    }));
-    const wholes = data.counts.map((counts) => counts.reduce((sum, count) => sum + count, 0) || 1);
+    const own = counts.map((column) => {
+      const sums = new Float64Array(names.length);
+      column.forEach((count, at) => { if (nodes[at]) sums[functionOf[nodes[at]]] += count; });
+      return sums;
+    });
+    const wholes = counts.map((column) => column.reduce((sum, count) => sum + count, 0) || 1);
     const by = (at) => compares ? Math.abs(own[1][at] / wholes[1] - own[0][at] / wholes[0]) : own[0][at];
-    const order = names.map((_, at) => at).filter((at) => own.some((counts) => counts[at]));
+    const order = names.map((_, at) => at).filter((at) => own.some((sums) => sums[at]));
     order.sort((a, b) => by(b) - by(a));
     $("list").querySelector("thead").append(row("th", [...data.profiles.map((name) => [compares ? name : data.kind, ""]),
       ...(compares ? [["change", ""]] : [["share", ""]]), ["function", ""], ["file", ""]]));
     for (const at of order.slice(0, LISTED)) {
-      const shares = own.map((counts, which) => counts[at] / wholes[which]);
+      const shares = own.map((sums, which) => sums[at] / wholes[which]);
       const figures = compares ? [percent(shares[0]), percent(shares[1]), signed(shares[1] - shares[0])]
         : [own[0][at].toLocaleString("en"), percent(shares[0])];
       body.append(row("td", [...figures.map((text) => [text, "number"]), [names[at], "name"], [modules[at], ""]]));

@@ -174,8 +174,10 @@ class ProfileResult:
 
     def write_pprof(self, path: str | os.PathLike[str]) -> None:
         """Writes profile.proto as gzip, which `go tool pprof` and others read. Addresses are those of the first process
-        that had the file mapped; Mapping.build_id tells for which build. The main program is the first mapping."""
-        from pybuildid.profile.pprof import PprofWriter  # what imports pybuildid does without it
+        that had the file mapped; Mapping.build_id tells for which build. The main program is the first mapping. Code
+        that a process made has the names that it wrote to /tmp/perf-PID.map, if that is still there."""
+        from pybuildid.profile.pprof import PprofWriter  # what imports pybuildid does without them
+        from pybuildid.symbols.perfmap import PerfMap, is_perf_map
 
         writer = PprofWriter(
             1_000_000_000 * max(self.ticks, 1) // (self.frequency * max(self.samples, 1)),
@@ -191,6 +193,9 @@ class ProfileResult:
                 numbers[number] = writer.mapping(
                     module.start, module.end, module.offset, module.path, module.build_id or b""
                 )
+                if is_perf_map(module.path) and not module.build_id:
+                    since = 0.0 if module.process == os.getpid() else self.began
+                    writer.name(numbers[number], PerfMap.read(module.path, since).find)
 
         def frame(number: int | None, address: int) -> tuple[int, int]:
             if number is None:
@@ -235,7 +240,7 @@ class ProfileResult:
         seen = set()
         for sample in sorted(self.counts, key=lambda sample: -sample.count):
             module = self.module_of(sample)
-            if module and module.file not in seen:
+            if module and module.file not in seen and sample.reason != "no file":
                 seen.add(module.file)
                 yield unstrip_line(module)
 
@@ -329,7 +334,7 @@ class Profile:
     follow: how often, in seconds, it looks for code that was mapped since; until then samples there are "no mapping".
     parse: for comparison, let each sample also parse the file's first page, if that is in memory.
     evict: for comparison, ask the kernel to drop these pages, from time to time.
-    timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are to be had. It is no finer than
+    timer: use a CPU timer of the process (SIGPROF), even where perf events (SIGTRAP) are available. It is no finer than
         the kernel's tick, often 250 a second.
     stacks: take call stacks, by frame pointers.
     result: after the block.
@@ -424,6 +429,7 @@ def profile_command(
         )
     with ExitStack() as stack:
         pass_on = stack.enter_context(_signals_are_passed_on())
+        in_child = stack.enter_context(_children_are_waited_for())
         recording = Recording(frequency, follow, _flags(parse, evict, timer, stacks), shared=True)
         stack.callback(recording.close)
         with _preload() as name:
@@ -433,7 +439,7 @@ def profile_command(
                 "LD_PRELOAD": preload,
                 "PYBUILDID_PROFILE": str(recording.path),
             }
-            process = _start(command, program, environment)
+            process = _start(command, program, environment, in_child)
             pass_on(process)
             with process, _descriptors():
                 observer = Observer(process.pid, recording.watched)
@@ -446,22 +452,24 @@ def profile_command(
 
 
 def _start(
-    command: Sequence[str | os.PathLike[str]], program: str | None, environment: Mapping[str, str]
+    command: Sequence[str | os.PathLike[str]],
+    program: str | None,
+    environment: Mapping[str, str],
+    in_child: Callable[[], None] | None,
 ) -> subprocess.Popen[bytes]:
-    with _children_are_waited_for() as again:
-        try:
-            return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=again)
-        except OSError as error:
-            if error.errno != errno.ENOEXEC or not program:
-                raise
-        script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
-        return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=again)
+    try:
+        return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC or not program:
+            raise
+    script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
+    return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
 
 
 @contextmanager
 def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Who ends the profiler means the command: it gets the signal, and the profile is written when it has ended. Gives
-    what is to be told of it; signals that came before that are for it as well."""
+    """A signal that ends the profiler is meant for the command: the command gets it, and the profile is written when
+    the command has ended. Gives a function that takes the command; signals that came before are passed on then."""
     came: list[int] = []
     command: list[subprocess.Popen[bytes]] = []
 
@@ -489,7 +497,7 @@ def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], Non
 
 
 def _inherited() -> tuple[int, ...]:
-    """The descriptors that a program gets which this process runs.
+    """The descriptors that a program of this process inherits.
     Not close_fds=False: then subprocess uses posix_spawn(), after which glibc leaves two signals ignored."""
     found = []
     for name in os.listdir("/proc/self/fd"):
@@ -505,12 +513,16 @@ def _ignore_children() -> None:
 
 @contextmanager
 def _children_are_waited_for() -> Iterator[Callable[[], None] | None]:
-    """Who ignores SIGCHLD does not learn how a child ended. Gives what the child is to do to ignore it as well."""
+    """A process that ignores SIGCHLD does not learn how a child ended, so it does not ignore SIGCHLD meanwhile. Gives
+    a function by which the child ignores SIGCHLD as before."""
     if signal.getsignal(signal.SIGCHLD) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield None
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    yield _ignore_children
+    try:
+        yield _ignore_children
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
 @contextmanager

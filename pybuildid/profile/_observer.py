@@ -118,7 +118,7 @@ class Observer:
             pause = max(INTERVAL, _SHARE * (time.monotonic() - began))
 
     def _look(self) -> None:
-        """Those that were children once stay of interest when their parent has ended."""
+        """Processes that were children once are still watched when their parent has ended."""
         waiting, found, tree = [self.root, *self._seen], set[int](), None
         while waiting:
             pid = waiting.pop()

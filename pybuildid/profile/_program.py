@@ -38,8 +38,8 @@ def _may_run(path: str) -> bool:
 
 
 def why_not_profiled(path: str) -> str | None:
-    """Why nothing can profile this program by a library, as what it is; None: nothing is in the way. The interpreter of
-    a script counts. A file that cannot be read is given the benefit of the doubt."""
+    """Why no library can profile a program of this kind; None: it can be profiled. For a script the interpreter counts.
+    A file that cannot be read is assumed to be all right."""
     for _ in range(_SCRIPTS):
         try:
             with open(path, "rb") as file:
@@ -64,7 +64,7 @@ def _interpreter(start: bytes) -> str | None:
 
 
 def _gives_rights(path: str) -> bool:
-    """Whether the program runs with rights that its caller has not, so that the loader is careful (AT_SECURE)."""
+    """Whether the program runs with more rights than its caller, so that the loader preloads nothing (AT_SECURE)."""
     status = os.stat(path)
     if os.statvfs(path).f_flag & os.ST_NOSUID:
         return False

@@ -275,7 +275,7 @@ def _new_path() -> str:
 
 
 def _remove_left(folder: str) -> None:
-    """The files of profilers that were killed: nobody holds the lock that the server's thread takes."""
+    """Removes the files of profilers that were killed: no process holds the lock that the server's thread takes."""
     for path in glob(os.path.join(escape(folder), _PREFIX + "*")):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

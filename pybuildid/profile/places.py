@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pybuildid.profile import Module
 
 DELETED = " (deleted)"
-LIBRARY = re.compile(r"\.so(\.|$)")
+OTHERS = re.compile(r"\.so(\.|$)|^/tmp/perf-\d+\.map$")  # than programs: libraries, code that a process made
 
 
 def main_module(modules: Sequence[Module]) -> Module | None:
@@ -20,7 +20,7 @@ def main_module(modules: Sequence[Module]) -> Module | None:
     process that is not named as a library."""
     own = [module for module in modules if module.process == modules[0].process]
     marked = [module for module in own if module.main]
-    named = [module for module in own if module.path.startswith("/") and not LIBRARY.search(module.path)]
+    named = [module for module in own if module.path.startswith("/") and not OTHERS.search(module.path)]
     return next(iter(marked[-1:] or named[:1]), None)
 
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pybuildid.stacks.model import Label, Location, Mapping, Sample, StackProfile, ValueType
+from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
 from pybuildid.stacks.pprof import encode, write_pprof
 
 CPU = ValueType("cpu", "nanoseconds")
@@ -22,6 +22,7 @@ class PprofWriter:
     duration_ns: int = 0
     comments: tuple[str, ...] = ()
     _mappings: list[Mapping] = field(default_factory=list)
+    _names: dict[int, Callable[[int], Line | None]] = field(default_factory=dict)
     _locations: dict[Location, int] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
 
@@ -29,6 +30,10 @@ class PprofWriter:
         """Adds a mapping; its number."""
         self._mappings.append(Mapping(start, limit, offset, path, build_id.hex()))
         return len(self._mappings)
+
+    def name(self, mapping: int, find: Callable[[int], Line | None]) -> None:
+        """What tells the names of addresses in a mapping that is no file, in which they could be looked up later."""
+        self._names[mapping] = find
 
     def sample(self, address: int, count: int, mapping: int = 0, labels: Iterable[tuple[str, str]] = ()) -> None:
         """Adds an instruction pointer that was seen so often; mapping 0: in none."""
@@ -47,13 +52,18 @@ class PprofWriter:
             types=[ValueType("samples", "count"), CPU],
             samples=self._samples,
             mappings=self._mappings,
-            locations=list(self._locations),
+            locations=[self._named(location) for location in self._locations],
             period_type=CPU,
             period=self.period_ns,
             time_ns=self.time_ns,
             duration_ns=self.duration_ns,
             comments=list(self.comments),
         )
+
+    def _named(self, location: Location) -> Location:
+        find = self._names.get(location.mapping)
+        line = find(location.address) if find else None
+        return location._replace(lines=(line,)) if line else location
 
     def encode(self) -> bytes:
         """The message, not compressed."""

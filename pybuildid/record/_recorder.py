@@ -84,7 +84,7 @@ class Recorder:
 
     def __init__(
         self, *, frequency: int, only: bool = False, compare: bool = False, clock: bool = False, memory: int = 0,
-        breakpoint: int = 0, programs: Path | None = None,
+        breakpoint: int = 0, rescan: bool = False, programs: Path | None = None,
     ) -> None:  # fmt: skip
         try:
             loaded = (programs or PROGRAMS).read_bytes()
@@ -94,7 +94,8 @@ class Recorder:
         options = ffi.new("struct bid_recorder_options *")
         options.frequency, options.region_bytes, options.breakpoint = frequency, memory, breakpoint
         options.clock = clock
-        options.flags = (lib.BID_RECORD_ONLY if only else 0) | (lib.BID_RECORD_COMPARE if compare else 0)
+        flags = ((only, lib.BID_RECORD_ONLY), (compare, lib.BID_RECORD_COMPARE), (rescan, lib.BID_RECORD_RESCAN))
+        options.flags = sum(flag for wanted, flag in flags if wanted)
         self._why = ffi.new("char[512]")
         self._recorder = lib.bid_recorder_create(loaded, len(loaded), options, self._why, len(self._why))
         if not self._recorder:
@@ -149,6 +150,11 @@ class Recorder:
             cpus=raw.cpus,
             hardware=bool(raw.hardware),
         )
+
+    def known(self, inode: int) -> bool:
+        """For tests: whether the table has this address of an inode."""
+        found = ffi.new("struct bid_build_id *")
+        return bool(lib.bid_lookup(lib.bid_recorder_table(self._recorder), inode, found) != lib.BID_ABSENT)
 
     def churn(self, entries: int) -> None:
         """For tests: so many entries with keys that no inode has come into the table, and go again."""

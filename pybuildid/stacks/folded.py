@@ -12,6 +12,7 @@ from pybuildid.stacks.errors import ProfileFormatError
 from pybuildid.stacks.model import Line, Location, Sample, StackProfile, ValueType, stack_frames, thread_name
 
 StrPath = Union[str, "os.PathLike[str]"]
+DIGITS = 18  #: of a count, which is an int64 in pprof
 
 
 def read_folded(path: StrPath) -> StackProfile:
@@ -23,7 +24,7 @@ def read_folded(path: StrPath) -> StackProfile:
             text, _, count = line.rstrip().rpartition(" ")
             if not line.strip():
                 continue
-            if not text or not count.isdecimal():
+            if not text or not count.isdecimal() or len(count) > DIGITS:
                 raise ProfileFormatError(str(path), f"neither of pprof nor folded: line {at} does not end with a count")
             stack = [numbers.setdefault(name, len(numbers) + 1) for name in reversed(text.split(";"))]
             samples.append(Sample(tuple(stack), (int(count),)))

@@ -1,66 +1,86 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Profiles of many processes or machines as one: code is the same where the build ID and the offset are.
 
-One file is open at a time, and its samples are streamed. What stays in memory is what is distinct.
+A few files are read at a time. What stays in memory is what is distinct.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Union
 
+from pybuildid.stacks.columns import Sums
 from pybuildid.stacks.errors import ProfileFormatError
-from pybuildid.stacks.model import Label, Location, Mapping, Sample, StackProfile, ValueType
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.model import Location, Mapping, StackProfile, ValueType
+from pybuildid.stacks.pprof import FileProfile, message_of
 
-Place = tuple[str, int, str]  #: of a location: the file, the offset there, and the name where there is no address
-Row = tuple[tuple[int, ...], tuple[Label, ...]]
+Problem = Union[ProfileFormatError, OSError]
+AHEAD = 2  #: files that are read meanwhile
 
 
 @dataclass
 class Merger:
-    """Sums up profiles. without: keys of labels that are dropped, such as "tid", which differs on every machine."""
+    """Sums up profiles. without: keys of labels that are dropped, such as "tid", which differs on every machine.
+
+    profiles: how many have been added.
+    """
 
     without: Collection[str] = ()
+    types: list[ValueType] | None = None  #: what profiles count; None: what the first one does
     profiles: int = 0
     _mappings: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    _locations: dict[Place, int] = field(default_factory=dict)
-    _rows: dict[Row, list[int]] = field(default_factory=dict)
+    _places: defaultdict[str, dict[int | str, int]] = field(default_factory=lambda: defaultdict(dict))
+    _sums: Sums | None = None
     _merged: StackProfile = field(default_factory=StackProfile)
 
-    def add(self, profile: StackProfile, source: str) -> None:
-        """Raises ProfileFormatError if it is damaged or counts something else; then nothing of it has been added."""
+    def add(self, profile: StackProfile, source: str, profiles: int = 1) -> None:
+        """Raises ProfileFormatError if it counts something else; then nothing of it has been added. profiles: from how
+        many it was merged."""
         self._check(profile, source)
-        fresh: defaultdict[Row, list[int]] = defaultdict(lambda: [0] * len(profile.types))
-        for sample in profile.samples:  # to the end, before anything is added: it may be damaged there
-            row = fresh[sample.stack, self._labels(sample)]
-            for at, value in enumerate(sample.values):
-                row[at] += value
-        mappings = [self._mapping(mapping) for mapping in profile.mappings]
-        locations = [self._location(profile, location, mappings) for location in profile.locations]
-        for (stack, labels), values in fresh.items():
-            key = tuple([locations[number - 1] for number in stack]), labels
-            row = self._rows.setdefault(key, [0] * len(values))
-            for at, value in enumerate(values):
-                row[at] += value
+        file = message_of(profile)
+        if self._sums is None:
+            self._sums = Sums(len(profile.types))
+        self._sums.add(file.samples, self._locations(file), self.without)
         self._sum_up(profile)
+        self.profiles += profiles
+
+    def add_files(self, files: Sequence[str]) -> Iterator[tuple[str, Problem | None]]:
+        """Adds each, and tells which, and why it was left out. Threads read two files ahead."""
+        pending: deque[tuple[str, Future[StackProfile]]] = deque()
+        pool = ThreadPoolExecutor(AHEAD)
+        try:
+            for at in range(len(files) + AHEAD):
+                if at < len(files):
+                    pending.append((files[at], pool.submit(read_profile, files[at])))
+                if at >= AHEAD:
+                    yield self._add_read(*pending.popleft())
+            pool.shutdown()
+        finally:  # without waiting: one of its own threads may be the one that collects this as garbage
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _add_read(self, file: str, reading: Future[StackProfile]) -> tuple[str, Problem | None]:
+        try:
+            self.add(reading.result(), file)
+        except (ProfileFormatError, OSError) as error:
+            return file, error
+        return file, None
 
     def result(self) -> StackProfile:
         merged = self._merged
-        merged.samples = _Rows(self._rows)
+        merged.samples = self._sums if self._sums else []
         merged.comments = [f"merged from {self.profiles:,} profiles"]
         return merged
 
     def _check(self, profile: StackProfile, source: str) -> None:
-        if not self.profiles or profile.types == self._merged.types:
+        if self.types is None or profile.types == self.types:
             return
-        ours, theirs = _kinds(self._merged.types), _kinds(profile.types)
+        ours, theirs = _kinds(self.types), _kinds(profile.types)
         raise ProfileFormatError(source, f"it counts {theirs}, and the profiles before count {ours}")
-
-    def _labels(self, sample: Sample) -> tuple[Label, ...]:
-        if not self.without or not sample.labels:
-            return sample.labels
-        return tuple([label for label in sample.labels if label.key not in self.without])
 
     def _mapping(self, mapping: Mapping) -> tuple[int, int]:
         """The number of the same part of the same build, and what an address there is more than here."""
@@ -76,38 +96,42 @@ class Merger:
         self._merged.mappings[number - 1] = Mapping(*whole[:5], *flags)
         return number, shift
 
-    def _location(self, profile: StackProfile, location: Location, mappings: list[tuple[int, int]]) -> int:
-        mapping = profile.mapping(location)
-        number, shift = mappings[location.mapping - 1] if mapping else (0, 0)
-        name = "" if location.address else "\n".join(line.name for line in location.lines)
-        place = mapping.identity if mapping else "", profile.file_offset(location), name
-        known = self._locations.setdefault(place, len(self._locations) + 1)
-        moved = location._replace(mapping=number, address=location.address + shift)
-        if known > len(self._merged.locations):
-            self._merged.locations.append(moved)
-        elif not self._merged.locations[known - 1].lines:
-            self._merged.locations[known - 1] = moved  # this profile may have the names
-        return known
+    def _locations(self, file: FileProfile) -> array[int]:
+        """The numbers here of its locations. A place is an offset in a file, or a name where there is no address."""
+        mappings = [(0, 0), *map(self._mapping, file.mappings)]
+        starts = [(0, self._places[""])]  # of each mapping: what makes an address an offset, and the places of its file
+        starts += [(each.offset - each.start, self._places[each.identity]) for each in file.mappings]
+        locations, found = self._merged.locations, array("I")
+        for number, place in enumerate(file.places(), 1):
+            mapping, address, begin, end = place
+            shift, places = starts[mapping]
+            key: int | str = address + shift if address else self._name(file, number, place)
+            known = places.get(key)
+            if known is None:
+                places[key] = known = len(locations) + 1
+                locations.append(self._moved(file.make_location(number, place), mappings))
+            elif begin != end and not locations[known - 1].lines:
+                locations[known - 1] = self._moved(file.make_location(number, place), mappings)
+            found.append(known)
+        return found
+
+    def _moved(self, location: Location, mappings: list[tuple[int, int]]) -> Location:
+        number, shift = mappings[location.mapping]
+        return location._replace(mapping=number, address=location.address + shift)
+
+    def _name(self, file: FileProfile, number: int, place: tuple[int, int, int, int]) -> str:
+        return "\n".join(line.name for line in file.make_location(number, place).lines)
 
     def _sum_up(self, profile: StackProfile) -> None:
         merged = self._merged
+        self.types = profile.types
         if not self.profiles:
             for name in ("types", "period_type", "period", "time_ns", "default_type", "drop_frames", "keep_frames"):
                 setattr(merged, name, getattr(profile, name))
-        self.profiles += 1
         merged.duration_ns += profile.duration_ns
         merged.time_ns = min(filter(None, (merged.time_ns, profile.time_ns)), default=0)
         if merged.period != profile.period:
             merged.period = 0  # there is none that holds for all
-
-
-@dataclass(frozen=True)
-class _Rows:
-    rows: dict[Row, list[int]]
-
-    def __iter__(self) -> Iterator[Sample]:
-        for (stack, labels), values in self.rows.items():
-            yield Sample(stack, tuple(values), labels)
 
 
 def _kinds(types: list[ValueType]) -> str:

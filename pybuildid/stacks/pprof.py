@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Profiles in the format of pprof: profile.proto of github.com/google/pprof, mostly as gzip.
 
-A file is read twice. Samples come first in it, and the strings that they name last: the first time everything but the
-samples is kept, the second time the samples are streamed. So memory is bounded by the distinct addresses.
+A file is read once, a piece at a time, into columns of numbers (columns.py): memory is bounded by what is distinct.
 """
 
 from __future__ import annotations
@@ -13,24 +12,28 @@ import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, Any, Union
+from functools import cached_property
+from io import BytesIO
+from typing import IO, Union
 
+from pybuildid._core import ffi
+from pybuildid.stacks.columns import FUNCTION as FUNCTION_WIDTH
+from pybuildid.stacks.columns import LINE as LINE_WIDTH
+from pybuildid.stacks.columns import LOCATION as LOCATION_WIDTH
+from pybuildid.stacks.columns import Message, Rows
 from pybuildid.stacks.errors import ProfileFormatError
 from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
 from pybuildid.stacks.wire import (
     WireError,
-    encoded,
     fields,
     message,
     number,
     numbers,
     packed,
     signed,
-    split_packed,
-    stream_fields,
 )
 
 StrPath = Union[str, "os.PathLike[str]"]
@@ -49,16 +52,14 @@ def _problems(path: str) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ProfileFormatError(path, f"its gzip is damaged or cut off ({error})") from error
-    except (WireError, UnicodeError, ValueError, TypeError, IndexError, KeyError) as error:
-        if isinstance(error, ProfileFormatError):
-            raise
+    except WireError as error:
         raise ProfileFormatError(path, f"no profile in the format of pprof: {error}") from error
 
 
 def open_regular(path: StrPath) -> IO[bytes]:
     """Raises ProfileFormatError for what is no file, before it is opened: a pipe may wait."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ProfileFormatError(os.fspath(path), "no regular file: a profile is read twice, so save it as one")
+        raise ProfileFormatError(os.fspath(path), "no regular file: save it as one")
     return open(path, "rb")
 
 
@@ -75,70 +76,136 @@ def _opened(path: str) -> Iterator[Callable[[int], bytes]]:
             yield unpacked.read
 
 
-class _Tables:
-    """All but the samples, as they stand in the file: numbers of strings, of functions."""
+class FileProfile(StackProfile):
+    """A profile from a file. Its locations are made when they are first asked for."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.strings: list[str] = []
-        self.functions: dict[int, dict[int, int]] = {}
-        self.mapping_numbers: dict[int, int] = {0: 0}
-        self.location_numbers: dict[int, int] = {}
-        with _problems(path):
-            self._read()
+    samples: Rows
 
-    def _read(self) -> None:
-        types, mappings, locations, comments = [], [], [], []
-        scalars: dict[int, Any] = {}
-        with _opened(self.path) as read:
-            for name, value in stream_fields(read):
-                if name == SAMPLE_TYPE:
-                    types.append(_scalars(value))
-                elif name == MAPPING:
-                    mappings.append(_scalars(value))
-                elif name == LOCATION:
-                    locations.append(value)
-                elif name == FUNCTION:
-                    function = _scalars(value)
-                    self.functions[function.get(1, 0)] = function
-                elif name == STRING:
-                    self.strings.append(_bytes(value).decode("utf-8", "surrogateescape"))
-                elif name == COMMENT:
-                    comments += numbers(value)
-                elif name != SAMPLE:
-                    scalars[name] = value
+    def __init__(self, message: Message) -> None:
+        self.strings = message.strings()
         if not self.strings or self.strings[0]:
             raise WireError("it has no table of strings")
-        self.types = [self._type(each) for each in types]
-        self.mappings = [self._mapping(each) for each in mappings]
-        self.locations = [self._location(_bytes(each)) for each in locations]
-        self.comments = [self.strings[each] for each in comments]
-        self.scalars = scalars
+        self._message = message
+        functions = self._function(0)
+        self._functions = dict(zip(functions, zip(*(self._function(at) for at in range(1, 5)))))
+        if len(self._functions) < len(functions):
+            raise WireError("two functions have the same id")
+        self._mapping_numbers: dict[int, int] = {0: 0}
+        self._made: list[Location] | None = None
+        super().__init__()
+        self._read_others()
+        self.samples = Rows(
+            ffi.addressof(message.c, "samples"), [self._labels(each) for each in message.label_sets()], message
+        )
+        self._check()
+
+    def _function(self, at: int) -> list[int]:
+        return self._message.column("functions", FUNCTION_WIDTH, at, "q" if at == 4 else "Q")
+
+    # ---- what is in no table
+
+    def _read_others(self) -> None:
+        scalars: dict[int, int] = {}
+        for name, value in fields(self._message.others()):
+            if name == SAMPLE_TYPE:
+                self.types.append(self._type(_scalars(value)))
+            elif name == MAPPING:
+                self.mappings.append(self._mapping(_scalars(value)))
+            elif name == COMMENT:
+                self.comments += map(self._text, numbers(value))
+            elif name == PERIOD_TYPE:
+                self.period_type = self._type(_scalars(value))
+            elif name in (SAMPLE, LOCATION, FUNCTION, STRING):
+                raise WireError("a number stands where a message should")
+            elif isinstance(value, int):
+                scalars[name] = value
+            else:
+                raise WireError("something else stands where a number should")
+        self.period, self.time_ns, self.duration_ns = (signed(scalars.get(at, 0)) for at in (PERIOD, TIME, DURATION))
+        texts = (self._text(scalars.get(at, 0)) for at in (DEFAULT_TYPE, DROP_FRAMES, KEEP_FRAMES))
+        self.default_type, self.drop_frames, self.keep_frames = texts
+
+    def _text(self, number: int) -> str:
+        if number >= len(self.strings):
+            raise WireError("a text is not in the table of strings")
+        return self.strings[number]
 
     def _type(self, value: dict[int, int]) -> ValueType:
-        return ValueType(self.strings[value.get(1, 0)], self.strings[value.get(2, 0)])
+        return ValueType(self._text(value.get(1, 0)), self._text(value.get(2, 0)))
 
     def _mapping(self, value: dict[int, int]) -> Mapping:
-        self.mapping_numbers[value.get(1, 0)] = len(self.mapping_numbers)
+        number = value.get(1, 0)
+        if number in self._mapping_numbers:
+            raise WireError(f"two mappings have the id {number}" if number else "a mapping has no id")
+        self._mapping_numbers[number] = len(self._mapping_numbers)
         start, limit, offset = (value.get(field, 0) for field in (2, 3, 4))
-        path, build_id = (self.strings[value.get(field, 0)] for field in (5, 6))
+        path, build_id = (self._text(value.get(field, 0)) for field in (5, 6))
         return Mapping(start, limit, offset, path, build_id, *(bool(value.get(field)) for field in (7, 8, 9, 10)))
 
-    def _location(self, message: bytes) -> Location:
-        values, lines = {}, []
-        for name, value in fields(message):
-            if name == 4:
-                lines.append(self._line(_scalars(value)))
-            else:
-                values[name] = value
-        self.location_numbers[values.get(1, 0)] = len(self.location_numbers) + 1  # type: ignore[index]
-        mapping = self.mapping_numbers[values.get(2, 0)]  # type: ignore[index]
-        return Location(mapping, values.get(3, 0), tuple(lines), bool(values.get(5)))  # type: ignore[arg-type]
+    def _labels(self, content: bytes) -> tuple[Label, ...]:
+        return tuple(self._label(_scalars(value)) for _, value in fields(content))
 
-    def _line(self, value: dict[int, int]) -> Line:
-        function = self.functions[value.get(1, 0)]
-        name, system_name, file = (self.strings[function.get(field, 0)] for field in (2, 3, 4))
-        return Line(name, system_name, file, signed(value.get(2, 0)), signed(function.get(5, 0)))
+    def _label(self, value: dict[int, int]) -> Label:
+        key, text, unit = (self._text(value.get(at, 0)) for at in (1, 2, 4))
+        return Label(key, text, signed(value.get(3, 0)), unit)
+
+    # ---- locations
+
+    def _check(self) -> None:
+        """Raises for damage that would be found only when locations are made."""
+        known, rows = len(self.types), self.samples
+        if len(rows) and rows.width != known:
+            raise WireError(f"a sample has {rows.width} values, and there are {known} types of them")
+        texts = max((max(self._function(at), default=0) for at in (1, 2, 3)), default=0)
+        if texts >= len(self.strings):
+            raise WireError("a function's name is not in the table of strings")
+        if not self._functions.keys() >= set(self._message.column("lines", LINE_WIDTH, 0)):
+            raise WireError("a line is of a function that there is not")
+        if not self._mapping_numbers.keys() >= set(self._message.column("locations", LOCATION_WIDTH, 1)):
+            raise WireError("a location is in a mapping that there is not")
+
+    def places(self) -> Iterator[tuple[int, int, int, int]]:
+        """Of each location: its mapping's number, its address, and where its lines begin and end."""
+        columns = (self._message.column("locations", LOCATION_WIDTH, at) for at in (1, 2, 3))
+        mappings, addresses, ends = columns
+        return zip(map(self._mapping_numbers.__getitem__, mappings), addresses, [0, *ends], ends)
+
+    @cached_property
+    def _lines(self) -> tuple[list[int], list[int]]:
+        return self._message.column("lines", LINE_WIDTH, 0), self._message.column("lines", LINE_WIDTH, 1, "q")
+
+    @cached_property
+    def _folded(self) -> list[int]:
+        return self._message.column("locations", LOCATION_WIDTH, 4)
+
+    def make_location(self, number: int, place: tuple[int, int, int, int]) -> Location:
+        """number: of the location. place: what places() has of it."""
+        mapping, address, begin, end = place
+        lines = tuple(
+            [self._line(function, line) for function, line in zip(*(each[begin:end] for each in self._lines))]
+        )
+        return Location(mapping, address, lines, bool(self._folded[number - 1]))
+
+    def _line(self, function: int, line: int) -> Line:
+        name, system_name, file, start_line = self._functions[function]
+        strings = self.strings
+        return Line(strings[name], strings[system_name], strings[file], line, start_line)
+
+    @property
+    def is_as_read(self) -> bool:
+        """Whether nobody has its list of locations, and may have changed it."""
+        return self._made is None
+
+    @property
+    def locations(self) -> list[Location]:
+        if self._made is None:
+            self._made = [self.make_location(number, place) for number, place in enumerate(self.places(), 1)]
+        return self._made
+
+    @locations.setter
+    def locations(self, locations: list[Location]) -> None:
+        if locations:
+            self._made = locations
 
 
 def _bytes(value: int | bytes) -> bytes:
@@ -151,76 +218,18 @@ def _scalars(value: int | bytes) -> dict[int, int]:
     return {name: each for name, each in fields(_bytes(value)) if isinstance(each, int)}
 
 
-class Samples:
-    """The samples of a file, read from it each time that they are iterated over."""
-
-    def __init__(self, tables: _Tables) -> None:
-        self._tables = tables
-        self._encoded = {encoded(each): number for each, number in tables.location_numbers.items()}
-
-    def __iter__(self) -> Iterator[Sample]:
-        known = len(self._tables.types)
-        labels: dict[bytes, Label] = {}
-        with _problems(self._tables.path), _opened(self._tables.path) as read:
-            for name, message in stream_fields(read):
-                if name != SAMPLE:
-                    continue
-                stack: tuple[int, ...] = ()
-                values: list[int] = []
-                marks: list[Label] = []
-                for part, value in fields(_bytes(message)):
-                    if part == 1:
-                        stack += self._stack(value)
-                    elif part == 2:
-                        values += numbers(value)
-                    elif part == 3:
-                        text = _bytes(value)
-                        if text not in labels:
-                            labels[text] = self._label(text)
-                        marks.append(labels[text])
-                if len(values) != known:
-                    raise WireError(f"a sample has {len(values)} values, and there are {known} types of them")
-                yield Sample(stack, tuple(map(signed, values)), tuple(marks))
-
-    def _stack(self, value: int | bytes) -> tuple[int, ...]:
-        """Looked up as they are encoded, which takes a quarter of the time of decoding them first."""
-        if isinstance(value, bytes):
-            try:
-                return tuple(map(self._encoded.__getitem__, split_packed(value)))
-            except KeyError:
-                pass  # an encoding that is longer than it has to be, or damage
-        place = self._tables.location_numbers
-        return tuple([place[each] for each in numbers(value)])
-
-    def _label(self, content: bytes) -> Label:
-        value, strings = _scalars(content), self._tables.strings
-        return Label(
-            strings[value.get(1, 0)], strings[value.get(2, 0)], signed(value.get(3, 0)), strings[value.get(4, 0)]
-        )
+def read_pprof(path: StrPath) -> FileProfile:
+    """A profile from a file, which is read to its end. Raises ProfileFormatError, OSError."""
+    name = os.fspath(path)
+    with _problems(name), _opened(name) as read:
+        return FileProfile(Message(read))
 
 
-def read_pprof(path: StrPath) -> StackProfile:
-    """A profile, whose samples are read from the file when they are iterated over: it has to stay as it is until then.
-
-    Raises ProfileFormatError, then or now; OSError.
-    """
-    tables = _Tables(os.fspath(path))
-    scalars, strings = tables.scalars, tables.strings
-    with _problems(tables.path):
-        return StackProfile(
-            types=tables.types,
-            samples=Samples(tables),
-            mappings=tables.mappings,
-            locations=tables.locations,
-            period_type=tables._type(_scalars(scalars[PERIOD_TYPE])) if PERIOD_TYPE in scalars else None,
-            period=signed(scalars.get(PERIOD, 0)),
-            time_ns=signed(scalars.get(TIME, 0)),
-            duration_ns=signed(scalars.get(DURATION, 0)),
-            comments=tables.comments,
-            default_type=strings[scalars.get(DEFAULT_TYPE, 0)],
-            drop_frames=strings[scalars.get(DROP_FRAMES, 0)],
-            keep_frames=strings[scalars.get(KEEP_FRAMES, 0)],
-        )
+def message_of(profile: StackProfile) -> FileProfile:
+    """The same, as if it had been read from a file: itself if it was, and is as it was read."""
+    if isinstance(profile, FileProfile) and profile.is_as_read:
+        return profile
+    return FileProfile(Message(BytesIO(encode(profile)).read))
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -239,14 +248,18 @@ class _Encoder:
     def type(self, value: ValueType) -> bytes:
         return self.text(1, value.kind) + self.text(2, value.unit)
 
+    def label(self, label: Label) -> bytes:
+        content = self.text(1, label.key) + self.text(2, label.text) + number(3, label.number)
+        return message(3, content + self.text(4, label.unit))
+
     def sample(self, sample: Sample) -> bytes:
         content = packed(1, sample.stack) + packed(2, sample.values)
-        for label in sample.labels:
-            content += message(
-                3,
-                self.text(1, label.key) + self.text(2, label.text) + number(3, label.number) + self.text(4, label.unit),
-            )
-        return message(SAMPLE, content)
+        return message(SAMPLE, content + b"".join(map(self.label, sample.labels)))
+
+    def samples(self, samples: Iterable[Sample]) -> Iterable[bytes]:
+        if isinstance(samples, Rows):
+            return samples.encoded(lambda labels: b"".join(map(self.label, labels)))
+        return map(self.sample, samples)
 
     def mapping(self, place: int, mapping: Mapping) -> bytes:
         start, limit, offset, path, build_id, *flags = mapping
@@ -269,8 +282,7 @@ class _Encoder:
     def parts(self, profile: StackProfile) -> Iterator[bytes]:
         for kind in profile.types:
             yield message(SAMPLE_TYPE, self.type(kind))
-        for sample in profile.samples:
-            yield self.sample(sample)
+        yield from self.samples(profile.samples)
         for place, mapping in enumerate(profile.mappings, 1):
             yield self.mapping(place, mapping)
         for place, location in enumerate(profile.locations, 1):
@@ -310,12 +322,12 @@ def write_pprof(profile: StackProfile, path: StrPath) -> None:
 def replacing(path: StrPath) -> Iterator[IO[bytes]]:
     """A file that takes the place of the one at path when it is complete, with the latter's mode."""
     target = os.path.realpath(path)
-    special = os.path.exists(target) and not os.path.isfile(target)  # such as /dev/stdout: nothing is to be replaced
+    special = os.path.exists(path) and not os.path.isfile(path)  # such as /dev/stdout: nothing is to be replaced
     if special or not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
         with tempfile.TemporaryFile() as file:
             yield file
             file.seek(0)
-            with open(target, "wb") as there:
+            with open(path, "wb") as there:
                 shutil.copyfileobj(file, there)
         return
     handle, name = tempfile.mkstemp(prefix=".pybuildid-", dir=os.path.dirname(target))

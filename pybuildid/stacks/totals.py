@@ -10,7 +10,8 @@ from pybuildid.stacks.model import StackProfile, stack_frames
 
 
 class FunctionKey(NamedTuple):
-    """A function of one build of a file. identity: its build ID, or its path. module: its name."""
+    """A function of one build of a file. identity: its build ID, or its path. module: its name, the first if it has
+    several."""
 
     name: str
     identity: str
@@ -30,12 +31,15 @@ def function_totals(profile: StackProfile, value: int) -> tuple[dict[FunctionKey
     """Of each function, and of all samples. One that is on a stack twice counts once in its total."""
     frames = profile.frames()
     found: dict[FunctionKey, Totals] = {}
+    modules: dict[str, str] = {}
     whole = 0
     for sample in profile.samples:
         count = sample.values[value]
         whole += count
         stack = stack_frames(frames, sample)
-        keys = [FunctionKey(frame.name, frame.identity, frame.module) for frame in stack]
+        keys = [
+            FunctionKey(frame.name, frame.identity, modules.setdefault(frame.identity, frame.module)) for frame in stack
+        ]
         for key, frame in zip(keys, stack):
             if key not in found:
                 found[key] = Totals(named=frame.named)

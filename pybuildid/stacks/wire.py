@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """Messages of protobuf: each field is a tag (number << 3 | wire type), then a varint, or a length and bytes
-(protobuf.dev/programming-guides/encoding). The messages of a profile are few and stable, so no code is generated."""
+(protobuf.dev/programming-guides/encoding). Long ones are read in C (columns.py); this is for the rest."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Union
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MOST = 64 << 20  #: bytes of one field of a profile: more is damage
-split_packed = re.compile(rb"[\x80-\xff]*[\x00-\x7f]|[\x80-\xff]+\Z").findall  #: packed numbers, as they are encoded
 Field = tuple[int, Union[int, bytes]]
 
 
@@ -66,29 +64,12 @@ def fields(data: bytes) -> Iterator[Field]:
         yield number, value
 
 
-def stream_fields(read: Callable[[int], bytes], chunk: int = 1 << 20) -> Iterator[Field]:
-    """The fields of a message of which read(n) gives the next n bytes at most, and b"" at its end. No more of it is in
-    memory than a chunk and a field."""
-    data, at = b"", 0
-    while more := read(chunk):
-        data, at = data[at:] + more, 0
-        end = len(data)
-        while at < end:
-            try:
-                number, value, at = _field(data, at, end)
-            except IndexError:
-                break  # the rest of the field is in the next chunk
-            yield number, value
-        if end - at > MOST:
-            raise WireError(f"a field has more than {MOST >> 20} MiB")
-    if at < len(data):
-        raise WireError("it ends in the midst of a field")
-
-
 def _field(data: bytes, at: int, end: int) -> tuple[int, int | bytes, int]:
     """The field that begins there: its number and value, and where the next begins. IndexError: data ends in it."""
     tag, at = varint(data, at)
     kind = tag & 7
+    if tag < 8:
+        raise WireError("a field has the number 0")
     if kind == VARINT:
         value, at = varint(data, at)
         return tag >> 3, value, at

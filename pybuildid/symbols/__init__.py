@@ -19,6 +19,7 @@ from pybuildid.symbols.demangle import demangled
 from pybuildid.symbols.dwarf import Function
 from pybuildid.symbols.finding import Search
 from pybuildid.symbols.module import Module
+from pybuildid.symbols.perfmap import is_perf_map
 
 __all__ = ["FileNames", "MissingLibraryError", "Search", "Symbolizer", "is_wanted"]
 
@@ -69,7 +70,7 @@ class Symbolizer:
         return sorted(self._reports.values(), key=lambda report: -report.addresses)
 
     def name(self) -> None:
-        """From files of this machine."""
+        """Names functions from files of this machine."""
         places = defaultdict(list)
         for at, location in enumerate(self.profile.locations):
             if mapping := self.profile.mapping(location):
@@ -80,7 +81,7 @@ class Symbolizer:
             report = self._reports[identity] = FileNames(mapping.path, mapping.build_id, len(self._places[identity]))
             build_id = _build_id(mapping)
             if build_id is None:
-                report.problem = NO_BUILD_ID if mapping.path.startswith("/") else ""
+                report.problem = NO_BUILD_ID if mapping.path.startswith("/") and not is_perf_map(mapping.path) else ""
             else:
                 self._modules[identity] = Module(build_id, mapping.path)
                 self._modules[identity].look(self.search)
@@ -92,7 +93,7 @@ class Symbolizer:
         return sorted(found, key=lambda identity: -self._reports[identity].addresses)
 
     def ask(self, client: Client, step: Callable[[FileNames], object] = lambda file: None) -> None:
-        """Servers for what is missing. step: is told of each file before they are asked for it."""
+        """Asks servers for the missing files. step: is called with each file before the servers are asked for it."""
         changed = []
         for identity in self.missing():
             step(self._reports[identity])
@@ -108,7 +109,7 @@ class Symbolizer:
         return mapping
 
     def _take(self, identities: Iterable[str]) -> None:
-        """The names of these files into the profile."""
+        """Takes the names of these files into the profile."""
         found = {at: functions for identity in identities for at, functions in self._functions(identity)}
         names = demangled(function.name for functions in found.values() for function in functions)
         known: dict[Function, Line] = {}
@@ -135,6 +136,8 @@ class Symbolizer:
         report, module = self._reports[identity], self._modules.get(identity)
         located = [self.profile.locations[at] for at in self._places[identity]]
         report.named = sum(bool(location.lines) for location in located)
+        if is_perf_map(report.path) and report.named < report.addresses:
+            report.problem = f"the process named {report.named:,} of its {report.addresses:,} addresses"
         if module:
             report.source, report.problem = module.source, module.problem
             if not report.problem and report.named < report.addresses:

@@ -74,7 +74,7 @@ class Client:
         return descriptor
 
     def _on(self, client: Any, done: int, total: int) -> int:
-        """Of the library, some times a second: 1 makes it give up."""
+        """The library calls this some times a second. Returns 1 to make it give up."""
         if time.monotonic() > self._end:
             self.late = self._given_up = True
             return 1
@@ -83,7 +83,7 @@ class Client:
         return 0
 
     def _failed(self, kind: Any, error: BaseException, trace: Any) -> int:
-        """An exception in _on(), Ctrl-C above all: it cannot go through C."""
+        """Keeps an exception in _on(), above all that of Ctrl-C: it cannot pass through C."""
         self._error = error
         return 1
 

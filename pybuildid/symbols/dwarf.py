@@ -34,7 +34,8 @@ class _Unit(NamedTuple):
 
 
 class _Ranges:
-    """What addresses are in: of those that contain one, the nearest that begins before it; of equal ones the first."""
+    """Finds the range that contains an address: of several the one that begins nearest before it, of equal ones the
+    first."""
 
     def __init__(self, ranges: list[tuple[int, int, Any]]) -> None:
         ranges.reverse()
@@ -85,7 +86,7 @@ class Dwarf:
         return (text(name[0]), bytes(ffi.buffer(build_id[0], length))) if length > 0 else None
 
     def give(self, other: Dwarf) -> None:
-        """That file."""
+        """Takes that file: see wants()."""
         self._other = other
         self._lib.dwarf_setalt(self._dwarf, other._dwarf)
 
@@ -124,7 +125,7 @@ class Dwarf:
                 yield start[0], end[0]
 
     def _scopes(self, unit: _Unit, address: int) -> list[Any]:
-        """The functions that it is in, from the innermost that was inlined outwards."""
+        """The functions that contain the address, from the innermost inlined one outwards."""
         if unit not in self._functions:
             self._functions[unit] = self._functions_of(unit)
         scopes = self._functions[unit].find(address)
@@ -201,7 +202,8 @@ class Dwarf:
         return self._whole(unit, text(self._lib.dwarf_linesrc(line, ffi.NULL, ffi.NULL))), number[0]
 
     def _whole(self, unit: _Unit, file: str) -> str:
-        """A path that is relative to where the compiler ran, with that, if it does not begin with it already."""
+        """The path with the folder of the compiler before it, if it is relative and does not begin with that
+        already."""
         if not file or file.startswith("/"):
             return file
         attribute = self._lib.dwarf_attr(unit.die, AT_COMP_DIR, ffi.new("Dwarf_Attribute *"))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import lzma
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -108,7 +107,7 @@ class ElfFile:
         return found
 
     def has(self, *names: str) -> bool:
-        """Whether it has one of these sections, with content."""
+        """Whether the file has one of these sections, with content."""
         return any(name in self.sections and self.sections[name].type != SHT_NOBITS for name in names)
 
     @property
@@ -116,7 +115,7 @@ class ElfFile:
         return self.has(".debug_info", ".zdebug_info")
 
     def address_of(self, offset: int) -> int | None:
-        """The address, as the linker gave it, of what is at an offset in the file."""
+        """The address, as the linker gave it, of the byte at an offset in the file."""
         for segment in sorted(self.segments, key=lambda segment: not segment.executable):
             if segment.offset <= offset < segment.offset + segment.file_size:
                 return offset - segment.offset + segment.address
@@ -153,6 +152,10 @@ class ElfFile:
         """What .gnu_debugdata holds: a compressed ELF file with the symbols that .dynsym lacks."""
         section = self.sections.get(".gnu_debugdata")
         if section is None:
+            return None
+        try:
+            import lzma  # which not every Python has
+        except ImportError:
             return None
         try:
             content = lzma.LZMADecompressor().decompress(self.content(section), MOST_UNPACKED)
@@ -210,7 +213,7 @@ class _Ordered:
         return None
 
     def label(self, address: int, limit: int) -> Symbol | None:
-        """The nearest symbol without a size that no sized one ends after."""
+        """The nearest symbol without a size, if no symbol with a size ends after it."""
         at = bisect_right(self._starts, address) - 1
         while at >= 0 and self._starts[at] >= limit:
             if self._symbols[at].start == self._symbols[at].end:

@@ -56,7 +56,7 @@ class Search:
         return None, problem
 
     def debug(self, build_id: bytes) -> OpenFile | None:
-        """The file with the DWARF of that build, where it has been put apart."""
+        """The file with the DWARF of that build, if it was split off."""
         for each in self._places(build_id, ".debug"):
             found, _ = _open(each, build_id)
             if found and (found.elf.has_dwarf or found.elf.has(".symtab")):
@@ -66,7 +66,7 @@ class Search:
         return None
 
     def shared(self, build_id: bytes, path: str) -> OpenFile | None:
-        """The file into which dwz has put what several have in common."""
+        """The file into which dwz has put the parts that several files share."""
         places = self._places(build_id, ".debug", path)
         return next((found for each in places if (found := _open(each, build_id)[0])), None)
 
@@ -87,7 +87,7 @@ class Search:
         return self._by_id
 
     def _vdso(self, build_id: bytes) -> tuple[OpenFile | None, str]:
-        """That of the running kernel, if it is the same."""
+        """The vDSO of the running kernel, if it is the same build."""
         with suppress(OSError, ElfError, ValueError):
             image = read_vdso()
             if read_build_id(image, image=True) == build_id:
@@ -96,7 +96,7 @@ class Search:
 
 
 def _not_readable(error: OSError) -> None:
-    """A folder that may not be read has nothing for us."""
+    """A folder that may not be read counts as empty."""
 
 
 def _open(path: str, build_id: bytes) -> tuple[OpenFile | None, str]:

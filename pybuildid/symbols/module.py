@@ -54,14 +54,14 @@ class Module:
     # ---------------------------------------------------------------------------------------- files
 
     def look(self, search: Search) -> None:
-        """For its files on this machine."""
+        """Looks for its files on this machine."""
         self._program, self.problem = search.program(self.build_id, self.path)
         if not (self._program and self._program.elf.has_dwarf):
             self._debug = search.debug(self.build_id)
         self._take(search, None)
 
     def ask(self, client: Client, search: Search) -> None:
-        """Servers for what is missing."""
+        """Asks servers for the missing files."""
         self._asked = True
         if self._debug is None:
             self._debug = _fetched(client.debuginfo(self.build_id), self.build_id)
@@ -145,7 +145,7 @@ def _first_address(elf: ElfFile) -> int:
 
 
 def _fetched(descriptor: int | None, build_id: bytes) -> OpenFile | None:
-    """What a server sent, if it is of that build."""
+    """The file that a server sent, if it is of that build."""
     if descriptor is None:
         return None
     found, _ = of_descriptor(descriptor, f"debuginfod, {build_id.hex()}")

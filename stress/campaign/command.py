@@ -10,6 +10,7 @@ import click
 from pybuildid.cli import _output
 from pybuildid.cli._json import json_option
 from pybuildid.cli._types import OutputFile, Range
+from pybuildid.stacks._client import ClusterError
 from stress import report
 from stress.campaign import executors
 from stress.campaign import run as campaigning
@@ -65,15 +66,15 @@ def campaign(
     json_file: Path | None,
     page: Path | None,
 ) -> None:
-    """Runs storms of a minute, 5,000 histories at a time, and the long faults, by the seed, until the time is up. And
-    of `step` and `freeze` one scenario or operation at a time, at other instructions each time it comes around.
+    """Runs units until the time is up: storms of a minute, 5,000 histories, the long faults, one scenario of `step`,
+    one operation of `freeze`. Scenarios and operations use other instructions each time they come around.
 
     Storms pin their threads to processors, so more workers than half of the processors disturb each other: that is a
     harder test, with fewer interruptions each. Stop it at any time; the same command goes on with the next seeds. The
     exit status is 0 if all units, earlier ones of the state file included, were a SUCCESS.
 
-    Over several machines: a Dask scheduler (.venv/bin/dask scheduler), and on each machine, in a checkout in the same
-    state that is set up, .venv/bin/dask worker ADDRESS --nthreads 1.
+    On several machines: run a Dask scheduler (.venv/bin/dask scheduler). On each machine set up a checkout of the same
+    state, and run .venv/bin/dask worker ADDRESS --nthreads 1 in it.
     """
     console = _output.console()
     if state is None:
@@ -90,7 +91,7 @@ def campaign(
         with executors.named(executor, workers) as (pool, at_a_time):
             kinds = kinds or tuple(campaigning.KINDS)
             done = campaigning.run(pool, at_a_time, hours * 3600, state, kinds, seed, say)
-    except (executors.ExecutorError, campaigning.StateError) as error:
+    except (ClusterError, campaigning.StateError) as error:
         raise click.ClickException(str(error)) from None
     if page:
         page.write_text(campaigning.with_long_runs(page.read_text(), done))

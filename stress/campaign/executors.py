@@ -14,16 +14,13 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from pybuildid.stacks._client import ClusterError, connected
 from stress.programs import ROOT
 
 SOURCES = ("csrc", "pybuildid", "study", "stress", "tests/c")
 SUFFIXES = {".c", ".h", ".py"}
 #: How to start a worker: in a checkout that is set up. A worker's units are commands of their own, so one at a time.
 START_A_WORKER = ".venv/bin/dask worker ADDRESS --nthreads 1"
-
-
-class ExecutorError(Exception):
-    """There is no such cluster, or its workers cannot do this."""
 
 
 def revision() -> str:
@@ -51,34 +48,17 @@ def processes(workers: int | None) -> Iterator[tuple[Executor, int]]:
 @contextmanager
 def dask(address: str, workers: int | None) -> Iterator[tuple[Executor, int]]:
     """All workers of the cluster, unless asked for fewer."""
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ExecutorError("a Dask cluster needs distributed: pip install 'pybuildid[dask]'") from None
-    try:
-        client: Any = Client(address, timeout="5s", set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TimeoutError) as error:
-        raise ExecutorError(f"no Dask scheduler at {address}: {error}. Start one: .venv/bin/dask scheduler") from None
-    with client:
-        _check_workers(client, address)
+    with connected(address, describe, f"this project, set up: {START_A_WORKER}") as (client, found):
+        _check_workers(found)
         executor = client.get_executor(retries=0, pure=False)
         yield executor, workers or sum(client.nthreads().values())
 
 
-def _check_workers(client: Any, address: str) -> None:
-    try:
-        found = client.run(describe)
-    except Exception as error:
-        raise ExecutorError(
-            f"the workers at {address} cannot run this project ({error}): start them in a checkout that is set up, by "
-            f"{START_A_WORKER}"
-        ) from None
-    if not found:
-        raise ExecutorError(f"the cluster at {address} has no workers: start some, by {START_A_WORKER}")
+def _check_workers(found: dict[str, dict[str, str]]) -> None:
     ours = revision()
     for worker, said in found.items():
         if said["revision"] != ours:
-            raise ExecutorError(
+            raise ClusterError(
                 f"the worker {worker} on {said['machine']} has other sources (revision {said['revision']}, here "
                 f"{ours}): bring its checkout to the same state, `make setup` there, and start it again"
             )
@@ -90,5 +70,5 @@ def named(name: str, workers: int | None) -> Any:
     if kind == "dask" and address:
         return dask(address, workers)
     if name != "processes":
-        raise ExecutorError(f"{name} is no executor: it is processes, or dask:ADDRESS such as dask:tcp://10.0.0.1:8786")
+        raise ClusterError(f"{name} is no executor: it is processes, or dask:ADDRESS such as dask:tcp://10.0.0.1:8786")
     return processes(workers)

@@ -82,7 +82,7 @@ LONG_RUNS = "## Long runs"
 
 
 def with_long_runs(page: str, campaign: Campaign) -> str:
-    """docs/proof.md with this campaign as its last part, in the place of an earlier one."""
+    """docs/proof.md with this campaign as its last part, instead of an earlier one."""
     machines = {result.machine for result in campaign.results if result.machine}
     lines = [
         page.split(LONG_RUNS, 1)[0].rstrip(),

@@ -21,7 +21,8 @@ struct quiet_found {
 };
 
 /* One thread's, and no other's: the kernel reads it at each system call of the thread that is watched, also while
- * another thread is in a quiet call. There for as long as the thread: _Thread_local, or static if it is the only one. */
+ * another thread is in a quiet call. There for as long as the thread: _Thread_local, or static if it is the only
+ * one. */
 struct quiet {
     volatile char selector;
     int watched;

@@ -4,8 +4,8 @@
  * processor's trap flag in the contexts of two signals, so no assembly is needed and the red zone is the kernel's care
  * (x86-64); parent.c steps from a parent process.
  *
- * What is stepped begins and ends in the call that asks for it: some forty to sixty of its instructions are libc's and the
- * switch's.
+ * What is stepped begins and ends in the call that asks for it: some forty to sixty of its instructions are libc's and
+ * the switch's.
  */
 #ifndef STEPPER_H
 #define STEPPER_H
@@ -23,8 +23,8 @@ void stepper_begin(void);                           /* of the calling thread */
 void stepper_end(void);
 void stepper_leave(void); /* in a visit: what it interrupted goes on without */
 
-/* As begin and end, but only counts, and does not visit. Also in a visit, where nothing is stepped otherwise. The number
- * has the switch's own instructions in it, which are always the same: count an empty function to know them. */
+/* As begin and end, but only counts, and does not visit. Also in a visit, where nothing is stepped otherwise. The
+ * number has the switch's own instructions in it, which are always the same: count an empty function to know them. */
 void stepper_count_begin(void);
 uint64_t stepper_count_end(void);
 

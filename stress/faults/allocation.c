@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Fails the n-th request for memory, for every n, of every operation, in tables of many fill levels: before a resize, at
- * its beginning, half way through it, and where records run out. An operation that says it failed must have changed
+ * Fails the n-th request for memory, for every n, of every operation, in tables of many fill levels: before a resize,
+ * at its beginning, half way through it, and where records run out. An operation that says it failed must have changed
  * nothing, and must succeed when it is called again; one that says it succeeded must have done its work without that
  * memory. Afterwards the table goes on, and destroying it gives everything back.
  *

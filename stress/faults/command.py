@@ -12,6 +12,7 @@ from pybuildid.cli import _output
 from pybuildid.cli._json import json_option
 from stress import report
 from stress.faults.run import SCENARIOS, Outcome, find, run
+from stress.scenarios import print_list, scenario_options
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
@@ -23,15 +24,8 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 
 
 @click.command()
-@click.option(
-    "--scenario",
-    "names",
-    type=click.Choice([scenario.name for scenario in SCENARIOS]),
-    multiple=True,
-    help="Only this one; may be given again. Default: all.",
-)
+@scenario_options(SCENARIOS)
 @click.option("--quick", is_flag=True, help="The short form of each, which takes seconds.")
-@click.option("--list", "list_them", is_flag=True, help="Say which scenarios there are, and run none.")
 @json_option
 def faults(names: tuple[str, ...], quick: bool, list_them: bool, json_file: Path | None) -> None:
     """Makes go wrong what may go wrong around the table, and checks that it loses nothing.
@@ -44,8 +38,7 @@ def faults(names: tuple[str, ...], quick: bool, list_them: bool, json_file: Path
     """
     console = _output.console()
     if list_them:
-        for scenario in SCENARIOS:
-            console.print(f"{scenario.name:15} {scenario.summary}", highlight=False, soft_wrap=True)
+        print_list(console, SCENARIOS)
         return
     outcomes = []
     for scenario in map(find, names) if names else SCENARIOS:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the programs of this folder share. Each is one scenario: it prints figures, one a line ("figure NAME VALUE"), and
- * ends with status 0, or says on standard error what was not as it should be and ends with another.
+ * What the programs of this folder share. Each is one scenario: it prints figures, one a line ("figure NAME VALUE"),
+ * and ends with status 0, or says on standard error what was not as it should be and ends with another.
  */
 #ifndef FAULTS_H
 #define FAULTS_H

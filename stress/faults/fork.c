@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A fork after every instruction of an update, in the handler that runs there. The child looks up from the handler, in the
- * state that the update left half done, and inserts and removes by the forms for NMI context. Then it leaves the handler,
- * finishes the update that it inherited, and goes on to update, grow and shrink as any process does. The parent, stepping
- * on, forks the next.
+ * A fork after every instruction of an update, in the handler that runs there. The child looks up from the handler, in
+ * the state that the update left half done, and inserts and removes by the forms for NMI context. Then it leaves the
+ * handler, finishes the update that it inherited, and goes on to update, grow and shrink as any process does. The
+ * parent, stepping on, forks the next.
  *
- * Usage: fork STRIDE RESIZE_STRIDE (a fork after every so many instructions; in operations that move a whole array, after
- * every so many; 0: none of those). x86-64 only.
+ * Usage: fork STRIDE RESIZE_STRIDE (a fork after every so many instructions; in operations that move a whole array,
+ * after every so many; 0: none of those). x86-64 only.
  */
 #include "faults.h"
 

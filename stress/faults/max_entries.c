@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A limit on entries that is reached, for limits of many sizes. Entries go in, from thread context and, whenever a resize
- * stands half done, by the form for NMI context, until the table says BID_E_MAX_ENTRIES: exactly at the limit, with every entry
- * kept. Replaces go on, also those that need another array. Then most entries leave and others come, by turns, against the
- * limit again and again; lookups from another thread find what stays throughout. The table never takes more memory than
- * the header says.
+ * A limit on entries that is reached, for limits of many sizes. Entries go in, from thread context and, whenever a
+ * resize stands half done, by the form for NMI context, until the table says BID_E_MAX_ENTRIES: exactly at the limit,
+ * with every entry kept. Replaces go on, also those that need another array. Then most entries leave and others come,
+ * by turns, against the limit again and again; lookups from another thread find what stays throughout. The table never
+ * takes more memory than the header says.
  *
  * Usage: max_entries LIMITS TURNS (so many limits; so many times for each)
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A reader stands still for a while, with churn beside it: in the middle of an iteration, or in the middle of a lookup, where
- * a signal handler holds it. Memory that it might be reading cannot be freed; what waits stays under its limit, updates
- * that would need more say BID_E_RETIRED, and lookups go on. When it goes on, so do they.
+ * A reader stands still for a while, with churn beside it: in the middle of an iteration, or in the middle of a lookup,
+ * where a signal handler holds it. Memory that it might be reading cannot be freed; what waits stays under its limit,
+ * updates that would need more say BID_E_RETIRED, and lookups go on. When it goes on, so do they.
  *
  * Usage: stalled_reader SECONDS (each way)
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Threads come and go while others update. Each uses the table at once and until its very end, in a destructor of a
- * thread-specific value: it looks up what stays, and inserts, replaces and removes an entry of its own. Nobody registers.
+ * thread-specific value: it looks up what stays, and inserts, replaces and removes an entry of its own. Nobody
+ * registers.
  *
  * Usage: threads N ALIVE (threads in all, and at a time)
  */

@@ -144,8 +144,8 @@ static void see_retired(void)
         found->max_retired = stats.bytes_retired;
 }
 
-/* A thread that is stopped with a pin keeps all that is retired from being freed: then a limit stops the others, who are
- * told so, and whose lookups and removes go on. */
+/* A thread that is stopped with a pin keeps all that is retired from being freed: then a limit stops the others, who
+ * are told so, and whose lookups and removes go on. */
 static void go_to_the_limit(void)
 {
     int status = BID_OK;

@@ -2,10 +2,10 @@
 /*
  * Histories of operations on one table, and whether they are linearizable.
  *
- * A history is a set of operations, each with the moments of its invocation and of its return. It is linearizable if each
- * operation can be given a moment between those two so that, done one after the other in that order, every operation
- * answers what it did answer (Herlihy and Wing, 1990). Linearizability is local: a history is linearizable if and only if its
- * operations on each key are. So keys are checked one by one.
+ * A history is a set of operations, each with the moments of its invocation and of its return. It is linearizable if
+ * each operation can be given a moment between those two so that, done one after the other in that order, every
+ * operation answers what it did answer (Herlihy and Wing, 1990). Linearizability is local: a history is linearizable if
+ * and only if its operations on each key are. So keys are checked one by one.
  */
 #ifndef HISTORY_H
 #define HISTORY_H

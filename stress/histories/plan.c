@@ -39,7 +39,8 @@ uint64_t plan_background_key(const struct plan *plan, uint64_t number)
 
 /* ------------------------------------------------------------------------------------------- build IDs -- */
 
-/* The number, and then bytes that depend on it and on the key, to the end: half of one ID and half of another is none. */
+/* The number, and then bytes that depend on it and on the key, to the end: half of one ID and half of another is
+ * none. */
 unsigned plan_id(const struct plan *plan, uint32_t key, uint32_t number, uint8_t bytes[BID_ID_MAX])
 {
     if (number == HISTORY_NO_BUILD_ID)
@@ -138,8 +139,8 @@ static struct plan_step draw_step(const struct plan *plan, uint64_t *random, uin
 
 /* ----------------------------------------------------------------------------------------------- tables -- */
 
-/* Small, so that a resize begins soon and ends soon: in the tiniest one update is enough, others take some dozens. All keys
- * in one home bucket now and then. */
+/* Small, so that a resize begins soon and ends soon: in the tiniest one update is enough, others take some dozens. All
+ * keys in one home bucket now and then. */
 static struct bid_options draw_options(uint64_t *random)
 {
     static const uint32_t entries[] = {1, 8, 30, 100, 300, 300, 300, 0}, sizes[] = {BID_ID_NARROW, BID_ID_MAX, 33, 0};
@@ -161,7 +162,8 @@ static struct bid_options draw_options(uint64_t *random)
     return options;
 }
 
-/* A resize begins while an update stands in the middle: it may have looked for a future array when there was none yet. */
+/* A resize begins while an update stands in the middle: it may have looked for a future array when there was none
+ * yet. */
 static void plan_meeting(struct plan *plan, uint64_t *random)
 {
     static const uint8_t updates[] = {HISTORY_INSERT, HISTORY_REPLACE, HISTORY_UPSERT, HISTORY_REMOVE};

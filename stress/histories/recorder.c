@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Threads live as long as the program and meet at the start of each history. Two signals interrupt them: SIGTRAP after an
- * exact number of instructions (the processor's trap flag, x86-64 alone), and SIGUSR1, which another thread directs at
- * them. Their handlers do operations themselves; each may interrupt the other.
+ * Threads live as long as the program and meet at the start of each history. Two signals interrupt them: SIGTRAP after
+ * an exact number of instructions (the processor's trap flag, x86-64 alone), and SIGUSR1, which another thread directs
+ * at them. Their handlers do operations themselves; each may interrupt the other.
  */
 #define _GNU_SOURCE
 #include "run.h"

@@ -2,11 +2,11 @@
 /*
  * Runs plans, and records what their operations answered and when.
  *
- * The clock is a counter that every thread and handler adds one to, at each invocation before the call and at each return
- * after it. All changes of one atomic object have one order, which agrees with what happens before what; so an operation
- * whose return has a smaller number than another's invocation was over before that one began. The numbers never make two
- * operations look ordered that are not, and no two are equal. On x86 the addition is also a full fence, which a program
- * need not have there: what is wrong only without it is the model checker's to find (make verify).
+ * The clock is a counter that every thread and handler adds one to, at each invocation before the call and at each
+ * return after it. All changes of one atomic object have one order, which agrees with what happens before what; so an
+ * operation whose return has a smaller number than another's invocation was over before that one began. The numbers
+ * never make two operations look ordered that are not, and no two are equal. On x86 the addition is also a full fence,
+ * which a program need not have there: what is wrong only without it is the model checker's to find (make verify).
  */
 #ifndef RECORDER_H
 #define RECORDER_H

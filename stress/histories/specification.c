@@ -29,8 +29,8 @@ static int lookup(const struct history_op *op, uint64_t state)
 }
 
 /* An update that says it could not be done changed nothing. Which errors there are: BID_E_RETIRED for a reader that
- * stands still, BID_E_MAX_ENTRIES for what adds an entry, and in a handler that it would have to allocate. All others are
- * wrong here. */
+ * stands still, BID_E_MAX_ENTRIES for what adds an entry, and in a handler that it would have to allocate. All others
+ * are wrong here. */
 static int refused(const struct history_op *op)
 {
     int nmi = op->kind == HISTORY_INSERT_NMI || op->kind == HISTORY_REMOVE_NMI;

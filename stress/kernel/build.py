@@ -108,9 +108,6 @@ def stage(tree: Path, edits: Iterable[Edit] = ()) -> None:
                 target.write_text(text)
 
 
-NOT_A_WARNING = "Skipping BTF generation"  #: Debian's headers come without the kernel's own BTF
-
-
 def make_modules(tree: Path, folder: str, symbols: Iterable[Path] = ()) -> None:
     """Builds the modules of a folder of the tree. Raises KernelError on an error or a warning of any tool."""
     kernel, jobs = find_kernel(), os.cpu_count() or 1

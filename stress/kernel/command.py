@@ -76,21 +76,21 @@ def print_rest(console: Console, outcome: Outcome) -> None:
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(1, 2**31), default=2023, show_default=True, help="Of all that is chosen.")
+@click.option("--seed", type=click.IntRange(1, 2**31), default=2023, show_default=True, help="Seed of all choices.")
 @click.option("--nmis", type=click.IntRange(1000), metavar="N", help="Exact NMIs.  [default: 2,000,000]")
 @click.option("--quick", is_flag=True, help="The short form: a minute or two.")
 @json_option
 def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> None:
     """The table in a kernel, interrupted by real NMIs, in a virtual machine: ten minutes at most.
 
-    Builds the sources of csrc/table as a module of the installed kernel, as they are, and runs it in QEMU, without KVM
-    and without touching the kernel of this machine. Threads update the table; NMIs come after exact numbers of
-    instructions on one processor, so that the same seed does the same, and by IPIs between two. Then real inodes that
-    are mapped, looked up by NMIs, and evicted; a BPF program that looks up in NMIs; and builds with one fault each, and
-    a table with spinlocks, which must be caught.
+    Builds the sources of csrc/table, unchanged, as a module of the installed kernel, and runs it in QEMU, without KVM
+    and without touching the kernel of this machine. Threads update the table. On one processor NMIs come after exact
+    numbers of instructions, so one seed gives the same run each time; between two processors they come by IPI. Then
+    real inodes are mapped, looked up by NMIs, and evicted, and a BPF program looks up in NMIs. Last come builds with
+    one fault each, and a table with spinlocks, all of which must be caught.
 
-    The exit status is 0 for SUCCESS only; 2 if this machine lacks something; 3 if it is too slow, so that nothing was
-    shown either way.
+    The exit status is 0 for SUCCESS only; 2 if this machine lacks something; 3 if it is too slow, so that the run shows
+    nothing.
     """
     plan = torturing.quick(seed) if quick else torturing.Plan(seed)
     if nmis:

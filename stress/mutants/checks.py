@@ -87,6 +87,25 @@ class Fault(_Named):
     kind = "faults"
 
 
+@dataclass(frozen=True)
+class Bpf(Check):
+    """A program of tests/bpf with its BPF programs, of the edited sources."""
+
+    kind = "bpf"
+    name: str
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"tests/bpf/{self.name}.c"
+
+
+class Record(_Named):
+    """A scenario of `python -m stress record`, with BPF programs of the edited sources."""
+
+    kind = "record"
+
+
 class Model(_Named):
     """A scenario of tests/models under the C11 model checker."""
 

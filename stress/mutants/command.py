@@ -93,7 +93,7 @@ def chosen(names: tuple[str, ...]) -> list[Mutant]:
     help="Only this one; may be given again.",
 )
 @click.option(
-    "--list", "only_list", is_flag=True, help="Say which mutants there are, and what has to catch them; run nothing."
+    "--list", "only_list", is_flag=True, help="List the mutants and the checks that must catch them; run nothing."
 )
 @json_option
 @click.option(
@@ -104,15 +104,15 @@ def chosen(names: tuple[str, ...]) -> list[Mutant]:
     help="Mutants at a time.",
 )
 def mutants(names: tuple[str, ...], only_list: bool, json_file: Path | None, jobs: int) -> None:
-    """Breaks the table on purpose, and sees whether the checks notice.
+    """Breaks the table on purpose; the checks must notice.
 
     A mutant is a build of the C core with one small fault: an edit of a copy of its sources under build/mutants, so
-    that the sources themselves carry no switches. Each has to be caught by every check that is named for it: a short
-    signal storm, a program of tests/c, scenarios stepped through, histories, a thread stopped for good, memory that
-    fails, a reading of the lookup's object file, or a model under the C11 model checker.
-    The sound sources go through the same checks, and have to pass them (for the models `make verify` sees to that).
+    that the sources themselves carry no switches. Every check that is named for a mutant must catch it: a short signal
+    storm, a program of tests/c, scenarios stepped through, histories, a thread stopped for good, memory that fails, a
+    reading of the lookup's object file, or a model under the C11 model checker. The sound sources go through the same
+    checks, and must pass them (for the models that is `make verify`).
 
-    The exit status is 0 if every mutant was caught, 1 if not. A check that this machine lacks a tool for is said to be
+    The exit status is 0 if every mutant was caught, 1 if not. A check whose tool this machine lacks is reported as
     skipped.
     """
     console = _output.console()

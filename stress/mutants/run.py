@@ -22,14 +22,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from csrc.build_bpf import BpfBuildError, compile_bpf
+from pybuildid.record import RecordError
 from stress import programs
 from stress.common import object_file
 from stress.faults import run as faults
 from stress.freeze import run as freeze
 from stress.histories import run as histories
-from stress.mutants.checks import Check, Fault, Freeze, Histories, Model, Mutant, Program, Reading, Step, Storm
+from stress.mutants.checks import (
+    Bpf,
+    Check,
+    Fault,
+    Freeze,
+    Histories,
+    Model,
+    Mutant,
+    Program,
+    Reading,
+    Record,
+    Step,
+    Storm,
+)
 from stress.mutants.edits import Edit, copy_edited
 from stress.programs import ROOT, Toolchain
+from stress.record import run as record
+from stress.record.build import build_tool
 from stress.step import run as step
 from stress.storm.build import extension
 
@@ -41,6 +58,7 @@ PROGRAM_SECONDS = 60.0  #: what has not ended by then hangs
 MODEL_SECONDS = 120.0
 HISTORIES = 250
 FREEZE_POINTS = 200
+RECORD_SECONDS, RECORD_TURNS = 2.0, 4
 SOUND = "sound"  #: the name of the sources as they are, among the mutants
 
 
@@ -199,6 +217,34 @@ def run_fault(check: Fault, build: Build) -> str:
     return "; ".join(outcome.failures[:1]).replace(f"{ROOT}/", "")
 
 
+def run_bpf(check: Bpf, build: Build) -> str:
+    try:
+        built = build_tool(check.name, ROOT / "tests" / "bpf", build.csrc, build.folder, debug=True)
+    except BpfBuildError as reason:
+        raise SkippedError(str(reason)) from reason
+    try:
+        result = run_command([*map(str, built), *check.arguments], PROGRAM_SECONDS, build.folder)
+    except subprocess.TimeoutExpired:
+        return f"did not end within {PROGRAM_SECONDS:.0f} s"
+    if result.returncode == SKIPPED:
+        raise SkippedError(ended(result))
+    return ended(result).replace(f"{ROOT}/", "")
+
+
+def run_record(check: Record, build: Build) -> str:
+    """Some faults need luck to show: it is tried again until it is seen."""
+    output = build.folder / "record.bpf.o"
+    try:
+        compile_bpf(build.csrc / "record" / "record.bpf.c", output, build.csrc / "record", csrc=build.csrc)
+        for _ in range(RECORD_TURNS):
+            failures = record.run(record.find(check.name), seconds=RECORD_SECONDS, programs=output).failures
+            if failures:
+                return failures[0]
+    except (BpfBuildError, RecordError) as reason:
+        raise SkippedError(str(reason)) from reason
+    return ""
+
+
 def run_reading(check: Reading, build: Build) -> str:
     file = object_file.compile_lookup(build.csrc)
     return "; ".join(object_file.READINGS[check.name](file)[:1])
@@ -234,6 +280,8 @@ def run_check(check: Check, mutant: str, build: Build) -> str:
         Freeze: lambda check: run_freeze(check, build),
         Fault: lambda check: run_fault(check, build),
         Reading: lambda check: run_reading(check, build),
+        Bpf: lambda check: run_bpf(check, build),
+        Record: lambda check: run_record(check, build),
         Model: lambda check: run_model(check, mutant),
     }
     return runners[type(check)](check)

@@ -12,6 +12,7 @@ from stress.programs import ROOT
 
 RESULTS = ROOT / "build" / "prove"
 Found = dict[str, Any]
+CANNOT = (2, 77)  #: of a tool; of BPF
 
 GUARANTEES = {
     "G1": "a lookup is wait-free",
@@ -40,7 +41,7 @@ class Check:
     guarantees: tuple[str, ...]
     command: tuple[str, ...]  #: after the interpreter; FILE is where the JSON goes
     figure: Callable[[Any], str]
-    skips: bool = False  #: its exit status 2 says that this machine lacks a tool; the last line on standard error which
+    skips: bool = False  #: an exit status of CANNOT says that this machine lacks something; the last line which
     skipped: Callable[[Any], bool] = lambda found: False  #: some of it was
 
     @property
@@ -125,6 +126,16 @@ def _kernel(found: Found) -> str:
     )
 
 
+def _record(found: Found) -> str:
+    scenarios = found["scenarios"]
+    good = sum(one["verdict"] == "SUCCESS" for one in scenarios)
+    frames, wrong = (sum(int(one["figures"][what]) for one in scenarios) for what in ("frames", "wrong"))
+    return (
+        f"{good} of {len(scenarios)} scenarios; {frames:,} frames of user stacks in BPF programs, each beside the "
+        f"kernel's own answer, {wrong} wrong"
+    )
+
+
 HARMLESS = ("differential", "refused")
 CHECKS = (
     Check("storm", ("G1", "G2", "G3", "G4", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
@@ -153,6 +164,20 @@ CHECKS = (
         ("G3", "G4", "G7", "G10"),
         ("-m", "stress", "kernel", "--quick", "--json", "FILE"),
         _kernel,
+        skips=True,
+    ),
+    Check(
+        "bpf",
+        ("G3", "G5", "G7", "G10"),
+        ("-m", "pytest", "-q", "tests/test_bpf.py", "--junitxml", "FILE"),
+        _tests_of("the table in the memory of BPF programs"),
+        skipped=lambda found: int(found["skipped"]) > 0,
+    ),
+    Check(
+        "record",
+        ("G3", "G10"),
+        ("-m", "stress", "record", "--seconds", "2", "--json", "FILE"),
+        _record,
         skips=True,
     ),
     Check("mutants", (), ("-m", "stress", "mutants", "--json", "FILE"), _mutants),

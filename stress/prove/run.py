@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from stress import report
 from stress.programs import ROOT
-from stress.prove.checks import CHECKS, RESULTS, Check, Found
+from stress.prove.checks import CANNOT, CHECKS, RESULTS, Check, Found
 
 CODE = (".c", ".h", ".cpp")
 SECONDS = 900  #: for one check, on a busy machine
@@ -86,8 +86,9 @@ def run_one(check: Check) -> Result:
     try:
         run = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
         failed, output = run.returncode != 0, (run.stdout + run.stderr)[-2000:]
-        if check.skips and run.returncode == 2:
-            result.verdict, result.figure = "SKIPPED", run.stderr.strip().rpartition("\n")[2]
+        if check.skips and run.returncode in CANNOT:
+            said = run.stderr.strip() or run.stdout.strip()
+            result.verdict, result.figure = "SKIPPED", said.rpartition("\n")[2].removeprefix("SKIPPED: ")
             return result
     except subprocess.TimeoutExpired:
         failed, output = True, f"no end after {SECONDS} s"

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pybuildid.record import Recorded
 from pybuildid.record._recorder import REASONS, SOURCES, Recorder, Status
-from stress.record.build import LIBRARIES, build_work
+from pybuildid.record.recorded import read_result
+from stress.record.build import BUILD, LIBRARIES, NEVER, build_work
 from stress.record.watch import task_field
 
-BUILD = Path("build/record")
 HZ = 2000
 
 
@@ -35,8 +36,9 @@ class Scenario:
     name: str
     summary: str
     work: tuple[str, ...] = ()
-    table: float = 0.999
+    table: float = 0.9995  #: 100.0 %
     grows: bool = False
+    rescan: bool = False
     in_nmi: bool = False
     milliseconds: int = 0  #: programs of so much CPU time are started all the time
 
@@ -49,7 +51,9 @@ SCENARIOS = (
     Scenario("grows", "the table grows from few entries to 100,000, and shrinks, all the time", grows=True),
     Scenario("all", "evicted, storm and grows at once", EVERYTHING, grows=True),
     Scenario("remap", "code is replaced at one address, about 1,000 times a second", ("remap",), table=0.95),
+    Scenario("rescan", "the same, and all mappings are entered anew all the time", ("remap",), table=0.95, rescan=True),
     Scenario("many", "300 executable mappings in one process", ("many",)),
+    Scenario("compiled", "memory is made code where a file's code was", ("compiled",)),
     Scenario("nmi", "samples in NMI context", in_nmi=True),
     Scenario("nmi-evicted", "the same, and the first pages are not in memory", ("evict",), in_nmi=True),
     Scenario("nmi-all", "the same, and all at once", EVERYTHING, grows=True, in_nmi=True),
@@ -85,11 +89,12 @@ def run(scenario: Scenario, *, seconds: float = 10.0, programs: Path | None = No
     program = build_work(BUILD)
     began = time.monotonic()
     with ExitStack() as stack:
-        work = stack.enter_context(_one(program, scenario.work)) if not scenario.milliseconds else None
+        work = stack.enter_context(working(program, scenario.work)) if not scenario.milliseconds else None
         breakpoint = task_field(work.pid) if scenario.in_nmi and work else 0
         recorder = stack.enter_context(
             Recorder(
-                frequency=HZ, only=True, compare=True, clock=True, breakpoint=breakpoint, programs=programs
+                frequency=HZ, only=True, compare=True, clock=True, breakpoint=breakpoint, rescan=scenario.rescan,
+                programs=programs,
             )
         )  # fmt: skip
         if work:
@@ -104,15 +109,20 @@ def run(scenario: Scenario, *, seconds: float = 10.0, programs: Path | None = No
         recorder.start()
         time.sleep(seconds)
         recorder.stop()
-        status = recorder.status()
-    return _judge(scenario, status, time.monotonic() - began)
+        recorded = read_result(recorder, HZ, began, seconds)
+    outcome = _judge(scenario, recorded.status, time.monotonic() - began)
+    if never := _never_run(recorded):
+        outcome.figures["wrong"] += never
+        outcome.failures.append(f"{never} frames with the build ID of a file whose code never runs")
+    return outcome
 
 
 # --------------------------------------------------------------------------------------------- what goes on
 
 
 @contextmanager
-def _one(program: Path, arguments: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+def working(program: Path, arguments: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+    """The program that build_work() makes, when it has loaded its libraries."""
     command = [str(program), str(BUILD), str(LIBRARIES), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
@@ -186,6 +196,12 @@ def _judge(scenario: Scenario, status: Status, seconds: float) -> Outcome:
     if status.lost > 0.01 * counts["samples"]:
         failures.append("more than 1 % of the samples are lost")
     return Outcome(scenario.name, scenario.summary, seconds, figures, reasons, failures)
+
+
+def _never_run(recorded: Recorded) -> int:
+    """Frames of samples in a file that no program runs. Their answers cannot be compared: the kernel has none."""
+    wrong = {number for number, file in enumerate(recorded.files) if file.build_id == NEVER}
+    return sum(stack.count for stack in recorded.stacks for frame in stack.frames if frame.file in wrong)
 
 
 def _code(status: Status) -> int:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Where a thread's run time is in the kernel's memory: the scheduler writes it all the time, so a hardware breakpoint there
- * interrupts kernel code, in what the kernel treats as NMI context. */
+/* Where a thread's run time is in the kernel's memory: the scheduler writes it all the time, so a hardware breakpoint
+ * there interrupts kernel code, in what the kernel treats as NMI context. */
 #include "kernel.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -11,10 +11,6 @@ struct sched_entity {
 };
 struct task_struct___scheduled {
     struct sched_entity se;
-};
-struct bpf_iter__task {
-    struct bpf_iter_meta *meta;
-    struct task_struct *task;
 };
 #pragma clang attribute pop
 

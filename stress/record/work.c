@@ -2,11 +2,12 @@
 /*
  * Something to be recorded: a stack of libraries that spins.
  *
- * work DIRECTORY LIBRARIES [storm] [evict] [remap] [many] [MILLISECONDS]
+ * work DIRECTORY LIBRARIES [storm] [evict] [remap] [many] [compiled] [MILLISECONDS]
  *   storm   two threads map and unmap memory all the time
  *   evict   the first page of each library is thrown out of memory, again and again
  *   remap   a thread maps two files in turn at one address and runs their code, about 1,000 times a second
  *   many    a thread maps 300 copies of a library, and runs them in turn
+ *   compiled  a thread runs memory that lies where a file's code was: never.so's, which it never runs
  *   MILLISECONDS of CPU time, then it ends; without: until it is killed, or its parent ends
  */
 #define _GNU_SOURCE
@@ -77,6 +78,29 @@ static void *remap(void *nothing)
     return nothing;
 }
 
+/* As compilers do that make code while they run: where a file's code was, memory is mapped, written, and made
+ * executable as a whole, which writes nothing to the kernel's tree of mappings. */
+static void *compiled(void *nothing)
+{
+    unsigned long offset = (unsigned long)chain[0] - (unsigned long)headers[0];
+    char name[512];
+    snprintf(name, sizeof name, "%s/never.so", directory);
+    int file = open(name, O_RDONLY | O_CLOEXEC);
+    for (;;) {
+        char *place = mmap(NULL, LIBRARY, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (mmap(place, LIBRARY, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file, 0) != place ||
+            mmap(place, LIBRARY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != place)
+            abort();
+        memcpy(place + offset, chain[0], 4096 - offset % 4096);
+        mprotect(place, LIBRARY, PROT_READ | PROT_EXEC);
+        void *self = place + offset;
+        for (int i = 0; i < 100; i++)
+            ((link_call)self)(0, 0, &self, 1000000);
+        munmap(place, LIBRARY);
+    }
+    return nothing;
+}
+
 static void *many(void *nothing)
 {
     unsigned long offset = (unsigned long)chain[0] - (unsigned long)headers[0];
@@ -125,6 +149,8 @@ int main(int count, char **arguments)
             pthread_create(&thread, NULL, remap, NULL);
         } else if (strcmp(arguments[i], "many") == 0) {
             pthread_create(&thread, NULL, many, NULL);
+        } else if (strcmp(arguments[i], "compiled") == 0) {
+            pthread_create(&thread, NULL, compiled, NULL);
         } else {
             milliseconds = atol(arguments[i]);
         }

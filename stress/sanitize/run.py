@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """The C tests and programs of the harness under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer.
 
-What each cannot tell. ThreadSanitizer knows C11's orders, not fences and not membarrier(): it misses nothing that the
-table needs of them, for (S) decides what a reader reads and orders no access that conflicts, but it would not notice if
-that barrier were not there; the model checker does (make verify). It delivers signals late, when the thread calls libc,
-so handlers interrupt no update there; all but SIGTRAP, which it takes for a fault of the thread's own and delivers at
-once, in the middle of itself as well: so its storm has no perf events. AddressSanitizer watches the heap, the stack and
-globals; the table's arrays come from mmap(), so of those it sees what touches them after they were unmapped, and
-nothing past an end within a mapping.
+What each sanitizer cannot tell:
+
+ThreadSanitizer knows C11's orders, but neither fences nor membarrier(). The table needs these for (S) alone, which
+decides what a reader reads, and orders no conflicting accesses. So ThreadSanitizer reports nothing wrongly, but it
+would not notice a missing barrier; the model checker does (make verify). It delivers signals late, when the thread
+calls libc, so handlers interrupt no update there. Only SIGTRAP comes at once, also in the middle of the sanitizer
+itself, because it takes SIGTRAP for a fault of the thread; so its storm has no perf events.
+
+AddressSanitizer watches the heap, the stack and globals. The table's arrays come from mmap(): it sees accesses to them
+after they were unmapped, but none past an end within a mapping.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
  * A handler that updates the key which the interrupted operation is about, at exactly one instruction of it: for each
  * instruction a child of a fork does so, and the interrupted operation then goes on there, to its end.
  *
- * The handler looks the key up, updates it twice, and looks it up again; a last look comes after the operation. What all of
- * them say must be what they say if the operation is done in one piece: before them, between two of them, or after them. So
- * these few histories are tried first, in children as well.
+ * The handler looks the key up, updates it twice, and looks it up again; a last look comes after the operation. What
+ * all of them say must be what they say if the operation is done in one piece: before them, between two of them, or
+ * after them. So these few histories are tried first, in children as well.
  */
 #define _GNU_SOURCE
 #include "collide.h"

@@ -66,7 +66,8 @@ uint64_t judge_instructions(void); /* since judge_begin(), in this process */
 void judge_wrong(const char *what, uint64_t key, uint64_t version);
 uint64_t judge_version(uint64_t key); /* in `stepped`: ABSENT or the generation; a wrong ID is wrong */
 
-/* Keys on one path, in every array of the scenarios' first seed; and with one tag, so that a lookup reads all records. */
+/* Keys on one path, in every array of the scenarios' first seed; and with one tag, so that a lookup reads all
+ * records. */
 #define SEED 7
 uint64_t path_key(uint64_t number);
 #define KEY path_key(0) /* the key in question */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Stepping from a parent process (PTRACE_SINGLESTEP): for processors without a trap flag that a program may set. The parent
- * stops the program after each instruction and lets it go on with a signal, whose handler makes the visit.
+ * Stepping from a parent process (PTRACE_SINGLESTEP): for processors without a trap flag that a program may set. The
+ * parent stops the program after each instruction and lets it go on with a signal, whose handler makes the visit.
  *
- * The program asks by signals that the parent takes away, and the parent answers by writing to its variables. A thread is
- * stepped on one level, and counted in a visit on a second. Forked processes begin in the state of the thread that forked.
+ * The program asks by signals that the parent takes away, and the parent answers by writing to its variables. A thread
+ * is stepped on one level, and counted in a visit on a second. Forked processes begin in the state of the thread that
+ * forked.
  *
  * An instruction that loads and one that stores on condition that nobody came between (load-exclusive, store-exclusive)
  * never succeed when they are stepped: atomic accesses have to be single instructions. See run.py.

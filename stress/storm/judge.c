@@ -7,8 +7,8 @@
 #define JUDGE_FEW 24           /* keys of one bid_lookup_many(), mostly */
 #define JUDGE_MANY 300         /* and now and then: the table holds one pin for 256 */
 
-/* The fences keep the compiler from moving the mark. */
-void judge_mark(struct storm_thread *thread, int level, enum storm_place place)
+/* Says where this level is, to the handlers that interrupt it. The fences keep the compiler from moving the mark. */
+static void judge_mark(struct storm_thread *thread, int level, enum storm_place place)
 {
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&thread->place[level], place, memory_order_relaxed);

@@ -8,9 +8,6 @@
 
 #include "storm.h"
 
-/* Says where this level is, to the handlers that interrupt it. */
-void judge_mark(struct storm_thread *thread, int level, enum storm_place place);
-
 /* A call of the table, between judge_enter() and judge_leave(): counted, marked, and quiet where that is required. */
 struct judge_call {
     int quiet;

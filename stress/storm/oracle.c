@@ -98,11 +98,10 @@ static int oracle_judge_batch(const struct oracle_key *key, uint64_t lowest, uin
     return 0;
 }
 
-int oracle_judge_presence(const struct oracle_key *key, uint64_t lowest, uint64_t highest, int present,
-                          uint64_t *version)
+static int oracle_judge_absent(const struct oracle_key *key, uint64_t lowest, uint64_t highest, uint64_t *version)
 {
     for (*version = lowest; *version <= highest; ++*version)
-        if (oracle_is_absent(key, *version) == !present)
+        if (oracle_is_absent(key, *version))
             return 1;
     *version = UINT64_MAX;
     return 0;
@@ -113,7 +112,7 @@ int oracle_judge(const struct oracle_key *key, uint64_t lowest, uint64_t highest
 {
     *version = UINT64_MAX;
     if (status == BID_ABSENT)
-        return oracle_judge_presence(key, lowest, highest, 0, version);
+        return oracle_judge_absent(key, lowest, highest, version);
     if (status != BID_OK && status != BID_NO_BUILD_ID)
         return 0;
     if (key->batch)

@@ -3,13 +3,13 @@
  * The oracle: what a lookup may answer.
  *
  * Each key has a version, counted up by the one thread that owns the key; what the table must say about (key, version)
- * is a function of the two. The owner announces a version before the operation (`begun`) and after it (`done`). A lookup
- * may answer with any version from `done` as read before it to `begun` as read after it, and with none older than what
- * any lookup that was over when this one began, in whatever thread or handler, had been answered (`seen`).
+ * is a function of the two. The owner announces a version before the operation (`begun`) and after it (`done`). A
+ * lookup may answer with any version from `done` as read before it to `begun` as read after it, and with none older
+ * than what any lookup that was over when this one began, in whatever thread or handler, had been answered (`seen`).
  *
- * Some keys are contested: every churner updates them, and handlers do. Each insert or replace has a version of its own,
- * a multiple of four; a lookup may answer with any that was given out, or "absent". And the inserts and removes that
- * succeeded must take turns, so at the end there is one insert more if the key is present, and else as many.
+ * Some keys are contested: every churner updates them, and handlers do. Each insert or replace has a version of its
+ * own, a multiple of four; a lookup may answer with any that was given out, or "absent". And the inserts and removes
+ * that succeeded must take turns, so at the end there is one insert more if the key is present, and else as many.
  *
  * Some keys come in batches, by bid_insert_many(), which gives all generation 0: their odd versions are absent, and an
  * answer is judged by its ID alone.
@@ -68,8 +68,8 @@ uint64_t oracle_lowest(const struct oracle_key *key);
 /* The newest version that a lookup which ended just now may have answered with. */
 uint64_t oracle_highest(const struct oracle_key *key);
 
-/* Whether the answer of a lookup shows a version from `lowest` to `highest`, which *version then is. Otherwise *version is
- * the one that it names, UINT64_MAX if it names none. */
+/* Whether the answer of a lookup shows a version from `lowest` to `highest`, which *version then is. Otherwise *version
+ * is the one that it names, UINT64_MAX if it names none. */
 int oracle_judge(const struct oracle_key *key, uint64_t lowest, uint64_t highest, int status,
                  const struct bid_build_id *id, uint64_t *version);
 
@@ -80,10 +80,6 @@ int oracle_judge_generation(const struct oracle_key *key, uint64_t lowest, uint6
 /* As oracle_judge(), for a row of bid_lookup_many(). */
 int oracle_judge_row(const struct oracle_key *key, uint64_t lowest, uint64_t highest, const uint8_t *row,
                      size_t id_size, unsigned length, uint64_t *version);
-
-/* As oracle_judge(), for an answer that only says whether the key is there. */
-int oracle_judge_presence(const struct oracle_key *key, uint64_t lowest, uint64_t highest, int present,
-                          uint64_t *version);
 
 /* A new version of a contested key. */
 uint64_t oracle_version(struct oracle_contested *contested);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * The table that "RCU readers anyway" suggests: fixed buckets, a chain and a lock in each, entries that are allocated
- * when the table is made. Readers follow the chain without the lock; an updater holds it. The BPF hash map of the kernel
- * is of this kind.
+ * when the table is made. Readers follow the chain without the lock; an updater holds it. The BPF hash map of the
+ * kernel is of this kind.
  *
  * The storm shows what it can and what it lacks:
  * - a lookup is right and never blocked, wherever it interrupts an updater;
@@ -10,8 +10,8 @@
  * - an updater that is stopped for good stops every other updater of its bucket;
  * - the table does not grow: when its entries are used up, it refuses inserts.
  *
- * Entries come from a list, and go back to it after a grace period by the table's own pins. Both lists are lock-free, so
- * that nothing but the buckets' locks can block. A handler may call all functions: none calls malloc().
+ * Entries come from a list, and go back to it after a grace period by the table's own pins. Both lists are lock-free,
+ * so that nothing but the buckets' locks can block. A handler may call all functions: none calls malloc().
  *
  * Progress: lookups are bounded by the length of a chain; updates are blocking.
  */

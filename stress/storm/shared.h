@@ -14,7 +14,8 @@
 
 enum storm_source { STORM_PERF, STORM_TIMER, STORM_DIRECTED, STORM_SOURCES };
 enum storm_state { STORM_STARTING, STORM_RUNNING, STORM_CHECKING, STORM_DONE, STORM_FAILED };
-/* What a storm tries. The usual one; handlers that call a rival's ordinary updates; updaters that are stopped for good. */
+/* What a storm tries. The usual one; handlers that call a rival's ordinary updates; updaters that are stopped for
+ * good. */
 enum storm_trial { STORM_USUAL, STORM_HANDLERS_UPDATE, STORM_STOPPED };
 enum storm_place { STORM_ELSEWHERE, STORM_IN_UPDATE, STORM_IN_LOOKUP };
 
@@ -81,8 +82,8 @@ struct storm_complaint {
  * before the second begins. So no count is lost, without an atomic addition.
  *
  * An interruption counts as landed inside an update or a lookup when it comes between two marks that the interrupted
- * level sets around its call of the design; the marks are a few instructions from the call. It counts as landed inside a
- * resize when it landed inside an update and the table says that a resize stands half done.
+ * level sets around its call of the design; the marks are a few instructions from the call. It counts as landed inside
+ * a resize when it landed inside an update and the table says that a resize stands half done.
  */
 struct storm_tally {
     uint64_t begun, ended;  /* lookups: one that never ends shows here */

@@ -49,7 +49,8 @@ static void look_wider(struct storm_thread *thread, int level, uint64_t random)
         sweep_keys(thread, level);
 }
 
-/* The keys that the thread is busy with; the neighbour of one, a random one, an absent one. Every fourth handler updates. */
+/* The keys that the thread is busy with; the neighbour of one, a random one, an absent one. Every fourth handler
+ * updates. */
 static void look_around(struct storm_thread *thread, int level)
 {
     uint64_t contested = atomic_load_explicit(&thread->contested, memory_order_relaxed);

@@ -81,7 +81,7 @@ MOST = 1_500_000  # entries: as many keys again are absent, and designs with obj
     "--against",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Another checkout: its table beside this one, and nobody else.",
+    help="Another checkout: measure its table and this one, and no other design.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 if a bound is missed, with 3 if that cannot be said.")
 def bench(
@@ -98,25 +98,25 @@ def bench(
     against: Path | None,
     strict: bool,
 ) -> None:
-    """Our table beside every design that was argued about, and beside peers from outside: on this machine, in one run.
+    """Measure our table beside every design of the discussion and peers from other libraries, in one run.
 
-    Designs: ours, spinlock, trylock, fixed, rwlock, seqcount, file, inode, reparse. Those with fixed buckets may say
-    how many: fixed:4096, fixed:/16 (one for 16 entries), fixed:x4 (four for each). Peers, where their library and a
-    compiler are: cds_lfht, ck_ht, ck_hs, tbb.
+    Designs: ours, spinlock, trylock, fixed, rwlock, seqcount, file, inode, reparse. A number of buckets may follow
+    those with fixed buckets: fixed:4096, fixed:/16 (one for 16 entries), fixed:x4 (four for each). Peers, where their
+    library and a compiler are installed: cds_lfht, ck_ht, ck_hs, tbb.
 
     \b
     Keys:
       slabs        addresses in made slabs, as recorded with ext4
       machine      the same after this machine's /proc/slabinfo (takes root)
       files        device and inode number of files below /usr
-      adversarial  keys that collide for whoever hashes without a seed
+      adversarial  keys that collide in a table that hashes without a seed
       FILE         addresses, one a line in hexadecimal
 
-    It all happens in a process of its own. A design whose call has not come back after --patience seconds hangs: then
-    that process is ended, what was measured before is shown, and the exit status is 1.
+    A process of its own measures. A design whose call has not come back after --patience seconds hangs: then that
+    process is ended, what was measured before is shown, and the exit status is 1.
 
     Threads stay on a processor each. In each round the designs take turns at each figure, and there are as many rounds
-    as --seconds allow; shown are medians, least and most. Compare ratios of one run, never nanoseconds of two.
+    as --seconds allow. The output has medians, least and most. Compare ratios of one run, never nanoseconds of two.
 
     With --against, two builds of the table are measured head to head. A figure is worse by more than its spread if it
     is worse in each round, of at least three, and by more than 2 percent in the median.

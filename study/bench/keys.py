@@ -29,8 +29,8 @@ def find(kind: str, n: int, seed: int) -> Addresses:
     """2 * n keys of a kind, or as many as there are: a kind of KINDS, or the name of a file of addresses.
 
     slabs: made after the geometry recorded with ext4. machine: made after this machine's own slabs. files: device and
-    inode number of files that the user has. adversarial: all in one bucket for whoever hashes without a seed, as all
-    contenders but ours do.
+    inode number of files that the user has. adversarial: all in one bucket of a table that hashes without a seed, as
+    all contenders but ours do.
     """
     if kind == "slabs":
         return slab.made_slabs(slab.RECORDED, 2 * n, seed)
@@ -87,7 +87,7 @@ def adversarial(n: int) -> Addresses:
         return hash * turn_last & MASK
 
     keys = array("Q", (key(i << 40) for i in range(1, n + 1)))
-    return Addresses(keys, f"{n:,} keys that collide for whoever hashes without a seed", real=False)
+    return Addresses(keys, f"{n:,} keys that collide in a table that hashes without a seed", real=False)
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,6 @@ class Interruption:
     updates: int
     resizes: int
 
-    @property
-    def always_answers(self) -> bool:
-        return not (self.busy or self.wrong or self.blocked)
-
 
 @dataclass(frozen=True)
 class Worst:
@@ -126,7 +122,7 @@ class HeadToHead:
 
 @dataclass(frozen=True)
 class Lead:
-    """A figure in which somebody is ahead of ours: ours is so many times theirs."""
+    """A figure in which another design is ahead of ours: ours is so many times theirs."""
 
     what: str
     size: int

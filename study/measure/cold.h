@@ -2,11 +2,12 @@
 /*
  * Cold hits: lookups that find nothing of the process's data in a cache, as in a handler that comes seldom.
  *
- * Which data a lookup reads is found out, not declared: a child process makes all of its data inaccessible and looks the
- * key up; each page fault names a page. So designs and peers are treated alike. Before a lookup is timed, all lines of
- * its pages are flushed from all caches (CLFLUSH). What is not cold: the code, for the same lookup of another key comes
- * just before; the stack, on which a handler runs as well; and the TLB, which a flush needs itself. A walk over more
- * memory than the last-level cache holds was tried instead: it evicts code and TLB entries, too, which hides the data.
+ * The data that a lookup reads are found out, not declared, so designs and peers are treated alike: a child process
+ * makes all of its data inaccessible and looks the key up; each page fault names a page. Before a lookup is timed, all
+ * lines of its pages are flushed from all caches (CLFLUSH). Three things are not cold: the code, because the same
+ * lookup of another key comes just before; the stack, because a handler runs on it as well; and the TLB, which a flush
+ * needs itself. A walk over more memory than the last-level cache holds was tried instead. It evicts code and TLB
+ * entries, too, which hides the data.
  *
  * Context: the main thread of a process, whose stack counts as no data. x86-64; elsewhere TIMING_UNSUPPORTED. They
  * return one of enum timing_status.
@@ -39,8 +40,8 @@ int cold_trace(const struct cold_lookups *lookups, size_t tables);
 /* Times a cold lookup each of some of the keys: ns[i] is of keys[first + i], with the call. */
 int cold_hits(const struct cold_lookups *lookups, size_t first, size_t count, double *ns);
 
-/* As a design, for the same two functions: a lookup that loads what is at the address `key`, the floor; or one that loads
- * nothing, whose time is that of a call. */
+/* As a design, for the same two functions: a lookup that loads what is at the address `key`, the floor; or one that
+ * loads nothing, whose time is that of a call. */
 const struct bid_design *cold_floor(int loads);
 
 #endif

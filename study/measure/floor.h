@@ -16,7 +16,8 @@ int timing_array_chain(struct timing_array *array, uint64_t min_ns, struct timin
 /* Addresses of drawn lines: as many as asked for, at most 1,024. */
 void timing_array_draws(const struct timing_array *array, uint64_t *addresses, size_t n);
 
-/* glibc's _dl_find_object(): draws->keys are addresses inside loaded objects, and the sums are of the objects' starts. */
+/* glibc's _dl_find_object(): draws->keys are addresses inside loaded objects, and the sums are of the objects'
+ * starts. */
 int timing_loaded(const struct timing_draws *draws, uint64_t min_ns, struct timing *timing);
 
 /* The start of the loaded object that an address is in; 0: there is none, or glibc is older than 2.35. */

@@ -32,8 +32,8 @@ struct interrupt_result {
 int interrupt_run(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, double seconds,
                   struct interrupt_result *result);
 
-/* The instructions of a lookup of each of n keys (at most INTERRUPT_STEPPED_MAX), counted by the processor's trap flag; a
- * system call counts as one. 0 each where the processor is another than x86-64. */
+/* The instructions of a lookup of each of n keys (at most INTERRUPT_STEPPED_MAX), counted by the processor's trap flag;
+ * a system call counts as one. 0 each where the processor is another than x86-64. */
 int interrupt_count(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                     uint32_t *instructions);
 

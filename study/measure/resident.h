@@ -4,9 +4,9 @@
  * n entries. Built and filled in a child process of its own, so that nothing else counts. Of a design whose entries are
  * fields of objects, the objects do not count, and their fields do.
  *
- * What the calling process keeps for a next table (pins, the pools of an allocator) the child has for nothing: figures to
- * be compared are to be taken in a process that never had a table. malloc() gets no huge pages in the child, whatever
- * the process asked for; a design that asks the kernel for them itself does.
+ * What the calling process keeps for a next table (pins, the pools of an allocator) the child has for nothing: figures
+ * to be compared are to be taken in a process that never had a table. malloc() gets no huge pages in the child,
+ * whatever the process asked for; a design that asks the kernel for them itself does.
  */
 #ifndef BID_RESIDENT_H
 #define BID_RESIDENT_H
@@ -30,8 +30,8 @@ int bid_resident(const struct bid_design *design, uint64_t expected, const uint6
                  uint64_t *allocated);
 
 /* The cycle of growth that so many entries lie in, of a design that has resizing() and takes these n keys in order:
- * right after a grow it has *after entries, and *before just before the next. *most: bytes an entry while it grows at the
- * end of the cycle, with the array that it grows out of and the one that it grows into, at the worst moment.
+ * right after a grow it has *after entries, and *before just before the next. *most: bytes an entry while it grows at
+ * the end of the cycle, with the array that it grows out of and the one that it grows into, at the worst moment.
  * Context: thread. Progress: blocking. Memory: that of the child.
  * Returns: BID_RESIDENT_OK; _E_SYSTEM; _E_SMAPS; _E_CREATE; _E_INSERT, also if n keys are too few. */
 int bid_resident_cycle(const struct bid_design *design, uint64_t entries, const uint64_t *keys, size_t n,

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Times the operations of a design, for `python -m study bench`. One call is one sample; the caller pins its thread, makes the
- * designs take turns, and judges.
+ * Times the operations of a design, for `python -m study bench`. One call is one sample; the caller pins its thread,
+ * makes the designs take turns, and judges.
  *
- * Lookups and loads are timed by CLOCK_MONOTONIC in chunks of TIMING_CHUNK, one look at the clock between two; a chunk
- * that took TIMING_INTERRUPTED times the median or more was interrupted by something else, and is left out; but nothing
- * is beside others, who may be what it waited for. The first
- * TIMING_WARM operations, or those of TIMING_WARM_NS, are not timed. Updates, whose slow moments are their own (growing), are timed as a whole, by the
- * processor time of the thread. Every answer that is timed is checked, by a sum or by where a chain of lookups ends.
+ * Lookups and loads are timed by CLOCK_MONOTONIC in chunks of TIMING_CHUNK, with one look at the clock between two. A
+ * chunk that took TIMING_INTERRUPTED times the median or more was interrupted by something else, and is left out.
+ * Beside other threads nothing is left out, because the lookup may have waited for them. The first TIMING_WARM
+ * operations, or those of TIMING_WARM_NS, are not timed. Updates have slow moments of their own (growing), so they are
+ * timed as a whole, by the processor time of the thread. Every answer that is timed is checked: by a sum, or by the end
+ * of a chain of lookups.
  *
  * The ID of an entry has 20 bytes and begins with a key, the next one on a cycle through all entries.
  *
@@ -74,8 +75,8 @@ int timing_insert(const struct bid_design *design, void *table, const uint64_t *
 int timing_remove(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
 int timing_churn(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
 
-/* A partner: the same until company->stop, where a turn is a key; room for four times as many entries made and given back,
- * until company->stop, where the design has reserve() and shrink(); or one pass of inserts, and then it sets
+/* A partner: the same until company->stop, where a turn is a key; room for four times as many entries made and given
+ * back, until company->stop, where the design has reserve() and shrink(); or one pass of inserts, and then it sets
  * company->stop. */
 int timing_churn_partner(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                          struct timing_company *company);
@@ -105,7 +106,8 @@ void timing_cost(const struct bid_design *design, void *table, const uint64_t *k
 int timing_into_arrays(const struct bid_design *design, void *table, const struct timing_draws *draws, int many,
                        uint8_t *ids, uint8_t *lengths, struct timing *timing);
 
-/* Bytes that malloc() has handed out, as it counts them itself: with its own headers. 0: it does not (glibc 2.33 does). */
+/* Bytes that malloc() has handed out, as it counts them itself: with its own headers. 0: it does not (glibc 2.33
+ * does). */
 uint64_t timing_allocated(void);
 
 /* What was freed goes back to the system, where malloc() keeps it and can be told to (glibc). */

@@ -29,16 +29,16 @@ FEW = 1000  #: entries: below, pages and pins are most of what is measured
 @json_option
 @plot_option("--plot", help="Write memory by mapped ELF files here, as SVG, for the first of the counts.")
 def memory(files: int | None, inodes: int | None, elf: int | None, json_file: Path | None, plot: Path | None) -> None:
-    """What each design takes in memory: pointers in kernel objects beside tables on the side.
+    """What each design takes in memory: pointers in kernel objects, and tables on the side.
 
-    For the counts of this machine, for those of a server in the discussion of 2023, and for a million of each; or for
-    --files, --inodes and --elf alone.
+    It is shown for the counts of this machine, for those of a server in the discussion of 2023, and for a million of
+    each; or for --files, --inodes and --elf alone.
 
     Tables are built in a child process and measured there, as resident memory with 20-byte IDs; a fixed table also
-    oversized, for a million entries. Pointers are computed: 8 bytes for every object, and 32 for each ID that one
-    leads to, one for each mapped ELF file. (With the pointer in struct file each opening that is mapped has an ID of
-    its own: there it is the least.) The break-even is a range, for our table takes more right after a grow than just
-    before one: up to its lower end it always takes less, from its upper end on never.
+    oversized, for a million entries. Pointers are computed: 8 bytes for every object, and 32 for the ID of each mapped
+    ELF file. (With the pointer in struct file each open file that is mapped has an ID of its own, so there this is a
+    lower bound.) The break-even is a range, because our table takes more right after a grow than just before one. Below
+    the range our table always takes less, above it never.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Concurrency Kit's ck_hs as a design: a set of pointers to entries, one updater at a time. Its readers start again while
- * entries move.
+ * Concurrency Kit's ck_hs as a design: a set of pointers to entries, one updater at a time. Its readers start again
+ * while entries move.
  */
 #if __has_include(<ck_hs.h>)
 

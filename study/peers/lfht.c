@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * liburcu's cds_lfht as a design: flavour memb, whose read-side lock is a compiler barrier where the kernel has
- * membarrier(), small functions inlined, automatic resizing with accounting, nodes from malloc(), removed nodes freed by
- * call_rcu(). Its worker threads get the other processors, so that they do not cost the thread that is timed. Compiled
- * with -ftls-model=initial-exec where the process has begun with the library: TLS is then reached without a call, as in
- * a program that is linked with it.
+ * membarrier(), small functions inlined, automatic resizing with accounting, nodes from malloc(), removed nodes freed
+ * by call_rcu(). Its worker threads get the other processors, so that they do not cost the thread that is timed.
+ * Compiled with -ftls-model=initial-exec where the process has begun with the library: TLS is then reached without a
+ * call, as in a program that is linked with it.
  */
 #if __has_include(<urcu/rculfhash.h>)
 
@@ -140,18 +140,19 @@ static uint64_t process_time(void)
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
 
-/* Nodes are on huge pages, by malloc(), as ours is by itself; buckets are on small ones, for a resize maps them anew. Pages
- * that are there already are joined, so memory stays as it is. */
+/* Nodes are on huge pages, by malloc(), as ours is by itself; buckets are on small ones, for a resize maps them anew.
+ * Pages that are there already are joined, so memory stays as it is. */
 static void huge_pages(struct cds_lfht *table, unsigned long size)
 {
     char *buckets = (char *)cds_lfht_mm_mmap.bucket_at(table, 0);
     madvise(buckets, size * sizeof(struct cds_lfht_node), MADV_COLLAPSE); /* a hint; of whole huge pages */
 }
 
-/* As many buckets as nodes, up to a power of two, which its resizing aims at as well. It may have stopped short of that for
- * good: __cds_lfht_resize_lazy_launch() (liburcu, src/rculfhash.c) queues a resize and then sets resize_initiated; if the
- * worker has done it by then and cleared the flag, the flag stays set with nothing queued, and no resize is launched again.
- * Lookups in a table of a million nodes were seen not to end for minutes beside an idle worker, which this would explain. */
+/* As many buckets as nodes, up to a power of two, which its resizing aims at as well. It may have stopped short of that
+ * for good: __cds_lfht_resize_lazy_launch() (liburcu, src/rculfhash.c) queues a resize and then sets resize_initiated;
+ * if the worker has done it by then and cleared the flag, the flag stays set with nothing queued, and no resize is
+ * launched again. Lookups in a table of a million nodes were seen not to end for minutes beside an idle worker, which
+ * this would explain. */
 static void right_size(struct cds_lfht *table)
 {
     long before, after;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * oneTBB's concurrent_hash_map as a design: chains under a read-write lock for each bucket and each entry, both of which
- * a lookup takes.
+ * oneTBB's concurrent_hash_map as a design: chains under a read-write lock for each bucket and each entry, both of
+ * which a lookup takes.
  */
 #if __has_include(<tbb/concurrent_hash_map.h>)
 

@@ -2,8 +2,8 @@
 /*
  * Fixed buckets with a lock and a chain each: what the three designs with a fixed number of buckets have in common.
  * Updaters hold the bucket's lock. A link is written with release, so readers may follow the chain without the lock
- * (fixed.c), as long as an entry's memory outlives them. An entry does not change once it is linked: replace links another
- * one in its place.
+ * (fixed.c), as long as an entry's memory outlives them. An entry does not change once it is linked: replace links
+ * another one in its place.
  */
 #ifndef RIVAL_CHAIN_H
 #define RIVAL_CHAIN_H
@@ -148,8 +148,7 @@ static inline int rival_chains_insert(void *design, uint64_t key, uint32_t gener
     return exists ? BID_EXISTS : BID_OK;
 }
 
-/* Puts another entry in the place of the key's. *old: what was there, or NULL; readers without a lock may still be in
- * it. */
+/* Replaces the key's entry. *old is the entry of before, or NULL; readers without a lock may still be in it. */
 static inline int rival_chains_exchange(struct rival_chains *chains, uint64_t key, uint32_t generation, const void *id,
                                         size_t length, struct rival_entry **old)
 {

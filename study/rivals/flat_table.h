@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What the two designs that grow under one lock have in common, on top of flat.h. Before it includes this, a design defines
- * struct flat_table with `array` and `resizes`, and how its updaters keep others out:
+ * What the two designs that grow under one lock have in common, on top of flat.h. Before it includes this, a design
+ * defines struct flat_table with `array` and `resizes`, and how its updaters keep others out:
  *
  *   update_begin(), update_end()  around an update: one updater at a time
  *   write_begin(), write_end()    inside of an update, around stores into the array that readers must not see half done

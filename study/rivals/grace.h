@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Grace periods for the rivals whose readers take no lock, by the table's own pins (csrc/table/pin.h): so such a rival
- * pays for its readers' safety what the table pays, and differs from it in nothing but the design.
+ * Grace periods for the rivals whose readers take no lock, by the table's own pins (csrc/table/pin.h). So such a rival
+ * pays for its readers' safety what the table pays, and differs from it in the design alone.
  *
- * A reader enters, loads pointers and leaves. An updater unlinks what it wants to free, then retires it: it gets the
- * epoch, and the epoch is counted up. It is freed when no pin has that epoch or an older one (the argument is at the
- * head of csrc/table/reclaim.c). Nobody waits; what is retired is looked at again after each RIVAL_RETIRED more.
+ * A reader enters, loads pointers and leaves. An updater unlinks an entry, then retires it: the entry gets the epoch,
+ * and the epoch is counted up. The entry is freed when no pin has that epoch or an older one (csrc/process/grace.c has
+ * the argument). Nobody waits. Retired entries are checked again after each RIVAL_RETIRED more.
  *
  * Progress: a reader's part is wait-free; retiring takes a lock of its own, which no reader takes.
  */

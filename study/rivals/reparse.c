@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Today's way, as the kernel does it for perf and BPF (lib/buildid.c): store nothing, and read the note from the file's
- * first page when asked, if that page is in the page cache; in NMI context it may not be read from disk, so else there is
- * no answer (RIVAL_NOT_IN_MEMORY).
+ * Today's way, as the kernel does it for perf and BPF (lib/buildid.c): it stores nothing, and reads the note from the
+ * file's first page when asked, if that page is in the page cache. In NMI context it cannot read the page from disk;
+ * then there is no answer (RIVAL_NOT_IN_MEMORY).
  *
- * A file's first page is a page of anonymous memory with an ELF header, a program header and the note, where inserting
- * puts them; an object is its address. Whether it is in memory mincore() says, a system call, where the kernel looks
- * into its own page cache for less. So a lookup's nanoseconds are an upper bound of the kernel's, and its failures are
- * the point.
+ * Here a file's first page is a page of anonymous memory, into which an insert writes an ELF header, a program header
+ * and the note. Its address is the object. The system call mincore() says whether it is in memory; the kernel looks
+ * into its own page cache, which is cheaper. So a lookup's nanoseconds are an upper bound of the kernel's. What counts
+ * are its failures.
  *
  * Progress: wait-free lookups; two updates of one file may not run at once.
  */

@@ -2,10 +2,10 @@
 /*
  * The designs that are compared, behind one interface: ours and its rivals.
  *
- * Statuses, arguments and contexts are those of the functions of the same name in bid/table.h, and the statuses of
- * enum rival_status besides; a lookup's cost may be NULL, and is not measured then. Which lookups may interrupt what is
- * said at the head of each design's file. A design leaves NULL what it does not have, of the functions after remove.
- * The designs that grow, but ours, and those without a table hold build IDs of at most BID_ID_NARROW bytes.
+ * Statuses, arguments and contexts are those of the functions of the same name in bid/table.h. There are also the
+ * statuses of enum rival_status. A lookup's cost may be NULL; then it is not measured. The head of each design's file
+ * says which lookups may interrupt what. Of the functions after remove, a design leaves NULL those that it does not
+ * have. Designs that grow (except ours), and those without a table, hold build IDs of at most BID_ID_NARROW bytes.
  */
 #ifndef BID_RIVALS_H
 #define BID_RIVALS_H

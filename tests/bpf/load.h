@@ -31,7 +31,7 @@ static int print(int level, const char *format, va_list arguments)
 }
 
 /* Loads an object file whose map bid_region is this one. Ends the program with 77 where BPF may not be used. */
-static struct bpf_object *load(const char *path, int region)
+static inline struct bpf_object *load(const char *path, int region)
 {
     const char *why;
     libbpf = bid_libbpf_load(&why);
@@ -52,7 +52,7 @@ static struct bpf_object *load(const char *path, int region)
     return object;
 }
 
-__attribute__((unused)) static struct bid_bpf_region *region_or_skip(uint64_t bytes)
+static inline struct bid_bpf_region *region_or_skip(uint64_t bytes)
 {
     struct bid_bpf_region *region;
     int status = bid_bpf_region_create(&region, bytes);
@@ -64,17 +64,17 @@ __attribute__((unused)) static struct bid_bpf_region *region_or_skip(uint64_t by
     return region;
 }
 
-static int program_fd(struct bpf_object *object, const char *name)
+static inline int program_fd(struct bpf_object *object, const char *name)
 {
     return libbpf->bpf_program__fd(libbpf->bpf_object__find_program_by_name(object, name));
 }
 
-static int map_fd(struct bpf_object *object, const char *name)
+static inline int map_fd(struct bpf_object *object, const char *name)
 {
     return libbpf->bpf_map__fd(libbpf->bpf_object__find_map_by_name(object, name));
 }
 
-static int run(int fd)
+static inline int run(int fd)
 {
     union bpf_attr attribute;
     memset(&attribute, 0, sizeof attribute);

@@ -91,4 +91,13 @@ static inline int shrink_table(struct bid_table *table)
     return status == BID_UNCHANGED ? BID_OK : status;
 }
 
+/* The `turn`-th update of the keys from `first` on: 3,000 inserts, then as many removes, and so on. BID_E_RETIRED may
+ * come where a thread that updates is preempted. */
+static inline void churn_once(struct bid_table *table, uint64_t first, uint64_t turn)
+{
+    uint64_t key = inode_key(first + turn * 13 % 3000);
+    int status = turn / 3000 % 2 ? bid_remove(table, key) : insert(table, key, 1, 20);
+    CHECK_STATUS(status < 0 && status != BID_E_RETIRED ? status : BID_OK, BID_OK);
+}
+
 #endif

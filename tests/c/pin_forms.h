@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Every form of a pin, for any thread: it has no slot for life, or no temporary one either, if those that it may take are owned by
- * others. Here they are given to nobody. */
+/* Every form of a pin, for any thread: it has no slot for life, or no temporary one either, if those that it may take
+ * are owned by others. Here they are given to nobody. */
 #ifndef PIN_FORMS_H
 #define PIN_FORMS_H
 

@@ -18,11 +18,8 @@ static atomic_int stop;
 
 static void *churn(void *argument)
 {
-    for (uint64_t turn = 0; !atomic_load(&stop); turn++) {
-        uint64_t key = inode_key(STEADY + turn * 13 % 3000);
-        int status = turn / 3000 % 2 ? bid_remove(table, key) : insert(table, key, 1, 20);
-        CHECK_STATUS(status < 0 && status != BID_E_RETIRED ? status : BID_OK, BID_OK); /* a preempted thread stalls */
-    }
+    for (uint64_t turn = 0; !atomic_load(&stop); turn++)
+        churn_once(table, STEADY, turn);
     return argument;
 }
 
@@ -96,9 +93,7 @@ static void forks_from_a_handler(void)
     for (uint64_t turn = 0; forks < 40; turn++) {
         if (turn % 50 == 0)
             ualarm(1 + (unsigned)(turn * 7 % 900), 0);
-        uint64_t key = inode_key(STEADY + turn * 13 % 3000);
-        int status = turn / 3000 % 2 ? bid_remove(table, key) : insert(table, key, 1, 20);
-        CHECK_STATUS(status < 0 && status != BID_E_RETIRED ? status : BID_OK, BID_OK); /* a preempted thread stalls */
+        churn_once(table, STEADY, turn);
         if (in_child) {
             signal(SIGALRM, SIG_DFL);
             child();

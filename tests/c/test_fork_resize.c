@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * fork() while a thread is making an array, freeing one, or giving up one that another thread has forestalled. The child of another
- * thread takes back what that one was at: then it is as the child of a quiet parent, has all descriptors
- * and all memory. The child of that very thread goes on with it.
+ * fork() while a thread is making an array, freeing one, or giving up one that another thread has forestalled. The
+ * child of another thread takes back what that one was at: then it is as the child of a quiet parent, has all
+ * descriptors and all memory. The child of that very thread goes on with it.
  *
  * The thread stops where the system is asked to populate memory, to empty it, or to unmap it.
  */
@@ -326,7 +326,7 @@ static void inside_a_visit(enum moment moment, enum form form, int forks)
     end(thread);
 }
 
-/* The thread itself forks at the moment, as in a handler: in the child nobody may take away what it is at. */
+/* The thread itself forks, as in a handler: in the child nobody may take away the array that it is working on. */
 static int forked_at_the_moment;
 
 static void fork_here(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Weakly consistent iteration: what stays throughout is seen exactly once, nothing twice, whatever resizes meanwhile. */
+/* Weakly consistent iteration: what stays throughout is seen exactly once, nothing twice, whatever resizes
+ * meanwhile. */
 #include "check.h"
 
 #include <pthread.h>

@@ -186,8 +186,8 @@ static void stalled_reader(uint64_t limit, uint32_t flags)
     bid_destroy(table);
 }
 
-/* Updates that come and go while one reader stands still, as one does that is preempted. Arrays get larger while many wait,
- * so they last: at the start size, 125 of them would be used up by 160,000 inserts. */
+/* Updates that come and go while one reader stands still, as one does that is preempted. Arrays get larger while many
+ * wait, so they last: at the start size, 125 of them would be used up by 160,000 inserts. */
 static int churn_inside(void *argument, uint64_t key, int status, const struct bid_build_id *id)
 {
     struct bid_table *table = argument;

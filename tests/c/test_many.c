@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* bid_lookup_many() and bid_insert_many() as C sees them: what they count, and that they stay within the caller's memory. */
+/* bid_lookup_many() and bid_insert_many() as C sees them: what they count, and that they stay within the caller's
+ * memory. */
 #define _GNU_SOURCE
 #include "check.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Memory as the kernel sees it: made present also by kernels without MADV_POPULATE_WRITE, huge pages asked for where they are
- * wanted and nowhere else, and given back whole. */
+/* Memory as the kernel sees it: made present also by kernels without MADV_POPULATE_WRITE, huge pages asked for where
+ * they are wanted and nowhere else, and given back whole. */
 #define _GNU_SOURCE
 #include "check.h"
 

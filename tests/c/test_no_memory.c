@@ -37,7 +37,8 @@ static void all_there(struct bid_table *table, uint64_t entries)
     }
 }
 
-/* Updates while nothing can be had; removes need nothing, in the middle of a resize as well. Returns how many failed. */
+/* Updates while nothing can be had; removes need nothing, in the middle of a resize as well. Returns how many
+ * failed. */
 static uint64_t starve(struct bid_table *table, uint64_t entries)
 {
     uint64_t failed = 0;

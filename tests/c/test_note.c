@@ -5,6 +5,7 @@
  * windows of several sizes, and every answer has to be the same.
  */
 #include "check.h"
+#include "windowed.h"
 
 #define ROOM 2048
 #define SEGMENTS 2
@@ -125,30 +126,6 @@ static void all_notes(struct file *file, uint64_t align)
 }
 
 /* ------------------------------------------------------------------------------------------- and are parsed -- */
-
-/* Through windows: what is wanted, or more if `window` is more, in a block of its own. Each range is asked for once. */
-static int windowed(struct bid_elf *elf, int mode, const uint8_t *data, size_t size, size_t window)
-{
-    uint8_t *block = NULL;
-    uint64_t offset = 0;
-    size_t length = 0, wanted = 0;
-    int status;
-    bid_elf_begin(elf, mode);
-    while ((status = bid_elf_feed(elf, offset, block, length)) == BID_ELF_MORE) {
-        CHECK(elf->want_length >= 1 && elf->want_length <= BID_ELF_MAX_WANT);
-        CHECK(elf->want_offset != offset || elf->want_length != wanted); /* what did not come is not there */
-        offset = elf->want_offset;
-        wanted = elf->want_length;
-        length = window > elf->want_length ? window : elf->want_length;
-        length = offset >= size ? 0 : length < size - offset ? length : size - (size_t)offset;
-        free(block);
-        block = malloc(length + 1);
-        CHECK(block);
-        memcpy(block, data + (length ? offset : 0), length);
-    }
-    free(block);
-    return status;
-}
 
 static int parse(struct bid_elf *elf, int mode, const struct file *file)
 {

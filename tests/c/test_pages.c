@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The pages under a table: locked where that was asked for, not gathered into huge ones later, given back whatever happens. */
+/* The pages under a table: locked where that was asked for, not gathered into huge ones later, given back whatever
+ * happens. */
 #define _GNU_SOURCE
 #include "check.h"
 #include "update.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Pins of every form: of a slot for life, plain and fenced, of a temporary slot, in the crowd, and nested ones. Each keeps what its
- * thread reads across resizes and across a fork, in the parent and in the child, and nothing longer than that.
+ * Pins of every form: of a slot for life, plain and fenced, of a temporary slot, in the overflow, and nested ones. Each
+ * keeps what its thread reads across resizes and across a fork, in the parent and in the child, but no longer.
  *
- * The lookup path is compiled into this program, with calls of ours where a key's bucket is fetched and where a pin is left.
+ * The lookup path is compiled into this program, with calls of ours where a key's bucket is fetched and where a pin is
+ * left.
  */
 #define BID_PLATFORM_MODEL /* bid_platform_prefetch() is ours */
 #include "pin.h"
@@ -163,7 +164,8 @@ static void hand_over(struct bid_pin pin)
     start_other();
 }
 
-/* Another thread begins to read when this one is about to leave the only temporary slot: it must not lose its pin by that. */
+/* Another thread begins to read when this one is about to leave the only temporary slot: it must not lose its pin by
+ * that. */
 static void temporary_slot_is_handed_over(void)
 {
     struct bid_build_id id;

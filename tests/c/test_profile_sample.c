@@ -132,7 +132,7 @@ static void test_threads(void)
         CHECK(count_of(MODULE, i) == 3 * TURNS / 64);
 }
 
-/* The kernel ends whoever makes another system call than read, write, exit and sigreturn. */
+/* The kernel ends the process at any system call but read, write, exit and sigreturn. */
 static void sample_in_a_sandbox(void)
 {
     CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);

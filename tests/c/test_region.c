@@ -234,7 +234,8 @@ static void be_quicker(void)
     racing.unmap(racing.context, &skipped, skipped_bytes);
 }
 
-/* Pages that another thread takes at the last moment, all or some of them: it keeps them, and the others are given back. */
+/* Pages that another thread takes at the last moment, all or some of them: it keeps them, and the others are given
+ * back. */
 static void pages_taken_at_the_last_moment(void)
 {
     struct shared_region shared = make_region(4 * MEGABYTE);

@@ -353,8 +353,18 @@ static void many(void)
         unmap_code(code[i]);
 }
 
+/* Each reason has a phrase of its own. */
+static void texts(void)
+{
+    for (int reason = 0; reason < BID_RESOLVE_REASONS; reason++)
+        for (int other = -1; other < reason; other++)
+            CHECK(strcmp(bid_resolve_text(reason), bid_resolve_text(other)) != 0);
+    CHECK(strcmp(bid_resolve_text(BID_RESOLVE_REASONS), "?") == 0 && strcmp(bid_resolve_text(-1), "?") == 0);
+}
+
 int main(void)
 {
+    texts();
     begin_mapping();
     own_code();
     reasons();

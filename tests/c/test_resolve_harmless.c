@@ -188,7 +188,7 @@ static int forbid(unsigned number, unsigned error)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* As on kernels before 5.9, and where no table of its own is to be had. */
+/* As on kernels before 5.9, and where the thread cannot have a table of its own. */
 static void without_close_range(void)
 {
     CHECK(forbid(SYS_close_range, ENOSYS));

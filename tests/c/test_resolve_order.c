@@ -167,7 +167,7 @@ static int code_is_known(void)
     return reason_of(code) == BID_RESOLVED;
 }
 
-/* Whoever pins after a snapshot was retired has the next one: the old one may be freed under it. */
+/* A thread that pins after a snapshot was retired has the next one: the old one may be freed meanwhile. */
 static void pinned_after(void)
 {
     struct stopping slow, visitor;
@@ -207,7 +207,7 @@ static void entries_stay(void)
 
 /* ------------------------------------------------------------------------------------------------- forks -- */
 
-/* Equal readings are not published in a child either, whoever was in a refresh at the fork. */
+/* Equal readings are not published in a child either, even if other threads were in a refresh at the fork. */
 static void child_is_quiet(void)
 {
     refresh();

@@ -15,7 +15,8 @@ static struct bid_table *table_with_entries(void)
     return table;
 }
 
-/* One thread has looked up; a bucket of eight slots has 256 bytes, and records elsewhere are populated by whole pages. */
+/* One thread has looked up; a bucket of eight slots has 256 bytes, and records elsewhere are populated by whole
+ * pages. */
 static void quiet(void)
 {
     struct bid_table *table = table_with_entries();

@@ -32,11 +32,8 @@ static void *short_life(void *argument)
 
 static void *churn(void *argument)
 {
-    for (uint64_t turn = 0; !atomic_load(&stop); turn++) {
-        uint64_t key = inode_key(STEADY + turn * 13 % 3000);
-        int status = turn / 3000 % 2 ? bid_remove(table, key) : insert(table, key, 1, 20);
-        CHECK_STATUS(status < 0 && status != BID_E_RETIRED ? status : BID_OK, BID_OK); /* a preempted thread stalls */
-    }
+    for (uint64_t turn = 0; !atomic_load(&stop); turn++)
+        churn_once(table, STEADY, turn);
     return argument;
 }
 
@@ -104,8 +101,8 @@ static void readers_without_a_slot(void)
     }
 }
 
-/* While others have every slot for life, readers for whom there are temporary ones, and nobody besides: those must keep what they
- * read, too, and leave all slots free. */
+/* While others have every slot for life, readers for whom there are temporary ones, and nobody besides: those must keep
+ * what they read, too, and leave all slots free. */
 static void readers_in_temporary_slots(void)
 {
     enum { FEW = 20 };

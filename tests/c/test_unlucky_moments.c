@@ -162,7 +162,8 @@ static void many_between_look_and_swap(void)
 }
 
 /* One after the other they go on when the resize has begun, and what they have inserted is removed, in the future
- * array: that makes no room in the old one, or in the end more would have to be copied than the future array can hold. */
+ * array: that makes no room in the old one, or in the end more would have to be copied than the future array can
+ * hold. */
 static void let_one_by_one_go(struct bid_table *table)
 {
     if (!bid_resizing(table))
@@ -278,7 +279,8 @@ static void reserve_against_shrinks(void)
     bid_destroy(table);
 }
 
-/* Entries that come as soon as an array has been planned for those that are there, and have gone when the next one is. */
+/* Entries that come as soon as an array has been planned for those that are there, and have gone when the next one
+ * is. */
 static uint64_t visitors;
 static struct bid_table *visited;
 

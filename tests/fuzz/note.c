@@ -30,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                              \
     } while (0)
 
+#include "../c/windowed.h"
+
 static uint8_t *copy(const uint8_t *data, size_t size)
 {
     uint8_t *block = malloc(size ? size : 1);
@@ -43,33 +45,6 @@ static int whole(struct bid_elf *elf, int mode, const uint8_t *data, size_t size
 {
     uint8_t *block = copy(data, size);
     int status = bid_elf_parse(elf, mode, block, size);
-    free(block);
-    return status;
-}
-
-/* As from a file: windows of what is asked for, or more. */
-static int windowed(struct bid_elf *elf, int mode, const uint8_t *data, size_t size, size_t window)
-{
-    uint8_t *block = NULL;
-    size_t length = 0;
-    uint64_t offset = 0, asked = 0;
-    int status;
-    bid_elf_begin(elf, mode);
-    while ((status = bid_elf_feed(elf, offset, block, length)) == BID_ELF_MORE) {
-        CHECK(elf->want_length >= 1 && elf->want_length <= BID_ELF_MAX_WANT);
-        asked++;
-        offset = elf->want_offset;
-        length = window > elf->want_length ? window : elf->want_length;
-        if (offset >= size)
-            length = 0;
-        else if (length > size - offset)
-            length = size - offset;
-        free(block);
-        block = copy(length ? data + offset : data, length);
-    }
-    /* All work is counted: a few requests for each step, and for the header. The kernel's way stops counting headers at
-     * its own limit. */
-    CHECK(asked <= 4ull * elf->steps + 16 + (mode == BID_ELF_KERNEL ? BID_ELF_KERNEL_PHDRS : 0));
     free(block);
     return status;
 }

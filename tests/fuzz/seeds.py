@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""The files that the fuzzer begins with: one of each form that the parser tells apart."""
+"""The files that the fuzzers begin with: one of each form that a parser tells apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from elfbuild import (
     ABI_TAG,
@@ -25,12 +26,17 @@ from elfbuild import (
     gnu,
     go,
 )
+from madeup import large_profile, named_profile
+
+from pybuildid.stacks.model import Label
+from pybuildid.stacks.pprof import encode
+from pybuildid.stacks.wire import message, number
 
 ID = bytes(range(1, 21))
 
 
-def forms() -> list[bytes]:
-    """One file of each form that the parser tells apart."""
+def elf_files() -> list[bytes]:
+    """Files and notes, with build IDs of all kinds."""
     load = Part(bytes(16), PT_LOAD, offset=64, vaddr=0x400040)
     contents = [
         Elf([Part([gnu(ID)])]),
@@ -56,7 +62,18 @@ def forms() -> list[bytes]:
     return [elf.build() for elf in elfs] + notes + packed
 
 
-def write_seeds(directory: Path) -> None:
+def profiles() -> list[bytes]:
+    """Messages; numbers that are packed, or a field each; ids in any order."""
+    sample = number(1, 7) + number(1, 2**63) + number(2, 1) + number(2, -1) + message(3, number(1, 1))
+    apart = message(2, sample) + message(4, number(1, 2**63) + message(4, number(2, 5))) + message(4, number(1, 7))
+    named = named_profile(("a!b;c", 1), ("a!b", 2), labels=(Label("thread", "main"), Label("tid", number=7)))
+    return [apart, encode(named), encode(large_profile(20, 5, functions=30))]
+
+
+SEEDS = {"note": elf_files, "pprof": profiles}
+
+
+def write_seeds(target: str, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for number, data in enumerate(forms()):
-        (directory / f"seed-{number:03}").write_bytes(data)
+    for place, data in enumerate(SEEDS[target]()):
+        (directory / f"seed-{place:03}").write_bytes(data)

@@ -7,15 +7,6 @@
 
 static uint64_t keys[2]; /* of one home bucket */
 
-static void choose_keys(void)
-{
-    uint64_t home = bid_sequence(model_head(), 1).bucket, key = 2;
-    while (bid_sequence(model_head(), key).bucket != home)
-        key++;
-    keys[0] = 1;
-    keys[1] = key;
-}
-
 static void *first(void *unused)
 {
     model_enter(1);
@@ -43,7 +34,7 @@ int main(void)
 {
     struct model_threads threads = {.running = 0};
     model_setup();
-    choose_keys();
+    keys[0] = 1, keys[1] = model_next_key(1, 1);
     model_start(&threads, first);
     model_start(&threads, second);
 #ifdef READER

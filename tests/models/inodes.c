@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The protocol on inodes: ASSOCIATES threads (0 to 2) that associate one inode, and with EVICT one that evicts it, or with
- * REUSE one that gives its address to another inode afterwards; with READER one that looks up twice. Without ASSOCIATES
- * the inode is associated before.
+ * The protocol on inodes: ASSOCIATES threads (0 to 2) that associate one inode, and with EVICT one that evicts it, or
+ * with REUSE one that gives its address to another inode afterwards; with READER one that looks up twice. Without
+ * ASSOCIATES the inode is associated before.
  */
 #include "model.h"
 
-/* As model_update(): in the form for NMI context, and without the compound literals that the model checker cannot follow. */
+/*
+ * As model_update(): in the form for NMI context, and without the compound literals that the model checker cannot
+ * follow.
+ */
 static int model_inode_update(enum bid_kind kind, uint64_t key, uint32_t generation, int match, const void *id)
 {
     struct bid_operation op = {.kind = kind, .key = key, .generation = generation, .match_generation = match, .id = id};

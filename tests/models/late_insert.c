@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * An insert that saw no future array, and is late. While a future array is built for as many entries as there are, either the
- * insert is among those or it does not come (C). BEGUN: the future array is there, and an entry is removed in it: that makes
- * no room in the old one, which the insert finds out (C).
+ * An insert that saw no future array, and is late. While a future array is built for as many entries as there are,
+ * either the insert is among those or it does not come (C). BEGUN: the future array is there, and an entry is removed
+ * in it: that makes no room in the old one, which the insert finds out (C).
  */
 #include "model.h"
 

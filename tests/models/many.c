@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * bid_lookup_many() beside a resize: the head that it reads once for all keys may move, and with RETIRE may be freed, between two
- * steps of a key. With BEGIN it may get its future there as well. UPDATE: a key is replaced meanwhile, and is seen as it was or as it
- * is. Of KEYS keys the first is 7; the others are absent.
+ * bid_lookup_many() beside a resize: the head that it reads once for all keys may move, and with RETIRE may be freed,
+ * between two steps of a key. With BEGIN it may get its future there as well. UPDATE: a key is replaced meanwhile,
+ * and is seen as it was or as it is. Of KEYS keys the first is 7; the others are absent.
  */
 #define MODEL_GLANCES
 #ifdef RETIRE

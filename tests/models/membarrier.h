@@ -45,4 +45,15 @@ static void interruptible_end(void) /* another thread runs on its processor */
     atomic_store_explicit(&acknowledged, 1, memory_order_relaxed);
 }
 
+#define READER 2
+
+static void *interruptible_reader(void *unused)
+{
+    model_enter(READER);
+    interruptible_begin();
+    assert(model_lookup(7) == 1);
+    interruptible_end();
+    return unused;
+}
+
 #endif

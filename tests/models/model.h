@@ -151,6 +151,14 @@ static inline void model_join(struct model_threads *threads)
         pthread_join(threads->thread[--threads->running], NULL);
 }
 
+/* From now on thread n has a pin slot of its own, and so its lookups take the simple form, where pins are plain. */
+static inline void model_own_pin(int n)
+{
+    model_enter(n);
+    bid_unpin(table.pins, bid_pin(table.pins));
+    model_enter(0);
+}
+
 /* ------------------------------------------------------------------------------------------- operations -- */
 
 /* An empty table of two buckets of two slots, with room for two entries before it is resized by itself. */
@@ -211,6 +219,15 @@ static inline struct bid_array *model_head(void)
     return bid_head(&table);
 }
 
+/* The next key after this one whose home bucket in the head is the same, or is another. */
+static inline uint64_t model_next_key(uint64_t key, int same)
+{
+    uint64_t home = bid_sequence(model_head(), key).bucket, next = key + 1;
+    while ((bid_sequence(model_head(), next).bucket == home) != same)
+        next++;
+    return next;
+}
+
 /* Gives the head a future, as an update that found too little room does. */
 static inline void model_resize_begin(void)
 {
@@ -226,6 +243,28 @@ static inline void model_resize_complete(void)
     struct bid_pin pin = bid_pin(table.pins);
     int status = bid_resize_complete(&table, model_head());
     assert(status == BID_OK);
+    bid_unpin(table.pins, pin);
+}
+
+/* Of the resize that is under way, the part that concerns one key. */
+static inline void model_migrate(uint64_t key)
+{
+    struct bid_pin pin = bid_pin(table.pins);
+    struct bid_array *head = model_head(), *future = bid_future(&table, head);
+    int status = bid_migrate(&table, head, future, key, BID_TAKE_COPY, 1);
+    assert(status == BID_OK);
+    bid_unpin(table.pins, pin);
+}
+
+/* Of the resize that is under way, all but the move of the head. */
+static inline void model_copy_chunk(void)
+{
+    struct bid_pin pin = bid_pin(table.pins);
+    struct bid_array *head = model_head();
+    bid_leave(&table, head);
+    int status = bid_move_chunk(&table, head, bid_future(&table, head), 0);
+    assert(status == BID_OK);
+    bid_or(&head->done[0], 1, BID_D_RELEASE);
     bid_unpin(table.pins, pin);
 }
 

@@ -11,17 +11,6 @@
 
 static bid_word reading;
 
-/* All but the move of the head, which is what this is about. */
-static void copy_all(void)
-{
-    struct bid_pin pin = bid_pin(table.pins);
-    struct bid_array *head = model_head();
-    bid_leave(&table, head);
-    assert(bid_move_chunk(&table, head, bid_future(&table, head), 0) == BID_OK);
-    bid_or(&head->done[0], 1, BID_RELAXED);
-    bid_unpin(table.pins, pin);
-}
-
 static void *resizer(void *unused)
 {
     model_enter(1);
@@ -56,7 +45,7 @@ int main(void)
     table.flavor = &bid_flavor_shared;
     assert(model_insert(7, 1) == BID_OK);
     model_resize_begin();
-    copy_all();
+    model_copy_chunk(); /* for this is about the move of the head */
     model_start(&threads, resizer);
     model_start(&threads, reader);
     model_start(&threads, observer);

@@ -14,6 +14,10 @@
 #include "pin.h"
 #include "table.h"
 
+#ifndef MODEL_BARRIER_FENCE
+#define MODEL_BARRIER_FENCE BID_S_FENCE
+#endif
+
 #define MODEL_PAGE 32 /* bytes: one record, or the slot words of a bucket */
 
 static _Thread_local uintptr_t model_thread;
@@ -88,7 +92,7 @@ void bid_platform_barrier(const struct bid_pins *pins)
 #ifdef MODEL_MEMBARRIER
     model_membarrier();
 #endif
-    atomic_thread_fence(BID_S_FENCE); /* (S) */
+    atomic_thread_fence(MODEL_BARRIER_FENCE); /* (S), as that of process/pins.c */
 }
 
 uint64_t bid_platform_random(void)

@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Updates of a key while another thread does the whole resize: the copy comes before, at once with or after the
- * update, and must not undo it. UPDATE: see states.h; READER: with a third thread that looks up; BEGIN: the resize begins
- * beside the update, too, so that the update may work in an array that is being left.
+ * update, and must not undo it. UPDATE: see states.h; READER: with a third thread that looks up; BEGIN: the resize
+ * begins beside the update, too, so that the update may work in an array that is being left.
  *
- * An update of an entry, a whole resize and a reader are too many executions at once, so those come in two parts. COPY: the
- * other thread copies the key and does no more of the resize; COPIED: it does the rest, the move of the head included.
+ * An update of an entry, a whole resize and a reader are too many executions at once, so those come in two parts.
+ * COPY: the other thread copies the key and does no more of the resize; COPIED: it does the rest, the move of the
+ * head included.
  */
 #include "states.h"
-
-static inline void migrate(void)
-{
-    struct bid_pin pin = bid_pin(table.pins);
-    struct bid_array *head = model_head(), *future = bid_future(&table, head);
-    assert(bid_migrate(&table, head, future, 7, BID_TAKE_COPY, 1) == BID_OK);
-    bid_unpin(table.pins, pin);
-}
 
 static void *resizer(void *unused)
 {
@@ -24,7 +17,7 @@ static void *resizer(void *unused)
     model_resize_begin();
 #endif
 #ifdef COPY
-    migrate();
+    model_migrate(7);
 #else
     model_resize_complete();
 #endif
@@ -53,7 +46,7 @@ int main(void)
     model_resize_begin();
 #endif
 #ifdef COPIED
-    migrate();
+    model_migrate(7);
 #endif
     model_start(&threads, resizer);
     model_start(&threads, writer);

@@ -5,7 +5,7 @@
  */
 #include "membarrier.h"
 
-#include "reseed.h"
+#include "prepared.h"
 
 static void *resizer(void *unused)
 {
@@ -16,25 +16,14 @@ static void *resizer(void *unused)
     return unused;
 }
 
-static void *reader(void *unused)
-{
-    model_enter(2);
-    interruptible_begin();
-    assert(model_lookup(7) == 1);
-    interruptible_end();
-    return unused;
-}
-
 int main(void)
 {
     struct model_threads threads = {.running = 0};
     model_setup();
     assert(model_insert(7, 1) == BID_OK);
-    model_enter(2);
-    assert(model_lookup(7) == 1); /* from now on the reader has a slot, and takes the simple form */
-    model_enter(0);
+    model_own_pin(READER);
     model_start(&threads, resizer);
-    model_start(&threads, reader);
+    model_start(&threads, interruptible_reader);
     model_join(&threads);
     assert(model_lookup(7) == 1);
     return 0;

@@ -4,7 +4,7 @@
  * takes RESEEDED away from a head word that is stale by then must not take LEFT away with it. RESEED: or while the head
  * is only being reseeded, and the array before it has not been freed: then the table keeps its seed.
  */
-#include "reseed.h"
+#include "prepared.h"
 
 static struct bid_array *next;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * An iteration beside a resize and an insert: the key that stays is seen once, the one that is inserted at most once. With
- * RETIRE the array that it walks is retired and may be freed. STAYS=0: no key is there before; so no lookup of one, which
- * reads head and future as well, comes between the walk of the two arrays.
+ * An iteration beside a resize and an insert: the key that stays is seen once, the one that is inserted at most once.
+ * With RETIRE the array that it walks is retired and may be freed. STAYS=0: no key is there before; so no lookup of
+ * one, which reads head and future as well, comes between the walk of the two arrays.
  */
 #ifndef STAYS
 #define STAYS 1

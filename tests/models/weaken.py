@@ -3,8 +3,9 @@
 
     python tests/models/weaken.py [--markdown FILE] [FILE:LINE ...]
 
-A use is one place in csrc/table or csrc/inode that names an order of an edge (csrc/README.md). It is made the next
-weaker order in a copy of the sources, and the models that pass with the sound sources run until one reports an error.
+A use is one place in csrc that names an order of an edge (csrc/README.md). It is made the next weaker order in a copy
+of the sources, and the models that pass with the sound sources run until one reports an error. docs/orders.md says
+which one did last time, and that comes first; then those that noticed other uses of the same edge.
 Exit status: 0 if every use is noticed or its reason stands in REASONS, 1 if not, 2 without the tools.
 """
 
@@ -15,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,76 +30,30 @@ from stress.mutants.edits import Edit
 
 MODULES = ("table", "process", "region", "inode")
 DEFINITIONS = "bid_atomic.h"
+PAGE = CSRC.parent / "docs" / "orders.md"
 ORDER = re.compile(r"\bBID_([A-Z])_(ACQUIRE|RELEASE|FENCE)\b")
 WEAKER = {"ACQUIRE": "memory_order_relaxed", "RELEASE": "memory_order_relaxed", "FENCE": "memory_order_acq_rel"}
 
-AGAIN = "who sees FROZEN and not yet the future looks again; with the order it does so once"
-ELSEWHERE = "readers of a region compute addresses from others, which the models cannot follow"
+LEFT = "LEFT only makes a lookup read the future, by (F); one that finds none yet is from before the first update there"
+ORPHAN = (
+    "what is an orphan was written before the fork, which orders that; in the child it is changed by this swap alone"
+)
+AUDITED = "nobody updates the table while it is audited, so what ended the updates comes before all that is read here"
 
 #: Uses that no model can notice: file, function, macro, and which of these it is there.
-REASONS = {
-    "process/pins.c bid_platform_barrier BID_S_FENCE 1": "the models have their own platform, with this fence",
-    "table/move.c bid_freeze BID_P_RELEASE 1": AGAIN,
-    "table/move.c bid_migrate BID_P_RELEASE 1": AGAIN,
-    "table/move.c bid_leave BID_H_RELEASE 1": "who reads LEFT and not yet the future gets what was right before",
-    "region/reader.c bid_region_lookup BID_H_ACQUIRE 1": ELSEWHERE,
-    "region/region.c bid_region_publish BID_H_RELEASE 1": ELSEWHERE,
-}
+REASONS = {"table/move.c bid_leave BID_H_RELEASE 1": LEFT}
 REASONS |= {
-    f"table/orphan.c {use}": "only the child of a fork comes here, and the models have no fork"
+    f"table/orphan.c {use}": ORPHAN
     for use in ("bid_orphans_take_back BID_L_ACQUIRE 1", "bid_orphans_take_back BID_L_ACQUIRE 2")
 }
 REASONS |= {
-    f"table/audit.c {use} 1": "nobody updates the table while it is audited"
+    f"table/audit.c {use} 1": AUDITED
     for use in ("bid_audit_slot BID_P_ACQUIRE", "bid_audit_bucket BID_D_ACQUIRE", "bid_audit_bucket BID_P_ACQUIRE")
 }
-CPU_SECONDS = 10  #: of a processor's time, for a model that may have no end with a weaker order
 
-#: The scenarios that are most likely to notice, by edge; the other quick ones come after these.
-LIKELY = {
-    "P": (
-        "publish and look up",
-        "publish in a second bucket and look up",
-        "insert against insert of one key",
-        "begin to grow and grow against insert",
-        "remove, look up",
-        "grow, look up",
-        "two helpers of one resize, look up",
-    ),
-    "F": ("grow, look up", "begin to grow and grow, iterate over nothing", "grow, begin again, retire"),
-    "D": ("two helpers of one resize, look up",),
-    "H": (
-        "grow, look up",
-        "two helpers of one resize, look up",
-        "retire, reclaim, look up",
-        "begin to grow and grow, look up many",
-        "begin against replace, look up",
-        "take over a seed against reseed",
-        "reseed, reclaim, look up",
-        "begin to grow and grow against insert",
-    ),
-    "E": (
-        "retire, reclaim, look up",
-        "retire, reclaim with membarrier, plain pin",
-        "retire, observe a reader elsewhere, reclaim",
-    ),
-    "U": (
-        "retire, reclaim, look up",
-        "retire, reclaim with membarrier, plain pin",
-        "retire, reclaim, temporary pin",
-        "retire, reclaim with a plain pin, overflowing pin",
-    ),
-    "S": ("retire, reclaim, look up",),
-    "L": (
-        "a descriptor freed and taken again",
-        "a descriptor taken again while another thread retires",
-        "retire, another thread reclaims, look up",
-    ),
-    "C": ("a late insert while a future array is built", "a late insert when the future array is in use"),
-    "I": ("associate against evict",),
-    "G": ("retire, observe a reader elsewhere, reclaim",),
-    "R": ("pages of a region given back and taken",),
-}
+#: Uses in a file that no model has, because the models have another in its place: the macro there that has the order.
+STAND_INS = {"process/pins.c bid_platform_barrier BID_S_FENCE 1": "MODEL_BARRIER_FENCE"}
+CPU_SECONDS = 10  #: of a processor's time, for a model that may have no end with a weaker order
 
 
 @dataclass(frozen=True)
@@ -190,23 +146,48 @@ def _may_have(scenario: Scenario, use: Use) -> bool:
     return use.file.endswith(".h") or f'{Path(use.file).name}"' in texts
 
 
+def _weaker(scenario: Scenario, use: Use) -> Scenario | None:
+    if macro := STAND_INS.get(use.name):
+        return replace(scenario, fault=True, defines=(*scenario.defines, f"{macro}={use.weaker}"))
+    return replace(scenario, fault=True, edits=(use.edit(),)) if _may_have(scenario, use) else None
+
+
 def ask(tools: Tools, scenario: Scenario, use: Use) -> Verdict | None:
     """None: the model is the same with the weaker order, so it cannot notice, and does not run."""
-    if not _may_have(scenario, use):
+    weaker = _weaker(scenario, use)
+    if weaker is None:
         return None
-    weaker = replace(scenario, fault=True, edits=(use.edit(),))
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder) / "model.ll"
         run.build(tools, weaker, code)
         return run.check(tools, weaker, code, CPU_SECONDS) if _lines(code) != _sound(tools, scenario) else None
 
 
+@cache
+def told() -> list[list[str]]:
+    """The cells of the page's rows."""
+    modules = tuple(f"| {module}/" for module in MODULES)
+    lines = PAGE.read_text().splitlines() if PAGE.is_file() else []
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith(modules)]
+
+
+def key(use: Use) -> str:
+    """What a use is known by in the page: without line numbers, which change with every edit."""
+    return f"{use.file} | `{use.function}` | ({use.edge}) {use.kind.lower()}"
+
+
+def _noticed_last(use: Use) -> str:
+    """Which scenario that was, by the page; or an empty string."""
+    rows = [cells for cells in told() if " | ".join(cells[:3]) == key(use)]
+    return rows[use.number - 1][4] if len(rows) >= use.number else ""
+
+
 def _scenarios(use: Use) -> list[Scenario]:
-    """In the order in which to ask them; where none is expected to notice, the likeliest alone."""
-    likely = LIKELY[use.edge][:1] if use.name in REASONS else LIKELY[use.edge]
-    rank = {name: number for number, name in enumerate(likely)}
-    asked = [one for one in SCENARIOS if one.quick and (one.name in rank or use.name not in REASONS)]
-    return sorted(asked, key=lambda one: rank.get(one.name, len(likely)))
+    """In the order in which to ask them. If none is expected to notice: those that notice other uses of the edge."""
+    last = _noticed_last(use)
+    others = Counter(cells[4] for cells in told() if cells[2].startswith(f"({use.edge})"))
+    asked = [one for one in SCENARIOS if one.quick and (others[one.name] or use.name not in REASONS)]
+    return sorted(asked, key=lambda one: (one.name != last, -others[one.name]))
 
 
 def weaken(tools: Tools, use: Use) -> Finding:
@@ -238,12 +219,9 @@ edges of [csrc/README.md](../csrc/README.md).
 def row(finding: Finding) -> str:
     use, noticed = finding.use, finding.noticed
     by, said = (noticed.name, noticed.error[len("reported: ") :]) if noticed else ("", finding.reason or "NOT NOTICED")
+    if use.name in STAND_INS:
+        said += " (weakened in the models' own platform, which has this fence)"
     return f"| {key(use)} | {use.weaker[len('memory_order_') :]} | {by} | {said} |"
-
-
-def key(use: Use) -> str:
-    """What a use is known by in the table: without line numbers, which change with every edit."""
-    return f"{use.file} | `{use.function}` | ({use.edge}) {use.kind.lower()}"
 
 
 def markdown(findings: Sequence[Finding]) -> str:

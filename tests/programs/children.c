@@ -118,7 +118,7 @@ static int part_ways(char **arguments)
     return 0;
 }
 
-/* Nothing but its own children come to whoever waits for any. */
+/* A program that waits for any child gets its own children and no others. */
 static int part_many(char **arguments)
 {
     int sum = 0, count = 0, status;

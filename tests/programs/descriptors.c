@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* Numbers that somebody else may still believe to be his: whoever reads, writes or closes them is seen here. */
+/* Numbers that another thread may still take for its own: if it reads, writes or closes them, this program notices. */
 static void use_pipe(const char *who)
 {
     int ends[2];

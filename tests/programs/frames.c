@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Programs whose frame pointers lead somewhere else than to frames, for a profiler that follows them: each has to run to
- * its end. `spin` runs with a frame pointer of the caller's choice.
+ * Programs whose frame pointers lead somewhere else than to frames, for a profiler that follows them: each has to run
+ * to its end. `spin` runs with a frame pointer of the caller's choice.
  */
 #define _GNU_SOURCE
 #include "program.h"

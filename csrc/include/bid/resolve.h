@@ -121,8 +121,8 @@ BID_PUBLIC int bid_maps_refresh(struct bid_maps *maps);
  * capability that none of them has, but for the moments after they gave one up. A system call that needs a process of
  * one thread, as unshare(CLONE_NEWUSER), fails.
  * Context: thread, one at a time. Progress: blocking. Memory: may allocate. May change errno.
- * Returns: BID_OK, BID_E_NULL, BID_E_NO_MEMORY (no thread to be had), BID_E_UNSUPPORTED (no table of descriptors of its
- * own is to be had: close_range() and unshare() are both refused, as by a seccomp filter). */
+ * Returns: BID_OK, BID_E_NULL, BID_E_NO_MEMORY (no thread could be made), BID_E_UNSUPPORTED (the thread cannot have a
+ * table of descriptors of its own: close_range() and unshare() are both refused, as by a seccomp filter). */
 BID_PUBLIC int bid_maps_follow(struct bid_maps *maps, unsigned milliseconds);
 
 /* One executable range. */

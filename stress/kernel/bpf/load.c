@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Loads and attaches the program, brings NMIs about while this very file is what the processor executes, and says what the
- * program saw. That this file was mapped for execution has associated it. */
+/* Loads and attaches the program, brings NMIs about while this very file is what the processor executes, and says what
+ * the program saw. That this file was mapped for execution has associated it. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Looks up the inode that bid_probe() is called with, in an NMI. -DPERF_EVENT: the same as a program of a perf event. */
+/* Looks up the inode that bid_probe() is called with, in an NMI. -DPERF_EVENT: the same as a program of a perf
+ * event. */
 #include "probe.h"
 
 #define SECTION(name) __attribute__((section(name), used))

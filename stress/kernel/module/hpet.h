@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Timer 2 of the HPET, whose interrupt is a message to a local APIC with delivery mode NMI: an NMI after so many ticks. */
+/* Timer 2 of the HPET, whose interrupt is a message to a local APIC with delivery mode NMI: an NMI after so many
+ * ticks. */
 #ifndef BID_TORTURE_HPET_H
 #define BID_TORTURE_HPET_H
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Real inodes under NMIs: the handler looks up the inode of the program that it interrupted, and of files that are held open
- * right before and after they are associated. What is right it knows from the files themselves: by inode number, which stay
- * what they are while addresses are used again.
+ * Real inodes under NMIs. The handler looks up the inode of the program that it interrupted, and of files that are held
+ * open right before and after they are associated. It knows the right answer from the files themselves: by inode
+ * number, which does not change while addresses are used again.
  *
- * Commands, written to /proc/bid_inodes:  = DIR 0 1 N   reads the build IDs of DIR/p0000 and so on, beside the table
- *                                         + DIR FIRST STEP N   opens each, lets NMIs look, associates it, lets them look again
- *                                         - DIR FIRST STEP N   opens each and lets NMIs look
- *                                         ~ DIR 0 1 0          inserts made-up keys until a resize stands half done, and
- *                                                              leaves it so until the next command
+ * Commands, written to /proc/bid_inodes:
+ *   = DIR 0 1 N          reads the build IDs of DIR/p0000 and so on, beside the table
+ *   + DIR FIRST STEP N   opens each, lets NMIs look, associates it, lets them look again
+ *   - DIR FIRST STEP N   opens each and lets NMIs look
+ *   ~ DIR 0 1 0          inserts made-up keys until a resize is half done, and leaves it so until the next command
  */
 #include <linux/delay.h>
 #include <linux/file.h>

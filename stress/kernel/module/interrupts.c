@@ -2,11 +2,11 @@
 /*
  * Where the NMIs of the torture come from, and their handler.
  *
- *   hpet=1  timer 2 of the HPET, whose interrupt is a message to a local APIC with delivery mode NMI. Under QEMU's -icount
- *           it comes after exactly so many instructions. The handler sets the timer for the next NMI. One that came where
- *           few have come is followed closely by the next, so that every instruction gets some.
- *   hpet=0  each processor sends one to the other after an update, if the last one is over. Some handlers stay until the
- *           other processor has resized twice: a lookup or an update that they interrupted is then a slow reader.
+ *   hpet=1  timer 2 of the HPET, whose interrupt is a message to a local APIC with delivery mode NMI. Under QEMU's
+ *           -icount it comes after an exact number of instructions. The handler sets the timer for the next NMI. In
+ *           code that few NMIs have reached the next one follows closely, so that every instruction gets some.
+ *   hpet=0  each processor sends one to the other after an update, if the last one is over. Some handlers stay until
+ *           the other processor has resized twice: a lookup or an update that they interrupted is then a slow reader.
  */
 #include <linux/ktime.h>
 #include <linux/nmi.h>
@@ -22,9 +22,9 @@
 #define DWELL_NS 20000000ull
 #define DOUBLED 14 /* times at most */
 
-/* An NMI may come before the thread has executed anything since the last one: if the way out of the handler takes longer
- * than the timer allows for. Without what follows that was seen to go on for ever. Each NMI in a row that finds the thread
- * where it was gives it twice the time. */
+/* An NMI may come before the thread has executed anything since the last one, if the way out of the handler takes
+ * longer than the timer allows for. Without this function that went on for ever once. Each NMI in a row that finds the
+ * thread where it was doubles the thread's time. */
 static void notice_row(struct cpu *cpu, const struct pt_regs *regs)
 {
     int here = regs->ip == cpu->ip && regs->sp == cpu->sp;

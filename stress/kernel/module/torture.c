@@ -2,8 +2,8 @@
 /*
  * The torture module: insmod runs it, and returns when it is over. Its report is lines of name=value.
  *
- * First the updaters run alone for `warm` updates: what they execute then is what thread context executes. torture_mark()
- * marks the end of that in QEMU's record of translated code. Then NMIs come.
+ * First the updaters run alone for `warm` updates: what they execute then is what thread context executes.
+ * torture_mark() marks the end of that in QEMU's record of translated code. Then NMIs come.
  */
 #include <linux/delay.h>
 #include <linux/hrtimer.h>
@@ -151,7 +151,7 @@ static void give_up(const char *what)
     emergency_restart();
 }
 
-/* A handler that does not come back, or updates that do not go on. From an interrupt of the last processor. */
+/* Finds a handler that does not return, and updates that do not go on. Runs in an interrupt of the last processor. */
 static enum hrtimer_restart watch(struct hrtimer *timer)
 {
     static u64 handlers_since, updates_since, left, done;

@@ -2,9 +2,9 @@
 /*
  * The torture of the table in a kernel: what its files share.
  *
- * On each processor two kernel threads update the table, each with keys of its own, so that it knows what each of them is.
- * NMIs interrupt them; the handler looks up, inserts and removes, and judges every answer (oracle.c). NMIs come from timer 2
- * of the HPET, or each processor sends them to the other (interrupts.c).
+ * On each processor two kernel threads update the table, each with keys of its own, so that it knows what each of them
+ * is. NMIs interrupt them; the handler looks up, inserts and removes, and judges every answer (oracle.c). NMIs come
+ * from timer 2 of the HPET, or each processor sends them to the other (interrupts.c).
  */
 #ifndef BID_TORTURE_H
 #define BID_TORTURE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A thread of the torture that updates: in turn it grows the table by inserts alone, changes it, empties it, and changes
- * it together with reserve, shrink, walks and the making of a second table.
+ * A thread of the torture that updates: in turn it grows the table by inserts alone, changes it, empties it, and
+ * changes it together with reserve, shrink, walks and the making of a second table.
  */
 #include <linux/kthread.h>
 #include <linux/rcupdate.h>

@@ -5,6 +5,7 @@ A mutant that no check catches shows a hole in the checks. Every check of a muta
 letters in brackets are the ordering edges of csrc/README.md.
 """
 
+from stress.mutants.catalog.bpf import BPF
 from stress.mutants.catalog.inode import PROTOCOL
 from stress.mutants.catalog.note import NOTE
 from stress.mutants.catalog.pins import RECLAMATION
@@ -15,4 +16,4 @@ from stress.mutants.catalog.resolve import RESOLVE
 from stress.mutants.catalog.table import LOOKUPS, UPDATES
 from stress.mutants.checks import Mutant
 
-MUTANTS: list[Mutant] = LOOKUPS + UPDATES + PLACES + RECLAMATION + REGION + PROTOCOL + RESOLVE + PROFILE + NOTE
+MUTANTS: list[Mutant] = LOOKUPS + UPDATES + PLACES + RECLAMATION + REGION + PROTOCOL + RESOLVE + PROFILE + NOTE + BPF

@@ -166,6 +166,22 @@ RECLAMATION = [
         (Program("test_fork_resize"),),
     ),
     Mutant(
+        "orphan-taken-back-twice",
+        "G9",
+        "two threads of a child take the same array back, and its memory is freed twice",
+        (
+            Edit(
+                "table/orphan.c",
+                "bid_cas(&array->life, &life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), "
+                "BID_L_ACQUIRE))",
+                "(bid_store(&array->life, bid_life_word(forks, life >> BID_LIFE_BITS, BID_LIFE_FREEING), "
+                "BID_RELAXED), 1))",
+            ),
+        ),
+        (Model("what a fork left, taken back by two threads"),),
+        NARROW,
+    ),
+    Mutant(
         "orphan-has-its-thread",
         "G9",
         "the child of a thread that forked in the middle of making or freeing an array takes that away from it",

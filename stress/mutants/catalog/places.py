@@ -17,7 +17,7 @@ PLACES = [
     Mutant(
         "taken-is-not-empty",
         "G4",
-        "a slot whose place is claimed is not EMPTY: other inserts wait for whoever has claimed it, or pass it over",
+        "a slot whose place is claimed is not EMPTY: other inserts wait for the claiming thread, or pass it over",
         (Edit("table/slot.h", "(word & BID_STATE_MASK) == BID_EMPTY", "(word & (BID_STATE_MASK | BID_TAKEN)) == 0"),),
         (Freeze("insert"), Model("insert against insert of one key")),
     ),
@@ -47,6 +47,86 @@ PLACES = [
             ),
         ),
         (Step(("replace-resizing",)), Storm(), Model("begin against replace, look up")),
+    ),
+    Mutant(
+        "left-in-a-stale-head-word",
+        "G3",
+        "LEFT is set by a store: the head goes back to an array that it has left meanwhile",
+        (
+            Edit(
+                "table/move.c",
+                "if (bid_cas(&table->head, &head, head | BID_HEAD_LEFT, BID_H_RELEASE))",
+                "if (bid_store(&table->head, head | BID_HEAD_LEFT, BID_H_RELEASE), 1)",
+            ),
+        ),
+        (Model("set LEFT late, when the head has moved on"),),
+        NARROW,
+    ),
+    Mutant(
+        "left-after-the-update",
+        "G3",
+        "LEFT is set when an update in the future array has been made, which a lookup may have seen by then",
+        (
+            Edit("table/update.c", "    bid_leave(table, array);\n", ""),
+            Edit(
+                "table/update.c",
+                "    status = bid_update_array(table, future, op);\n",
+                "    status = bid_update_array(table, future, op);\n    bid_leave(table, array);\n",
+            ),
+        ),
+        (Model("begin against replace, look up twice"),),
+        NARROW,
+    ),
+    Mutant(
+        "head-moved-by-a-store",
+        "G3",
+        "a thread that is late with moving the head takes it back from an array to which others have moved it",
+        (
+            Edit(
+                "table/move.c",
+                "if (!bid_cas(&table->head, &expected, desired, BID_H_RELEASE))",
+                "if (bid_store(&table->head, desired, BID_H_RELEASE), 0)",
+            ),
+        ),
+        (Model("move the head late, when it has moved on twice"),),
+        NARROW,
+    ),
+    Mutant(
+        "head-word-of-an-earlier-pin",
+        "G7",
+        "an update that begins again works with the head word of its first pin, whose array may be freed by then",
+        (
+            Edit("table/update.h", "bid_array *record_array;", "bid_array *record_array, *kept;"),
+            Edit(
+                "table/update.c",
+                "*head = bid_head(table), *future = bid_future(table, head);\n    if (op->ahead)",
+                "*head = op->kept ? op->kept : (op->kept = bid_head(table)), *future = bid_future(table, head);\n"
+                "    if (op->ahead)",
+            ),
+        ),
+        (Model("remove, while the array that it began in is freed"),),
+        NARROW,
+    ),
+    Mutant(
+        "head-word-before-the-pin",
+        "G7",
+        "a lookup in simple form reads the head word before it pins, and works with an array that is freed",
+        (
+            Edit(
+                "table/lookup.c",
+                "    struct bid_pin pin = bid_pin_plain(table->pins, table->simple_pins);\n",
+                "    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE);\n"
+                "    struct bid_pin pin = bid_pin_plain(table->pins, table->simple_pins);\n",
+            ),
+            Edit(
+                "table/lookup.c",
+                "    uint64_t head = bid_load(&table->head, BID_H_ACQUIRE); /* (H) as in bid_head() */\n"
+                "    if (__builtin_expect(head & BID_HEAD_GENERAL, 0))",
+                "    if (__builtin_expect(head & BID_HEAD_GENERAL, 0))",
+            ),
+        ),
+        (Model("retire, reclaim with membarrier, simple form"),),
+        NARROW,
     ),
     Mutant(
         "reseeded-in-a-stale-head-word",
@@ -90,7 +170,7 @@ PLACES = [
     Mutant(
         "nothing-set-aside",
         "G4",
-        "a remove in NMI context fails in the midst of a resize for want of a record",
+        "a remove in NMI context fails in the midst of a resize if there is no record",
         (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE)", "if (0)"),),
         (Program("test_nmi_forms"),),
     ),

@@ -15,14 +15,14 @@ REGION = [
     Mutant(
         "grace-period-of-the-wrong-flavor",
         "G7",
-        "a table in a region frees memory when its own pins allow it, whoever reads elsewhere",
+        "a table in a region frees memory when its own pins allow it, even while others read elsewhere",
         (Edit("process/grace.c", BOTH_OVER, "(void)observed;\n    return oldest;"),),
         (TABLE, READERS, OBSERVED),
     ),
     Mutant(
         "pins-forgotten-in-shared",
         "G7",
-        "a table in a region frees memory when nobody reads elsewhere, whoever has a pin",
+        "a table in a region frees memory when nobody reads elsewhere, even while a thread has a pin",
         (Edit("process/grace.c", BOTH_OVER, "(void)oldest;\n    return observed;"),),
         (TABLE,),
     ),

@@ -141,7 +141,7 @@ SNAPSHOTS = [
     Mutant(
         "epoch-before-publication",
         "G7",
-        "(E) a snapshot is retired before another one has taken its place: whoever pins in between is not waited for",
+        "(E) a snapshot is retired before another one has replaced it: a thread that pins in between is not waited for",
         (
             Edit(
                 "resolve/maps.c",
