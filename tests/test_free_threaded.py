@@ -14,6 +14,7 @@ import sysconfig
 import threading
 from array import array
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -124,13 +125,12 @@ def test_closed_by_one_of_many() -> None:
                 work()
             told.append(True)
 
+        def close(table: Table = table, delay: int = delay) -> None:
+            threading.Event().wait(0.003 * delay)
+            table.close()
+
         works = [*writers(table, keys, fixed, lambda: True), *readers(table, fixed, lambda: True)]
-        run_threads(
-            [
-                *(lambda work=work: until_closed(work) for work in works),  # type: ignore[misc]
-                lambda table=table, delay=delay: (threading.Event().wait(0.003 * delay), table.close()),
-            ]
-        )
+        run_threads([*(partial(until_closed, work) for work in works), close])
         assert told == [True] * len(works)
         assert table.closed
 

@@ -49,13 +49,16 @@ SYSROOT = "/usr/aarch64-linux-gnu"  #: Debian's, of the cross compiler
 
 @pytest.mark.parametrize("name", ["test_profile_frames", "test_profile_walk"])
 def test_profiler_on_aarch64(name: str, tmp_path: Path) -> None:
-    """Its frames, as this processor's compiler lays them out, from the registers that a signal has saved. Linked with the
-    shared libc, whose functions it looks up. Other processors than this and x86-64 have no stacks."""
+    """Its frames, as this processor's compiler lays them out, from the registers that a signal has saved.
+
+    Linked with the shared libc, whose functions it looks up. Other processors than this and x86-64 have no stacks.
+    """
     skip_without_tools("aarch64")
     toolchain = programs.Toolchain("aarch64-linux-gnu-gcc", ("-O2",))
     source = ROOT / "tests" / "c" / f"{name}.c"
     program = programs.build(name, [source], toolchain, toolchain.sources(programs.CORE))
-    run = subprocess.run(["qemu-aarch64", "-L", SYSROOT, program], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    command = ["qemu-aarch64", "-L", SYSROOT, str(program)]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
