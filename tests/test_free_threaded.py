@@ -11,9 +11,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import threading
+import time
 from array import array
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -125,12 +126,12 @@ def test_closed_by_one_of_many() -> None:
             told.append(True)
 
         works = [*writers(table, keys, fixed, lambda: True), *readers(table, fixed, lambda: True)]
-        run_threads(
-            [
-                *(lambda work=work: until_closed(work) for work in works),  # type: ignore[misc]
-                lambda table=table, delay=delay: (threading.Event().wait(0.003 * delay), table.close()),
-            ]
-        )
+
+        def close(table: Table = table, delay: int = delay) -> None:
+            time.sleep(0.003 * delay)
+            table.close()
+
+        run_threads([*(partial(until_closed, work) for work in works), close])
         assert told == [True] * len(works)
         assert table.closed
 
