@@ -11,6 +11,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -225,6 +226,21 @@ def test_folded(tmp_path: Path) -> None:
     assert sorted(again.counts[0].values()) == [10, 30, 30, 50]
 
 
+def test_into_a_pipe(tmp_path: Path) -> None:
+    """Of which nothing else is written."""
+    picture(named_profile(("main;f", 1)), tmp_path)
+    for arguments, expected in (
+        (["flamegraph", "profile.pb.gz", "--format", "folded"], b"main;f 1\n"),
+        (["merge", "profile.pb.gz"], b""),
+    ):
+        command = [sys.executable, "-m", "pybuildid", *arguments, "-o", "/dev/stdout"]
+        run = subprocess.run(command, capture_output=True, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        assert run.stderr.startswith(b"Written: /dev/stdout")
+        (tmp_path / "out").write_bytes(run.stdout)
+        assert run.stdout == expected if expected else read_profile(tmp_path / "out").samples
+
+
 def test_columns_of_a_tree() -> None:
     """Nodes in the order of a walk, each once: against a tree that is built the plain way."""
     profile = large_profile(400, 12, functions=40)
@@ -278,6 +294,15 @@ def wait_for_server(address: str) -> None:
         except ConnectionRefusedError:
             time.sleep(0.1)
     pytest.fail(f"nobody listens at {address}")
+
+
+def test_a_profile_without_names_is_said(tmp_path: Path) -> None:
+    profile = two_threads()
+    profile.locations = [each._replace(lines=()) for each in profile.locations]
+    for each, hint in ((profile, True), (two_threads(), False)):
+        write_pprof(each, tmp_path / "p.pb.gz")
+        result = CliRunner().invoke(main, ["flamegraph", str(tmp_path / "p.pb.gz"), "-o", str(tmp_path / "p.html")])
+        assert ("No function in it has a name: `pybuildid symbolize" in result.stderr) == hint
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import time
+import threading
 from array import array
 from collections.abc import Callable
 from functools import partial
@@ -125,12 +125,11 @@ def test_closed_by_one_of_many() -> None:
                 work()
             told.append(True)
 
-        works = [*writers(table, keys, fixed, lambda: True), *readers(table, fixed, lambda: True)]
-
         def close(table: Table = table, delay: int = delay) -> None:
-            time.sleep(0.003 * delay)
+            threading.Event().wait(0.003 * delay)
             table.close()
 
+        works = [*writers(table, keys, fixed, lambda: True), *readers(table, fixed, lambda: True)]
         run_threads([*(partial(until_closed, work) for work in works), close])
         assert told == [True] * len(works)
         assert table.closed
@@ -196,7 +195,7 @@ def test_on_a_free_threaded_python(tmp_path: Path) -> None:
     condition = "sysconfig.get_config_var('Py_GIL_DISABLED')"
     what = "free-threaded Python (3.14t or later)"
     python = find("PYBUILDID_FREE_THREADED", condition, what, PACKAGES, suffix="t")
-    for name in ("csrc", "pybuildid", "study", "tests"):
+    for name in ("csrc", "pybuildid", "stress", "study", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.so", "*.o", "__pycache__"))
     for name in ("LICENSE", "README.md", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, tmp_path)

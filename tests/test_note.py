@@ -10,6 +10,7 @@ import mmap
 import os
 import pickle
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -401,6 +402,27 @@ def test_scan_yields_what_it_has_before_an_error_of_the_paths() -> None:
     assert len([next(results) for _ in range(300)]) == 300
     with pytest.raises(OSError, match="no more"):
         next(results)
+
+
+def test_a_scan_may_be_collected_by_one_of_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where it is garbage in a circle. The thread here drops the last reference, when it reads that path."""
+    begun, gone = threading.Event(), threading.Event()
+    errors: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", errors.append)
+
+    class Dropping(os.PathLike):  # type: ignore[type-arg]
+        def __fspath__(self) -> str:
+            assert begun.wait(60)
+            scans.clear()
+            gone.set()
+            return "/dev/null"
+
+    scans = [scan(["/dev/null"] * 300 + [Dropping()], threads=1)]
+    next(scans[0])
+    begun.set()
+    assert gone.wait(60)
+    assert not scans
+    assert not errors
 
 
 def test_descriptors_are_whole_numbers() -> None:

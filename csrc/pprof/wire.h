@@ -99,8 +99,8 @@ void bid_sums_clear(struct bid_sums *sums);
 /* The number of the row with this key, which is a new one if there was none. */
 int bid_sums_find(struct bid_sums *sums, const void *key, size_t size, uint32_t labels, size_t *found);
 
-/* The same in three steps, each for many rows before the next one, so that their cache misses overlap. row: its size and
- * labels; the first step adds the hash. */
+/* The same in three steps, each for many rows before the next one, so that their cache misses overlap. row: its size
+ * and labels; the first step adds the hash. */
 void bid_sums_prepare(const struct bid_sums *sums, const void *key, struct bid_row *row);
 void bid_sums_fetch(const struct bid_sums *sums, const struct bid_row *row);
 int bid_sums_find_row(struct bid_sums *sums, const void *key, const struct bid_row *row, size_t *found);

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TextIO
 
@@ -14,6 +16,8 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.status import Status
 from rich.table import Column, Table
+
+from pybuildid.cli._errors import printable
 
 WIDE = 100_000  # columns of output that goes to a file or pipe: more than any row has, a path with escapes included
 LINE_SECONDS = 5  # between two lines that say what is going on, where there is no terminal
@@ -83,6 +87,15 @@ def console(*, stderr: bool = False, wide: bool = False, file: TextIO | None = N
     stream = file or (sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() and not wide else WIDE
     return _Console(file=stream, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+def say_written(file: Path, of: str = "") -> None:
+    """That a file was written; on standard error if it is standard output, such as /dev/stdout."""
+    with suppress(OSError, ValueError):
+        if os.path.samestat(os.stat(file), os.fstat(sys.stdout.fileno())):
+            console(stderr=True).print(f"Written: {printable(str(file))}{of}")
+            return
+    console().print(f"Written: {printable(str(file))}{of}")
 
 
 def print_table(out: Console, table: Table) -> None:

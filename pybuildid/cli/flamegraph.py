@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from pybuildid.cli._errors import printable
-from pybuildid.cli._output import console
+from pybuildid.cli._output import say_written
 from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile
@@ -77,4 +76,6 @@ def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     text = draw(profile, value_index(profile, value, file), Path(file).name)
     with replacing(output) as out:
         out.write(text.encode("utf-8", "surrogateescape" if draw is _folded else "backslashreplace"))
-    console().print(f"Written: {printable(str(output))}")
+    say_written(output)
+    if profile.mappings and not any(location.lines for location in profile.locations):
+        console(stderr=True).print(f"No function in it has a name: `pybuildid symbolize {printable(file)}` first.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pybuildid.cli._errors import complain, explain, finish, printable
-from pybuildid.cli._output import console, progress
+from pybuildid.cli._output import progress, say_written
 from pybuildid.cli._types import OutputFile
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.parquet import write_parquet
@@ -69,7 +69,7 @@ def merge(files: Sequence[str], output: Path, labels: tuple[str, ...], cluster: 
         write = write_parquet if output.suffix == ".parquet" else write_pprof
         write(merger.result(), output)
         count = f"{merger.profiles:,} profile{'s' * (merger.profiles != 1)}"
-        console().print(f"Written: {printable(str(output))}, of {count}")
+        say_written(output, f", of {count}")
     finish(failures)
 
 

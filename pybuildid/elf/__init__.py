@@ -338,24 +338,24 @@ def _scan(
     paths: Iterator[Path], threads: int, read: Callable[[list[Path]], list[Result]]
 ) -> Iterator[tuple[Path, Result]]:
     pending: deque[tuple[list[Path], Future[list[Result]]]] = deque()
-    with ThreadPoolExecutor(threads, "pybuildid-scan") as pool:
-        try:
-            failed = None
-            while True:
-                while len(pending) < threads + 1 and not failed:
-                    batch, failed = _take(paths)
-                    if not batch:
-                        break
-                    pending.append((batch, pool.submit(read, batch)))
-                if not pending:
+    pool = ThreadPoolExecutor(threads, "pybuildid-scan")
+    try:
+        failed = None
+        while True:
+            while len(pending) < threads + 1 and not failed:
+                batch, failed = _take(paths)
+                if not batch:
                     break
-                done, results = pending.popleft()
-                yield from zip(done, results.result())
-            if failed:
-                raise failed
-        finally:
-            for _, results in pending:
-                results.cancel()
+                pending.append((batch, pool.submit(read, batch)))
+            if not pending:
+                break
+            done, results = pending.popleft()
+            yield from zip(done, results.result())
+        pool.shutdown()
+        if failed:
+            raise failed
+    finally:  # without waiting: one of its own threads may be the one that collects this as garbage
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _take(paths: Iterator[Path]) -> tuple[list[Path], Exception | None]:

@@ -52,12 +52,16 @@ class Merger:
     def add_files(self, files: Sequence[str]) -> Iterator[tuple[str, Problem | None]]:
         """Adds each, and tells which, and why it was left out. Threads read two files ahead."""
         pending: deque[tuple[str, Future[StackProfile]]] = deque()
-        with ThreadPoolExecutor(AHEAD) as pool:
+        pool = ThreadPoolExecutor(AHEAD)
+        try:
             for at in range(len(files) + AHEAD):
                 if at < len(files):
                     pending.append((files[at], pool.submit(read_profile, files[at])))
                 if at >= AHEAD:
                     yield self._add_read(*pending.popleft())
+            pool.shutdown()
+        finally:  # without waiting: one of its own threads may be the one that collects this as garbage
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _add_read(self, file: str, reading: Future[StackProfile]) -> tuple[str, Problem | None]:
         try:

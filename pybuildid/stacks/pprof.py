@@ -322,12 +322,12 @@ def write_pprof(profile: StackProfile, path: StrPath) -> None:
 def replacing(path: StrPath) -> Iterator[IO[bytes]]:
     """A file that takes the place of the one at path when it is complete, with the latter's mode."""
     target = os.path.realpath(path)
-    special = os.path.exists(target) and not os.path.isfile(target)  # such as /dev/stdout: nothing is to be replaced
+    special = os.path.exists(path) and not os.path.isfile(path)  # such as /dev/stdout: nothing is to be replaced
     if special or not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
         with tempfile.TemporaryFile() as file:
             yield file
             file.seek(0)
-            with open(target, "wb") as there:
+            with open(path, "wb") as there:
                 shutil.copyfileobj(file, there)
         return
     handle, name = tempfile.mkstemp(prefix=".pybuildid-", dir=os.path.dirname(target))
