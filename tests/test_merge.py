@@ -229,7 +229,7 @@ def test_no_cluster(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["nonsense", "udp://127.0.0.1:1", "tcp://127.0.0.1:none"])
 def test_what_is_no_address_of_a_cluster(address: str, tmp_path: Path) -> None:
     pytest.importorskip("distributed", reason="no Dask: pip install 'pybuildid[dask]'")
-    command = [sys.executable, "-m", "pybuildid", "merge", "x", "-o", tmp_path / "y", "--cluster", address]
+    command = [sys.executable, "-m", "pybuildid", "merge", "x", "-o", str(tmp_path / "y"), "--cluster", address]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
     assert re.fullmatch(f"Error: no Dask scheduler at {address}: .*\n", run.stderr)

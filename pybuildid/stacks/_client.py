@@ -22,11 +22,11 @@ def connected(address: str, describe: Callable[[], Any], program: str) -> Iterat
     """
     try:
         from distributed import Client
-        from distributed.comm import resolve_address
+        from distributed.comm.addressing import resolve_address
     except ImportError:
         raise ClusterError("a Dask cluster needs distributed: pip install 'pybuildid[dask]'") from None
     try:
-        resolve_address(address)  # type: ignore[no-untyped-call]  # before a client begins, which a wrong one keeps
+        resolve_address(address)  # before a client begins, which a wrong one keeps
         client: Any = Client(address, timeout=TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise ClusterError(f"no Dask scheduler at {address}: {error}. Start one: dask scheduler") from None
