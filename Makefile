@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 C_FILES := $(sort $(shell find csrc -name '*.[ch]'))
 STUDY_C := $(sort $(shell find study -name '*.[ch]' -o -name '*.cpp'))
 STRESS_C := $(sort $(shell find stress -name '*.[ch]'))
-TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/bpf/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] examples/*.[ch] examples/*.cpp))
+TEST_C := $(sort $(wildcard tests/c/*.[ch] tests/models/*.[ch] tests/bpf/*.[ch] tests/programs/*.[ch] tests/fuzz/*.[ch] examples/*.[ch] examples/*.cpp))
 # C that is not compiled here: kernel modules, which the kernel's own build compiles, and BPF programs (clang does).
 KERNEL_C := csrc/kernel/% stress/kernel/% %.bpf.c
 BUILD_PY := $(wildcard csrc/*.py)
@@ -86,7 +86,8 @@ readers: setup
 verify: setup
 	$(BIN)/python tests/models/run.py
 
-# Weakens every use of a memory order by itself; the models must notice. Writes docs/orders.md; six to eight minutes.
+# Weakens every use of a memory order by itself; the models must notice. Writes docs/orders.md, which says what to ask
+# first the next time: three minutes of a processor.
 verify-orders: setup
 	$(BIN)/python tests/models/weaken.py --markdown docs/orders.md
 

@@ -57,8 +57,8 @@ def test_faults_are_found(name: str) -> None:
     (mutant,) = (mutant for mutant in BPF_MUTANTS if mutant.name == name)
     verdict = mutants.judge_mutant(mutant)
     assert not verdict.error
-    assert all("not so" in finding.found or "exit status" in finding.found for finding in verdict.findings)
     assert verdict.caught
+    assert not any("object__load" in finding.found for finding in verdict.findings)  # it is not the verifier's find
 
 
 def test_the_example(tmp_path: Path) -> None:

@@ -296,6 +296,15 @@ def wait_for_server(address: str) -> None:
     pytest.fail(f"nobody listens at {address}")
 
 
+def test_a_profile_without_names_is_said(tmp_path: Path) -> None:
+    profile = two_threads()
+    profile.locations = [each._replace(lines=()) for each in profile.locations]
+    for each, hint in ((profile, True), (two_threads(), False)):
+        write_pprof(each, tmp_path / "p.pb.gz")
+        result = CliRunner().invoke(main, ["flamegraph", str(tmp_path / "p.pb.gz"), "-o", str(tmp_path / "p.html")])
+        assert ("No function in it has a name: `pybuildid symbolize" in result.stderr) == hint
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address of `go tool pprof -http`, for a profile whose sources are there. It needs no network."""

@@ -298,3 +298,24 @@ def test_a_program_of_go_itself() -> None:
     start = note.offset
     assert Path(tool).read_bytes()[start : start + note.length].decode() == said
     assert run("id", tool).exit_code == (note.length > 64)
+
+
+WITHOUT_LZMA = """
+import sys
+sys.modules["_lzma"] = None
+from pybuildid.cli import main
+import pybuildid.symbols
+main(["id", sys.argv[1]])
+"""
+
+
+def test_a_python_that_was_compiled_without_lzma(tmp_path: Path) -> None:
+    """All else works there, and the error says what is missing."""
+    (tmp_path / "module.ko.xz").write_bytes(lzma.compress(b"\x7fELF"))
+    run = [
+        subprocess.run([sys.executable, "-c", WITHOUT_LZMA, name], capture_output=True, text=True, cwd=tmp_path)
+        for name in (sys.executable, "module.ko.xz")
+    ]
+    assert "Traceback" not in run[0].stderr
+    assert run[0].stdout or "no build ID" in run[0].stderr
+    assert run[1].stderr == f"Error: module.ko.xz: {_packed.LZMA_MISSING}\n"

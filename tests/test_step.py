@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -101,18 +102,43 @@ def test_the_quick_form(tmp_path: Path) -> None:
     assert collides["updates"] == 6 * collides["updated_at"]
     missed = {function["function"]: function for function in found["coverage"]}
     assert missed["bid_pin_own"]["missed"] == 0 if "bid_pin_own" in missed else missed
-    assert missed["bid_statistics"]["never_reached"][0].startswith("statistics.c:")
+    assert missed["bid_statistics"]["never_reached"][0]["where"].startswith("statistics.c:")
 
 
-def test_what_is_never_entered_has_a_reason() -> None:
-    sources = "".join(path.read_text() for module in programs.MODULES for path in (ROOT / "csrc" / module).glob("*.c"))
-    assert all(f"{function}(" in sources for function in unreached.REASONS)
-    silent = [trace.Coverage(function, 5, 5, ()) for function in unreached.REASONS]
-    assert not list(unreached.wrong([*silent, trace.Coverage("bid_lookup", 9, 8, ())]))
-    assert list(unreached.wrong([trace.Coverage("bid_lookup", 9, 9, ())])) == [
-        "bid_lookup() was never entered, and no reason is given in unreached.py"
-    ]
-    assert "bid_audit() was entered" in next(unreached.wrong([trace.Coverage("bid_audit", 9, 1, ())]))
+def coverage_of(lines: Iterable[tuple[str, str]]) -> list[trace.Coverage]:
+    """As if these lines, and the functions that nobody enters, were what is not reached."""
+    whole = [trace.Coverage(function, 5, 5, (trace.Line(function, "a line"),)) for function in unreached.COPIED]
+    return [*whole, trace.Coverage("f", 9, 1, tuple(trace.Line(function, text) for function, text in lines))]
+
+
+def test_what_is_not_reached_is_listed_with_a_reason() -> None:
+    listed = list(unreached.reasons())
+    assert not list(unreached.wrong(coverage_of(listed)))
+    found = list(unreached.wrong(coverage_of([*listed, ("bid_lookup", "return 7;"), ("bid_lookup", "return 7;")])))
+    assert len(found) == 1
+    assert "was not reached, and unreached.py gives no reason: return 7;" in found[0]
+    assert len(list(unreached.wrong(coverage_of(listed[1:])))) == 1
+    assert "cannot be reached, and it was" in next(unreached.wrong(coverage_of(listed[1:])))
+    entered = [trace.Coverage(function, 9, 1, ()) for function in unreached.COPIED]
+    assert len(list(unreached.wrong([*coverage_of(listed), *entered]))) == len(unreached.COPIED) > 0
+
+
+def test_the_lines_that_are_not_reached_are_in_the_sources() -> None:
+    files = [path for module in programs.MODULES for path in (ROOT / "csrc" / module).glob("*.[ch]")]
+    sources = {path: path.read_text() for path in files}
+    for function, text in unreached.reasons():
+        assert any(f"{function}(" in source and text in source for source in sources.values()), (function, text)
+
+
+def test_a_line_is_found_by_its_text(tmp_path: Path) -> None:
+    """Also where the compiler has made its function a part of another; what is in a header counts as who calls it."""
+    stepper = step.Stepper(ROOT / "csrc", tmp_path)
+    first, size = stepper.disassembly.functions["bid_update_slot"]
+    inside = [address for address in stepper.disassembly.code if first <= address < first + size]
+    lines = trace.source_lines(stepper.disassembly, ROOT / "csrc", inside)
+    assert {line.where.split(":")[0] for line in lines} == {"update.c"}
+    assert {"bid_update_slot", "bid_entry_admit", "bid_operation_declines"} <= {line.function for line in lines}
+    assert any(line.text.startswith("uint64_t before = bid_add(&table->count, 1") for line in lines)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -9,9 +9,10 @@
  *   - A reader that the scan sees with an epoch of r or less may be in the array: it stays.
  * So what is free has an epoch below every pin's (U).
  *
- * bid_flavor_shared adds readers without pins. Whoever observes them takes the epoch as the number n of their grace
- * period: then every head that was left with an epoch below n has moved (E), and who begins to read afterwards sees
- * that. When those who were there before have left, n is published (G). What is free has an epoch below that as well.
+ * bid_flavor_shared adds readers without pins. The thread that observes them takes the epoch as the number n of their
+ * grace period. Every array with an epoch below n had been left by then (E), and a reader that begins afterwards finds
+ * a newer head. When the earlier readers have left, n is published (G). An array is freed only if its epoch is below
+ * that number as well.
  */
 #include "../table/update.h"
 

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* An area is made when the first table needs it, and stays: whoever makes one publishes it whole, once. */
+/* An area is made when the first table needs it, and stays. The thread that makes it publishes it whole, once. */
 static struct bid_pins bid_process_pins[2] = {{.epoch = BID_PIN_EPOCH_FIRST},
                                               {.epoch = BID_PIN_EPOCH_FIRST, .fenced = 1}};
 
@@ -29,8 +29,9 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
 
 /* What the child of a fork gets back: a copy of the forking thread's own pins, made by that thread before the fork.
  * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here. In a counter of
- * `overflow` they may: it holds the most that was seen since none of them was between here and its fork, and above
- * BID_FORK_ONE how many are. Too much would keep the child from freeing, too little would free too early. */
+ * `overflow` they may meet. It counts in units of BID_FORK_ONE how many threads are between here and their fork. Below
+ * that it holds the largest overflow that was seen since the last moment when there was none. A number that is too
+ * large would keep the child from freeing; one that is too small would let it free too early. */
 static struct bid_pin_area bid_fork_saved[2];
 #define BID_FORK_ONE (1ull << 32)
 

@@ -2,10 +2,10 @@
 /*
  * The pins of a process: read-side sections without registration and without TLS.
  *
- * A thread has a pin slot for life, found by its thread pointer; whoever gets the thread pointer of a dead thread
- * adopts its slot, so thread exit needs no hook. The slot's word holds an epoch and a nesting depth, and only its
- * owner and the handlers that interrupt it write it. A handler leaves the word as it found it, so a plain load and a
- * plain store are enough, wherever the handler came in between.
+ * A thread has a pin slot for life, found by its thread pointer. A later thread with the thread pointer of a dead one
+ * adopts its slot, so thread exit needs no hook. The slot's word holds an epoch and a nesting depth, and only its owner
+ * and the handlers that interrupt it write it. A handler leaves the word as it found it, so a plain load and a plain
+ * store are enough, wherever the handler came in between.
  *
  * A thread whose window of the table is full takes a temporary slot for each pin, by compare-and-swap; if those are
  * all taken too, it counts itself in `overflow`. The three forms give the same protection; only their cost differs.
@@ -117,7 +117,7 @@ static inline struct bid_pin bid_pin_plain(const struct bid_pins *pins, struct b
     return pin;
 }
 
-/* The general form, in lookup.c. */
+/* The general form: pin_forms.h, in the object file of lookup.c. */
 struct bid_pin bid_pin(struct bid_pins *pins);
 void bid_unpin(struct bid_pins *pins, struct bid_pin pin);
 

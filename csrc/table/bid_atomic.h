@@ -2,8 +2,8 @@
 /*
  * The atomic accesses of the table, and their orders by the letters of csrc/README.md.
  *
- * Each order has a name of its own, so that a model checker can be given the same source with one order weakened
- * (-DBID_P_RELEASE=memory_order_relaxed) and has to find the fault. A kernel build maps the same names to
+ * Each order has a name of its own. So a model checker can be given the same source with one order weakened
+ * (-DBID_P_RELEASE=memory_order_relaxed), and must find the fault. A kernel build maps the same names to
  * smp_load_acquire() and its kin: see kernel/atomic_kernel.h.
  */
 #ifndef BID_ATOMIC_H
@@ -25,7 +25,7 @@ typedef _Atomic(uint64_t) bid_word;
 #ifndef BID_P_ACQUIRE
 #define BID_P_ACQUIRE memory_order_acquire
 #endif
-/* (F) the future pointer publishes an array */
+/* (F) the future word publishes an array */
 #ifndef BID_F_RELEASE
 #define BID_F_RELEASE memory_order_release
 #endif
@@ -39,7 +39,7 @@ typedef _Atomic(uint64_t) bid_word;
 #ifndef BID_D_ACQUIRE
 #define BID_D_ACQUIRE memory_order_acquire
 #endif
-/* (H) the head pointer moves on when every chunk is done */
+/* (H) the head word moves on when every chunk is done, gets LEFT, and loses RESEEDED */
 #ifndef BID_H_RELEASE
 #define BID_H_RELEASE memory_order_release
 #endif

@@ -4,10 +4,10 @@
  * branch on each. Tags are random, so a branch on each slot would be mispredicted, and a processor that waits for a
  * bucket from memory would stop looking ahead to the next lookup.
  *
- * What it says of a slot that is not EMPTY holds for good. Of the first EMPTY slot it says what held at one moment:
- * then no key of which this bucket is next in its probe sequence had a slot behind it, for a key claims the first EMPTY
- * slot of its sequence. In what order the slots are read makes no difference to either. A word that matters is read
- * again (P).
+ * What the read says of a slot that is not EMPTY holds for good. What it says of the first EMPTY slot held at one
+ * moment. At that moment no key that had come to this bucket in its probe sequence had a slot behind it, because a key
+ * claims the first EMPTY slot of its sequence. The order in which the slots are read makes no difference to either. A
+ * word from which the caller goes on is read again (P).
  *
  * With SSE2, eight words take four loads of 16 bytes. Each half of such an aligned load is one access (Intel SDM vol.
  * 3, 9.1.1; AMD APM vol. 2, 7.3.2). Elsewhere, in a kernel (where vector registers are not to be touched), for a model

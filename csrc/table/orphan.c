@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What a fork leaves behind: arrays that a thread was making, freeing or giving up which the child does not have. There
- * they are nobody's, and with them descriptors and memory. The child takes them back.
+ * What a fork leaves behind: arrays that other threads were making, freeing or giving up. The child does not have these
+ * threads, so nobody goes on with the arrays, their descriptors and their memory. The child takes them back.
  *
- * An array is an orphan if its life says that this was begun before the last fork, and if the thread that forked is not
- * the one that did: that thread may have forked in a handler, or in a visit, and goes on with what it was at. All that
- * makes, frees or gives up an array holds a pin meanwhile, and the child has no pins from before the fork but those of
- * that thread. So as soon as there are none left, what was begun before the fork is nobody's.
+ * An array is an orphan if its life says that the work on it began before the last fork, and if another thread than the
+ * one that forked was doing it. The thread that forked may have done so in a handler, or in a visit; it goes on with
+ * its own work. A thread that makes, frees or gives up an array holds a pin meanwhile, and in the child the only pins
+ * from before the fork are those of the thread that forked. So as soon as none of these is left, all work that began
+ * before the fork is an orphan's.
  *
  * What is never taken back: the count of an insert that had counted its entry, and not made it. It leaves bid_count()
  * one too high, and max_entries one entry lower.
@@ -15,8 +16,8 @@
  */
 #include "update.h"
 
-/* IN USE, and no lookup or update can come to it: made, and not published, or not any more. The head is read first: an
- * array that it has moved on from since has a future by then (H). */
+/* IN USE, and no lookup or update can reach it: it was made, and not published. The head is read first: an array that
+ * it has moved on from since has a future by then (H). */
 static int bid_array_is_private(const struct bid_table *table, const struct bid_array *array)
 {
     const struct bid_array *head = bid_head(table);

@@ -2,13 +2,13 @@
 /*
  * Reclamation: arrays that were left are retired, and freed after a grace period. Nobody waits for one.
  *
- * The table's flavor numbers grace periods, and says which are over: who has to have left by then is its affair, and
- * the argument stands with it (process/grace.c, kernel/platform_kernel.c). An array is retired when the head has moved
- * on from it: then it gets a number, and it is freed when all that has this number is over.
+ * The table's flavor numbers grace periods, and says which are over. The flavor knows which readers there are, and has
+ * the argument (process/grace.c, kernel/platform_kernel.c). An array is retired when the head has moved on from it: it
+ * then gets a number. It is freed when the grace period of that number is over.
  *
- * Progress: lock-free, one pass. An array belongs to whoever wins the compare-and-swap to FREEING, and holds a pin
- * meanwhile, by which the child of a fork knows that its thread is at it (orphan.c). That pin is newer than what it
- * frees.
+ * Progress: lock-free, one pass. An array belongs to the thread that wins the compare-and-swap to FREEING. The thread
+ * holds a pin meanwhile, so the child of a fork knows whether its own thread is freeing the array (orphan.c). That pin
+ * is newer than what the thread frees.
  */
 #include "update.h"
 
@@ -72,8 +72,8 @@ static void bid_retired_free(struct bid_table *table, struct bid_array *array, u
     bid_unpin_update(table->pins, pin);
 }
 
-/* What another thread was at when the process forked is nobody's in the child, once no pin from before the fork is
- * left. */
+/* Arrays that other threads were making or freeing when the process forked are orphans in the child, once no pin from
+ * before the fork is left. */
 static void bid_orphans_consider(struct bid_table *table)
 {
     uint64_t forks = bid_load(&table->pins->forks, BID_RELAXED); /* constant while this process has threads */

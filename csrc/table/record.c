@@ -4,10 +4,10 @@
  * size, one to three units of 32 bytes. None is handed out twice: a place goes to the thread that sets TAKEN in its
  * EMPTY slot, and records elsewhere are handed out by a counter, and populated a step ahead of it.
  *
- * Elsewhere goes what gets no place: entries in slots that have none, replaced and reinserted ones, and those of a
- * thread that was overtaken by another key on its way to the slot. A thread that was overtaken, or finds its key's slot
- * in another thread's hands, keeps the place that it has and may name it in another slot. One that is stopped between
- * its claim and its swap wastes the place until the next resize.
+ * An entry that gets no place has its record elsewhere: an entry in a slot without a place, one that is replaced or
+ * inserted again, and one of a thread that another key overtook on its way to the slot. A thread that was overtaken
+ * keeps the place that it has claimed, and may name it in another slot. A thread that is stopped between its claim and
+ * its swap wastes the place until the next resize.
  *
  * Invariants: a unit is used only below record_capacity and record_ready, so that filling it never faults; record_next
  * and record_ready only grow. The watermark carries no data, only that the kernel has made pages present, which it

@@ -4,10 +4,10 @@
  *
  * The rules: an array is left when 7/10 of its slots are claimed, when a probe sequence is full, when its records are
  * used up, or when 1/16 or less of it is live. The next one is the smallest of which the live entries fill at most
- * 13/25; or 2/5 if many slots are tombstones, for then more are to come. It is not smaller than the least size.
- * A probe sequence of 16 buckets is full by accident with a probability of 10^-19 at a load of 1/2 and 10^-10 at 7/10
- * (docs/paths.py). Above 1/2 that means to grow a little earlier. Below, it is taken for what it is: keys that collide
- * under this seed; they get another seed, not more memory.
+ * 13/25; or 2/5 if many slots are tombstones, for then more are to come. It is not smaller than the least size. A probe
+ * sequence of 16 buckets is full by accident with a probability of 10^-20 at a load of 1/2 and 10^-10 at 7/10
+ * (docs/paths.py). If a sequence is full above 1/2, the array grows a little earlier. Below 1/2 the reason is keys that
+ * collide under this seed; they get another seed, not more memory.
  *
  * Progress: lock-free. Several threads may build a future array at once; one wins, the others free theirs.
  */
@@ -113,9 +113,9 @@ void bid_plan_records(const struct bid_table *table, uint64_t live, uint64_t res
     plan->capacity = aside + plan->copies + (churn > reserved ? churn : reserved) * units;
 }
 
-/* A larger array spreads what the old one had in one part; one of the same size has at most what that had. In a smaller
- * one it would pile up, were it not for another seed: what was removed may have left the rest in one part. So would a
- * full probe sequence in one that is not larger. */
+/* A larger array keeps the seed: keys that lay close together lie further apart in it. One of the same size keeps it,
+ * too: nothing gets closer. In a smaller array keys could pile up, because the removes may have left the rest in one
+ * part of the old one; so it gets another seed. An array of the same size gets one if a probe sequence was full. */
 static void bid_plan_seed(const struct bid_table *table, const struct bid_array *array, enum bid_need need,
                           struct bid_array_plan *plan)
 {

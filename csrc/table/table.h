@@ -12,12 +12,13 @@
  *   | base of the array / 4 K | descriptor |  mantissa  | RESEEDED | LEFT | shift |     buckets = mantissa << shift
  *   +-----------------------+------------+------------+----------+------+-------+
  *
- *   LEFT: the array has a future. Whoever gives it one sets LEFT before any of its words is frozen, and whoever finds a
- *   future does that for him. So a word without LEFT says that nothing of the array was frozen when it was read.
- *   RESEEDED: the array has another seed than the table, until bid_seed_adopt() gives the table that.
+ *   LEFT: the array has a future. The thread that gave it one sets LEFT, and so does every thread that finds a future,
+ *   before it freezes any word of the array. So a head word without LEFT says that nothing of the array was frozen when
+ *   the word was read.
+ *   RESEEDED: the array has another seed than the table, until bid_seed_adopt() gives that seed to the table.
  * A lookup that reads either takes the general form. The word changes under a pin only, so it does not come back while
- * somebody compares it. A reader that sees the arrays at another address than the table's process needs no other
- * address than the base in this word and in `future`, which has the same form.
+ * another thread compares it. `future` has the same form. A reader that sees the arrays at another address than the
+ * table's process translates the base in these two words, and no other address.
  *
  * Capacity: a resize can always be finished. Let A be the head, F its future, or an array that is being built to be
  * that.

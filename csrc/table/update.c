@@ -219,7 +219,7 @@ static int bid_update_until_done(struct bid_table *table, struct bid_operation *
     }
 }
 
-int bid_update(struct bid_table *table, struct bid_operation *op)
+static int bid_update(struct bid_table *table, struct bid_operation *op)
 {
     if (bid_is_of_parent(table))
         return BID_E_REGION;

@@ -83,9 +83,6 @@ int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_
 /* Makes at least the units before this one present. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
 int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t end);
 
-/* ---- update.c */
-int bid_update(struct bid_table *table, struct bid_operation *operation);
-
 /* ---- array.c */
 struct bid_array_plan {
     uint32_t size;

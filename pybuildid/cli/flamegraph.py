@@ -77,3 +77,5 @@ def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     with replacing(output) as out:
         out.write(text.encode("utf-8", "surrogateescape" if draw is _folded else "backslashreplace"))
     say_written(output)
+    if profile.mappings and not any(location.lines for location in profile.locations):
+        console(stderr=True).print(f"No function in it has a name: `pybuildid symbolize {printable(file)}` first.")

@@ -11,7 +11,6 @@ import errno
 import gzip
 import importlib
 import io
-import lzma
 import os
 import struct
 import zipfile
@@ -24,6 +23,10 @@ from typing import IO, Any
 MOST = 256 << 20  #: bytes of what a compressed file holds
 CHUNK = 1 << 20
 ZSTD_MISSING = "zstd is in the standard library of Python 3.14 and later: use that, or decompress the file by `zstd -d`"
+LZMA_MISSING = (
+    "this Python was compiled without lzma: compile it again with liblzma's headers (Debian: liblzma-dev), or "
+    "decompress the file by `xz -d`"
+)
 
 _LOCAL_HEADER = 30  # bytes of a member's header in a zip archive, before its name and extra field
 
@@ -78,8 +81,9 @@ class FromDescriptor(io.RawIOBase):
         return self._position
 
 
-#: What decompressors and zipfile raise of damaged data.
-DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError, IndexError)
+#: What decompressors and zipfile raise of damaged data. Those in OPTIONAL are of modules that Python may not have.
+DAMAGE = (EOFError, zlib.error, zipfile.BadZipFile, struct.error, ValueError, IndexError)
+OPTIONAL = ("LZMAError", "ZstdError")
 
 
 @contextmanager
@@ -94,7 +98,7 @@ def _as_packed_error() -> Iterator[None]:
         raise PackedError(f"this archive member cannot be decompressed ({error})") from error
     except Exception as error:
         numbered = isinstance(error, OSError) and error.errno is not None
-        if numbered or not (isinstance(error, (OSError, *DAMAGE)) or type(error).__name__ == "ZstdError"):
+        if numbered or not (isinstance(error, (OSError, *DAMAGE)) or type(error).__name__ in OPTIONAL):
             raise
         raise PackedDamageError(f"the compressed data is damaged ({error})") from error
 
@@ -136,12 +140,14 @@ def decompressed(file: io.BufferedIOBase | io.RawIOBase) -> Iterator[Unpacked]:
 def _decompressor(magic: bytes, file: Any) -> Any:
     if magic.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=file)
+    name, kind, missing = "compression.zstd", "ZstdFile", ZSTD_MISSING
     if magic.startswith(b"\xfd7zXZ"):
-        return lzma.LZMAFile(file)
+        name, kind, missing = "lzma", "LZMAFile", LZMA_MISSING
     try:
-        return importlib.import_module("compression.zstd").ZstdFile(file)
+        module = importlib.import_module(name)
     except ImportError:
-        raise NoDecompressorError(ZSTD_MISSING) from None
+        raise NoDecompressorError(missing) from None
+    return getattr(module, kind)(file)
 
 
 @dataclass(frozen=True)

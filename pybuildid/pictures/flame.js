@@ -66,7 +66,8 @@
       return layOut({ parents, functions: functionOf, own, groups: [] });
     }
     const [groups, of] = GROUPS[kind]();
-    const made = { parents: [0], functions: [0], own: counts.map(() => [0]), groups };
+    const room = parents.length, own = counts.map(() => new Float64Array(room));
+    const made = { count: 1, parents: new Int32Array(room), functions: new Int32Array(room), own, groups };
     // From a node of the data, in the group that is being added, to the node that is drawn.
     const place = new Int32Array(parents.length), placed = new Int32Array(parents.length).fill(-1);
     const bins = groups.map(() => []);
@@ -80,14 +81,25 @@
         counts.forEach((column, which) => { made.own[which][drawn] += column[at]; });
       }
     });
+    made.parents = made.parents.subarray(0, made.count);
+    made.own = made.own.map((sums) => sums.subarray(0, made.count));
     return layOut(made);
   }
 
   function grow(made, parent, its) {
-    made.parents.push(parent);
-    made.functions.push(its);
-    for (const own of made.own) own.push(0);
-    return made.parents.length - 1;
+    if (made.count === made.parents.length) {
+      const larger = (column) => {
+        const copy = new column.constructor(2 * column.length);
+        copy.set(column);
+        return copy;
+      };
+      made.parents = larger(made.parents);
+      made.functions = larger(made.functions);
+      made.own = made.own.map(larger);
+    }
+    made.parents[made.count] = parent;
+    made.functions[made.count] = its;
+    return made.count++;
   }
 
   // The drawn node for a node of the data, below those for its callers, which are made if they are not there.

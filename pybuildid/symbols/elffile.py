@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import lzma
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -153,6 +152,10 @@ class ElfFile:
         """What .gnu_debugdata holds: a compressed ELF file with the symbols that .dynsym lacks."""
         section = self.sections.get(".gnu_debugdata")
         if section is None:
+            return None
+        try:
+            import lzma  # which not every Python has
+        except ImportError:
             return None
         try:
             content = lzma.LZMADecompressor().decompress(self.content(section), MOST_UNPACKED)

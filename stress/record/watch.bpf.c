@@ -12,10 +12,6 @@ struct sched_entity {
 struct task_struct___scheduled {
     struct sched_entity se;
 };
-struct bpf_iter__task {
-    struct bpf_iter_meta *meta;
-    struct task_struct *task;
-};
 #pragma clang attribute pop
 
 SEC("iter/task")

@@ -147,12 +147,12 @@ static int finds_what_is_wrong_in_resize(void)
 static const struct bid_options least = {.expected_entries = 1};
 
 const struct scenario audit_scenarios[] = {
-    {"audit", "the integrity walk", LIMITED, &least, prepare_audited, is_sound, ABSENT, ABSENT, BID_OK},
-    {"audit-resizing", "the same in a resize", LIMITED, &least, prepare_audited_in_resize, is_sound, ABSENT, ABSENT,
+    {"audit", "the integrity walk", LONG_ONES, &least, prepare_audited, is_sound, ABSENT, ABSENT, BID_OK},
+    {"audit-resizing", "the same in a resize", LONG_ONES, &least, prepare_audited_in_resize, is_sound, ABSENT, ABSENT,
      BID_OK},
-    {"audit-unsound", "what it says about a table with one wrong word", LIMITED, &least, prepare_audited,
+    {"audit-unsound", "what it says about a table with one wrong word", LONG_ONES, &least, prepare_audited,
      finds_what_is_wrong, ABSENT, ABSENT, BID_OK},
-    {"audit-unsound-resizing", "the same in a resize", LIMITED, &least, prepare_audited_in_resize,
+    {"audit-unsound-resizing", "the same in a resize", LONG_ONES, &least, prepare_audited_in_resize,
      finds_what_is_wrong_in_resize, ABSENT, ABSENT, BID_OK},
     {0},
 };

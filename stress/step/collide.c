@@ -181,8 +181,9 @@ static struct {
     uint64_t every, phase, stepped;
 } orders;
 
+#define CHILD_STEPS 20000 /* instructions of a child that are stepped, at the most */
 #define RACES_STEPPED 200 /* of a race's children, one in so many is stepped to its end at the most */
-#define WINDOW 150        /* instructions of a race's children that are traced, after what came in between */
+#define WINDOW 300        /* instructions of a race's children that are traced, after what came in between */
 
 static struct {
     int is_child;
@@ -232,6 +233,8 @@ static void visit(uint64_t address)
         return;
     }
     judge_visit(address);
+    if (told.is_child && judge_instructions() == CHILD_STEPS)
+        stepper_leave();
     if (told.is_child || !is_time())
         return;
     judged->updated_at++;

@@ -191,6 +191,7 @@ static int reject_arguments(void)
     EXPECT(bid_upsert(NULL, KEY, 1, NULL, 0), BID_E_NULL);
     EXPECT(bid_upsert(stepped, KEY, 1, NULL, 1), BID_E_NULL);
     EXPECT(bid_upsert(stepped, KEY, 1, "", LONG + 1), BID_E_ID_LENGTH);
+    EXPECT(bid_insert_many(stepped, NULL, 0, NULL, 0, NULL, NULL), BID_OK);
     EXPECT(bid_insert_many(NULL, NULL, 0, NULL, 0, NULL, NULL), BID_E_NULL);
     EXPECT(bid_insert_many(stepped, NULL, 1, NULL, 20, NULL, NULL), BID_E_NULL);
     EXPECT(bid_remove(NULL, KEY), BID_E_NULL);
@@ -225,8 +226,8 @@ const struct scenario form_scenarios[] = {
      insert_many_of_all_lengths, 1, 1, BID_E_ID_LENGTH},
     {"insert-many-ahead", "insert of a batch of which some are fetched ahead", PLAIN, &roomy, prepare_key,
      insert_many_ahead, 1, 1, BID_OK},
-    {"insert-many-resizing", "the same across a resize", PLAIN, &small, prepare_key_in_resize, insert_many_ahead, 1, 1,
-     BID_OK},
+    {"insert-many-resizing", "the same across a resize", COMPOUND, &small, prepare_key_in_resize, insert_many_ahead, 1,
+     1, BID_OK},
     {"replace-used-up", "replace when the records are used up", PLAIN, &narrow, prepare_used_up, replace_key, 1, 5,
      BID_OK},
     {"shrink-idle", "removes until the table shrinks by itself", PLAIN, &small, prepare_grown, remove_until_idle, 1, 1,

@@ -40,7 +40,19 @@ static uint64_t key_of(enum place place, uint64_t number)
 }
 
 /* Absent, in the full bucket of KEY, and of another tag. */
-#define OTHER_TAG unmix(0x5ca1ab1e00000000ull ^ 1ull << 50, SEED)
+static uint64_t of_another_tag(void)
+{
+    const struct bid_array *head = bid_head(stepped);
+    struct bid_sequence full = bid_sequence(head, KEY), other;
+    uint64_t key, bit = 1ull << 50;
+    do {
+        key = unmix(0x5ca1ab1e00000000ull ^ bit, SEED);
+        other = bid_sequence(head, key);
+        bit >>= 1;
+    } while (other.bucket != full.bucket);
+    CHECK(other.tag != full.tag);
+    return key;
+}
 
 static void give(uint64_t key, const struct kind *kind)
 {
@@ -97,14 +109,15 @@ static int look_up_kinds(void)
     for (unsigned place = 0; place < PLACES; place++)
         for (unsigned kind = 0; kind < KINDS; kind++)
             EXPECT(look_up_in_forms(key_of((enum place)place, kind), kinds[kind].status, kinds[kind].length), BID_OK);
-    return look_up_in_forms(OTHER_TAG, BID_ABSENT, 0);
+    return look_up_in_forms(of_another_tag(), BID_ABSENT, 0);
 }
 
 /* In the full bucket as well: an update of a key that has others of other tags in its way. */
 static int insert_behind_others(void)
 {
-    EXPECT(insert(stepped, OTHER_TAG, 1, 20), BID_OK);
-    return bid_remove(stepped, OTHER_TAG);
+    uint64_t key = of_another_tag();
+    EXPECT(insert(stepped, key, 1, 20), BID_OK);
+    return bid_remove(stepped, key);
 }
 
 /* As many as two pins are held for; and none. */
@@ -149,16 +162,16 @@ static const struct bid_options fenced = {.expected_entries = 1, .id_size = LONG
 static const struct bid_options fenced_roomy = {.expected_entries = 6000, .id_size = LONG, .flags = BID_FENCED_PINS};
 
 const struct scenario kind_scenarios[] = {
-    {"lookup-kinds", "keys of every kind, in every form of lookup", COMPOUND, &roomy, prepare_kinds, look_up_kinds, 1,
+    {"lookup-kinds", "keys of every kind, in every form of lookup", LONG_ONES, &roomy, prepare_kinds, look_up_kinds, 1,
      1, BID_OK},
     {"lookup-kinds-resizing", "the same across a resize", COMPOUND, &small, prepare_kinds_in_resize, look_up_kinds, 1,
      1, BID_OK},
-    {"lookup-kinds-fenced", "the same with fenced pins", COMPOUND, &fenced_roomy, prepare_kinds, look_up_kinds, 1, 1,
+    {"lookup-kinds-fenced", "the same with fenced pins", LONG_ONES, &fenced_roomy, prepare_kinds, look_up_kinds, 1, 1,
      BID_OK},
     {"lookup-kinds-fenced-resizing", "the same with fenced pins across a resize", COMPOUND, &fenced,
      prepare_kinds_in_resize, look_up_kinds, 1, 1, BID_OK},
-    {"lookup-batches", "lookup of more keys than one pin is held for", PLAIN, &roomy, prepare_key, look_up_batches, 1,
-     1, BID_OK},
+    {"lookup-batches", "lookup of more keys than one pin is held for", LONG_ONES, &roomy, prepare_key, look_up_batches,
+     1, 1, BID_OK},
     {"insert-behind-others", "insert into a path whose first bucket is full of other tags", COMPOUND, &roomy,
      prepare_kinds, insert_behind_others, 1, 1, BID_OK},
     {"iterate-until-fenced", "the next one with fenced pins", COMPOUND, &fenced, prepare_key, iterate_until, 1, 1,

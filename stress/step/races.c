@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * What may come between two instructions of an operation, beside updates of its own key: at each instruction, or at
- * each at which the table is in a certain state. What the operation and the other one were told must be what they would
- * have been told one after the other.
+ * each at which the table is in a certain state. The operation and the other one must be told what they would have been
+ * told one after the other.
  */
 #include "collide.h"
 #include "scenarios.h"
@@ -62,8 +62,7 @@ static int begin_by_another(void)
     return in_another_thread(begin);
 }
 
-/* Before it looks whether the array has been left; and when it has given it a future, and not said so in the head
- * word. */
+/* Before it looks whether the array has been left; and when it has given it a future and not said so in the head word. */
 static int is_about_to_leave(void)
 {
     if (!bid_resizing(stepped))

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Resizes that turn out otherwise: there is nothing to gain, no memory, no seed left, or no room in the future
- * array. */
+/* Resizes that turn out otherwise: nothing is gained, or there is no memory, no seed left, no room in the future array. */
 #include "scenarios.h"
 
 #include "../../tests/c/check.h"
@@ -22,8 +21,7 @@ static void prepare_shrunk(void)
 
 #define REPLACED 700 /* of records that serve no entry any more */
 
-/* Other keys, until so many hundredths of the slots are claimed; then they are replaced, which takes records
- * elsewhere. */
+/* Other keys, until so many hundredths of the slots are claimed. They are replaced then, which takes records elsewhere. */
 static void fill_and_replace(unsigned hundredths)
 {
     uint8_t id[20];
@@ -136,9 +134,9 @@ static void prepare_reseeded_often(void)
 
 /* ---------------------------------------------------------------------------- no room in the future array -- */
 
-/* Nothing is copied yet of a full path of the old array, and the same path of the future one is full of other keys,
- * which handlers have inserted. That needs a limit on early updates as larger arrays have it. The chunk that a helper
- * has next is the first one of the path. */
+/* Nothing is copied yet of a full path of the old array, and the same path of the future one is full of other keys:
+ * handlers have inserted them. That needs a limit on early updates as larger arrays have it. The next helper gets the
+ * first chunk of the path. */
 static void prepare_full_paths(void)
 {
     uint8_t id[20] = {1};

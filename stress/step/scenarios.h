@@ -14,7 +14,8 @@ enum scenario_kind {
     THREADED, /* has threads of its own, which a fork would leave behind */
     CROWDED,  /* as THREADED; no resize of its table can be finished, for too many keys collide */
     FORKS,
-    FIRST_TABLES, /* steps the creation of the first tables of a process: there is nothing to look up yet */
+    FIRST_TABLES, /* the making of its tables is stepped, the first of the process: there is nothing to look up yet */
+    LONG_ONES,    /* longer than updates at some of its instructions are worth: handlers only look up */
     LIMITED,      /* its table refuses updates, or would no longer refuse them after another: handlers only look up */
 };
 

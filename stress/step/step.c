@@ -97,6 +97,7 @@ static void list(void)
         [FORKS] = "looks updates grows",
         [FIRST_TABLES] = "looks",
         [LIMITED] = "looks",
+        [LONG_ONES] = "looks",
     };
     const struct scenario *scenario;
     for (size_t i = 0; (scenario = scenario_get(i)); i++)

@@ -38,7 +38,7 @@ class BinutilsError(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table's sources, by its text: so it stays the same where lines are added above it."""
+    """A line of the table's sources, by its text without comment: it stays the same where lines are added above it."""
 
     function: str  #: that it stands in, also where the compiler has made this a part of another
     text: str
@@ -185,7 +185,7 @@ def _line(csrc: Path, function: str, place: str) -> Line:
     if source.parent.name not in MODULES:
         return Line(function, place)
     text = _texts(csrc, source.parent.name, source.name)[int(number) - 1]
-    return Line(function, text.strip(), f"{source.name}:{number}")
+    return Line(function, text.partition("/*")[0].strip(), f"{source.name}:{number}")
 
 
 def source_lines(program: Program, csrc: Path, addresses: list[int]) -> tuple[Line, ...]:

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Two inserts of one key: one wins. OTHER: and an insert of another key that wants the same slot; nothing is lost. */
+/*
+ * Two inserts of one key: one wins. OTHER: the second thread inserts another key of the same home bucket first, so the
+ * first one may lose the slot to that key, and the next slot to its own. A third thread for the other key would be more
+ * executions than end in minutes, for each insert changes three counters: what it adds is a swap that fails in both
+ * threads that insert the key.
+ */
 #include "model.h"
 
 static int statuses[2];
@@ -14,18 +19,12 @@ static void *first(void *unused)
 static void *second(void *unused)
 {
     model_enter(2);
+#ifdef OTHER
+    assert(model_insert(model_next_key(7, 1), 3) == BID_OK);
+#endif
     statuses[1] = model_insert(7, 2);
     return unused;
 }
-
-#ifdef OTHER
-static void *other(void *unused)
-{
-    model_enter(3);
-    assert(model_insert(8, 3) == BID_OK);
-    return unused;
-}
-#endif
 
 int main(void)
 {
@@ -33,14 +32,11 @@ int main(void)
     model_setup();
     model_start(&threads, first);
     model_start(&threads, second);
-#ifdef OTHER
-    model_start(&threads, other);
-#endif
     model_join(&threads);
     assert(statuses[0] + statuses[1] == BID_OK + BID_EXISTS);
     assert(model_lookup(7) == (statuses[0] == BID_OK ? 1 : 2));
 #ifdef OTHER
-    assert(model_lookup(8) == 3);
+    assert(model_lookup(model_next_key(7, 1)) == 3);
 #endif
     return 0;
 }

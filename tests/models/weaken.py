@@ -34,7 +34,6 @@ PAGE = CSRC.parent / "docs" / "orders.md"
 ORDER = re.compile(r"\bBID_([A-Z])_(ACQUIRE|RELEASE|FENCE)\b")
 WEAKER = {"ACQUIRE": "memory_order_relaxed", "RELEASE": "memory_order_relaxed", "FENCE": "memory_order_acq_rel"}
 
-
 LEFT = "LEFT only makes a lookup read the future, by (F); one that finds none yet is from before the first update there"
 ORPHAN = (
     "what is an orphan was written before the fork, which orders that; in the child it is changed by this swap alone"
@@ -42,9 +41,7 @@ ORPHAN = (
 AUDITED = "nobody updates the table while it is audited, so what ended the updates comes before all that is read here"
 
 #: Uses that no model can notice: file, function, macro, and which of these it is there.
-REASONS = {
-    "table/move.c bid_leave BID_H_RELEASE 1": LEFT,
-}
+REASONS = {"table/move.c bid_leave BID_H_RELEASE 1": LEFT}
 REASONS |= {
     f"table/orphan.c {use}": ORPHAN
     for use in ("bid_orphans_take_back BID_L_ACQUIRE 1", "bid_orphans_take_back BID_L_ACQUIRE 2")
@@ -166,6 +163,7 @@ def ask(tools: Tools, scenario: Scenario, use: Use) -> Verdict | None:
         return run.check(tools, weaker, code, CPU_SECONDS) if _lines(code) != _sound(tools, scenario) else None
 
 
+@cache
 def told() -> list[list[str]]:
     """The cells of the page's rows."""
     modules = tuple(f"| {module}/" for module in MODULES)

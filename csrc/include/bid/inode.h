@@ -7,7 +7,7 @@
  * Who wins:
  * - Of several associates the first. The others return BID_EXISTS.
  * - Of an associate and an evict always the evict. Once both have returned, the table has no entry for the inode. The
- *   associate returned BID_OK if it came before, else BID_E_EVICTED. If it returned another error, see there.
+ *   associate returned BID_OK if it came first, else BID_E_EVICTED. For its other errors see bid_inode_associate().
  *
  * bid.h explains the words Context, Progress, Memory and Returns.
  */
@@ -27,7 +27,7 @@ struct bid_inode {
     uint32_t flags; /* accessed atomically by the functions below only */
 };
 
-/* Makes *inode a living inode with nothing associated; also for an address that is used again after bid_inode_evict().
+/* Makes *inode a living inode without a build ID; also at an address that is used again after bid_inode_evict().
  * Context: any. Progress: wait-free. Memory: none. */
 BID_PUBLIC void bid_inode_init(struct bid_inode *inode, uint64_t device, uint64_t number, uint32_t generation);
 

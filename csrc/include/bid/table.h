@@ -29,7 +29,7 @@
  *   that one side writes, so a lookup that meets an update of another thread may take a page fault.
  * - A child made by _Fork() or a bare clone() system call skips the fork handlers. Its first pin takes page faults. A
  *   lookup, update or visit that was under way when the child was made is not protected there and must not go on.
- * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) must not use a table at once.
+ * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) must not use a table at the same time.
  * - A thread must not run while its stack or its thread pointer is being set up or torn down by hand.
  * - With the shared library, the dynamic linker binds a function at its first call, and that may take a lock. Link a
  *   program that calls from a handler with -Wl,-z,now, or statically; or call through a pointer, which is bound early.
@@ -72,7 +72,7 @@ extern "C" {
 enum bid_flags {
     BID_FIXED_SEED = 1u << 0, /* use options.seed, and derive later seeds from it: for tests, not against adversaries */
     BID_MLOCK = 1u << 1,      /* lock the table's memory, and the process's pins for good: nothing is swapped out */
-    BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is there */
+    BID_FENCED_PINS = 1u << 2, /* pins with a full fence even where membarrier() is available */
 };
 
 /*
@@ -138,20 +138,21 @@ struct bid_options {
 };
 
 /*
- * The most bytes that a table takes with max_entries and id_size, beside some 50 KiB for itself. It has at most one
- * array that it uses, one that takes the place of that, and retired ones: these take retired_limit, or one array if
- * that is more. So it is three arrays if retired_limit is at most one, and with the default of that seven and 16 MiB.
- * Each thread that makes an array while another does the same may have one more for that moment.
+ * The most bytes that a table takes with max_entries and id_size, beside some 50 KiB for itself. A table has at most
+ * one array in use, one that replaces it, and retired ones. The retired ones take at most retired_limit bytes, or one
+ * array if that is more. So a table takes three arrays if retired_limit is at most one array. With the default of
+ * retired_limit it takes seven arrays and 16 MiB. If several threads make an array at once, each may have one more for
+ * that moment.
  *
- * These are bounds for the worst moment of the worst use: each slot claimed, each record used up. A table that has only
- * grown takes about 68 bytes an entry right after a resize, and about 50 right before one, with IDs of up to 20 bytes.
+ * These are bounds for the worst case: every slot is claimed, and every record is used up. A table that has only grown
+ * takes about 68 bytes an entry right after a resize, and about 50 right before one, with IDs of up to 20 bytes.
  */
 #define BID_RECORD_BYTES_MAX(id_size) ((12ull + (id_size) + 31) / 32 * 32)
-/* Fewer than four slots for each entry; at least 2,048, and twice that for each 16 retired arrays that wait, 125 at
- * most. */
+/* An array has fewer than four slots for each entry, and at least 2,048. That least number doubles for each 16 retired
+ * arrays that wait, of which there are at most 125. */
 #define BID_ARRAY_SLOTS_MAX(max_entries) ((max_entries) < 65536 ? 262144ull : 4ull * (max_entries))
-/* A bucket of eight slots has 256 bytes; for sixteen slots there are at most 29 records elsewhere, and 1,024 more
- * beside those that are set aside; each section ends with its page or step. */
+/* A bucket of eight slots has 256 bytes. For each sixteen slots there are at most 29 records elsewhere, and in all
+ * 1,024 more and those that are set aside. Each section ends with a page or a step. */
 #define BID_ARRAY_BYTES_MAX(max_entries, id_size)                                                                      \
     (BID_ARRAY_SLOTS_MAX(max_entries) * 33 +                                                                           \
      (BID_ARRAY_SLOTS_MAX(max_entries) * 29 / 16 + 1024 + BID_REMOVES_ASIDE) * BID_RECORD_BYTES_MAX(id_size) +         \
@@ -226,10 +227,10 @@ BID_PUBLIC uint64_t bid_resizes(const struct bid_table *table);
 BID_PUBLIC int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t generation, const void *id,
                               size_t length);
 
-/* Removes an entry. Outside of a resize this needs no memory. During one it may have to copy the record first: nearly
- * always there is a place for the copy. Where there is none, and no record that is present, it takes one of
- * BID_REMOVES_ASIDE that are set aside for it in the new array. So BID_E_WOULD_ALLOCATE means that so many removes of
- * one resize have needed one.
+/* Removes an entry. Outside of a resize this needs no memory. During a resize it may have to copy the record first.
+ * Nearly always there is a place for the copy. If there is none, and no record that is present, it takes one of the
+ * BID_REMOVES_ASIDE records that the new array sets aside for this. So BID_E_WOULD_ALLOCATE means that
+ * BID_REMOVES_ASIDE removes of one resize have needed such a record.
  * Context: any. Progress: lock-free. Memory: none.
  * Returns: BID_OK, BID_ABSENT, BID_E_NULL, BID_E_WOULD_ALLOCATE. */
 BID_PUBLIC int bid_remove_nmi(struct bid_table *table, uint64_t key);
@@ -270,9 +271,9 @@ BID_PUBLIC int bid_insert_many(struct bid_table *table, const uint64_t *keys, si
                                size_t id_size, const uint8_t *lengths, size_t *inserted);
 
 /* Makes room for that many entries in all, so that inserts up to there do not allocate, also from NMI context. Every
- * insert and replace consumes some of the room, also of a key that was there before. The table does not shrink below
- * this by itself. Where a key may go is chance: near the end of the room an insert may find no slot for its key, at
- * most once in a thousand million inserts.
+ * insert and replace uses up some of the room, also of a key that was there before. The table does not shrink below
+ * this by itself. The seed decides where a key may go: near the end of the room an insert may find no slot for its key,
+ * at most once in a thousand million inserts.
  * Context: thread. Progress: lock-free. It begins at most BID_REBUILDS_MAX resizes, and before each finishes the resize
  * that it finds under way. If updates of others use up the room of the last array while it is made, the result is
  * BID_OK.
@@ -375,8 +376,8 @@ struct bid_stats {
  * Returns: BID_OK, BID_E_NULL, BID_E_OPTIONS (stats->size is below 8 or over 4,096). */
 BID_PUBLIC int bid_statistics(const struct bid_table *table, struct bid_stats *stats);
 
-/* Checks a table against its own invariants, slot by slot: each key has one slot, and a lookup finds it; record
- * indexes, lengths and counts are possible; a half-done resize is in a possible state. For tests, and for suspected
+/* Checks a table against its own invariants, slot by slot. Each key has one slot, and a lookup finds it. Record
+ * indexes, lengths and counts are possible. A half-done resize is in a possible state. For tests, and for suspected
  * stray writes. No update may run meanwhile. `unfinished` is the number of updates that will never finish, as those of
  * threads that a fork left behind; usually 0.
  * Context: thread. Progress: wait-free, in the number of slots. Memory: none.

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * The plain pins, with what membarrier() does to a running thread: somewhere between two of its instructions it
+ * executes a full fence, and the caller goes on when it has. The model checker chooses before which of the reader's
+ * atomic loads that is.
+ */
+#ifndef BID_MODEL_MEMBARRIER_H
+#define BID_MODEL_MEMBARRIER_H
+
+#define MODEL_MEMBARRIER
+#include "model.h"
+
+#include <stdbool.h>
+
+#include <genmc.h>
+
+static _Atomic(int) requested, acknowledged;
+static _Thread_local int interruptible;
+
+static void model_interruption(void)
+{
+    if (!interruptible || !atomic_load_explicit(&requested, memory_order_relaxed))
+        return;
+    interruptible = 0;
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&acknowledged, 1, memory_order_relaxed);
+}
+
+static void model_membarrier(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&requested, 1, memory_order_relaxed);
+    __VERIFIER_assume(atomic_load_explicit(&acknowledged, memory_order_relaxed));
+}
+
+/* The one thread that a barrier reaches. */
+static void interruptible_begin(void)
+{
+    interruptible = 1;
+}
+
+static void interruptible_end(void) /* another thread runs on its processor */
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&acknowledged, 1, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""What the tests of `record` share: whether it can run here, a program to record, and the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from pybuildid.record import Recorded, RecordError, Recording
+from stress.record.build import FRAMES, build_library
+
+RECORD = [sys.executable, "-m", "pybuildid", "record"]
+STRESS = Path(__file__).resolve().parent.parent / "stress" / "record"
+
+
+@cache
+def _why_not() -> str:
+    try:
+        with Recording(frequency=1) as recording:
+            recording.start()
+    except RecordError as error:
+        return str(error)
+    return ""
+
+
+def need_record() -> None:
+    """Skips a test where nothing can be recorded, and says what is missing."""
+    if _why_not():
+        pytest.skip(_why_not())
+
+
+def run_record(*arguments: str | Path | int, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [*RECORD, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+ENOUGH, LONGEST = 60, 20.0  #: samples, and seconds: other programs may have the processors
+
+
+def record_enough(*pids: int) -> Recorded:
+    """Records these processes until there are samples enough to judge by."""
+    end = time.monotonic() + LONGEST
+    with Recording(frequency=997, only=True) as recording:
+        for pid in pids:
+            recording.target(pid)
+        recording.start()
+        while recording.status().samples < ENOUGH and time.monotonic() < end:
+            time.sleep(0.1)
+        return recording.stop()
+
+
+def build_program(folder: Path, build_ids: list[bytes]) -> Path:
+    """A program whose stack has a library for each of these build IDs, in this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, build_id in enumerate(build_ids):
+        build_library(folder / f"l{i:02}.so", build_id)
+    program = folder / "work"
+    command = ["cc", *FRAMES, str(STRESS / "work.c"), "-o", str(program), "-ldl", "-pthread"]
+    subprocess.run(command, check=True)
+    return program
+
+
+@contextmanager
+def running(program: Path, libraries: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, when it has loaded its libraries."""
+    command = [str(program), str(program.parent), str(libraries), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            yield process
+        finally:
+            process.kill()

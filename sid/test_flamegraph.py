@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Pictures of profiles, in a real browser and as other tools read them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsed import contrast, luminance, opened
+from click.testing import CliRunner
+from madeup import large_profile, named_profile
+from playwright.sync_api import Browser, Page
+from profiled import need
+
+from pybuildid.cli import main
+from pybuildid.pictures import flame_page, tree_of
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.model import Label, Sample, StackProfile
+from pybuildid.stacks.pprof import write_pprof
+
+ROW = 20  #: pixels
+SCRIPT = "</script><script>alert(1)</script>"
+
+
+def two_threads() -> StackProfile:
+    """main calls work (60 of 100) and other (30); 10 are in no mapping. In another thread, 20 more of idle."""
+    profile = named_profile(
+        ("app!main;app!work;libx.so!inner", 50), ("app!main;app!work", 10), ("app!main;app!other", 30)
+    )
+    more = named_profile(("app!main;app!work", 20), labels=(Label("thread", "idle"),))
+    samples = [sample._replace(labels=(Label("thread", "busy"),)) for sample in profile.samples]
+    samples += [sample._replace(labels=(Label("thread", "idle"),)) for sample in more.samples]
+    profile.locations.append(profile.locations[0]._replace(mapping=0, lines=()))
+    lost = (Label("thread", "busy"), Label("fallback", "no mapping"))
+    samples.append(Sample((len(profile.locations),), (10, 10), lost))
+    profile.samples = samples
+    return profile
+
+
+def picture(profile: StackProfile, folder: Path, *options: str) -> Path:
+    write_pprof(profile, folder / "profile.pb.gz")
+    output = folder / "flame.html"
+    result = CliRunner().invoke(main, ["flamegraph", str(folder / "profile.pb.gz"), "-o", str(output), *options])
+    assert result.exit_code == 0, result.output
+    return output
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    page, trouble = opened(browser, picture(two_threads(), tmp_path), 1000, "light")
+    yield page
+    assert trouble == []
+    page.close()
+
+
+def details(page: Page) -> str:
+    return page.text_content("#details") or ""
+
+
+def click(page: Page, row: int, share: float) -> str:
+    """In a row of boxes, so far from the left. What is told of the box."""
+    area = page.locator("#flame").bounding_box()
+    assert area
+    page.mouse.click(area["x"] + area["width"] * share, area["y"] + ROW * row + ROW / 2)
+    return details(page)
+
+
+# ------------------------------------------------------------------------------------------------ in a browser
+
+
+def test_boxes_are_clicked(page: Page) -> None:
+    assert details(page).startswith("all\n120 samples, 100.0%; itself 0 samples")
+    assert "main\nmain.c · app" in click(page, 1, 0.1)
+    assert "110 samples, 91.7%; itself 0 samples" in details(page)
+    assert "work\n" in click(page, 2, 0.1)
+    assert "80 samples, 66.7%; itself 30 samples" in details(page)
+    assert "inner\ninner.c · libx.so" in click(page, 3, 0.5)  # alone now, so its 50 of 80 are wider
+    assert "work\n" in click(page, 2, 0.9)  # a caller above, all the width
+    assert "all\n" in click(page, 0, 0.9)
+    assert "[no mapping]" in click(page, 1, 0.97)
+    page.click("#reset")
+    assert details(page).startswith("all\n")
+
+
+def test_it_can_be_used_by_keyboard(page: Page) -> None:
+    flame = page.locator("#flame")
+    told = []
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp", "Enter", "Escape"):
+        flame.press(key)
+        told.append(details(page).partition("\n")[0])
+    assert told == ["main", "work", "other", "work", "inner", "work", "work", "all"]
+    flame.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.keyboard.type("inner")
+    page.wait_for_function("document.getElementById('found').textContent.includes('41.7%')")
+    page.locator("#list summary").press("Enter")
+    first = page.locator("#list tbody tr").first
+    first.wait_for()
+    assert first.locator("td").all_text_contents() == ["50", "41.7%", "inner", "libx.so"]
+
+
+def test_search(page: Page) -> None:
+    def found(text: str) -> str:
+        page.fill("#search", "")
+        page.wait_for_function("document.getElementById('found').textContent === ''")
+        page.fill("#search", text)
+        page.wait_for_function("document.getElementById('found').textContent !== ''")
+        return page.text_content("#found") or ""
+
+    assert found("WORK") == "WORK: on stacks of 66.7%, 80 samples"
+    assert found("/^(inner|work)$/") == "/^(inner|work)$/: on stacks of 66.7%, 80 samples"  # each stack once
+    assert found("libx") == "libx: on stacks of 41.7%, 50 samples"
+    assert found("nothing such") == "nothing such: on stacks of 0.0%, 0 samples"
+    assert "is no regular expression" in found("/(/")
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("file", {"app": "60 samples, 50.0%", "libx.so": "50 samples, 41.7%", "no file": "10 samples, 8.3%"}),
+        ("thread", {"busy": "100 samples, 83.3%", "idle": "20 samples, 16.7%"}),
+        ("missing", {"nothing is missing": "110 samples, 91.7%", "no mapping": "10 samples, 8.3%"}),
+    ],
+)
+def test_groups(page: Page, group: str, expected: dict[str, str]) -> None:
+    page.select_option("#group", group)
+    page.locator("#flame").press("ArrowDown")
+    found = {}
+    for _ in expected:
+        name, _, rest = details(page).partition("\n")
+        found[name] = rest
+        page.locator("#flame").press("ArrowRight")
+    assert {name: rest.partition(";")[0] for name, rest in found.items()} == expected
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1600])
+def test_it_fits_and_can_be_read(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
+    page, trouble = opened(browser, picture(two_threads(), tmp_path), width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (luminance(paper) < 0.1) == (scheme == "dark")
+    inks = page.evaluate("[...document.querySelectorAll('h1, p, label, summary')].map(e => getComputedStyle(e).color)")
+    assert all(contrast(ink, paper) >= 4.5 for ink in inks), (inks, paper)
+    box = page.locator("#flame").bounding_box()
+    assert box
+    assert box["width"] >= width - 40
+    ink, *fills = page.evaluate(PIXELS)
+    assert all(contrast(ink, fill) >= 4.5 for fill in fills), (ink, fills)
+    page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
+    fresh = f"before => ({PIXELS})().slice(1).every(fill => !before.includes(fill))"
+    page.wait_for_function(fresh, arg=fills)  # or the test fails
+    assert trouble == []
+    page.close()
+
+
+#: The colour of text, and those at the right end of each row of boxes, where no text is.
+PIXELS = """() => {
+  const canvas = document.getElementById("flame"), pen = canvas.getContext("2d");
+  const at = (x, row) => `rgb(${pen.getImageData(x, row * 20 + 3, 1, 1).data.slice(0, 3).join(", ")})`;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const ink = dark ? "rgb(242, 242, 242)" : "rgb(20, 20, 20)";
+  return [ink, at(canvas.width - 3, 0), at(canvas.width / 2, 1), at(canvas.width / 3, 2)];
+}"""
+
+
+def test_many_stacks(browser: Browser, tmp_path: Path) -> None:
+    """The whole is there, and what is drawn is a small part of it."""
+    page, trouble = opened(browser, picture(large_profile(5000, 30), tmp_path), 1200, "light")
+    total = sum(sample.values[0] for sample in read_profile(tmp_path / "profile.pb.gz").samples)
+    assert f"{total:,} samples, 100.0%" in details(page)
+    page.locator("#flame").press("ArrowDown")
+    page.locator("#flame").press("ArrowDown")
+    page.locator("#flame").press("Enter")
+    assert "100.0%" not in details(page)
+    assert trouble == []
+    page.close()
+
+
+def test_no_name_becomes_a_part_of_the_page(browser: Browser, tmp_path: Path) -> None:
+    page, trouble = opened(browser, picture(named_profile((f"app!main;app!{SCRIPT}", 1)), tmp_path), 600, "light")
+    assert SCRIPT in click(page, 2, 0.5)
+    assert trouble == []
+    page.close()
+    title = flame_page(tree_of(two_threads(), 0), SCRIPT, [SCRIPT])
+    assert SCRIPT not in title
+    assert "@DATA@" in flame_page(tree_of(named_profile(("@DATA@", 1)), 0), "x", ["x"])
+
+
+# ------------------------------------------------------------------------------------------------ for other tools
+
+
+def test_folded(tmp_path: Path) -> None:
+    picture(two_threads(), tmp_path)
+    result = CliRunner().invoke(
+        main, ["flamegraph", str(tmp_path / "profile.pb.gz"), "-o", str(tmp_path / "p.folded"), "--value", "samples"]
+    )
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "p.folded").read_text().splitlines() == [
+        "[no mapping] 10",
+        "main;other 30",
+        "main;work 30",
+        "main;work;inner 50",
+    ]
+    again = picture_of_folded(tmp_path / "p.folded", tmp_path / "again.html")
+    assert again["counts"] == [[10, 30, 30, 50]]
+
+
+def picture_of_folded(file: Path, output: Path) -> dict[str, Any]:
+    assert CliRunner().invoke(main, ["flamegraph", str(file), "-o", str(output)]).exit_code == 0
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', output.read_text())
+    assert found
+    document: dict[str, Any] = json.loads(found[1])
+    return document
+
+
+def test_speedscope(tmp_path: Path) -> None:
+    picture(two_threads(), tmp_path)
+    output = tmp_path / "p.json"
+    arguments = ["flamegraph", str(tmp_path / "profile.pb.gz"), "-o", str(output), "--value", "cpu"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    document = json.loads(output.read_text())
+    frames = document["shared"]["frames"]
+    busy, idle = document["profiles"]
+    assert (busy["name"], busy["unit"], idle["name"]) == ("busy", "nanoseconds", "idle")
+    stacks = [[frames[at]["name"] for at in stack] for stack in busy["samples"]]
+    assert stacks == [["main", "work", "inner"], ["main", "work"], ["main", "other"], ["[no mapping]"]]
+    assert busy["endValue"] == sum(busy["weights"])
+    assert frames[0] == {"name": "main", "file": "main.c", "line": 10}
+
+
+def test_go_has_names_and_lines_of_the_same_file(tmp_path: Path) -> None:
+    need("go", "golang-go")
+    picture(two_threads(), tmp_path)
+    command = ["go", "tool", "pprof", "-top", "-sample_index=samples", "-lines", str(tmp_path / "profile.pb.gz")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^ +50 41\.67% .* inner inner\.c:10$", text, re.MULTILINE)
+
+
+def test_what_is_no_profile(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(gzip.compress(b"nothing"))
+    result = CliRunner().invoke(main, ["flamegraph", str(file), "-o", str(tmp_path / "x.html")])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {file}: no profile in the format of pprof")
+    assert not (tmp_path / "x.html").exists()
+    write_pprof(two_threads(), file)
+    result = CliRunner().invoke(main, ["flamegraph", str(file), "-o", str(tmp_path / "x.html"), "--value", "space"])
+    assert result.exit_code == 2
+    assert "there is no value 'space' in the profile: it has samples, cpu" in result.output

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""The table's sources under the C11 model checker: the scenarios that take seconds, and the planted faults."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "models"))
+import run
+import weaken
+
+TOOLS = run.Tools.find()
+if TOOLS is None:
+    pytest.skip(run.HOW_TO_GET, allow_module_level=True)
+
+QUICK = [s for s in run.SCENARIOS + run.FAULTS if s.quick]
+
+
+@pytest.mark.parametrize("scenario", QUICK, ids=lambda scenario: scenario.name)
+def test_model(scenario: run.Scenario) -> None:
+    """It passes in every execution; a planted fault is reported."""
+    assert TOOLS is not None
+    verdict = run.verify(TOOLS, scenario)
+    assert verdict.ok, verdict.error or "the fault was not reported"
+    assert verdict.fault or verdict.executions > 1
+
+
+def test_every_order_is_weakened() -> None:
+    """Each order of bid_atomic.h has a fault here."""
+    lines = (run.CSRC / "table" / "bid_atomic.h").read_text().splitlines()
+    orders = {line.split()[1] for line in lines if line.startswith("#ifndef BID_")} - {"BID_ATOMIC_H"}
+    assert {fault.name.split()[0] for fault in run.FAULTS} >= orders
+
+
+#: One by a lookup, one by an update, one by the reclaimer: by file and function.
+WEAKENED = (
+    ("table/lookup.c", "bid_lookup_simple"),
+    ("table/move.c", "bid_copy"),
+    ("process/grace.c", "bid_oldest_pin"),
+)
+
+
+@pytest.mark.parametrize("place", WEAKENED)
+def test_a_weakened_use_is_noticed(place: tuple[str, str]) -> None:
+    assert TOOLS is not None
+    use = next(use for use in weaken.uses() if (use.file, use.function) == place)
+    finding = weaken.weaken(TOOLS, use)
+    assert finding.noticed is not None
+    assert finding.asked <= 5
+
+
+def test_what_a_model_does_not_contain_is_not_run() -> None:
+    assert TOOLS is not None
+    uses = {(use.file, use.macro): use for use in weaken.uses()}
+    publish = next(scenario for scenario in run.SCENARIOS if scenario.name == "publish and look up")
+    noticed = weaken.ask(TOOLS, publish, uses["table/update.c", "BID_P_RELEASE"])
+    assert noticed is not None
+    assert noticed.ok
+    for elsewhere in (("inode/inode.c", "BID_I_RELEASE"), ("table/iterate.c", "BID_P_ACQUIRE")):
+        assert weaken.ask(TOOLS, publish, uses[elsewhere]) is None
+
+
+def test_a_model_without_an_end_is_given_up() -> None:
+    assert TOOLS is not None
+    longest = next(scenario for scenario in run.SCENARIOS if scenario.name == "grow, look up three keys")
+    verdict = run.verify(TOOLS, longest, cpu_seconds=1)
+    assert run.NO_END in verdict.error
+    assert not verdict.ok
+
+
+def test_every_use_is_in_the_page() -> None:
+    """docs/orders.md tells of the uses that there are; after a change: make verify-orders."""
+    page = (run.CSRC.parent / "docs" / "orders.md").read_text()
+    modules = tuple(f"| {module}/" for module in weaken.MODULES)
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith(modules)]
+    told = [" | ".join(cells[:3]) for cells in rows]
+    assert sorted(told) == sorted(weaken.key(use) for use in weaken.uses())
+    assert "NOT NOTICED" not in page
+    assert weaken.REASONS.keys() <= {use.name for use in weaken.uses()}

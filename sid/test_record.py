@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""`pybuildid record`: what it writes, what it says, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from recording import RECORD, build_program, need_record, record_enough, run_record, running
+
+from pybuildid.record import REASONS, RecordError, Recording
+from pybuildid.record._recorder import Recorder
+
+IDS = [bytes([0xAB, i, *range(18)]) for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need_record()
+    return build_program(tmp_path_factory.mktemp("program"), IDS)
+
+
+def test_every_frame_of_a_process_has_its_build_id(program: Path) -> None:
+    with running(program, len(IDS)) as process:
+        recorded = record_enough(process.pid)
+    assert recorded.stacks
+    deep = [stack for stack in recorded.stacks if len([f for f in stack.frames if not f.kernel]) > len(IDS)]
+    assert sum(stack.count for stack in deep) > 0.9 * recorded.status.samples
+    for stack in deep:
+        user = [frame for frame in stack.frames if not frame.kernel]
+        found = [recorded.files[frame.file].build_id for frame in user[: len(IDS)] if frame.file is not None]
+        assert found == IDS[::-1]  # the innermost first
+        assert {frame.reason for frame in user[: len(IDS)]} == {0}
+        assert {stack.process, stack.command} == {process.pid, "work"}
+    offsets = {frame.address for stack in deep for frame in stack.frames[-len(IDS) :] if not frame.kernel}
+    assert all(offset < 2 << 20 for offset in offsets)
+
+
+def test_command_output_and_status(program: Path, tmp_path: Path) -> None:
+    command = ["--folded", "folded.txt", "--processes", "--files", "--", program, program.parent, len(IDS), "300"]
+    result = run_record("-F", "997", *map(str, command), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not result.stdout
+    assert "resolved from the table" in result.stderr
+    assert "Written: record.pb.gz and folded.txt" in result.stderr
+    assert re.search(r"\d+ work", result.stderr)
+    lines = (tmp_path / "folded.txt").read_text().splitlines()
+    deep = [line for line in lines if re.search(r"l00\.so\+\w+;l01\.so\+\w+;l02\.so\+\w+;l03\.so\+\w+", line)]
+    assert deep
+    assert all(re.fullmatch(r"[^;]+(;[^;]+)* \d+", line) for line in lines)
+
+
+def test_pprof_opens_the_profile(program: Path, tmp_path: Path) -> None:
+    if shutil.which("go") is None:
+        pytest.skip("go is not on PATH (Debian: apt-get install golang-go)")
+    with running(program, len(IDS), "storm") as process:
+        result = run_record("-F", "997", "-p", process.pid, "--seconds", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    raw = ["go", "tool", "pprof", "-raw", "record.pb.gz"]
+    text = subprocess.run(raw, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+    for i, build_id in enumerate(IDS):
+        assert re.search(rf"/l{i:02}\.so {build_id.hex()}", text)
+    assert "[kernel.kallsyms]" in text
+
+
+def test_status_of_the_command(tmp_path: Path) -> None:
+    need_record()
+    assert run_record("--", "sh", "-c", "exit 3", cwd=tmp_path).returncode == 3
+    assert run_record("--", "sh", "-c", "kill -TERM $$", cwd=tmp_path).returncode == 128 + signal.SIGTERM
+    missing = run_record("--", "no-such-command", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "no-such-command: no such command" in missing.stderr
+
+
+def test_children_are_recorded_and_others_are_not(program: Path, tmp_path: Path) -> None:
+    with running(program, len(IDS)) as other:
+        script = f"{program} {program.parent} 2 200 & {program} {program.parent} 1 200; wait"
+        result = run_record("-F", "997", "--json", "-", "--", "sh", "-c", script, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    names = {name: pid for pid, name, _ in document["by_process"]}
+    assert "work" in names
+    assert other.pid not in {pid for pid, _, _ in document["by_process"]}
+    assert document["lost"] == 0
+    assert document["with_build_id"] > 0.8 * document["user_frames"]
+
+
+def test_all_processes(program: Path, tmp_path: Path) -> None:
+    with running(program, len(IDS)) as process:
+        result = run_record("-F", "499", "--seconds", "1", "--json", "-", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert process.pid in {pid for pid, _, _ in json.loads(result.stdout)["by_process"]}
+
+
+def test_text(program: Path, tmp_path: Path) -> None:
+    with running(program, len(IDS)) as process:
+        result = run_record("-F", "997", "-p", process.pid, "--seconds", "1", "--text", cwd=tmp_path)
+    for i, build_id in enumerate(IDS):
+        pattern = rf"0x[0-9a-f]+\+0x[0-9a-f]+ {build_id.hex()}@0x[0-9a-f]+ {program.parent}/l{i:02}\.so - l{i:02}\.so"
+        assert re.search(pattern, result.stderr)
+
+
+def test_without_samples_nothing_is_written(tmp_path: Path) -> None:
+    need_record()
+    (tmp_path / "record.pb.gz").write_text("the last one")
+    result = run_record("-F", "1", "--", "true", cwd=tmp_path)
+    assert "there are no samples" in result.stderr
+    assert (tmp_path / "record.pb.gz").read_text() == "the last one"
+
+
+def test_without_rights(tmp_path: Path) -> None:
+    need_record()
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv is not on PATH (Debian: apt-get install util-linux)")
+    bounds = "-sys_admin,-bpf,-perfmon"
+    without = ["setpriv", f"--bounding-set={bounds}", f"--inh-caps={bounds}"]
+    command = [*without, *RECORD, "--", "touch", "started"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 77
+    assert "CAP_BPF" in result.stderr
+    assert not (tmp_path / "started").exists()
+
+
+# --------------------------------------------------------------------------------------- nothing is left behind
+
+
+def loaded() -> set[int]:
+    """The programs of recorders, by their numbers."""
+    if shutil.which("bpftool") is None:
+        pytest.skip("bpftool is not on PATH (Debian: apt-get install bpftool)")
+    output = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout
+    names = ("take_sample", "on_write", "on_exit_mmap", "on_newtask", "scan")
+    return {program["id"] for program in json.loads(output) if program.get("name") in names}
+
+
+def programs_of(process: subprocess.Popen[bytes]) -> set[int]:
+    """Of the descriptors of a process."""
+    numbers = set()
+    for descriptor in os.listdir(f"/proc/{process.pid}/fdinfo"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            text = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
+            numbers |= {int(number) for number in re.findall(r"^prog_id:\s*(\d+)", text, re.MULTILINE)}
+    return numbers
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_nothing_is_left_however_it_ends(number: signal.Signals, tmp_path: Path) -> None:
+    need_record()
+    before = loaded()
+    command = [*RECORD, "-F", "499", "--seconds", "50"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_for(lambda: len(programs_of(process)) > 5)
+        own = programs_of(process)
+        time.sleep(0.3)
+        process.send_signal(number)
+        status = process.wait(timeout=20)
+    wait_for(lambda: not loaded() & own)
+    assert before is not None
+    if number == signal.SIGKILL:
+        assert status == -signal.SIGKILL
+    else:
+        assert status == 0
+        assert (tmp_path / "record.pb.gz").stat().st_size > 100
+
+
+def test_nothing_is_left_in_this_process() -> None:
+    need_record()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    threads = len(os.listdir("/proc/self/task"))
+    for _ in range(3):
+        with Recording(frequency=99) as recording:
+            recording.start()
+            recording.stop()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/task")) == threads
+
+
+def test_two_recordings_at_once(program: Path) -> None:
+    with running(program, len(IDS)) as process, Recording(frequency=499) as outer:
+        outer.start()
+        recorded = record_enough(process.pid)
+        others = outer.stop()
+    assert recorded.status.with_build_id > 0.9 * recorded.status.frames
+    assert process.pid in {stack.process for stack in others.stacks}
+
+
+def test_without_its_programs(tmp_path: Path) -> None:
+    """As of a package that was built where there is no clang."""
+    with pytest.raises(RecordError, match="install clang and libbpf-dev"):
+        Recorder(frequency=99, programs=tmp_path / "none")
+    environment = {**os.environ, "CLANG": "no-such-compiler"}
+    build = "from pathlib import Path; from csrc.build_record import build_programs; build_programs(Path('%s'))"
+    command = [sys.executable, "-c", build % tmp_path]
+    root = Path(__file__).parent.parent
+    result = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True, timeout=60)
+    assert "`pybuildid record` will not work" in result.stderr
+    assert not list(tmp_path.rglob("*.o"))
+
+
+def test_reasons_are_those_of_the_header() -> None:
+    header = (Path(__file__).parent.parent / "csrc" / "bpf" / "space.h").read_text()
+    assert len(REASONS) == int(re.findall(r"BID_FRAME_REASONS = (\d+)", header)[0])

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""`record` and files of all kinds: each frame has the build ID of what is mapped, or a reason."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from recording import build_program, need_record, record_enough, running
+
+from pybuildid.record import REASONS, SOURCES, Recorded, Recording
+from stress.record.build import build_library
+
+IDS = [bytes([0xCD, i, *range(18)]) for i in range(3)]
+TABLE = SOURCES.index("table")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need_record()
+    return build_program(tmp_path_factory.mktemp("files"), IDS)
+
+
+def build_ids(recorded: Recorded) -> Counter[bytes | None]:
+    """Samples by the build ID of the innermost frame of the process, as the table gave it."""
+    counts: Counter[bytes | None] = Counter()
+    for stack in recorded.stacks:
+        user = [frame for frame in stack.frames if not frame.kernel]
+        if user:
+            frame = user[0]
+            known = frame.file is not None and frame.source == TABLE
+            counts[recorded.files[frame.file].build_id if known else None] += stack.count  # type: ignore[index]
+    return counts
+
+
+def check(recorded: Recorded) -> None:
+    counts = build_ids(recorded)
+    assert counts[IDS[-1]] > 0.9 * counts.total() > 10
+    for reason, source, count in recorded.outcomes():
+        assert source == "table" or count < 0.02 * recorded.status.frames, (reason, source, count)
+
+
+MOUNTS = {
+    "tmpfs": "mount -t tmpfs none mnt && cp files/* mnt",
+    "overlay, lower": "mkdir upper work && mount -t overlay none mnt -o lowerdir=files,upperdir=upper,workdir=work",
+    "overlay, upper": "mkdir upper work && cp files/* upper && mkdir empty && "
+    "mount -t overlay none mnt -o lowerdir=empty,upperdir=upper,workdir=work",
+    "btrfs": "truncate -s 120M image && mkfs.btrfs -q image && mount -o loop image mnt && cp files/* mnt",
+    "ext4": "truncate -s 20M image && mkfs.ext4 -q image && mount -o loop image mnt && cp files/* mnt",
+    "bind": "mount --bind files mnt",
+}
+
+
+@pytest.mark.parametrize("kind", MOUNTS)
+def test_file_systems_in_another_mount_namespace(kind: str, program: Path, tmp_path: Path) -> None:
+    if kind == "btrfs" and shutil.which("mkfs.btrfs") is None:
+        pytest.skip("mkfs.btrfs is not on PATH (Debian: apt-get install btrfs-progs)")
+    shutil.copytree(program.parent, tmp_path / "files")
+    (tmp_path / "mnt").mkdir()
+    script = f"({MOUNTS[kind]}) >&2 || exit 33; sync; exec $PWD/mnt/work $PWD/mnt {len(IDS)}"
+    command = ["unshare", "--mount", "--fork", "--kill-child", "sh", "-c", script]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stderr
+            if process.stdout.readline() != b"ready\n":
+                pytest.skip(f"no such mount here: {process.stderr.read().decode()}")
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            check(record_enough(*map(int, children)))
+        finally:
+            process.kill()
+
+
+def test_in_namespaces_of_its_own_and_without_a_path(program: Path, tmp_path: Path) -> None:
+    """As a container has them; and everything is deleted when it runs."""
+    shutil.copytree(program.parent, tmp_path / "files")
+    script = f"exec $PWD/files/work $PWD/files {len(IDS)}"
+    command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            shutil.rmtree(tmp_path / "files")
+            recorded = record_enough(*map(int, children))
+        finally:
+            process.kill()
+    check(recorded)
+    paths = {file.path for file in recorded.files if file.build_id in IDS}  # and those of an earlier test's process
+    assert paths >= {str(tmp_path / "files" / f"l{i:02}.so") for i in range(len(IDS))}
+
+
+MEMFD = """
+import ctypes, os, sys
+fd = os.memfd_create("code")
+os.write(fd, open(sys.argv[1], "rb").read())
+library = ctypes.CDLL(f"/proc/self/fd/{fd}")
+link = library.link_call
+link.restype = ctypes.c_ulong
+chain = (ctypes.c_void_p * 1)(ctypes.cast(link, ctypes.c_void_p).value)
+print("ready", flush=True)
+while True:
+    link(0, 0, chain, ctypes.c_ulong(10**7))
+"""
+
+
+def test_memfd(program: Path) -> None:
+    command = ["python3", "-c", MEMFD, str(program.parent / f"l{len(IDS) - 1:02}.so")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            recorded = record_enough(process.pid)
+        finally:
+            process.kill()
+    counts = build_ids(recorded)
+    assert counts[IDS[-1]] > 0.9 * counts.total() > 10
+    assert "/memfd:code" in {file.path for file in recorded.files if file.build_id == IDS[-1]}
+
+
+def test_a_file_that_is_rewritten_has_its_new_build_id(tmp_path: Path) -> None:
+    """The same inode, at the same address in the kernel, with other contents."""
+    need_record()
+    other = bytes([0xEE, *range(19)])
+    program = build_program(tmp_path / "files", IDS)
+    library, new = program.parent / "l02.so", tmp_path / "new.so"
+    build_library(new, other)
+    with Recording(frequency=997) as recording:
+        recording.start()
+        for contents in (None, new.read_bytes()):
+            if contents:
+                library.write_bytes(contents)
+            subprocess.run([str(program), str(program.parent), "3", "200"], check=True, timeout=60)
+        recorded = recording.stop()
+    counts = build_ids(recorded)
+    assert counts[IDS[-1]] > 5
+    assert counts[other] > 5
+
+
+def test_inodes_that_come_and_go_at_one_address(tmp_path: Path) -> None:
+    """Files on tmpfs, which tells nobody of their end; and on the file system of the tests."""
+    need_record()
+    ids = [bytes([0xF0, i, *range(18)]) for i in range(12)]
+    program = build_program(tmp_path / "files", IDS[:1])
+    places = [Path("/dev/shm") if i % 2 else tmp_path for i in range(len(ids))]
+    for i, build_id in enumerate(ids):
+        build_library(tmp_path / f"kept{i}.so", build_id)
+    with Recording(frequency=997) as recording:
+        recording.start()
+        for i, place in enumerate(places):
+            folder = place / "pybuildid-coming-and-going"
+            folder.mkdir()
+            try:
+                shutil.copy(tmp_path / f"kept{i}.so", folder / "l00.so")
+                subprocess.run([str(program), str(folder), "1", "100"], check=True, timeout=60)
+            finally:
+                shutil.rmtree(folder)
+        recorded = recording.stop()
+    counts = build_ids(recorded)
+    assert all(counts[build_id] > 2 for build_id in ids)
+    assert not counts[IDS[0]]
+
+
+def test_memory_without_a_file_and_files_without_a_build_id(tmp_path: Path) -> None:
+    need_record()
+    program = build_program(tmp_path, IDS)
+    source = Path(__file__).parent.parent / "stress" / "record" / "chain.c"
+    flags = ["-O1", "-fno-omit-frame-pointer", "-shared", "-fPIC", "-Wl,--build-id=none"]
+    subprocess.run(["cc", *flags, str(source), "-o", str(tmp_path / "l02.so")], check=True)
+    with running(program, len(IDS)) as process:
+        recorded = record_enough(process.pid)
+    innermost = Counter[tuple[str, str]]()
+    for stack in recorded.stacks:
+        user = [frame for frame in stack.frames if not frame.kernel]
+        if user and user[0].file is not None:
+            innermost[REASONS[user[0].reason], recorded.files[user[0].file].path] += stack.count
+    assert innermost.most_common(1)[0][0] == ("in a file without a build ID", str(tmp_path / "l02.so"))

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+"""Profiles of stacks: what is written is read again, `go tool pprof` reads the same, and damage is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import os
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from madeup import large_profile, named_profile
+from profiled import need
+
+from pybuildid.profile.pprof import PprofWriter
+from pybuildid.stacks.errors import ProfileFormatError
+from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
+from pybuildid.stacks.pprof import encode, read_pprof, write_pprof
+from pybuildid.stacks.wire import WireError, stream_fields
+
+
+def written(profile: StackProfile, path: Path) -> StackProfile:
+    write_pprof(profile, path)
+    return read_profile(path)
+
+
+def whole(profile: StackProfile) -> dict[str, Any]:
+    return {**dataclasses.asdict(profile), "samples": list(profile.samples)}
+
+
+NUMBER = some.integers(0, 2**64 - 1)
+SIGNED = some.integers(-(2**63), 2**63 - 1)
+TEXT = some.text(max_size=8)
+LINE = some.builds(Line, TEXT.filter(bool), TEXT.filter(bool), TEXT, SIGNED, SIGNED)
+
+
+@given(data=some.data())
+@settings(max_examples=60)
+def test_what_is_written_is_read(data: some.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    draw = data.draw
+    mappings = draw(some.lists(some.builds(Mapping, NUMBER, NUMBER, NUMBER, TEXT, TEXT), max_size=3))
+    number = some.integers(0, len(mappings))
+    lines = some.lists(LINE, max_size=3).map(tuple)
+    locations = draw(some.lists(some.builds(Location, number, NUMBER, lines, some.booleans()), min_size=1, max_size=5))
+    stack = some.lists(some.integers(1, len(locations)), max_size=9).map(tuple)
+    label = some.builds(Label, TEXT, TEXT, SIGNED, TEXT)
+    sample = some.builds(Sample, stack, some.tuples(SIGNED, SIGNED), some.lists(label, max_size=2).map(tuple))
+    types = [ValueType(draw(TEXT), draw(TEXT)), ValueType("cpu", "nanoseconds")]
+    made = StackProfile(
+        types, draw(some.lists(sample, max_size=5)), mappings, locations, types[0], draw(SIGNED), draw(SIGNED),
+        draw(SIGNED), draw(some.lists(TEXT, max_size=2)), draw(TEXT), draw(TEXT), draw(TEXT),
+    )  # fmt: skip
+    assert whole(written(made, tmp_path_factory.mktemp("p") / "profile.pb.gz")) == whole(made)
+
+
+def test_go_reads_the_same(tmp_path: Path) -> None:
+    need("go", "golang-go")
+    made = named_profile(("a.so!main;a.so!work;b.so!inner", 7), ("a.so!main;a.so!other", 3))
+    write_pprof(made, tmp_path / "profile.pb.gz")
+    command = ["go", "tool", "pprof", "-traces", "-sample_index=samples", "-lines", str(tmp_path / "profile.pb.gz")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "7   inner inner.c:10\n             work work.c:10\n             main main.c:10" in text
+    assert "3   other other.c:10\n             main main.c:10" in text
+
+
+def test_samples_are_streamed(tmp_path: Path) -> None:
+    """In chunks that end in the midst of fields."""
+    made = large_profile(500, 20)
+    path = tmp_path / "profile"
+    path.write_bytes(encode(made))
+    assert whole(read_profile(path)) == whole(made)
+    with open(path, "rb") as file:
+        in_bits = list(stream_fields(file.read, chunk=7))
+    with open(path, "rb") as file:
+        assert in_bits == list(stream_fields(file.read))
+
+
+def test_a_profiler_collects_stacks(tmp_path: Path) -> None:
+    writer = PprofWriter(1000)
+    number = writer.mapping(0x1000, 0x9000, 0x1000, "/bin/x", bytes(20))
+    writer.stack([(0x1234, number), (0x2345, number)], 5, [("thread", "main")])
+    writer.sample(0x1234, 2, number)
+    writer.write(tmp_path / "p")
+    profile = read_profile(tmp_path / "p")
+    assert [profile.file_offset(each) for each in profile.locations] == [0x1234, 0x2345]
+    assert [(sample.stack, sample.values) for sample in profile.samples] == [((1, 2), (5, 5000)), ((1,), (2, 2000))]
+
+
+def test_damage_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "profile"
+    good = encode(named_profile(("a!b;c", 1)))
+    packed = gzip.compress(good)
+    for content, what in (
+        (b"", "empty"),
+        (packed[: len(packed) // 2], "gzip is damaged or cut off"),
+        (good[:-3], "ends in the midst of a field"),
+        (b"\n\x07\xff", "ends in the midst of a field"),
+        (b"\n\x00", "no table of strings"),
+        (b"main;f\n", "line 1 does not end with a count"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ProfileFormatError, match=what):
+            list(read_profile(path).samples)
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_pprof, read_profile):
+        with pytest.raises(ProfileFormatError, match="no regular file"):
+            read(tmp_path / "pipe")
+    with pytest.raises(WireError, match="no wire type 7"):
+        list(stream_fields(lambda n: b"\x0f"))
+
+
+def test_garbage_raises_nothing_else(tmp_path: Path) -> None:
+    rng = random.Random(5)
+    good = bytearray(encode(large_profile(20, 5, functions=30)))
+    path = tmp_path / "profile"
+    failed = 0
+    for _ in range(400):
+        bad = bytearray(good)
+        for _ in range(rng.randint(1, 4)):
+            bad[rng.randrange(1, len(bad))] = rng.randrange(256)
+        path.write_bytes(bad)
+        try:
+            list(read_profile(path).samples)
+        except ProfileFormatError:
+            failed += 1
+    assert failed > 50
+
+
+def test_the_file_stays_if_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "profile"
+    profile = named_profile(("a!b;c", 1))
+    write_pprof(profile, path)
+    path.chmod(0o640)
+    before = path.read_bytes()
+    profile.locations.append(Location(0, 0, (Line(None),)))  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        write_pprof(profile, path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["profile"]
+    write_pprof(read_profile(path), path)  # onto itself
+    assert list(read_profile(path).samples) == profile.samples
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_folded(tmp_path: Path) -> None:
+    stacks = (("main;a.so!f;g", 3), ("main;a.so!", 2), ("main;x;y", 1))
+    made = named_profile(*stacks)
+    lines = list(folded_lines(made, 0))
+    assert lines == ["main;[a.so] 2", "main;f;g 3", "main;x;y 1"]
+    (tmp_path / "folded").write_text("\n".join(lines) + "\n")
+    assert list(folded_lines(read_profile(tmp_path / "folded"), 0)) == lines
+    made.locations[-1] = made.locations[-1]._replace(lines=(Line("operator;\n"),))
+    assert list(folded_lines(made, 0))[-1] == "main;x;operator,  1"
+    labelled = named_profile(*stacks, labels=(Label("comm", "sh"), Label("tid", number=7)))
+    assert next(folded_lines(labelled, 1, threads=True)) == "sh 7;main;[a.so] 2000000"
+
+
+def test_where_no_file_can_take_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device; a file in a folder that may not be written to."""
+    profile = named_profile(("a!b;c", 1))
+    write_pprof(profile, "/dev/null")
+    path = tmp_path / "profile"
+    write_pprof(profile, path)
+    inode = path.stat().st_ino
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    write_pprof(read_profile(path), path)
+    assert path.stat().st_ino == inode
+    assert list(read_profile(path).samples) == profile.samples
