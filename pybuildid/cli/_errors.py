@@ -58,7 +58,6 @@ _WHAT_TO_DO = {
     errno.ENOTTY: "this kernel does not have the request: a newer kernel is needed",
     errno.ENOSYS: "this kernel does not have the system call: a newer kernel, or a looser seccomp filter, is needed",
     errno.ENOMEM: "free some memory",
-    errno.ENOEXEC: "a script has to name its interpreter in its first line, as #!/bin/sh",
 }
 
 
