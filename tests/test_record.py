@@ -105,6 +105,14 @@ def test_all_processes(program: Path, tmp_path: Path) -> None:
     assert process.pid in {pid for pid, _, _ in json.loads(result.stdout)["by_process"]}
 
 
+def test_a_process_that_there_is_not(tmp_path: Path) -> None:
+    result = run_record("-p", 2**40, "--seconds", "1", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: /proc/{2**40}: there is no process {2**40}: it has ended, or the number is wrong\n"
+    )
+
+
 def test_text(program: Path, tmp_path: Path) -> None:
     with running(program, len(IDS)) as process:
         result = run_record("-F", "997", "-p", process.pid, "--seconds", "1", "--text", cwd=tmp_path)

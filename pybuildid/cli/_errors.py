@@ -58,7 +58,6 @@ _WHAT_TO_DO = {
     errno.ENOTTY: "this kernel does not have the request: a newer kernel is needed",
     errno.ENOSYS: "this kernel does not have the system call: a newer kernel, or a looser seccomp filter, is needed",
     errno.ENOMEM: "free some memory",
-    errno.ENOEXEC: "a script has to name its interpreter in its first line, as #!/bin/sh",
 }
 
 
@@ -89,7 +88,7 @@ def _explain_os_error(error: OSError, number: int) -> str:
     if type(error).__str__ is not OSError.__str__:
         return " ".join(str(error).split())  # it is phrased already, such as ProcessError
     path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
-    process = re.match(r"/proc/(\d{1,10})(/exe)?(?:/|$)", path or "")
+    process = re.match(r"/proc/(\d{1,20})(/exe)?(?:/|$)", path or "")
     told = _explain_process(number, process[1], bool(process[2])) if process else None
     advice = "" if number == errno.EIO and re.match("/(proc|sys)/", path or "") else _WHAT_TO_DO.get(number, "")
     advice = as_root(advice) if number in (errno.EACCES, errno.EPERM) else advice

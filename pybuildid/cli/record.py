@@ -20,7 +20,7 @@ from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
 from pybuildid.cli._profile_output import check_output, output_options, report_file
 from pybuildid.cli._signals import ending
-from pybuildid.cli._types import Range
+from pybuildid.cli._types import Pid, Range
 from pybuildid.record import Recorded, RecordError, Recording, Status
 
 CANNOT = 77  #: exit status: samples cannot be taken here
@@ -33,7 +33,7 @@ MOST_ROWS = 30
 @click.option("-F", "--frequency", default=99, show_default=True, type=click.IntRange(1, 10_000), help="Samples a "
               "second on each CPU.")  # fmt: skip
 @click.option("-a", "--all", "everything", is_flag=True, help="Record all processes, also while COMMAND runs.")
-@click.option("-p", "--pid", "pids", multiple=True, type=click.IntRange(1), help="Record this process and those that "
+@click.option("-p", "--pid", "pids", multiple=True, type=Pid(), help="Record this process and those that "
               "it starts; may be given several times.")  # fmt: skip
 @click.option("--seconds", type=Range(0.01, 1e7), metavar="N", help="End after so many seconds.")
 @click.option("--clock", is_flag=True, help="Sample by the clock, also where there is a hardware counter of cycles.")
@@ -70,6 +70,8 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
         check_output(path)
     if pids and (everything or arguments):
         raise click.UsageError("-p goes neither with -a nor with COMMAND.")
+    for pid in pids:
+        os.stat(f"/proc/{pid}")
     program = _find(arguments)
     try:
         recorded, status = _record(arguments, pids, everything, options)
@@ -104,7 +106,6 @@ def _record(
         frequency=options["frequency"], only=only, clock=options["clock"], memory=options["memory"] << 20
     ) as recording:
         for pid in pids:
-            os.kill(pid, 0)
             recording.target(pid)
         with ending() as over:
             recording.start()
