@@ -7,6 +7,7 @@ which names the item.
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pybuildid._arguments import build_id, too_long, uint, view_of
 from pybuildid._core import ffi, lib
-from pybuildid.errors import ArgumentRangeError, ArgumentTypeError, BufferSizeError, IdLengthError
+from pybuildid.errors import ArgumentRangeError, ArgumentTypeError, BufferSizeError, IdLengthError, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,6 +182,20 @@ def _rows_of_array(value: Any, n: int, id_size: int) -> Ids:
         raise ArgumentTypeError(f"ids must be bytes, such as uint8, S20 or V20, not {rows.dtype}")
     _check_rows(rows.nbytes, n, width)
     return Ids(np.ascontiguousarray(rows).reshape(-1).view("u1") if rows.size else b"", width)
+
+
+def check_pairs(pairs: Iterable[Any], first: int, id_size: int) -> None:
+    """Raises the error of the first pair that cannot be an entry. first: its number among all that were given."""
+    for at, pair in enumerate(pairs, first):
+        try:
+            key, id = pair
+        except (TypeError, ValueError):
+            wrong = reprlib.repr(pair)
+            raise ArgumentTypeError(f"entries[{at}] must be a pair of key and build ID, not {wrong}") from None
+        number = uint(key, 64, f"the key of entries[{at}]")
+        data = build_id(id, f"the build ID of key {number:#x}")
+        if len(data) > id_size:
+            raise error_of(lib.BID_E_ID_LENGTH, f"key {number:#x}, {too_long(len(data), id_size)}")
 
 
 # --------------------------------------------------------------------------------------------------- C

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import reprlib
 import weakref
 from array import array
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, Sized, ValuesView
@@ -14,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypedDict, TypeVar, cast, overload
 
 from pybuildid._arguments import build_id, flag, output_buffer, separate, too_long, uint
-from pybuildid._columns import Columns, id_rows, ids_of, integers, is_array, new_answers, rows_of
+from pybuildid._columns import Columns, check_pairs, id_rows, ids_of, integers, is_array, new_answers, rows_of
 from pybuildid._core import ffi, lib
 from pybuildid._saved import read_table, write_table
 from pybuildid._statistics import TableStats, statistics_of
@@ -347,22 +346,9 @@ class Table(MutableMapping[int, bytes]):
             try:
                 self.upsert_many([key for key, _ in chunk], [id for _, id in chunk])
             except (TypeError, ValueError, OverflowError):
-                self._check_pairs(chunk, done)
+                check_pairs(chunk, done, self._id_size)
                 raise
             done += len(chunk)
-
-    def _check_pairs(self, pairs: list[Any], first: int) -> None:
-        """Raises the error of the first pair that cannot be an entry. first: its number."""
-        for at, pair in enumerate(pairs, first):
-            try:
-                key, id = pair
-            except (TypeError, ValueError):
-                wrong = reprlib.repr(pair)
-                raise ArgumentTypeError(f"entries[{at}] must be a pair of key and build ID, not {wrong}") from None
-            number = uint(key, 64, f"the key of entries[{at}]")
-            data = build_id(id, f"the build ID of key {number:#x}")
-            if len(data) > self._id_size:
-                raise error_of(lib.BID_E_ID_LENGTH, self._details(lib.BID_E_ID_LENGTH, number, len(data)))
 
     def columns(self) -> Columns:
         """All entries, each as it is at some moment of this call: keys, ids, lengths (255, NO_BUILD_ID, for "known to
@@ -542,12 +528,9 @@ class _Life:
     """Of a table in C. owner: in cffi. user: the Table. ended: whether it is destroyed; finalizers of a cycle of
     garbage may use a Table even then."""
 
-    __slots__ = ("ended", "owner", "user")
     owner: weakref.ref[Any]
     user: weakref.ref[Table]
-
-    def __init__(self) -> None:
-        self.ended = False
+    ended = False
 
 
 _lives: set[_Life] = set()  # of all tables in C that are not destroyed
