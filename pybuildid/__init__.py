@@ -11,8 +11,8 @@ Profile, profile_command(): a sampling profiler whose signal handler does the sa
 
 from pybuildid import errors
 from pybuildid._columns import Columns
+from pybuildid._core import lib as _lib
 from pybuildid._statistics import Resizes, TableStats
-from pybuildid._version import __version__
 from pybuildid.census import Census, census, censuses
 from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
 from pybuildid.elf.core import CoreModule, core_modules
@@ -30,6 +30,9 @@ from pybuildid.process import (
 from pybuildid.profile import Profile, ProfileError, ProfileResult, profile_command
 from pybuildid.resolver import Resolver
 from pybuildid.table import NO_BUILD_ID, STALE, Entry, Table
+
+#: That of the C core: bid/version.h.
+__version__ = ".".join(str(_lib.bid_version() // scale % 100) for scale in (10000, 100, 1))
 
 __all__ = [
     "NO_BUILD_ID",

@@ -195,7 +195,7 @@ def test_on_a_free_threaded_python(tmp_path: Path) -> None:
     condition = "sysconfig.get_config_var('Py_GIL_DISABLED')"
     what = "free-threaded Python (3.14t or later)"
     python = find("PYBUILDID_FREE_THREADED", condition, what, PACKAGES, suffix="t")
-    for name in ("csrc", "pybuildid", "study", "tests"):
+    for name in ("csrc", "pybuildid", "stress", "study", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.so", "*.o", "__pycache__"))
     for name in ("LICENSE", "README.md", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, tmp_path)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from pybuildid.cli._output import say_written
+from pybuildid.cli._errors import printable
+from pybuildid.cli._output import console, say_written
 from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile

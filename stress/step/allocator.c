@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-<<<<<<< HEAD:stress/step/memory.c
-/* An allocator that refuses the n-th call, for each n in turn; and the records that are there when it may not be
- * asked. */
-=======
 /* An allocator that refuses the n-th call, for each n in turn; and the records that are there without asking it. */
->>>>>>> w-step:stress/step/allocator.c
 #include "scenarios.h"
 
 #include "../../tests/c/check.h"

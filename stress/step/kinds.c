@@ -39,19 +39,19 @@ static uint64_t key_of(enum place place, uint64_t number)
     }
 }
 
-/* Absent, in the full bucket of KEY, and of another tag. */
-static uint64_t of_another_tag(void)
+static uint64_t of_another_tag; /* absent, and its home bucket is the full one of KEY */
+
+static void find_another_tag(void)
 {
     const struct bid_array *head = bid_head(stepped);
     struct bid_sequence full = bid_sequence(head, KEY), other;
-    uint64_t key, bit = 1ull << 50;
+    uint64_t bit = 1ull << 50;
     do {
-        key = unmix(0x5ca1ab1e00000000ull ^ bit, SEED);
-        other = bid_sequence(head, key);
+        of_another_tag = unmix(0x5ca1ab1e00000000ull ^ bit, SEED);
+        other = bid_sequence(head, of_another_tag);
         bit >>= 1;
     } while (other.bucket != full.bucket);
     CHECK(other.tag != full.tag);
-    return key;
 }
 
 static void give(uint64_t key, const struct kind *kind)
@@ -73,6 +73,7 @@ void prepare_kinds(void)
         CHECK_STATUS(insert(stepped, path_key(400 + number), 1, 20), BID_OK);
         CHECK_STATUS(insert(stepped, key_of(FIRST_BESIDE, 100 + number), 1, 20), BID_OK);
     }
+    find_another_tag();
 }
 
 static void prepare_kinds_in_resize(void)
@@ -109,15 +110,14 @@ static int look_up_kinds(void)
     for (unsigned place = 0; place < PLACES; place++)
         for (unsigned kind = 0; kind < KINDS; kind++)
             EXPECT(look_up_in_forms(key_of((enum place)place, kind), kinds[kind].status, kinds[kind].length), BID_OK);
-    return look_up_in_forms(of_another_tag(), BID_ABSENT, 0);
+    return look_up_in_forms(of_another_tag, BID_ABSENT, 0);
 }
 
 /* In the full bucket as well: an update of a key that has others of other tags in its way. */
 static int insert_behind_others(void)
 {
-    uint64_t key = of_another_tag();
-    EXPECT(insert(stepped, key, 1, 20), BID_OK);
-    return bid_remove(stepped, key);
+    EXPECT(insert(stepped, of_another_tag, 1, 20), BID_OK);
+    return bid_remove(stepped, of_another_tag);
 }
 
 /* As many as two pins are held for; and none. */

@@ -62,7 +62,7 @@ static int begin_by_another(void)
     return in_another_thread(begin);
 }
 
-/* Before it looks whether the array has been left; and when it has given it a future and not said so in the head word. */
+/* Before it looks whether the array has been left; and between the future that it gives it and LEFT. */
 static int is_about_to_leave(void)
 {
     if (!bid_resizing(stepped))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Resizes that turn out otherwise: nothing is gained, or there is no memory, no seed left, no room in the future array. */
+/* Resizes that turn out otherwise: nothing to gain, no memory, no seed left, or no room in the future array. */
 #include "scenarios.h"
 
 #include "../../tests/c/check.h"
@@ -21,7 +21,7 @@ static void prepare_shrunk(void)
 
 #define REPLACED 700 /* of records that serve no entry any more */
 
-/* Other keys, until so many hundredths of the slots are claimed. They are replaced then, which takes records elsewhere. */
+/* Other keys, until so many hundredths of the slots are claimed. To replace them then takes records elsewhere. */
 static void fill_and_replace(unsigned hundredths)
 {
     uint8_t id[20];

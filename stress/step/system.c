@@ -25,7 +25,7 @@
 #define THIRD_ARGUMENT (offsetof(struct seccomp_data, args) + 2 * sizeof(uint64_t)) /* its low half: little-endian */
 #define WHATEVER UINT32_MAX
 
-/* From now on a call with this third argument ends with this error in this process; 0: it only says that it was done. */
+/* From now on a call with this third argument ends with this error here; 0: it only says that it was done. */
 static void refuse(long call, uint32_t third, int error)
 {
     struct sock_filter program[] = {

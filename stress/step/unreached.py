@@ -26,6 +26,14 @@ UNREACHED: dict[str, dict[str, tuple[str, ...]]] = {
         "bid_array_is_private": ("const struct bid_array *head = bid_head(table);",),
         "bid_lookup_many": ("some = n < BID_BATCH ? n : BID_BATCH;",),
     },
+    "where the first step of one key is done and no second step of another, no third step is due yet": {
+        "bid_lookup_batch": (
+            "hits += bid_answer_row(table, head, keys[third], fetched != 0, rows + third * id_size, id_size,",
+        ),
+    },
+    "a slot that is not EMPTY never is again": {
+        "bid_deciding_find": ("unsigned slot = read.empty ? bid_first_slot(read.empty) : BID_BUCKET_SLOTS - 1;",),
+    },
     "only removes compare generations, and the compiler has made the comparison a part of other updates as well": {
         "bid_operation_declines": (
             "if (!op->match_generation || bid_record_of(array->base, at->word)->generation == op->generation)",
