@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import gzip
 import os
 import random
@@ -203,6 +204,17 @@ def test_the_file_stays_if_writing_fails(tmp_path: Path) -> None:
     write_pprof(read_profile(path), path)  # onto itself
     assert list(read_profile(path).samples) == profile.samples
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), source, None, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError) as caught:
+        write_pprof(named_profile(("a!b;c", 1)), tmp_path / "profile")
+    assert caught.value.filename == str(tmp_path / "profile")
+    assert os.listdir(tmp_path) == []
 
 
 def test_folded(tmp_path: Path) -> None:

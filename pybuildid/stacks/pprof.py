@@ -335,7 +335,10 @@ def replacing(path: StrPath) -> Iterator[IO[bytes]]:
         with open(handle, "wb") as file:
             yield file
         os.chmod(name, stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else 0o666 & ~_umask())
-        os.replace(name, target)
+        try:
+            os.replace(name, target)
+        except OSError as error:  # another's file in a sticky folder, such as /tmp
+            raise OSError(error.errno, error.strerror, target) from None
     except BaseException:
         with suppress(OSError):
             os.unlink(name)
