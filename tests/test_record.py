@@ -76,6 +76,36 @@ def test_pprof_opens_the_profile(program: Path, tmp_path: Path) -> None:
     assert "[kernel.kallsyms]" in text
 
 
+READS = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1M", "count=20000")  # most of its time is the kernel's
+
+
+def names_in(profile: Path, path: str) -> set[str]:
+    """The functions of the file, or part of the kernel, with this path."""
+    read = read_profile(profile)
+    inside = [each for each in read.locations if (mapping := read.mapping(each)) and mapping.path.endswith(path)]
+    return {line.name for each in inside for line in each.lines}
+
+
+def test_functions_have_names(tmp_path: Path) -> None:
+    """Those of files at the end, as by `pybuildid symbolize`; those of the kernel when they are recorded."""
+    need_record()
+    result = run_record("-F", "997", "--", *READS, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"\S+ +\S+ +\S+ +\w+ +\[kernel.kallsyms\]", result.stderr)
+    assert "no longer there" not in result.stderr
+    kernel = names_in(tmp_path / "record.pb.gz", "[kernel.kallsyms]")
+    assert "vfs_read" in kernel
+    assert kernel <= {line.split()[2] for line in Path("/proc/kallsyms").read_text().splitlines()}
+    assert any("read" in name for name in names_in(tmp_path / "record.pb.gz", "/libc.so.6"))
+
+
+def test_without_symbols(tmp_path: Path) -> None:
+    need_record()
+    result = run_record("-F", "997", "--no-symbols", "--", *READS, cwd=tmp_path)
+    assert "have names" not in result.stderr
+    assert not names_in(tmp_path / "record.pb.gz", "/libc.so.6")
+
+
 def test_status_of_the_command(tmp_path: Path) -> None:
     need_record()
     assert run_record("--", "sh", "-c", "exit 3", cwd=tmp_path).returncode == 3

@@ -8,15 +8,20 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from pybuildid.cli._errors import explain, printable
 from pybuildid.cli._json import json_option
+from pybuildid.cli._output import console
+
+if TYPE_CHECKING:
+    from pybuildid.stacks.model import StackProfile
 
 
 def output_options(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """-o, --text, --json and --report."""
+    """-o, --text, --json, --report and --no-symbols."""
     file = click.Path(dir_okay=False, writable=True)
     options = (
         click.option(
@@ -29,6 +34,7 @@ def output_options(default: str) -> Callable[[Callable[..., Any]], Callable[...,
         ),
         json_option,
         click.option("--report", "report_to", type=file, help="Write the report here instead of to standard error."),
+        click.option("--no-symbols", is_flag=True, help="Do not look for names of functions."),
     )
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,3 +56,22 @@ def check_output(path: str) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     if not os.path.exists(path) and not os.access(directory, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def name_functions(path: str, stream: TextIO, quiet: bool) -> None:
+    """Writes names into the profile, and prints a table of functions after the report. If that fails, the profile stays
+    as it was."""
+    from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files
+    from pybuildid.symbols import Search
+
+    def shown(profile: StackProfile) -> None:
+        if not quiet:
+            console(file=stream, wide=True).print(functions_table(profile, 10))
+
+    try:
+        files, late = add_names(path, path, Search(), SECONDS, shown)
+    except (Exception, KeyboardInterrupt) as error:  # whatever it is: the command's status is to be passed on
+        console(stderr=True).print(f"No names of functions: {printable(explain(error))}")
+        return
+    if not quiet:
+        report_files(files, late, console(file=stream))

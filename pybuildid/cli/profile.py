@@ -8,22 +8,19 @@ import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pybuildid.cli._errors import explain, printable
+from pybuildid.cli._errors import printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
-from pybuildid.cli._profile_output import check_output, output_options, report_file
+from pybuildid.cli._profile_output import check_output, name_functions, output_options, report_file
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
-
-if TYPE_CHECKING:
-    from pybuildid.stacks.model import StackProfile
 
 FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
 
@@ -59,7 +56,6 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
 @click.option("--timer", is_flag=True, help="Use a CPU timer of the process, even where perf events are available.")
 @click.option("--parse", is_flag=True, help="For comparison: let each sample also parse its file's first page.")
 @click.option("--evict", is_flag=True, help="For comparison: drop these pages from memory, again and again.")
-@click.option("--no-symbols", is_flag=True, help="Do not look for names of functions.")
 @click.option(
     "-p",
     "--pid",
@@ -134,7 +130,7 @@ def profile(
         else:
             _report(result, written, console(file=stream), console(file=stream, wide=True))
         if result.samples and not no_symbols and os.path.isfile(output):
-            _names(output, stream, quiet=text)
+            name_functions(output, stream, quiet=text)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 
@@ -142,25 +138,6 @@ def _print_files(result: ProfileResult, stream: TextIO) -> None:
     for line in result.unstrip_lines():
         click.echo(printable(line) if stream.isatty() else line, file=stream, color=True)  # names stay whole
     _losses(result, console(stderr=True))
-
-
-def _names(path: str, stream: TextIO, quiet: bool) -> None:
-    """Writes names into the profile, and prints a table of functions after the report. If that fails, the profile stays
-    as it was."""
-    from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files
-    from pybuildid.symbols import Search
-
-    def shown(profile: StackProfile) -> None:
-        if not quiet:
-            console(file=stream, wide=True).print(functions_table(profile, 10))
-
-    try:
-        files, late = add_names(path, path, Search(), SECONDS, shown)
-    except (Exception, KeyboardInterrupt) as error:  # whatever it is: the command's status is to be passed on
-        console(stderr=True).print(f"No names of functions: {printable(explain(error))}")
-        return
-    if not quiet:
-        report_files(files, late, console(file=stream))
 
 
 def _write(result: ProfileResult, output: str) -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
-from pybuildid.cli._profile_output import check_output, output_options, report_file
+from pybuildid.cli._profile_output import check_output, name_functions, output_options, report_file
 from pybuildid.cli._signals import ending
 from pybuildid.cli._types import Pid, Range
 from pybuildid.record import Recorded, RecordError, Recording, Status
@@ -49,6 +49,8 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     IDs, and from the mappings of all processes, which the programs keep themselves. No file is looked at, and no lock
     is taken. A frame that they cannot resolve takes the kernel's own answer, where it has one. The report says how many
     frames were resolved how, and why the others were not.
+
+    At the end functions get their names, as `pybuildid symbolize` finds them.
 
     Without -p and COMMAND all processes are recorded, until Ctrl-C or for --seconds. Nothing is changed in the
     processes that are recorded.
@@ -82,6 +84,8 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     write_json(options["json_file"], lambda: _document(recorded, options))
     with report_file(options["report_to"]) as stream:
         _report(recorded, written, options, stream)
+        if recorded.stacks and not options["no_symbols"] and os.path.isfile(options["output"]):
+            name_functions(options["output"], stream, quiet=options["text"])
     raise click.exceptions.Exit(status if status >= 0 else 128 - status)
 
 

@@ -181,7 +181,9 @@ class _Places:
         """What an address in the part gets added, and the number of its mapping."""
         add, build_id = self._writer.mapping, part.build_id or b""
         if isinstance(part, KernelPart):
-            return 0, add(part.start, part.end, 0, part.name, build_id)
+            number = add(part.start, part.end, 0, part.name, build_id)
+            self._writer.name(number, self._recorded.kernel.function_at)
+            return 0, number
         if part.end:
             return part.start - part.offset, add(part.start, part.end, part.offset, part.path, build_id)
         start = _NOWHERE + len(self._mappings) * _APART

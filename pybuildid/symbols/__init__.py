@@ -17,7 +17,7 @@ from pybuildid.symbols._elfutils import MissingLibraryError
 from pybuildid.symbols.debuginfod import Client, is_wanted
 from pybuildid.symbols.demangle import demangled
 from pybuildid.symbols.dwarf import Function
-from pybuildid.symbols.finding import Search
+from pybuildid.symbols.finding import VDSO, Search
 from pybuildid.symbols.module import Module
 from pybuildid.symbols.perfmap import is_perf_map
 
@@ -80,8 +80,9 @@ class Symbolizer:
             mapping = self._mapping(identity)
             report = self._reports[identity] = FileNames(mapping.path, mapping.build_id, len(self._places[identity]))
             build_id = _build_id(mapping)
-            if build_id is None:
-                report.problem = NO_BUILD_ID if mapping.path.startswith("/") and not is_perf_map(mapping.path) else ""
+            if build_id is None or _is_named_at_record(mapping.path):
+                nothing_said = mapping.path.startswith("/") and not is_perf_map(mapping.path)
+                report.problem = NO_BUILD_ID if nothing_said else ""
             else:
                 self._modules[identity] = Module(build_id, mapping.path)
                 self._modules[identity].look(self.search)
@@ -136,8 +137,9 @@ class Symbolizer:
         report, module = self._reports[identity], self._modules.get(identity)
         located = [self.profile.locations[at] for at in self._places[identity]]
         report.named = sum(bool(location.lines) for location in located)
-        if is_perf_map(report.path) and report.named < report.addresses:
-            report.problem = f"the process named {report.named:,} of its {report.addresses:,} addresses"
+        if _is_named_at_record(report.path) and report.named < report.addresses:
+            who = "the process" if is_perf_map(report.path) else "the kernel"
+            report.problem = f"{who} named {report.named:,} of its {report.addresses:,} addresses"
         if module:
             report.source, report.problem = module.source, module.problem
             if not report.problem and report.named < report.addresses:
@@ -158,6 +160,11 @@ class Symbolizer:
             self.profile.mappings[number - 1] = mapping._replace(
                 functions=functions, files=files, lines=numbered, inlined=inlined
             )
+
+
+def _is_named_at_record(path: str) -> bool:
+    """Code that a program made, and the kernel's: another run, or another boot, has it at other addresses."""
+    return is_perf_map(path) or (path.startswith("[") and path != VDSO)
 
 
 def _build_id(mapping: Mapping) -> bytes | None:
