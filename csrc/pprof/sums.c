@@ -53,7 +53,7 @@ static int add_batch(struct bid_sums *sums, const struct bid_pprof *profile, siz
                      const uint32_t *locations, const uint32_t *labels, struct batch *batch)
 {
     const struct bid_sums *samples = &profile->samples;
-    int error = BID_PPROF_OK;
+    int error = bid_bytes_reserve(&batch->stacks, 1); /* empty stacks, too, are somewhere */
     batch->stacks.size = 0;
     for (size_t i = 0; !error && i < count; i++) {
         const struct bid_row *from = &samples->rows[begin + i];

@@ -67,7 +67,8 @@ def profiles() -> list[bytes]:
     sample = number(1, 7) + number(1, 2**63) + number(2, 1) + number(2, -1) + message(3, number(1, 1))
     apart = message(2, sample) + message(4, number(1, 2**63) + message(4, number(2, 5))) + message(4, number(1, 7))
     named = named_profile(("a!b;c", 1), ("a!b", 2), labels=(Label("thread", "main"), Label("tid", number=7)))
-    return [apart, encode(named), encode(large_profile(20, 5, functions=30))]
+    no_stack = message(2, number(2, 1))
+    return [no_stack, apart, encode(named), encode(large_profile(20, 5, functions=30))]
 
 
 SEEDS = {"note": elf_files, "pprof": profiles}

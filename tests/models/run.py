@@ -126,7 +126,7 @@ SCENARIOS = [
     scenario("two removes and two records set aside", "aside"),
     scenario("grow, begin again, retire", "retire_chain"),
     scenario("a descriptor taken again while another thread retires", "descriptor_seen"),
-    scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER"),
+    scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER", quick=False),
     scenario("begin to grow and grow against insert", "resize_update", "UPDATE=INSERT", "BEGIN"),
     scenario("begin to grow and grow against replace", "resize_update", "UPDATE=REPLACE", "BEGIN", quick=False),
     scenario("begin to grow and grow against remove", "resize_update", "UPDATE=REMOVE", "BEGIN", quick=False),
@@ -142,7 +142,7 @@ SCENARIOS = [
         "grow, copied, against remove, look up", "resize_update", "UPDATE=REMOVE", "READER", "COPIED", quick=False
     ),
     scenario("grow and remove against remove", "remove_remove", quick=False),
-    scenario("grow twice, replace between, look up", "resize_chain"),
+    scenario("grow twice, replace between, look up", "resize_chain", quick=False),
     scenario("two helpers of one resize, look up", "resize_helpers"),
     scenario("retire, reclaim, look up", "grace_period", "LOOKUPS=1"),
     scenario("retire, reclaim, look up twice", "grace_period", "LOOKUPS=2"),
