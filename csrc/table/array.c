@@ -102,8 +102,7 @@ uint64_t bid_plan_bytes(const struct bid_array_plan *plan)
 
 uint64_t bid_array_bytes(const struct bid_array *array)
 {
-    uint64_t units = bid_load(&array->record_ready, BID_RELAXED) - array->record_first;
-    return bid_load(&array->bytes, BID_RELAXED) + units * BID_RECORD_BYTES;
+    return bid_load(&array->bytes, BID_RELAXED) + bid_load(&array->record_ready, BID_RELAXED) * BID_RECORD_BYTES;
 }
 
 static int bid_array_populate(struct bid_table *table, struct bid_array *array, const struct bid_layout *layout)
@@ -153,7 +152,7 @@ int bid_array_make(struct bid_table *table, const struct bid_array_plan *plan, s
     bid_array_shape(plan, array);
     struct bid_layout layout = bid_plan_layout(plan);
     bid_array_records(table, &layout, array);
-    bid_store(&array->bytes, layout.bucket_bytes + layout.done_bytes, BID_RELAXED);
+    bid_store(&array->bytes, layout.done_bytes, BID_RELAXED);
     int status = bid_array_map(table, array, &layout);
     if (status != BID_OK) {
         bid_array_free(table, array);

@@ -99,7 +99,7 @@ struct bid_array {
 
     /* Written by updates. */
     BID_LINE bid_word record_next; /* the first unit elsewhere that nobody has taken */
-    bid_word record_ready;         /* the end of the units that are populated */
+    bid_word record_ready;         /* the end of the units that are populated; the buckets come first */
     bid_word aside;                /* records set aside for removes, that were taken */
     bid_word early;                /* records that updates took before this was the head */
     bid_word claimed;              /* slots that are not EMPTY */
@@ -108,7 +108,7 @@ struct bid_array {
     BID_LINE bid_word cursor;      /* chunks handed out to helpers */
     bid_word done_words;           /* words of `done` known to be full */
     bid_word life;                 /* enum bid_life and a number */
-    bid_word bytes;                /* of buckets and bitmap; read also of an array that is being freed */
+    bid_word bytes; /* of the bitmap. Like record_ready read also while the array is freed, and made anew */
 };
 
 /* The grace periods of a table's readers, as numbers that only grow. Neither function waits. */
