@@ -153,3 +153,21 @@ def test_its_programs_are_gone_however_it_ends(number: signal.Signals) -> None:
         process.send_signal(number)
         process.wait(LONGEST)
     wait_for(lambda: not any(map(exists, own)))
+
+
+WAITS = """
+import signal
+from pybuildid.cli._signals import Ending
+over = Ending()
+signal.signal(signal.SIGPROF, lambda number, frame: over.set())
+signal.setitimer(signal.ITIMER_PROF, 0.0003, 0.0003)
+for _ in range(30000):
+    over.wait(0.00001)
+    over.__init__()
+signal.setitimer(signal.ITIMER_PROF, 0)
+"""
+
+
+def test_a_signal_ends_a_wait_that_it_interrupts() -> None:
+    """At whatever moment. threading.Event hangs now and then: its set() waits for the wait() that it interrupted."""
+    subprocess.run([sys.executable, "-c", WAITS], check=True, timeout=LONGEST)

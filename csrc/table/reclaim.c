@@ -39,7 +39,7 @@ uint64_t bid_retired_bytes(const struct bid_table *table, unsigned *arrays)
     unsigned number = 0;
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         const struct bid_array *array = &table->arrays[i];
-        uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
+        uint64_t life = bid_load(&array->life, BID_RELAXED); /* no order makes it a moment's sum: arrays come and go */
         unsigned state = life & BID_LIFE_MASK;
         if (state == BID_LIFE_RETIRED || (state == BID_LIFE_FREEING && bid_life_is_of(life, forks)) ||
             (state == BID_LIFE_IN_USE && bid_array_is_unlinked(table, array))) {

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Generator, Iterable
 from contextlib import closing, nullcontext
@@ -19,7 +18,7 @@ from pybuildid.census.designs import designs
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import STANDARD_OUTPUT, json_option, passed_as_json, write_json
 from pybuildid.cli._output import console, print_table, progress
-from pybuildid.cli._signals import ending
+from pybuildid.cli._signals import Ending, ending
 from pybuildid.cli._types import Range
 
 LABELS = {
@@ -180,7 +179,7 @@ class EndedError(Exception):
     """The watch is to end in the midst of a census."""
 
 
-def repeated(method: Method, seconds: float, over: threading.Event) -> Generator[Census, None, None]:
+def repeated(method: Method, seconds: float, over: Ending) -> Generator[Census, None, None]:
     """A census every so many seconds, or as often as can be, until it is over."""
 
     def step(done: int, of: int) -> None:

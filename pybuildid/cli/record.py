@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -19,7 +18,7 @@ from pybuildid.cli._errors import printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
 from pybuildid.cli._profile_output import check_output, name_functions, output_options, report_file
-from pybuildid.cli._signals import ending
+from pybuildid.cli._signals import Ending, ending
 from pybuildid.cli._types import Pid, Range
 from pybuildid.record import Recorded, RecordError, Recording, Status
 
@@ -122,7 +121,7 @@ def _record(
                 return recording.stop(), status
 
 
-def _wait(process: subprocess.Popen[bytes], over: threading.Event, seconds: float | None) -> int:
+def _wait(process: subprocess.Popen[bytes], over: Ending, seconds: float | None) -> int:
     """Until COMMAND ends, or the recording; then COMMAND goes on without it. Its status."""
     end = time.monotonic() + seconds if seconds else None
     while not over.is_set():
@@ -138,7 +137,7 @@ def _wait(process: subprocess.Popen[bytes], over: threading.Event, seconds: floa
         return 0
 
 
-def _watch(recording: Recording, over: threading.Event, seconds: float | None) -> None:
+def _watch(recording: Recording, over: Ending, seconds: float | None) -> None:
     began = time.monotonic()
     err = console(stderr=True)
     with err.status("Recording") as live:
