@@ -4,34 +4,34 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from queue import Empty, SimpleQueue
+from contextlib import contextmanager
+
+STEP = 0.05  #: seconds, after which a wait looks again
 
 
 class Ending:
     """Whether the command is to end.
 
-    A signal handler may say so at any moment, also while the main thread is in wait(). threading.Event cannot be used:
-    its set() takes the lock that an interrupted wait() may hold. SimpleQueue.put() may interrupt get().
+    A signal handler may say so at any moment, also while the main thread is in wait(). So there is no lock here:
+    threading.Event.set() in a handler may wait for the wait() that it interrupted, and that is for ever.
     """
 
     def __init__(self) -> None:
-        self._told: SimpleQueue[None] = SimpleQueue()
         self._over = False
 
     def set(self) -> None:
         self._over = True
-        self._told.put(None)
 
     def is_set(self) -> bool:
         return self._over
 
     def wait(self, seconds: float) -> None:
         """Until it is to end, or for so many seconds."""
-        if not self._over:
-            with suppress(Empty):
-                self._told.get(timeout=seconds)
+        end = time.monotonic() + seconds
+        while not self._over and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, STEP))
 
 
 @contextmanager
