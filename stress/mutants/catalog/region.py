@@ -37,7 +37,7 @@ REGION = [
                 "return (bid_load(&table->pins->epoch, BID_E_ACQUIRE) >> BID_PIN_DEPTH_BITS) + 1;",
             ),
         ),
-        (TABLE, READERS, OBSERVED),
+        (TABLE, OBSERVED),
     ),
     Mutant(
         "late-number-goes-back",
