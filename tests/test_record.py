@@ -50,7 +50,7 @@ def test_every_frame_of_a_process_has_its_build_id(program: Path) -> None:
 
 
 def test_command_output_and_status(program: Path, tmp_path: Path) -> None:
-    command = ["--folded", "folded.txt", "--processes", "--files", "--", program, program.parent, len(IDS), "300"]
+    command = ["--folded", "folded.txt", "--processes", "--files", "--", program, program.parent, len(IDS), "1500"]
     result = run_record("-F", "997", *map(str, command), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert not result.stdout
