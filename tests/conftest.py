@@ -7,10 +7,12 @@ import ctypes
 import fcntl
 import os
 import random
+import re
 import threading
 import traceback
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,16 @@ def make_entries(n: int, seed: int = 1, id_size: int = 20) -> dict[int, bytes]:
 def make_arrays(entries: dict[int, bytes]) -> tuple[array[int], bytes]:
     """The same for insert_many()."""
     return array("Q", entries), b"".join(entries.values())
+
+
+def bpf_programs_of(pid: int) -> set[int]:
+    """The BPF programs that descriptors of a process hold, by their numbers, those of links included."""
+    numbers = set()
+    for descriptor in os.listdir(f"/proc/{pid}/fdinfo"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            text = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text()
+            numbers |= {int(number) for number in re.findall(r"^prog_id:\s*(\d+)", text, re.MULTILINE)}
+    return numbers
 
 
 def mapped_bytes() -> int:

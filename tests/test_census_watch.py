@@ -4,18 +4,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import bpf_programs_of
 from terminal import Terminal
 
 from pybuildid._iterators import IteratorError, Iterators
@@ -113,16 +113,6 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------- nothing is left behind
 
 
-def programs_of(process: subprocess.Popen[str]) -> set[int]:
-    """The BPF programs that links of a process's descriptors hold, by their numbers."""
-    numbers = set()
-    for descriptor in os.listdir(f"/proc/{process.pid}/fdinfo"):
-        with suppress(FileNotFoundError):  # closed meanwhile
-            text = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
-            numbers |= {int(number) for number in re.findall(r"^prog_id:\s*(\d+)", text, re.MULTILINE)}
-    return numbers
-
-
 def exists(program: int) -> bool:
     found = subprocess.run(["bpftool", "prog", "show", "id", str(program)], capture_output=True, text=True)
     return found.returncode == 0
@@ -147,7 +137,7 @@ def test_its_programs_are_gone_however_it_ends(number: signal.Signals) -> None:
         pytest.skip("bpftool is not on PATH (Debian: apt-get install bpftool)")
     with watching() as process:
         first_lines(process, 1)
-        own = programs_of(process)
+        own = bpf_programs_of(process.pid)
         assert len(own) == 3
         assert all(map(exists, own))
         process.send_signal(number)

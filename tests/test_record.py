@@ -11,10 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from conftest import bpf_programs_of
 from recording import RECORD, build_program, need_record, record_enough, run_record, running
 from terminal import Terminal
 
@@ -184,16 +184,6 @@ def loaded() -> set[int]:
     return {program["id"] for program in json.loads(output) if program.get("name") in names}
 
 
-def programs_of(process: subprocess.Popen[bytes]) -> set[int]:
-    """Of the descriptors of a process."""
-    numbers = set()
-    for descriptor in os.listdir(f"/proc/{process.pid}/fdinfo"):
-        with suppress(FileNotFoundError):  # closed meanwhile
-            text = Path(f"/proc/{process.pid}/fdinfo/{descriptor}").read_text()
-            numbers |= {int(number) for number in re.findall(r"^prog_id:\s*(\d+)", text, re.MULTILINE)}
-    return numbers
-
-
 def wait_for(condition: object, seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
@@ -207,8 +197,8 @@ def test_nothing_is_left_however_it_ends(number: signal.Signals, tmp_path: Path)
     before = loaded()
     command = [*RECORD, "-F", "499", "--seconds", "50"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_for(lambda: len(programs_of(process)) > 5)
-        own = programs_of(process)
+        wait_for(lambda: len(bpf_programs_of(process.pid)) > 5)
+        own = bpf_programs_of(process.pid)
         time.sleep(0.3)
         process.send_signal(number)
         status = process.wait(timeout=20)

@@ -24,7 +24,7 @@ LIBBPF = Path("/usr/lib/x86_64-linux-gnu/libbpf.so.1")  #: which is loaded at ru
 SCRIPT = """\
 for driver in {drivers}; do busybox insmod /$driver; done
 busybox mount -t ext4 /dev/vda /mnt || busybox poweroff -f
-busybox cp /work/* /mnt; busybox sync
+busybox cp /programs/* /mnt; busybox sync
 guest /record.bpf.o {seconds} /mnt/work /mnt {libraries}
 """
 
@@ -51,7 +51,7 @@ def record_in_guest(seconds: int = SECONDS, loaded: Path = PROGRAMS) -> dict[str
     program = programs.build("guest", [HERE / "guest.c"], toolchain, sources)
     work = build_work(BUILD)
     libraries = {str(path)[1:]: path.resolve() for path in {LIBBPF, *_needed(program, work, LIBBPF)}}
-    own = {f"work/{path.name}": path for path in (work, *BUILD.glob("l0*.so"))}
+    own = {f"programs/{path.name}": path for path in (work, *BUILD.glob("l0*.so"))}
     image = BUILD / "disk.ext4"
     image.unlink(missing_ok=True)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", str(image), "32M"], check=True, capture_output=True)

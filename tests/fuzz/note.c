@@ -10,25 +10,14 @@
  *
  * The address sanitizer sees reads outside of the bytes given: each window is a block of its own.
  */
+#include "target.h"
+
 #include <bid.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ELF_DATA 5
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* NDEBUG or not, a broken invariant ends the run, so that libFuzzer keeps the input. */
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);                                    \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 #include "../c/windowed.h"
 

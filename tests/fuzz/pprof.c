@@ -11,23 +11,12 @@
  */
 #include "pprof/wire.h"
 
+#include "target.h"
+
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define SEED 7
-
-/* NDEBUG or not, a broken invariant ends the run, so that libFuzzer keeps the input. */
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);                                    \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 /* Of a file that is no profile: destroys it, and returns NULL. */
 static struct bid_pprof *given_up(struct bid_pprof *profile, int error, int *status)
