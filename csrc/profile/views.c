@@ -208,14 +208,16 @@ int bid_view_refresh(struct bid_server *server, struct bid_target *target)
 
 /* ------------------------------------------------------------------------------------------- for comparison -- */
 
-/* A page of a file that was just written, such as a program that was just compiled, is not
- * dropped before it is on disk. */
-static void write_back(const char *path)
+/* What keeps a page in memory: that it is not on disk yet, as in a program that was just compiled; and that the
+ * list of another CPU holds it, for a moment or until that CPU reads more files. To drop a page that is mapped,
+ * posix_fadvise() tries in vain, and empties these lists for that (mm/fadvise.c of Linux). */
+static void let_go(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return;
     sync_file_range(fd, 0, HEADER, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    posix_fadvise(fd, 0, HEADER, POSIX_FADV_DONTNEED);
     close(fd);
 }
 
@@ -226,7 +228,7 @@ static int evict(const struct bid_server *server, int process, const struct bid_
     const char *path = bid_module_path(server, range->module);
     if (!range->header || path[0] != '/')
         return 0;
-    write_back(path);
+    let_go(path);
     if (process < 0)
         return madvise(header.iov_base, header.iov_len, MADV_PAGEOUT);
     return (int)syscall(SYS_process_madvise, process, &header, 1, MADV_PAGEOUT, 0);
