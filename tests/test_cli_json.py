@@ -57,7 +57,11 @@ def test_a_file_besides_and_standard_output_alone(command: str, tmp_path: Path) 
 
 
 def test_what_is_in_the_way_of_the_file_is_said_first(tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "pybuildid", "id", "--json", str(tmp_path / "none" / "x"), "/bin/sh"]
-    said = subprocess.run(run, capture_output=True, text=True)
-    assert (said.returncode, said.stdout) == (2, "")
-    assert "there is no directory" in said.stderr
+    for name, message in (
+        (str(tmp_path / "none" / "x"), "there is no directory"),
+        ("", "the name of a file is needed"),
+    ):
+        run = [sys.executable, "-m", "pybuildid", "id", "--json", name, "/bin/sh"]
+        said = subprocess.run(run, capture_output=True, text=True)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert message in said.stderr
