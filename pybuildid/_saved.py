@@ -4,11 +4,8 @@ checked."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-import itertools
 import os
-import stat
 import struct
 import sys
 import zlib
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pybuildid._columns import Columns
 from pybuildid._core import lib
 from pybuildid._input import read_input
+from pybuildid._replacing import replacing
 from pybuildid.errors import ArgumentTypeError, SavedTableError
 
 if TYPE_CHECKING:
@@ -27,8 +25,6 @@ MAGIC = b"BIDTABLE"
 VERSION = 1
 HEADER = struct.Struct("<8sIIQ")  # magic, version, id_size, entries
 CHECKSUM = struct.Struct("<I")  # CRC-32 of all that is before it
-
-_unfinished = itertools.count()  # numbers of files in this process: threads may save to one path at once
 
 
 def write_table(file: str | os.PathLike[str] | BinaryIO, columns: Columns, id_size: int) -> None:
@@ -42,7 +38,10 @@ def write_table(file: str | os.PathLike[str] | BinaryIO, columns: Columns, id_si
         _write_all(cast("Any", file), data)
         return
     try:
-        _write_whole(path, data)
+        with replacing(path) as whole:
+            whole.write(data)
+            whole.flush()
+            os.fsync(whole.fileno())
     except OSError as error:  # of whatever file: the caller knows the path that he gave
         raise OSError(error.errno, error.strerror, path) from None
 
@@ -118,26 +117,3 @@ def _little(values: array[int]) -> array[int]:
         values = values[:]
         values.byteswap()
     return values
-
-
-def _write_whole(path: str, data: bytes) -> None:
-    """A reader of the path finds the old content, or all of the new one. A device or pipe is written to directly."""
-    path = os.path.realpath(path)
-    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-        with open(path, "wb") as file:
-            file.write(data)
-        return
-    unfinished = f"{path}.{os.getpid()}-{next(_unfinished)}.tmp"
-    file = open(unfinished, "xb")  # noqa: SIM115  # a file that is there is another's, and stays
-    try:
-        with file:
-            if os.path.exists(path):
-                os.chmod(unfinished, stat.S_IMODE(os.stat(path).st_mode))
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(unfinished)
-        raise

@@ -379,8 +379,9 @@ class Table(MutableMapping[int, bytes]):
             yield key, Entry(id, generation)
 
     def save(self, file: str | os.PathLike[str] | BinaryIO) -> None:
-        """Writes all entries to a file, each as it is at some moment of this call. The file is a path, which after an
-        error has what it had before, or an open binary file. Format: docs/table-file.md. Raises OSError."""
+        """Writes all entries to a file, each as it is at some moment of this call. The file is a path or an open binary
+        file. After an error a path has what it had before, if its folder may be written. Format: docs/table-file.md.
+        Raises OSError."""
         write_table(file, self.columns(), self._id_size)
 
     @classmethod

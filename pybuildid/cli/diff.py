@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from pybuildid._replacing import replacing
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import json_option, write_json
 from pybuildid.cli._output import console
@@ -18,7 +19,6 @@ from pybuildid.pictures import Tree, flame_page
 from pybuildid.stacks.diff import SAME, Change, compare, nameless_share
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.model import StackProfile
-from pybuildid.stacks.pprof import replacing
 
 UNLIKE = 0.1  #: of the samples: so many more of one profile may lack names
 LEAST = 0.0005  #: of the whole: less is not shown

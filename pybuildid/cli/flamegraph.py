@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pybuildid._replacing import replacing
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, say_written
 from pybuildid.cli._types import OutputFile
@@ -16,7 +17,6 @@ from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
 from pybuildid.stacks.model import StackProfile
-from pybuildid.stacks.pprof import replacing
 
 Draw = Callable[[StackProfile, int, str], str]
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import stat
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from typing import IO, Union
 
 from pybuildid._core import ffi
+from pybuildid._replacing import replacing
 from pybuildid.stacks.columns import FUNCTION as FUNCTION_WIDTH
 from pybuildid.stacks.columns import LINE as LINE_WIDTH
 from pybuildid.stacks.columns import LOCATION as LOCATION_WIDTH
@@ -316,35 +315,3 @@ def write_pprof(profile: StackProfile, path: StrPath) -> None:
                 packed.write(b"".join(pending))
                 pending, size = [], 0
         packed.write(b"".join(pending))
-
-
-@contextmanager
-def replacing(path: StrPath) -> Iterator[IO[bytes]]:
-    """A file that takes the place of the one at path when it is complete, with the latter's mode."""
-    target = os.path.realpath(path)
-    special = os.path.exists(path) and not os.path.isfile(path)  # such as /dev/stdout: nothing is to be replaced
-    if special or not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
-        with tempfile.TemporaryFile() as file:
-            yield file
-            file.seek(0)
-            with open(path, "wb") as there:
-                shutil.copyfileobj(file, there)
-        return
-    handle, name = tempfile.mkstemp(prefix=".pybuildid-", dir=os.path.dirname(target))
-    try:
-        with open(handle, "wb") as file:
-            yield file
-        os.chmod(name, stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else 0o666 & ~_umask())
-        try:
-            os.replace(name, target)
-        except OSError as error:  # another's file in a sticky folder, such as /tmp
-            raise OSError(error.errno, error.strerror, target) from None
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    with open("/proc/self/status") as status:
-        return next((int(line.split()[1], 8) for line in status if line.startswith("Umask:")), 0o022)
