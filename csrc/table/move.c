@@ -208,8 +208,8 @@ static void bid_resize_finish(struct bid_table *table, struct bid_array *array, 
         desired |= BID_HEAD_RESEEDED;
     if (!bid_cas(&table->head, &expected, desired, BID_H_RELEASE)) /* (H) pairs with every load of the head */
         return;
-    bid_add(&table->resizes, 1, BID_RELAXED);
-    bid_retire(table); /* whoever comes later can do that as well: bid_reclaim() does */
+    bid_add(&table->resizes, 1, BID_E_RELEASE); /* (E) pairs with bid_reclaim_retired() */
+    bid_retire(table);                          /* whoever comes later can do that as well: bid_reclaim() does */
 }
 
 int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future)

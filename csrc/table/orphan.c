@@ -45,7 +45,7 @@ void bid_orphans_take_back(struct bid_table *table)
             bid_array_free(table, array);
     }
     bid_add(&table->frees, 1, BID_RELAXED);
-    bid_store(&table->waiting, 1, BID_RELAXED); /* perhaps a thread was about to say so */
+    bid_store(&table->settled, bid_load(&table->resizes, BID_RELAXED) - 1, BID_RELAXED); /* one was about to count it */
     bid_store(&table->builder, 0, BID_RELAXED); /* that thread builds no more */
     bid_store(&table->forks, forks, BID_RELAXED);
     bid_unpin_update(table->pins, pin);

@@ -27,7 +27,6 @@ void bid_retire(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if ((life & BID_LIFE_MASK) != BID_LIFE_IN_USE || !bid_array_is_unlinked(table, array))
             continue;
-        bid_store(&table->waiting, 1, BID_RELAXED);
         uint64_t epoch = table->flavor->start(table);                                           /* (E) */
         bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE); /* or another did */
     }
@@ -107,25 +106,22 @@ static void bid_seed_adopt(struct bid_table *table)
 /* The lives are read before the question what is over, and the compare-and-swap fails if one has changed since. */
 static uint64_t bid_reclaim_retired(struct bid_table *table)
 {
-    uint64_t lives[BID_ARRAYS];
+    uint64_t lives[BID_ARRAYS], bytes = 0;
+    uint64_t resizes = bid_load(&table->resizes, BID_E_ACQUIRE); /* (E) pairs with bid_resize_finish() */
     int any = 0;
-    bid_store(&table->waiting, 0, BID_RELAXED); /* before what may set it again */
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the fence in over() acquires what that says (L) */
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
-    if (!any)
-        return 0; /* what another thread is freeing right now waits for no reader */
-    uint64_t over = table->flavor->over(table);
-    for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        uint64_t life = lives[i];
-        if ((life & BID_LIFE_MASK) == BID_LIFE_RETIRED && life >> BID_LIFE_BITS < over)
-            bid_retired_free(table, &table->arrays[i], life);
+    if (any) { /* else: what another thread is freeing right now waits for no reader */
+        uint64_t over = table->flavor->over(table);
+        for (unsigned i = 0; i < BID_ARRAYS; i++)
+            if ((lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED && lives[i] >> BID_LIFE_BITS < over)
+                bid_retired_free(table, &table->arrays[i], lives[i]);
+        bytes = bid_retired_bytes(table, NULL);
     }
-    uint64_t bytes = bid_retired_bytes(table, NULL);
-    if (bytes)
-        bid_store(&table->waiting, 1, BID_RELAXED);
+    bid_store(&table->settled, bytes ? resizes - 1 : resizes, BID_RELAXED);
     return bytes;
 }
 

@@ -136,7 +136,7 @@ struct bid_table {
     bid_word largest;         /* bytes of the largest array so far */
     bid_word resizes;         /* heads moved */
     bid_word frees;           /* arrays freed; whoever lacked memory looks whether it has changed */
-    bid_word waiting;         /* whether retired arrays may wait to be freed */
+    bid_word settled;         /* of the resizes, those after which nothing was left to free: see bid_waits() */
     bid_word ticks;           /* updates since something waits */
     bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];

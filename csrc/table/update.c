@@ -199,7 +199,7 @@ static int bid_update_once(struct bid_table *table, struct bid_operation *op)
 /* Outside of the pin, which would hold up what it wants to free. */
 static void bid_reclaim_now_and_then(struct bid_table *table)
 {
-    if (bid_load(&table->waiting, BID_RELAXED) && bid_add(&table->ticks, 1, BID_RELAXED) % BID_RECLAIM_EVERY == 0)
+    if (bid_waits(table) && bid_add(&table->ticks, 1, BID_RELAXED) % BID_RECLAIM_EVERY == 0)
         bid_reclaim(table);
 }
 

@@ -31,6 +31,13 @@ static inline int bid_populate(const struct bid_table *table, void *address, siz
     return table->allocator.populate(table->allocator.context, address, bytes, lock);
 }
 
+/* Whether what a resize has left may wait to be freed: a hint. No thread takes it back that stands still, or that looked
+ * before the last resize: bid_reclaim() says after which resize nothing was left. */
+static inline int bid_waits(const struct bid_table *table)
+{
+    return bid_load(&table->settled, BID_RELAXED) != bid_load(&table->resizes, BID_RELAXED);
+}
+
 /* Whether the table is in memory that this process shares with the one from which it was forked. */
 static inline int bid_is_of_parent(const struct bid_table *table)
 {

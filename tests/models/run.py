@@ -125,6 +125,7 @@ SCENARIOS = [
     scenario("take over a seed against reseed", "stale_head", "RESEED"),
     scenario("two removes and two records set aside", "aside"),
     scenario("grow, begin again, retire", "retire_chain"),
+    scenario("an array is left while another thread reclaims", "waiting"),
     scenario("a descriptor taken again while another thread retires", "descriptor_seen"),
     scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER", quick=False),
     scenario("begin to grow and grow against insert", "resize_update", "UPDATE=INSERT", "BEGIN"),
