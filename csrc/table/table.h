@@ -128,7 +128,7 @@ struct bid_table {
     struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence */
     struct bid_pins *pins;
 
-    BID_LINE bid_word count; /* live entries, and those on their way in */
+    BID_LINE bid_word count; /* live entries, and those on their way in or out */
 
     BID_LINE bid_word births; /* numbers for bid_life */
     bid_word builder;         /* birth number of the array that somebody is building a future for: a hint */

@@ -31,8 +31,8 @@ static inline int bid_populate(const struct bid_table *table, void *address, siz
     return table->allocator.populate(table->allocator.context, address, bytes, lock);
 }
 
-/* Whether what a resize has left may wait to be freed: a hint. No thread takes it back that stands still, or that looked
- * before the last resize: bid_reclaim() says after which resize nothing was left. */
+/* Whether what a resize has left may wait to be freed: a hint. bid_reclaim() says after how many resizes nothing was
+ * left. So it cannot say too much if it looked before the last one, or if its thread stands still. */
 static inline int bid_waits(const struct bid_table *table)
 {
     return bid_load(&table->settled, BID_RELAXED) != bid_load(&table->resizes, BID_RELAXED);
