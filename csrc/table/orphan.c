@@ -9,8 +9,8 @@
  * from before the fork are those of the thread that forked. So as soon as none of these is left, all work that began
  * before the fork is an orphan's.
  *
- * What is never taken back: the count of an insert that had counted its entry and not made it, and that of a remove that
- * had made its swap and not counted it. Each leaves bid_count() one too high, and max_entries one entry lower.
+ * What is never taken back: the count of an insert that had counted its entry and not made it, and of a remove that had
+ * made its swap and not counted it. Each leaves bid_count() one too high, and max_entries one entry lower.
  *
  * Progress: lock-free, one pass. An orphan belongs to whoever wins the compare-and-swap to FREEING.
  */

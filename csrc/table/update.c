@@ -157,11 +157,11 @@ static inline __attribute__((always_inline)) void bid_prefetch(const struct bid_
 static int bid_update_resizing(struct bid_table *table, struct bid_array *array, struct bid_array *future,
                                struct bid_operation *op)
 {
-    enum bid_taker taker = op->kind == BID_REMOVE && !op->may_allocate ? BID_TAKE_REMOVE : BID_TAKE_COPY;
+    enum bid_taker taker = op->kind == BID_REMOVE ? BID_TAKE_REMOVE : BID_TAKE_COPY;
     bid_prefetch(array, future, op->key); /* needed after what comes first */
     bid_leave(table, array);
     int status = op->may_allocate ? bid_help(table, array, future) : BID_OK;
-    if (status == BID_OK || status == BID_E_COLLISIONS) /* of another key: no reason to refuse this one */
+    if (status == BID_OK || status == BID_E_COLLISIONS || bid_lacks_memory(status)) /* of other keys: no reason yet */
         status = bid_migrate(table, array, future, op->key, taker, op->may_allocate);
     if (status != BID_OK)
         return status;

@@ -79,7 +79,7 @@ void bid_deciding_find(const struct bid_table *table, const struct bid_array *ar
 enum bid_taker {
     BID_TAKE_UPDATE, /* an insert or replace */
     BID_TAKE_COPY,   /* for a resize, which has units set aside for it */
-    BID_TAKE_REMOVE, /* a copy that a remove needs in NMI context, for which a few more are set aside */
+    BID_TAKE_REMOVE, /* a copy that a remove needs, for which a few more are set aside */
 };
 /* Takes a record for a new word of this slot: its place, or one elsewhere. *index is its unit. Returns BID_OK,
  * BID_STEP_AGAIN, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */

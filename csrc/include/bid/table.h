@@ -65,7 +65,7 @@ extern "C" {
 /* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
 #define BID_RETIRED_MAX 125
 
-/* Records that every array sets aside for bid_remove_nmi(). */
+/* Records that every array sets aside for removes. */
 #define BID_REMOVES_ASIDE 64
 
 /* ----------------------------------------------------------------------------------- create and destroy -- */
@@ -232,7 +232,7 @@ BID_PUBLIC int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t ge
 /* Removes an entry. Outside of a resize this needs no memory. During a resize it may have to copy the record first.
  * Nearly always there is a place for the copy. If there is none, and no record that is present, it takes one of the
  * BID_REMOVES_ASIDE records that the new array sets aside for this. So BID_E_WOULD_ALLOCATE means that
- * BID_REMOVES_ASIDE removes of one resize have needed such a record.
+ * BID_REMOVES_ASIDE removes of one resize have needed such a record. bid_remove() takes one where there is no memory.
  * Context: any. Progress: lock-free. Memory: none.
  * Returns: BID_OK, BID_ABSENT, BID_E_NULL, BID_E_COLLISIONS, BID_E_WOULD_ALLOCATE. */
 BID_PUBLIC int bid_remove_nmi(struct bid_table *table, uint64_t key);
