@@ -116,9 +116,11 @@ static uint64_t bid_reclaim_retired(struct bid_table *table)
     }
     if (any) { /* else: what another thread is freeing right now waits for no reader */
         uint64_t over = table->flavor->over(table);
-        for (unsigned i = 0; i < BID_ARRAYS; i++)
-            if ((lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED && lives[i] >> BID_LIFE_BITS < over)
-                bid_retired_free(table, &table->arrays[i], lives[i]);
+        for (unsigned i = 0; i < BID_ARRAYS; i++) {
+            uint64_t life = lives[i];
+            if ((life & BID_LIFE_MASK) == BID_LIFE_RETIRED && life >> BID_LIFE_BITS < over)
+                bid_retired_free(table, &table->arrays[i], life);
+        }
         bytes = bid_retired_bytes(table, NULL);
     }
     bid_store(&table->settled, bytes ? resizes - 1 : resizes, BID_RELAXED);
