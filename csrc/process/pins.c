@@ -54,7 +54,7 @@ void bid_platform_barrier(const struct bid_pins *pins)
 {
     if (!pins->fenced && bid_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
         bid_add(&pins->area->overflow[0], 1, BID_RELAXED);
-    atomic_thread_fence(BID_S_FENCE);
+    atomic_thread_fence(BID_S_FENCE); /* (S) pairs with the barrier in bid_pin() and bid_pin_plain() */
 }
 
 static void bid_fork_copy(struct bid_pin_slot *to, const struct bid_pin_slot *from)

@@ -17,7 +17,7 @@
 #define BID_CHUNK_SLOTS (BID_CHUNK_BUCKETS * BID_BUCKET_SLOTS)
 
 /* A head word that was read before the future was seen may have no LEFT, and nothing of that array was frozen then.
- * The release carries the future (H): who reads LEFT sees it. */
+ * The release carries the future (H): who reads LEFT sees it. Less would do: see csrc/README.md. */
 void bid_leave(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t head = bid_load(&table->head, BID_RELAXED);

@@ -12,12 +12,12 @@
  */
 #include "update.h"
 
-/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F).
- * The head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E).
- * */
+/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it. The
+ * head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E). */
 static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
 {
-    return bid_load(&array->future, BID_F_ACQUIRE) && !bid_is_head(table, array);
+    uint64_t future = bid_load(&array->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
+    return future && !bid_is_head(table, array);
 }
 
 void bid_retire(struct bid_table *table)
@@ -27,8 +27,9 @@ void bid_retire(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if ((life & BID_LIFE_MASK) != BID_LIFE_IN_USE || !bid_array_is_unlinked(table, array))
             continue;
-        uint64_t epoch = table->flavor->start(table);                                           /* (E) */
-        bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE); /* or another did */
+        uint64_t epoch = table->flavor->start(table); /* (E) */
+        /* (L) pairs with the fence in over(): see bid_reclaim_retired(). If it fails, another thread did it. */
+        bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE);
     }
 }
 
