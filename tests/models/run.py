@@ -178,6 +178,8 @@ SCENARIOS = [
     scenario("a table published in a region, look up there", "region_reader"),
     scenario("a descriptor freed and taken again", "descriptor_reuse"),
     scenario("what a fork left, taken back by two threads", "orphans"),
+    scenario("a snapshot takes the place of another, resolve", "snapshots"),
+    scenario("a snapshot takes the place of another, resolve with a plain pin", "snapshots", "PLAIN"),
     scenario("associate against evict", "inodes", "ASSOCIATES=1", "EVICT"),
     scenario("associate against associate", "inodes", "ASSOCIATES=2"),
     scenario("associate, look up", "inodes", "ASSOCIATES=1", "READER"),
@@ -315,6 +317,8 @@ FAULTS = (
         weakened("BID_E_ACQUIRE", "retire, observe a reader elsewhere, reclaim"),
         weakened("BID_R_RELEASE", "pages of a region given back and taken"),
         weakened("BID_R_ACQUIRE", "pages of a region given back and taken"),
+        weakened("BID_M_RELEASE", "a snapshot takes the place of another, resolve with a plain pin"),
+        weakened("BID_M_ACQUIRE", "a snapshot takes the place of another, resolve"),
         weakened("BID_I_RELEASE", "associate against evict"),
         weakened("BID_I_ACQUIRE", "associate against evict"),
     ]
