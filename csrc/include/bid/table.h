@@ -21,7 +21,9 @@
  *   coroutines of a thread, their pins no longer protect them.
  * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else, until retired_limit is
  *   reached. Then updates that need a new array fail with BID_E_RETIRED. Many threads that insert and remove on few
- *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps.
+ *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps. So may
+ *   more than 120 threads that make an array at the same moment, as by bid_reserve(); and more than 1,024 threads in a
+ *   process, for some of these have no pin slot of their own, and while they read nothing is freed.
  * - If membarrier() is blocked after a table exists, as by a seccomp filter, retired memory is never freed again.
  * - fork(): the child has its own copy of every table and may use it at once. Its first updates take back the arrays
  *   that other threads were making or freeing. bid_count() may be too high there, by one for each other thread that was
