@@ -270,14 +270,16 @@ static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
            taken > (BID_REMOVES_ASIDE + bid_elsewhere(table, live, 0)) * table->record_units;
 }
 
-/* Whether `entries` in all fit without allocating; populates the records for those that get no place. */
+/* Whether `entries` in all fit without allocating; populates the records for those that get no place. These are many of
+ * the last to come, however many were there before, and all that come back to the tombstone of their key. */
 static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64_t entries)
 {
     uint64_t count = bid_count(table), more = entries > count ? entries - count : 0;
-    if (!bid_array_fits(array, bid_load(&array->claimed, BID_RELAXED) + more) ||
-        bid_load(&array->live_limit, BID_RELAXED) < entries)
+    uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), records = bid_elsewhere(table, entries, 1);
+    if (!bid_array_fits(array, claimed + more) || bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
-    return bid_record_prepare(table, array, bid_elsewhere(table, more, 1));
+    records += claimed > count ? claimed - count : 0;
+    return bid_record_prepare(table, array, records < more ? records : more);
 }
 
 /* What one call of bid_reserve() or bid_shrink() is at. */
