@@ -73,7 +73,7 @@ static void reserved_room_is_enough(uint64_t entries)
     bid_destroy(table);
 }
 
-/* Also in an array that is half full, where the last to come find few places; and if some are keys that had an entry. */
+/* Also in an array that is half full, where the last to come find few places; and if some of the keys had an entry. */
 static void room_for_the_rest(uint32_t id_size, uint64_t removed)
 {
     uint64_t entries = 11400, half = 6000;
