@@ -145,9 +145,9 @@ def test_damage_is_said(tmp_path: Path) -> None:
             read(tmp_path / "pipe")
     tables = b"2\x00" + good
     for damage, what in (
-        (b"\x0f", "a wire type that there is not"),
-        (b"\x12\x09\x09" + bytes(8), "a wire type that there is not, or not for it"),
-        (b"\x12\x09\x11" + bytes(8), "a wire type that there is not, or not for it"),
+        (b"\x0f", "an unknown wire type"),
+        (b"\x12\x09\x09" + bytes(8), "an unknown wire type, or one that is wrong for this field"),
+        (b"\x12\x09\x11" + bytes(8), "an unknown wire type, or one that is wrong for this field"),
         (bytes(4096), "a field has the number 0"),  # what a crash may leave at the end of a file
         (b"\x0a\x02\x00\x00", "a field has the number 0"),
         (b"\x0a\x02\x08\x63", "a text is not in the table of strings"),

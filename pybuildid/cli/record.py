@@ -94,7 +94,7 @@ def _find(arguments: tuple[str, ...]) -> str:
         return ""
     path = shutil.which(arguments[0])
     if path is None:
-        raise click.ClickException(f"{arguments[0]}: no such command, or it may not be run")
+        raise click.ClickException(f"{arguments[0] or repr('')}: no such command, or it may not be run")
     return os.path.realpath(path)
 
 
