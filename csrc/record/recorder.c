@@ -57,6 +57,8 @@ static uint64_t bid_now(clockid_t clock)
 static void bid_want_scan(struct bid_recorder *recorder, uint32_t tgid)
 {
     struct bid_again *again = &recorder->again[tgid % BID_AGAIN];
+    if (!recorder->programs.areas)
+        return;
     if (again->tgid != tgid)
         *again = (struct bid_again){.tgid = tgid};
     again->wanted = 1;
@@ -93,11 +95,21 @@ static void bid_on_event(void *argument, const void *record, size_t bytes)
         bid_remove_generation(bid_bpf_region_table(recorder->region), event->file.inode, event->file.tag);
 }
 
+/* A hook was passed over, and there is no iterator to set right what it left wrong. */
+static int bid_spaces_are_wrong(const struct bid_recorder *recorder)
+{
+    return recorder->missed && !recorder->programs.areas;
+}
+
 static struct bid_recorded_frame bid_user_frame(struct bid_recorder *recorder, uint32_t tgid,
                                                 const struct bid_frame *frame)
 {
     uint8_t reason = frame->reason < BID_FRAME_REASONS ? frame->reason : BID_FRAME_ERROR;
     uint8_t source = frame->source < BID_SOURCES ? frame->source : BID_SOURCE_NONE;
+    if (source == BID_SOURCE_TABLE && bid_spaces_are_wrong(recorder)) {
+        recorder->counted.outcomes[BID_FRAME_CHANGING * BID_SOURCES + BID_SOURCE_NONE]++;
+        return (struct bid_recorded_frame){.address = frame->ip, .reason = BID_FRAME_CHANGING};
+    }
     recorder->counted.outcomes[reason * BID_SOURCES + source]++;
     if (reason == BID_FRAME_NO_SPACE || (source == BID_SOURCE_KERNEL && reason != BID_FRAME_CHANGING))
         bid_want_scan(recorder, tgid);
@@ -156,9 +168,9 @@ static void bid_show(struct bid_recorder *recorder)
 
 static void bid_collect(struct bid_recorder *recorder)
 {
+    bid_look_for_missed(recorder);
     bid_ring_drain(&recorder->samples, bid_on_sample, recorder);
     bid_scan_wanted(recorder);
-    bid_look_for_missed(recorder);
     bid_show(recorder);
 }
 
@@ -313,6 +325,7 @@ void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_stat
     status->entries = bid_count(bid_bpf_region_table(recorder->region));
     status->cpus = recorder->sampling.cpus;
     status->hardware = (uint32_t)recorder->sampling.hardware;
+    status->areas = (uint32_t)recorder->programs.areas;
     bid_programs_counts(&recorder->programs, status->counts);
 }
 

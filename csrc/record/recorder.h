@@ -53,6 +53,8 @@ struct bid_recorder_status {
     uint64_t cpu_ns;    /* CPU time of the collecting thread */
     uint32_t cpus;      /* on which samples are taken */
     uint32_t hardware;  /* 1: by a hardware counter of cycles */
+    uint32_t areas;     /* 0: processes that were there before take the kernel's answers: the iterator is unsafe here */
+    uint32_t reserved;
 };
 
 struct bid_recorder_result {

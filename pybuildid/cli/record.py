@@ -24,6 +24,10 @@ from pybuildid.record import Recorded, RecordError, Recording, Status
 
 CANNOT = 77  #: exit status: samples cannot be taken here
 MOST_ROWS = 30
+UNSAFE = (
+    "programs that ran before the recording have the kernel's own answers alone, for this kernel's BPF iterator over "
+    "mappings may crash it when a process ends: Linux 6.2, or an older one with that repaired, has them from the table"
+)
 
 
 @click.command("record", context_settings={"allow_interspersed_args": False})
@@ -256,3 +260,5 @@ def _losses(status: Status, out: Console) -> None:
     ):
         if lost:
             out.print(f"Lost: {lost:,} {what}.")
+    if not status.areas:
+        out.print(f"Not from the table: {UNSAFE}.")

@@ -49,6 +49,7 @@ class Status:
     read, unreadable, changed, refused: what became of files whose build ID was asked for.
     scans: of one process's mappings. resyncs: times that all mappings were entered anew.
     cpu_seconds: of the thread that collects. hardware: whether a hardware counter of cycles takes the samples.
+    areas: whether the mappings of processes that were there before could be entered, by a BPF iterator.
     """
 
     counts: dict[str, int]
@@ -68,6 +69,7 @@ class Status:
     cpu_seconds: float
     cpus: int
     hardware: bool
+    areas: bool
 
     @property
     def with_build_id(self) -> int:
@@ -149,6 +151,7 @@ class Recorder:
             cpu_seconds=raw.cpu_ns / 1e9,
             cpus=raw.cpus,
             hardware=bool(raw.hardware),
+            areas=bool(raw.areas),
         )
 
     def known(self, inode: int) -> bool:
