@@ -40,6 +40,7 @@ struct bid_recorder {
     struct bid_again again[BID_AGAIN];
     uint64_t missed;
     struct bid_recorder_status counted, shown;
+    uint32_t made[BID_MADE], made_count; /* as `shown` */
     pthread_mutex_t showing;
     pthread_t thread;
     int running, wake; /* an eventfd: the thread is to end */
@@ -118,6 +119,24 @@ static struct bid_recorded_frame bid_user_frame(struct bid_recorder *recorder, u
     return (struct bid_recorded_frame){.address = address, .file = file, .reason = reason, .source = source};
 }
 
+/* Code that no file has: the instruction pointer is in code for sure, other frames are if memory is mapped there. */
+static int bid_is_made(const struct bid_recorded_frame *frame, uint32_t depth)
+{
+    return !frame->file && (frame->reason == BID_FRAME_NO_FILE || depth == 0);
+}
+
+static void bid_note_made(struct bid_recorder *recorder, uint32_t tgid)
+{
+    for (uint32_t i = 0; i < recorder->made_count; i++) /* only this thread writes it */
+        if (recorder->made[i] == tgid)
+            return;
+    if (recorder->made_count == BID_MADE)
+        return;
+    pthread_mutex_lock(&recorder->showing);
+    recorder->made[recorder->made_count++] = tgid;
+    pthread_mutex_unlock(&recorder->showing);
+}
+
 static void bid_on_sample(void *argument, const void *record, size_t bytes)
 {
     struct bid_recorder *recorder = argument;
@@ -125,14 +144,19 @@ static void bid_on_sample(void *argument, const void *record, size_t bytes)
     const struct bid_frame *user = (const struct bid_frame *)(sample + 1);
     struct bid_recorded_frame frames[2 * BID_STACK_FRAMES];
     uint32_t depth = 0;
+    int made = 0;
     if (bytes < sizeof *sample || sample->user > BID_STACK_FRAMES || sample->kernel > BID_STACK_FRAMES ||
         bytes < sizeof *sample + sample->user * sizeof *user + sample->kernel * sizeof(uint64_t))
         return;
     const uint64_t *kernel = (const uint64_t *)(user + sample->user);
     for (uint32_t i = 0; i < sample->kernel; i++)
         frames[depth++] = (struct bid_recorded_frame){.address = kernel[i], .kernel = 1};
-    for (uint32_t i = 0; i < sample->user; i++)
-        frames[depth++] = bid_user_frame(recorder, sample->tgid, &user[i]);
+    for (uint32_t i = 0; i < sample->user; i++) {
+        frames[depth] = bid_user_frame(recorder, sample->tgid, &user[i]);
+        made |= bid_is_made(&frames[depth++], i);
+    }
+    if (made)
+        bid_note_made(recorder, sample->tgid);
     bid_stacks_add(&recorder->stacks, sample, frames, depth);
     recorder->counted.collected++;
     recorder->counted.frames += sample->user;
@@ -327,6 +351,15 @@ void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_stat
     status->hardware = (uint32_t)recorder->sampling.hardware;
     status->areas = (uint32_t)recorder->programs.areas;
     bid_programs_counts(&recorder->programs, status->counts);
+}
+
+uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes)
+{
+    pthread_mutex_lock(&recorder->showing);
+    uint32_t count = recorder->made_count;
+    memcpy(processes, recorder->made, count * sizeof *processes);
+    pthread_mutex_unlock(&recorder->showing);
+    return count;
 }
 
 void bid_recorder_result(const struct bid_recorder *recorder, struct bid_recorder_result *result)

@@ -78,6 +78,14 @@ BID_EXPORTED int bid_recorder_target(struct bid_recorder *recorder, uint32_t pid
 BID_EXPORTED int bid_recorder_start(struct bid_recorder *recorder, char *why, size_t why_size);
 BID_EXPORTED void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_status *status);
 
+#define BID_MADE 1024u /* processes that are told of */
+
+/* The processes in which code was seen that no file has: of which they may have told the names. Each once, in the order
+ * in which they were seen. Of more than BID_MADE the later ones are left out.
+ * Context: any thread. processes: room for BID_MADE numbers.
+ * Returns: how many there are. */
+BID_EXPORTED uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes);
+
 /* The table, which the recorder owns. */
 BID_EXPORTED struct bid_table *bid_recorder_table(const struct bid_recorder *recorder);
 

@@ -53,7 +53,8 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     is taken. A frame that they cannot resolve takes the kernel's own answer, where it has one. The report says how many
     frames were resolved how, and why the others were not.
 
-    At the end functions get their names, as `pybuildid symbolize` finds them.
+    At the end functions get their names, as `pybuildid symbolize` finds them. Code that a program makes at run time has
+    the names that the program writes to /tmp/perf-PID.map, as `node --perf-basic-prof` and `python3 -X perf` do.
 
     Without -p and COMMAND all processes are recorded, until Ctrl-C or for --seconds. Nothing is changed in the
     processes that are recorded.

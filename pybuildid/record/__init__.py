@@ -20,6 +20,7 @@ from types import TracebackType
 
 from pybuildid.record._recorder import REASONS, SOURCES, Recorder, RecordError, Status
 from pybuildid.record.kernel import KernelPart
+from pybuildid.record.made import Makers
 from pybuildid.record.recorded import Frame, Recorded, RecordedFile, Stack, read_result
 
 __all__ = [
@@ -47,6 +48,7 @@ class Recording:
     def __init__(self, *, frequency: int = 99, only: bool = False, clock: bool = False, memory: int = 0) -> None:
         self.frequency = frequency
         self._recorder = Recorder(frequency=frequency, only=only, clock=clock, memory=memory)
+        self._makers = Makers(self._recorder.made)
         self._began = 0.0
 
     def target(self, pid: int) -> None:
@@ -56,6 +58,7 @@ class Recording:
     def start(self) -> None:
         self._began = time.time()
         self._recorder.start()
+        self._makers.start()
 
     def status(self) -> Status:
         return self._recorder.status()
@@ -64,10 +67,11 @@ class Recording:
         """Ends sampling. Everything that was recorded is in the result, which outlives this object."""
         seconds = time.time() - self._began
         self._recorder.stop()
-        return read_result(self._recorder, self.frequency, self._began, seconds)
+        return read_result(self._recorder, self.frequency, self._began, seconds, self._makers.stop())
 
     def close(self) -> None:
-        """Gives everything back: programs, maps, events and the thread. They go with the process, however it ends."""
+        """Gives everything back: programs, maps, events and threads. They go with the process, however it ends."""
+        self._makers.close()
         self._recorder.close()
 
     def __enter__(self) -> Recording:

@@ -119,8 +119,8 @@ class Recorder:
         lib.bid_recorder_stop(self._recorder)
 
     def close(self) -> None:
-        lib.bid_recorder_destroy(self._recorder)
-        self._recorder = ffi.NULL
+        recorder, self._recorder = self._recorder, ffi.NULL
+        lib.bid_recorder_destroy(recorder)
 
     def __enter__(self) -> Recorder:
         return self
@@ -153,6 +153,13 @@ class Recorder:
             hardware=bool(raw.hardware),
             areas=bool(raw.areas),
         )
+
+    def made(self) -> list[int]:
+        """The processes in which code was seen that no file has."""
+        if not self._recorder:
+            return []
+        processes = ffi.new("uint32_t[]", lib.BID_MADE)
+        return list(processes[0 : lib.bid_recorder_made(self._recorder, processes)])
 
     def known(self, inode: int) -> bool:
         """For tests: whether the table has this address of an inode."""
