@@ -181,6 +181,7 @@ static void bid_show(struct bid_recorder *recorder)
     counted->files = recorder->files.count;
     counted->files_read = recorder->files.read;
     counted->files_unreadable = recorder->files.unreadable;
+    counted->files_denied = recorder->files.denied;
     counted->files_changed = recorder->files.changed;
     counted->files_refused = recorder->files.refused;
     counted->no_memory = recorder->stacks.lost;
@@ -245,7 +246,7 @@ static int bid_recorder_open(struct bid_recorder *recorder, const void *object, 
     if (status == BID_E_UNSUPPORTED && (errno == EPERM || errno == EACCES))
         return bid_why(why, errno, "the kernel does not let this user make BPF maps: run as root, or with CAP_BPF");
     if (status != BID_OK)
-        return bid_why(why, errno ? errno : EINVAL, "the memory for the table cannot be had: %s",
+        return bid_why(why, errno ? errno : EINVAL, "the memory for the table cannot be had (%s): less --memory may do",
                        bid_status_text(status));
     if (bid_programs_open(&recorder->programs, object, size, recorder->options.flags,
                           bid_bpf_region_fd(recorder->region), why))

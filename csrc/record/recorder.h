@@ -45,8 +45,8 @@ struct bid_recorder_status {
     uint64_t frames;                 /* user frames collected */
     uint64_t outcomes[BID_OUTCOMES]; /* of these: [reason * BID_SOURCES + source] */
     uint64_t stacks, files, entries; /* different stacks; files known; entries of the table */
-    uint64_t files_read, files_unreadable, files_changed, files_refused;
-    uint64_t scans;     /* of one process's mappings */
+    uint64_t files_read, files_unreadable, files_denied, files_changed, files_refused; /* as of struct bid_files */
+    uint64_t scans;                                                                    /* of one process's mappings */
     uint64_t resyncs;   /* times that all spaces were made anew, for a hook had been passed over */
     uint64_t collected; /* samples */
     uint64_t no_memory; /* samples that were lost to want of memory of this process */

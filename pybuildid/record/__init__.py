@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable
 from types import TracebackType
 
-from pybuildid.record._recorder import REASONS, SOURCES, Recorder, RecordError, Status
+from pybuildid.record._recorder import REASONS, SOURCES, Recorder, RecordError, Status, ThreadError, check_process
 from pybuildid.record.kernel import KernelPart
 from pybuildid.record.made import Makers
 from pybuildid.record.recorded import Frame, Recorded, RecordedFile, Stack, read_result
@@ -34,6 +34,8 @@ __all__ = [
     "Recording",
     "Stack",
     "Status",
+    "ThreadError",
+    "check_process",
 ]
 
 
@@ -49,14 +51,15 @@ class Recording:
         self.frequency = frequency
         self._recorder = Recorder(frequency=frequency, only=only, clock=clock, memory=memory)
         self._makers = Makers(self._recorder.made)
-        self._began = 0.0
+        self._began = self._started = 0.0  # by the clock; of the monotonic one
 
     def target(self, pid: int) -> None:
-        """Samples this process, and those that it will start."""
+        """Samples this process, and those that it will start. Raises OSError if there is none, and ThreadError, which
+        is one, if it is a thread of another."""
         self._recorder.target(pid)
 
     def start(self) -> None:
-        self._began = time.time()
+        self._began, self._started = time.time(), time.monotonic()
         self._recorder.start()
         self._makers.start()
 
@@ -65,7 +68,7 @@ class Recording:
 
     def stop(self) -> Recorded:
         """Ends sampling. Everything that was recorded is in the result, which outlives this object."""
-        seconds = time.time() - self._began
+        seconds = time.monotonic() - self._started  # somebody may have set the clock
         self._recorder.stop()
         return read_result(self._recorder, self.frequency, self._began, seconds, self._makers.stop())
 

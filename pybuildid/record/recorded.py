@@ -15,6 +15,7 @@ from pybuildid.profile.places import unstrip_line
 from pybuildid.profile.pprof import PprofWriter
 from pybuildid.record._recorder import REASONS, SOURCES, Recorder, Status
 from pybuildid.record.kernel import KernelMap, KernelPart
+from pybuildid.stacks.pprof import replacing
 from pybuildid.symbols.perfmap import PerfMap
 
 #: Files of which no mapping is known get addresses of their own in pprof, from here on. No process has such.
@@ -143,6 +144,11 @@ class Recorded:
                 name, address = self.place(frame, stack.process)
                 names.append(f"{os.path.basename(name) or name}+{address:#x}")
             yield ";".join(name.replace(";", ":").replace("\n", "?") for name in names) + f" {stack.count}"
+
+    def write_folded(self, path: str | os.PathLike[str]) -> None:
+        """The file is there whole or not at all."""
+        with replacing(path) as file:
+            file.writelines(os.fsencode(line) + b"\n" for line in self.folded())
 
     def unstrip_lines(self) -> Iterator[str]:
         """The files of all frames, one line each in the format of `eu-unstrip -n`."""
