@@ -127,8 +127,8 @@ static int bid_file_is_regular(int fd)
     return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
 }
 
-/* Opens the file of a mapping, for reading. To open a device may have effects: of what is no regular file the descriptor
- * is good for fstat() alone. */
+/* Opens the file of a mapping, for reading. To open a device may have effects: of what is no regular file the
+ * descriptor is good for fstat() alone. */
 static int bid_file_open(const char *link)
 {
     char own[32];
