@@ -179,8 +179,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 def test_the_command(tmp_path: Path) -> None:
     options = "--files", 60_000, "--inodes", 70_000, "--elf", 12_345
-    text = run(*options, "--plot", tmp_path / "memory.svg")
-    written: dict[str, Any] = json.loads(run(*options, "--json", "-"))
+    text = run(*options, "--plot", tmp_path / "memory.svg", "--json", tmp_path / "memory.json")
+    written: dict[str, Any] = json.loads((tmp_path / "memory.json").read_text())
     (result,) = written["balances"]
     assert {cost["design"] for cost in result["costs"]} >= {"ours", "spinlock", memory.FILE_POINTER, memory.TODAY}
     ours = next(cost["bytes"] for cost in result["costs"] if cost["design"] == "ours")
