@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from pybuildid._memory import bounded
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import json_option, write_json
 from pybuildid.cli._output import console
@@ -31,6 +32,7 @@ LEAST = 0.0005  #: of the whole: less is not shown
 @click.option("--rows", default=25, show_default=True, type=click.IntRange(1), help="Functions in the table.")
 @click.option("--value", default="", metavar="NAME", help="What to compare, such as cpu; else numbers of samples.")
 @json_option
+@bounded()
 def diff(before: str, after: str, output: Path | None, rows: int, value: str, json_file: Path | None) -> None:
     """Compare two profiles, by function.
 

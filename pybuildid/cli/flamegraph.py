@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pybuildid._memory import bounded
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, say_written
 from pybuildid.cli._types import OutputFile
@@ -54,6 +55,7 @@ def value_index(profile: StackProfile, name: str, file: str) -> int:
     help="Without it, the name of the output says: .folded or .txt, .json for speedscope, else html.",
 )
 @click.option("--value", default="", metavar="NAME", help="What to draw, such as cpu; without it, numbers of samples.")
+@bounded()
 def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     """Draw a profile as an interactive flame graph.
 

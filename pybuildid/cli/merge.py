@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pybuildid._memory import bounded
 from pybuildid.cli._errors import complain, explain, finish, printable
 from pybuildid.cli._output import progress, say_written
 from pybuildid.cli._types import OutputFile
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     help="Merge on the workers of a Dask cluster, by the address of its scheduler, such as tcp://10.0.0.1:8786. They "
     "read FILES by the same paths.",
 )
+@bounded()
 def merge(files: Sequence[str], output: Path, labels: tuple[str, ...], cluster: str) -> None:
     """Merge profiles into one, by build ID.
 

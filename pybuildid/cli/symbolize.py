@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pybuildid._memory import bounded
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import STANDARD_OUTPUT, json_option, write_json
 from pybuildid.cli._names import SECONDS, add_names, check_folders, functions_table, report_files
@@ -36,6 +37,7 @@ from pybuildid.symbols import Search
     help="Time for debuginfod servers, all files together; 0: do not ask them.",
 )
 @json_option
+@bounded()
 def symbolize(
     file: str, output: str | None, folders: tuple[str, ...], time_limit: float, json_file: Path | None
 ) -> None:
