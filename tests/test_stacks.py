@@ -21,13 +21,13 @@ from hypothesis import strategies as some
 from madeup import large_profile, named_profile
 from profiled import need
 
-from pybuildid._memory import available, bounded
 from pybuildid.profile.pprof import PprofWriter
 from pybuildid.stacks import columns
 from pybuildid.stacks.columns import Message
 from pybuildid.stacks.errors import ProfileFormatError
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.memory import available, bounded
 from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
 from pybuildid.stacks.pprof import FileProfile, encode, read_pprof, write_pprof
 from pybuildid.stacks.wire import WireError, message, number, packed
@@ -205,9 +205,9 @@ def test_what_is_in_no_table_is_limited(unit: bytes, tmp_path: Path) -> None:
 #: Runs a command as if there were little memory.
 SMALL = """
 import resource, sys
-import pybuildid._memory
+import pybuildid.stacks.memory
 from pybuildid.cli import main
-pybuildid._memory.available = lambda: 96 << 20
+pybuildid.stacks.memory.available = lambda: 96 << 20
 before = resource.getrlimit(resource.RLIMIT_DATA)
 try:
     main(sys.argv[1:])

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from pybuildid._memory import bounded
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, say_written
 from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 from pybuildid.stacks.pprof import replacing
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pybuildid._memory import bounded
 from pybuildid.cli._errors import complain, explain, finish, printable
 from pybuildid.cli._output import progress, say_written
 from pybuildid.cli._types import OutputFile
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.parquet import write_parquet
 from pybuildid.stacks.pprof import write_pprof

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 from pybuildid._core import ffi, lib
-from pybuildid._memory import STEP, available
+from pybuildid.stacks.memory import STEP, available
 from pybuildid.stacks.model import Label, Sample
 from pybuildid.stacks.wire import WireError
 
