@@ -11,11 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import bpf_programs_of
-from recording import RECORD, build_program, need_record, record_enough, run_record, running
+from recording import RECORD, build_program, let_run, need_record, record_enough, run_record, running
 from terminal import Terminal
 from unrepaired import unrepaired
 
@@ -190,7 +191,16 @@ def names_of(programs: set[int]) -> set[str]:
     return {program["name"] for program in json.loads(output) if program["id"] in programs}
 
 
-def wait_for(condition: object, seconds: float = 20.0) -> None:
+def samples_are_taken(pid: int) -> bool:
+    """By this process: it has the events, and so the handlers of its signals before."""
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") == "anon_inode:[perf_event]":
+                return True
+    return False
+
+
+def wait_for(condition: object, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end
@@ -198,18 +208,20 @@ def wait_for(condition: object, seconds: float = 20.0) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_nothing_is_left_however_it_ends(number: signal.Signals, tmp_path: Path) -> None:
-    need_record()
-    before = loaded()
+def test_nothing_is_left_however_it_ends(number: signal.Signals, program: Path, tmp_path: Path) -> None:
     command = [*RECORD, "-F", "499", "--seconds", "50"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_for(lambda: len(bpf_programs_of(process.pid)) > 5)
+    with (
+        running(program, len(IDS)) as sampled,
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
+    ):
+        wait_for(lambda: samples_are_taken(process.pid))
         own = bpf_programs_of(process.pid)
-        time.sleep(0.3)
+        assert len(own) > 5
+        assert own & loaded()
+        let_run(sampled.pid, 0.3)
         process.send_signal(number)
-        status = process.wait(timeout=20)
+        status = process.wait(timeout=60)
     wait_for(lambda: not loaded() & own)
-    assert before is not None
     if number == signal.SIGKILL:
         assert status == -signal.SIGKILL
     else:
@@ -217,10 +229,10 @@ def test_nothing_is_left_however_it_ends(number: signal.Signals, tmp_path: Path)
         assert (tmp_path / "record.pb.gz").stat().st_size > 100
 
 
-def test_the_profile_is_written_when_the_terminal_is_gone(tmp_path: Path) -> None:
-    with Terminal("record", "-o", tmp_path / "p.pb.gz") as terminal:
+def test_the_profile_is_written_when_the_terminal_is_gone(program: Path, tmp_path: Path) -> None:
+    with running(program, len(IDS)) as sampled, Terminal("record", "-o", tmp_path / "p.pb.gz") as terminal:
         terminal.read_until(b"samples,")
-        time.sleep(0.5)
+        let_run(sampled.pid, 0.5)
         terminal.hang_up()
     assert read_profile(tmp_path / "p.pb.gz").samples
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from recording import build_program, need_record, record_enough, running
+from recording import build_program, let_run, need_record, record_enough, running
 
 from pybuildid.record import REASONS, SOURCES, Recorded, Recording
 from pybuildid.record._recorder import Recorder
@@ -94,9 +94,9 @@ def test_file_systems_in_another_mount_namespace(kind: str, program: Path, tmp_p
 def test_entries_end_with_their_inodes(kind: str, program: Path, tmp_path: Path) -> None:
     """When the file system is unmounted, the program at its tracepoint removes them."""
     with Recorder(frequency=99, clock=True) as recorder:
-        with mounted(kind, program, tmp_path):
+        with mounted(kind, program, tmp_path) as children:
             recorder.start()
-            time.sleep(1)
+            let_run(children[0], 1)
             recorder.stop()  # the hooks stay
             raw = recorder.result()
             files = [raw.files[i] for i in range(raw.file_count)]

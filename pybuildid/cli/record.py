@@ -101,7 +101,7 @@ def _find(arguments: tuple[str, ...]) -> str:
         return ""
     path = find_program(arguments[0], os.environ)
     if path is None:
-        raise click.ClickException(f"{arguments[0]}: no such command, or it may not be run")
+        raise click.ClickException(f"{arguments[0] or repr('')}: no such command, or it may not be run")
     return path
 
 

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from pybuildid._starting import children_are_waited_for, start_command
+from pybuildid.errors import ArgumentTypeError
 from pybuildid.profile._observer import UNKNOWN, Observer, Unwatched
 from pybuildid.profile._program import find_program, why_not_profiled
 from pybuildid.profile._recording import (
@@ -420,14 +421,15 @@ def profile_command(
     handler and two variables of the environment (PYBUILDID_PROFILE is the other), nothing in the programs is different
     from what it is without a profiler.
     """
+    if isinstance(command, (str, bytes)) or not isinstance(command, Sequence):
+        raise ArgumentTypeError(f"a command is a list of arguments, such as ['ls', '-l'], not {command!r}")
+    command = [os.fsdecode(argument) for argument in command]
     if not command:
         raise ValueError("there is no command to run")
     program = find_program(command[0], os.environ)
     why = why_not_profiled(program) if program else None
     if why:
-        raise ProfileError(
-            errno.ENOEXEC, f"cannot be profiled, and was not started: it is {why}", os.fspath(command[0])
-        )
+        raise ProfileError(errno.ENOEXEC, f"cannot be profiled, and was not started: it is {why}", command[0])
     with ExitStack() as stack:
         pass_on = stack.enter_context(_signals_are_passed_on())
         ignored = stack.enter_context(children_are_waited_for())
