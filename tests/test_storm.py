@@ -124,7 +124,10 @@ def test_ours_succeeds_and_the_rival_is_caught(tmp_path: Path) -> None:
     assert 0 < report["max_slots_read"] <= report["bound_slots"]
     assert 0 < report["max_records_read"] <= report["bound_records"]
     readers, rival = report["others"]
-    assert (readers["design"], readers["wrong"], readers["blocked"]) == ("rcu", 0, 0)
+    assert (readers["design"], readers["wrong"], readers["blocked"], readers["finished"]) == ("rcu", 0, 0, True)
+    assert (readers["verdict"], readers["failures"]) == ("SUCCESS", [])
+    assert readers["updates_full"] > 0  # lock-free readers alone are not enough: its table is full
+    assert readers["updates_in_handlers"] == readers["resizes"] == 0
     assert (rival["design"], rival["verdict"]) == ("spinlock", "FAILURE")
     assert rival["blocked"] > 0
     trials = [(trial["design"], trial["trial"], trial["blocked_updates"] > 0) for trial in report["trials"]]
@@ -157,32 +160,19 @@ def until_enough(
     return outcome
 
 
-def small_storm(design: str, trial: str, seconds: float, seed: int = 7) -> Outcome:
-    lookers, churners = (1, 15) if trial == "stopped" else (2, 2)
+def test_updaters_that_are_stopped_for_good_stop_nobody() -> None:
     keys = [inode_key(1, number) for number in range(2000)]
     ids = [key.to_bytes(20, "big") for key in keys]
-    return Storm(design, keys, ids, seed=seed, seconds=seconds, lookers=lookers, churners=churners, trial=trial).run()
-
-
-def test_updaters_that_are_stopped_for_good_stop_nobody() -> None:
     outcome = until_enough(
-        lambda seconds: small_storm("ours", "stopped", seconds),
+        lambda seconds: Storm(
+            "ours", keys, ids, seed=7, seconds=seconds, lookers=1, churners=15, trial="stopped"
+        ).run(),
         2.0,
         lambda outcome: outcome.stopped >= 5 and outcome.updates_after_stops > 100,
     )
     assert outcome.verdict == "SUCCESS", (outcome.failures, outcome.complaints)
     assert outcome.stopped >= 5
     assert outcome.updates_after_stops > 100
-
-
-def test_lock_free_readers_alone_are_not_enough() -> None:
-    """Lookups are right; but the table is full, and its updates are blocked where a lock is."""
-    usual = small_storm("rcu", "usual", 1.0)
-    assert (usual.verdict, usual.finished) == ("SUCCESS", True), (usual.failures, usual.complaints)
-    assert usual.updates_full > 0
-    assert usual.updates_in_handlers == usual.resizes == 0
-    assert small_storm("rcu", "handlers-update", 5.0).blocked_updates > 0
-    assert any(small_storm("rcu", "stopped", 3.0, seed).blocked_updates for seed in range(3))
 
 
 def test_nobody_to_stop_is_said() -> None:
