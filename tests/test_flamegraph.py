@@ -205,6 +205,39 @@ def test_no_name_becomes_a_part_of_the_page(browser: Browser, tmp_path: Path) ->
     title = flame_page(tree_of(two_threads(), 0), SCRIPT, [SCRIPT])
     assert SCRIPT not in title
     assert "@DATA@" in flame_page(tree_of(named_profile(("@DATA@", 1)), 0), "x", ["x"])
+    assert "<h1>@SCRIPT@ @STYLE@</h1>" in flame_page(tree_of(two_threads(), 0), "@SCRIPT@ @STYLE@", ["x"])
+
+
+def test_deep_stacks(browser: Browser, tmp_path: Path) -> None:
+    """More frames than 16 bits count. A canvas that was as tall as all callers of what is shown would not be drawn."""
+    names = ";".join(f"app!f{at % 50}" for at in range(70_000))
+    file = picture(named_profile((names, 1)), tmp_path)
+    page = browser.new_page(viewport={"width": 400, "height": 300}, device_scale_factor=9)
+    page.goto(file.as_uri())
+    page.wait_for_function("document.getElementById('details').textContent.startsWith('all')")
+    page.evaluate(DOWN, 370)
+    assert details(page).startswith("f19\n")
+    width, height, pixel = page.evaluate(CORNER)
+    assert pixel[3] == 255, (width, height)  # something is drawn
+    page.close()
+
+
+#: Presses the key so often.
+DOWN = """count => { while (count--)
+  document.getElementById("flame").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown" })); }"""
+CORNER = """() => { const canvas = document.getElementById("flame");
+  return [canvas.width, canvas.height, [...canvas.getContext("2d").getImageData(9, 9, 1, 1).data]]; }"""
+
+
+def test_no_locale_is_needed(tmp_path: Path) -> None:
+    """The page's own files are in UTF-8, and so is what is written."""
+    picture(named_profile(("app!main;app!größe", 1)), tmp_path)
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for output in ("flame.html", "out.folded", "out.json"):
+        command = [sys.executable, "-m", "pybuildid", "flamegraph", "profile.pb.gz", "-o", output]
+        run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert run.returncode == 0, run.stderr
+    assert (tmp_path / "out.folded").read_text(encoding="utf-8") == "main;größe 1\n"
 
 
 # ------------------------------------------------------------------------------------------------ for other tools

@@ -18,6 +18,7 @@ import pytest
 from conftest import bpf_programs_of
 from recording import RECORD, build_program, let_run, need_record, record_enough, run_record, running
 from terminal import Terminal
+from unrepaired import unrepaired
 
 from pybuildid.record import REASONS, RecordError, Recording
 from pybuildid.record._recorder import Recorder
@@ -185,6 +186,11 @@ def loaded() -> set[int]:
     return {program["id"] for program in json.loads(output) if program.get("name") in names}
 
 
+def names_of(programs: set[int]) -> set[str]:
+    output = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout
+    return {program["name"] for program in json.loads(output) if program["id"] in programs}
+
+
 def samples_are_taken(pid: int) -> bool:
     """By this process: it has the events, and so the handlers of its signals before."""
     for descriptor in os.listdir(f"/proc/{pid}/fd"):
@@ -263,6 +269,26 @@ def test_without_its_programs(tmp_path: Path) -> None:
     result = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True, timeout=60)
     assert "`pybuildid record` will not work" in result.stderr
     assert not list(tmp_path.rglob("*.o"))
+
+
+def test_without_the_iterator_over_mappings(program: Path, tmp_path: Path) -> None:
+    """Where it may crash the kernel it is not loaded: programs that start later are resolved as ever."""
+    need_record()
+    options = ["-F", "997", "--seconds", "3", "--json", "-", "-o", "p.pb.gz", "--folded", "folded.txt"]
+    command = [*unrepaired(tmp_path), *RECORD, *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with running(program, len(IDS)) as before, subprocess.Popen(command, cwd=tmp_path, **pipes) as recorder:  # type: ignore[call-overload]
+        wait_for(lambda: len(bpf_programs_of(recorder.pid)) > 5)
+        assert "scan" not in names_of(bpf_programs_of(recorder.pid))
+        with running(program, len(IDS)) as after:
+            stdout, stderr = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, stderr
+    document = json.loads(stdout)
+    assert {before.pid, after.pid} <= {pid for pid, _, _ in document["by_process"]}
+    found = {(one["reason"], one["source"]): one["frames"] for one in document["outcomes"]}
+    assert found["resolved", "table"] > 100
+    assert found["of a process whose mappings were not known yet", "kernel"] > 100
+    assert "Not from the table: programs that ran before the recording have the kernel's own answers alone" in stderr
 
 
 def test_reasons_are_those_of_the_header() -> None:

@@ -113,9 +113,6 @@ struct bpf_iter__task_vma {
     struct task_struct *task;
     struct vm_area_struct *vma;
 };
-struct bpf_iter_seq_task_vma_info { /* what the kernel's iterator over mappings keeps */
-    struct mm_struct *mm;           /* Linux 6.2, and stable releases of older ones */
-};
 #pragma clang attribute pop
 
 /* A pointer as one to a type of the kernel's: it may be read from directly, and what cannot be read is 0. Linux 6.2.

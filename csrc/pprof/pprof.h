@@ -21,8 +21,8 @@ enum bid_pprof_status {
     BID_PPROF_E_MEMORY = -1,
     BID_PPROF_E_CUT = -2,      /* a message ends in the midst of a field */
     BID_PPROF_E_NUMBER = -3,   /* a number has more than ten bytes */
-    BID_PPROF_E_WIRE = -4,     /* a wire type that there is not, or not for such a field */
-    BID_PPROF_E_LARGE = -5,    /* a field has more than BID_PPROF_FIELD_MAX bytes */
+    BID_PPROF_E_WIRE = -4,     /* an unknown wire type, or one that is wrong for the field */
+    BID_PPROF_E_LARGE = -5,    /* a field, or all those in no table, have more than BID_PPROF_FIELD_MAX bytes */
     BID_PPROF_E_MESSAGE = -6,  /* a number stands where a message should */
     BID_PPROF_E_VALUES = -7,   /* samples differ in how many values they have, or have more than BID_PPROF_VALUES_MAX */
     BID_PPROF_E_LOCATION = -8, /* a sample is of a location that there is not */
@@ -88,6 +88,9 @@ void bid_pprof_destroy(struct bid_pprof *profile);
 /* Reads the fields of a piece of the message, as many as are whole.
  * Returns: bytes of them, which the next piece begins after; or an error. */
 int64_t bid_pprof_read(struct bid_pprof *profile, const void *data, size_t size);
+
+/* Memory that it takes, in bytes. */
+size_t bid_pprof_bytes(const struct bid_pprof *profile);
 
 /* After the last piece: checks that locations have ids of their own, and that those of each sample are there. */
 int bid_pprof_finish(struct bid_pprof *profile);

@@ -33,7 +33,7 @@ static uint32_t bid_size_fit(uint64_t entries, uint64_t numerator, uint64_t deno
  * was preempted: there is a bound on how many may wait, and larger ones last longer. */
 static uint32_t bid_size_least(const struct bid_table *table)
 {
-    if (!bid_load(&table->waiting, BID_RELAXED))
+    if (!bid_waits(table))
         return BID_SIZE_START;
     return BID_SIZE_START + 2 * (bid_retired_arrays(table) / BID_WAITING_FOR_TWICE);
 }

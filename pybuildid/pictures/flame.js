@@ -11,7 +11,8 @@
   const [names, modules, identities, sources] = data.frames.map((column) => column.map((at) => data.texts[at]));
   const nameless = new Set(data.nameless);
   const compares = counts.length === 2;
-  const ROW = 20, LEAST = 0.6, PAD = 4, ROWS = 300, LISTED = 200;
+  const ROW = 20, LEAST = 0.6, PAD = 4, LISTED = 200;
+  const ABOVE = 60, BELOW = 300, TALLEST = 32767;  // rows, rows, and pixels of a canvas, of which browsers draw no more
   const canvas = $("flame"), pen = canvas.getContext("2d");
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -34,7 +35,8 @@
 
   // The parent of each node. A node stands after its parent, and so do all nodes below it before the next.
   const parents = new Int32Array(functions.length + 1), functionOf = new Int32Array(functions.length + 1);
-  const depths = columns.depths, last = new Int32Array(1 << 16);
+  const depths = columns.depths;
+  const last = new Int32Array(depths.reduce((most, depth) => Math.max(most, depth), 0) + 1);
   functionOf.set(functions, 1);
   for (let at = 0; at < depths.length; at++) {
     parents[at + 1] = last[depths[at] - 1];
@@ -163,13 +165,13 @@
   function place() {
     const width = canvas.clientWidth;
     const ancestors = [];
-    for (let at = zoomed; at; at = tree.parents[at]) ancestors.push(tree.parents[at]);
-    boxes = ancestors.reverse().map((at, row) => ({ at, x: 0, width, row, above: true }));
-    const open = [{ at: zoomed, x: 0, width, row: boxes.length }];
+    for (let at = zoomed; at && ancestors.length < ABOVE; at = tree.parents[at]) ancestors.push(tree.parents[at]);
+    boxes = ancestors.reverse().map((at, row) => ({ at, x: 0, width, row }));
+    const open = [{ at: zoomed, x: 0, width, row: boxes.length }], lowest = boxes.length + BELOW;
     while (open.length) {
       const box = open.pop();
       boxes.push(box);
-      if (box.row >= ROWS) continue;
+      if (box.row >= lowest) continue;
       const below = children(box.at), whole = below.reduce((sum, at) => sum + tree.size[at], 0);
       const room = Math.max(tree.size[box.at], whole) || 1;
       let x = box.x;
@@ -210,8 +212,8 @@
   }
 
   function draw() {
-    const width = place(), scale = devicePixelRatio || 1;
-    const rows = boxes.reduce((most, box) => Math.max(most, box.row), 0) + 1;
+    const width = place(), rows = boxes.reduce((most, box) => Math.max(most, box.row), 0) + 1;
+    const scale = Math.min(devicePixelRatio || 1, TALLEST / (rows * ROW));
     canvas.style.height = `${rows * ROW}px`;
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(rows * ROW * scale);

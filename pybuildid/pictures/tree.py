@@ -83,7 +83,7 @@ class Tree:
         next one beside it. depths, functions: of each node but the root. nodes, threads, missing: of each count.
         counts0 and so on: what was counted in a node itself, for each profile. Numbers are as short as they can be."""
         keys = sorted(set().union(*self.counts))
-        depths, functions, nodes = array("H"), array(CODE), array(CODE)
+        depths, functions, nodes = array(CODE), array(CODE), array(CODE)
         before = b""
         for key in keys:
             stack = key.stack

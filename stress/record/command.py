@@ -13,6 +13,7 @@ from rich.table import Table
 
 from pybuildid.cli import _output
 from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._types import Range
 from pybuildid.record import RecordError
 from stress import report
 from stress.record.bounds import Bound, Measured, bounds, measure
@@ -25,7 +26,7 @@ MISSED, UNDECIDED = 1, 3  #: exit statuses with --strict, as of the bench
 
 @click.command()
 @scenario_options(SCENARIOS)
-@click.option("--seconds", default=10.0, show_default=True, help="Of each scenario.")
+@click.option("--seconds", type=Range(0.1, 86400), default=10.0, show_default=True, help="Of each scenario.")
 @click.option("--measure", "with_measures", is_flag=True, help="Also measure what recording takes, beside the "
               "kernel's own means: three minutes more.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="The same; and exit with 1 if a bound is missed, with 3 if that cannot be "

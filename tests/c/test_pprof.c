@@ -180,6 +180,17 @@ static void check_damage(void)
     bid_bytes_free(&out);
 }
 
+/* Room is for as many as come at a time. */
+static void check_room(void)
+{
+    static const uint64_t many[1000];
+    struct bid_numbers numbers = {0};
+    CHECK(bid_numbers_append(&numbers, many, 0) == 0 && bid_numbers_append(&numbers, many, 60) == 0);
+    CHECK(bid_numbers_append(&numbers, many, 1000) == 0);
+    CHECK(numbers.count == 1060 && numbers.room >= numbers.count);
+    free(numbers.items);
+}
+
 static int64_t status_of(const uint8_t *content, size_t size)
 {
     int64_t error;
@@ -241,6 +252,7 @@ int main(void)
     check_written();
     check_damage();
     check_refused();
+    check_room();
     check_no_memory();
     bid_bytes_free(&message);
     return 0;

@@ -29,6 +29,19 @@ RECLAMATION = [
         (Program("test_iterate"), RECLAIM),
     ),
     Mutant(
+        "settled-too-early",
+        "G7",
+        "a thread that stands still as it frees keeps the others from freeing the rest",
+        (
+            Edit(
+                "table/reclaim.c",
+                "    bid_retire(table);\n    for",
+                "    bid_store(&table->settled, resizes, BID_RELAXED);\n    bid_retire(table);\n    for",
+            ),
+        ),
+        (Program("test_reclaim"),),
+    ),
+    Mutant(
         "no-barrier",
         "G7",
         "the reclaimer scans the pins without a barrier: it may miss one that is still in a store buffer (S)",
