@@ -39,7 +39,7 @@ def write_parquet(profile: StackProfile, path: StrPath) -> None:
         try:
             with duckdb.connect() as engine:
                 engine.execute(f"COPY (SELECT * FROM {source}) TO {_quoted(made)} (FORMAT parquet, COMPRESSION zstd)")
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:  # the latter for paths that are no UTF-8
             raise OSError(f"{os.fspath(path)}: DuckDB could not write it: {error}") from error
         os.chmod(made, 0o644)
         os.replace(made, target)
@@ -49,7 +49,8 @@ def _kinds(types: Sequence[ValueType]) -> list[str]:
     """A column for each: by its name, unless another column has that. To DuckDB capitals are as small letters."""
     taken, found = {"", *TEXTS, *LISTS, *LINES}, []
     for at, each in enumerate(types):
-        found.append(each.kind if each.kind.lower() not in taken else f"value_{at}")
+        name = each.kind.encode("utf-8", "replace").decode()
+        found.append(name if name.lower() not in taken and "\0" not in name else f"value_{at}")
         taken.add(found[-1].lower())
     return found
 
