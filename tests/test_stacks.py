@@ -8,7 +8,9 @@ import errno
 import gzip
 import os
 import random
+import re
 import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ from madeup import large_profile, named_profile
 from profiled import need
 
 from pybuildid.profile.pprof import PprofWriter
+from pybuildid.stacks import columns
 from pybuildid.stacks.columns import Message
 from pybuildid.stacks.errors import ProfileFormatError
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.memory import available, bounded
 from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
 from pybuildid.stacks.pprof import FileProfile, encode, read_pprof, write_pprof
 from pybuildid.stacks.wire import WireError, message, number, packed
@@ -173,6 +177,68 @@ def test_damage_is_said(tmp_path: Path) -> None:
             read_profile(path)
 
 
+MIB = 1 << 20
+HEAD = b"".join(message(6, text) for text in (b"", b"samples", b"count")) + message(1, number(1, 1) + number(2, 2))
+
+
+@pytest.mark.parametrize("unit", [message(4, b""), message(5, b""), message(6, b""), message(4, message(4, b"") * 99)])
+def test_a_small_file_does_not_take_all_memory(unit: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty locations, functions, strings and lines: they take up to twenty times their bytes, and gzip packs a
+    thousand of these in one."""
+    monkeypatch.setattr(columns, "STEP", MIB)
+    monkeypatch.setattr(columns, "available", lambda: 32 * MIB)
+    path = tmp_path / "bomb.pb.gz"
+    path.write_bytes(gzip.compress(HEAD + unit * (8 * MIB // len(unit))))
+    assert path.stat().st_size < 64 << 10
+    with pytest.raises(ProfileFormatError, match="too large: what is distinct in it takes more than 1/4"):
+        read_profile(path)
+
+
+@pytest.mark.parametrize("unit", [message(3, b""), number(9, 1), packed(13, [0] * 999)])
+def test_what_is_in_no_table_is_limited(unit: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pb.gz"
+    path.write_bytes(gzip.compress(HEAD + unit * (65 * MIB // len(unit)), 1))
+    with pytest.raises(ProfileFormatError, match="all mappings together, have more than 64 MiB"):
+        read_profile(path)
+
+
+#: Runs a command as if there were little memory.
+SMALL = """
+import resource, sys
+import pybuildid.stacks.memory
+from pybuildid.cli import main
+pybuildid.stacks.memory.available = lambda: 96 << 20
+before = resource.getrlimit(resource.RLIMIT_DATA)
+try:
+    main(sys.argv[1:])
+finally:
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+"""
+
+
+@pytest.mark.parametrize("command", ["flamegraph", "merge", "symbolize", "diff"])
+def test_commands_have_a_bound_on_memory(command: str, tmp_path: Path) -> None:
+    """It holds for what is made of a profile, too. In a file a stack of 16 million frames takes as many bytes."""
+    path, output = tmp_path / "deep.pb.gz", tmp_path / "out"
+    samples = b"".join(message(2, packed(1, [at]) + message(1, b"\x01" * 16 * MIB) + number(2, 1)) for at in (1, 2))
+    places = b"".join(message(4, number(1, at) + number(3, at)) for at in (1, 2))
+    path.write_bytes(gzip.compress(HEAD + samples + places, 1))
+    arguments = [command, *[str(path)] * (1 + (command == "diff")), "-o", str(output)]
+    run = subprocess.run([sys.executable, "-c", SMALL, *arguments], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert re.fullmatch("Error: .*memory.*\n", run.stderr), run.stderr
+    assert not output.exists()
+
+
+def test_available_memory() -> None:
+    text = Path("/proc/meminfo").read_text()
+    total, free = (int(re.search(rf"^{name}: +(\d+)", text, re.MULTILINE)[1]) << 10 for name in ("MemTotal", "MemFree"))  # type: ignore[index]
+    assert 0 < available() <= total
+    assert available() > free // 4 or Path("/sys/fs/cgroup").exists()  # a cgroup may have less
+    with bounded(), pytest.raises(MemoryError):
+        bytearray(total)
+
+
 def test_garbage_raises_nothing_else(tmp_path: Path) -> None:
     rng = random.Random(5)
     good = bytearray(encode(large_profile(20, 5, functions=30)))
@@ -226,6 +292,9 @@ def test_folded(tmp_path: Path) -> None:
     assert list(folded_lines(read_profile(tmp_path / "folded"), 0)) == lines
     made.locations[-1] = made.locations[-1]._replace(lines=(Line("operator;\n"),))
     assert list(folded_lines(made, 0))[-1] == "main;x;operator,  1"
+    made.locations[-1] = made.locations[-1]._replace(lines=(Line("a\0b\r\nc"),))
+    (tmp_path / "folded").write_text("\n".join(folded_lines(made, 0)) + "\n")
+    assert list(folded_lines(read_profile(tmp_path / "folded"), 0))[-1] == "main;x;a b  c 1"
     labelled = named_profile(*stacks, labels=(Label("comm", "sh"), Label("tid", number=7)))
     assert next(folded_lines(labelled, 1, threads=True)) == "sh 7;main;[a.so] 2000000"
 

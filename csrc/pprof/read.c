@@ -34,6 +34,19 @@ void bid_pprof_destroy(struct bid_pprof *profile)
     free(profile);
 }
 
+size_t bid_pprof_bytes(const struct bid_pprof *profile)
+{
+    const struct bid_numbers *numbers[] = {&profile->strings,   &profile->locations, &profile->lines,
+                                           &profile->functions, &profile->ids,       &profile->sums};
+    const struct bid_bytes *bytes[] = {&profile->text, &profile->others, &profile->stack, &profile->marks};
+    size_t sum = bid_sums_bytes(&profile->samples) + bid_sums_bytes(&profile->labels);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sum += numbers[i]->room * sizeof *numbers[i]->items;
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
+        sum += bytes[i]->room;
+    return sum;
+}
+
 /* ---------------------------------------------------------------------------------------------- a sample -- */
 
 static int append_number(struct bid_bytes *bytes, uint64_t value)
@@ -169,6 +182,17 @@ static int read_string(struct bid_pprof *profile, struct wire content)
     return error ? error : bid_numbers_append(&profile->strings, &end, 1);
 }
 
+/* A field that is in no table: its bytes, if the format has it. Such are types, mappings and comments: a few. */
+static int read_other(struct bid_pprof *profile, const struct wire_field *field, const uint8_t *begin,
+                      const uint8_t *end)
+{
+    size_t size = (size_t)(end - begin);
+    if (field->number > LAST)
+        return BID_PPROF_OK;
+    return size > BID_PPROF_FIELD_MAX - profile->others.size ? BID_PPROF_E_LARGE
+                                                             : bid_bytes_append(&profile->others, begin, size);
+}
+
 /* A field of the profile, whose bytes are those from begin to end. */
 static int read_field(struct bid_pprof *profile, const struct wire_field *field, const uint8_t *begin,
                       const uint8_t *end)
@@ -186,7 +210,7 @@ static int read_field(struct bid_pprof *profile, const struct wire_field *field,
         error = read_scalars(field->content, function);
         return error ? error : bid_numbers_append(&profile->functions, function + 1, BID_PPROF_FUNCTION);
     default:
-        return field->number <= LAST ? bid_bytes_append(&profile->others, begin, (size_t)(end - begin)) : BID_PPROF_OK;
+        return read_other(profile, field, begin, end);
     }
 }
 

@@ -41,19 +41,29 @@ void bid_bytes_free(struct bid_bytes *bytes)
     *bytes = (struct bid_bytes){0};
 }
 
+static int reserve_numbers(struct bid_numbers *numbers, size_t more)
+{
+    if (more <= numbers->room - numbers->count)
+        return BID_PPROF_OK;
+    size_t room = numbers->room ? numbers->room : 64;
+    while (room - numbers->count < more)
+        room *= 2;
+    uint64_t *larger = realloc(numbers->items, room * sizeof *larger);
+    if (!larger)
+        return BID_PPROF_E_MEMORY;
+    numbers->items = larger;
+    numbers->room = room;
+    return BID_PPROF_OK;
+}
+
 int bid_numbers_append(struct bid_numbers *numbers, const uint64_t *items, size_t count)
 {
-    if (count > numbers->room - numbers->count) {
-        size_t room = numbers->room ? numbers->room * 2 : 64 + count;
-        uint64_t *larger = realloc(numbers->items, room * sizeof *larger);
-        if (!larger)
-            return BID_PPROF_E_MEMORY;
-        numbers->items = larger;
-        numbers->room = room;
+    int error = reserve_numbers(numbers, count);
+    if (!error && count) {
+        memcpy(numbers->items + numbers->count, items, count * sizeof *items);
+        numbers->count += count;
     }
-    memcpy(numbers->items + numbers->count, items, count * sizeof *items);
-    numbers->count += count;
-    return BID_PPROF_OK;
+    return error;
 }
 
 /* ------------------------------------------------------------------------------------------------- the table -- */
@@ -174,6 +184,12 @@ void bid_sums_count(struct bid_sums *sums, size_t row, const uint64_t *values)
 {
     for (size_t i = 0; i < sums->width; i++)
         sums->values[row * sums->width + i] += values[i];
+}
+
+size_t bid_sums_bytes(const struct bid_sums *sums)
+{
+    return sums->room * (sizeof *sums->rows + sums->width * sizeof *sums->values) + sums->keys.room +
+           sums->slot_count * sizeof *sums->slots;
 }
 
 void bid_sums_clear(struct bid_sums *sums)

@@ -96,6 +96,7 @@ int bid_bytes_append(struct bid_bytes *bytes, const void *from, size_t size);
 int bid_numbers_append(struct bid_numbers *numbers, const uint64_t *items, size_t count);
 
 void bid_sums_clear(struct bid_sums *sums);
+size_t bid_sums_bytes(const struct bid_sums *sums);
 /* The number of the row with this key, which is a new one if there was none. */
 int bid_sums_find(struct bid_sums *sums, const void *key, size_t size, uint32_t labels, size_t *found);
 

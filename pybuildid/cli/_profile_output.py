@@ -15,6 +15,7 @@ import click
 from pybuildid.cli._errors import explain, printable
 from pybuildid.cli._json import json_option
 from pybuildid.cli._output import console
+from pybuildid.stacks.memory import bounded
 
 if TYPE_CHECKING:
     from pybuildid.stacks.model import StackProfile
@@ -58,6 +59,7 @@ def check_output(path: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
+@bounded()
 def name_functions(path: str, stream: TextIO, quiet: bool) -> None:
     """Writes names into the profile, and prints a table of functions after the report. If that fails, the profile stays
     as it was."""

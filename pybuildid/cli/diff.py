@@ -18,6 +18,7 @@ from pybuildid.cli.flamegraph import value_index
 from pybuildid.pictures import Tree, flame_page
 from pybuildid.stacks.diff import SAME, Change, compare, nameless_share
 from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 
 UNLIKE = 0.1  #: of the samples: so many more of one profile may lack names
@@ -31,6 +32,7 @@ LEAST = 0.0005  #: of the whole: less is not shown
 @click.option("--rows", default=25, show_default=True, type=click.IntRange(1), help="Functions in the table.")
 @click.option("--value", default="", metavar="NAME", help="What to compare, such as cpu; else numbers of samples.")
 @json_option
+@bounded()
 def diff(before: str, after: str, output: Path | None, rows: int, value: str, json_file: Path | None) -> None:
     """Compare two profiles, by function.
 

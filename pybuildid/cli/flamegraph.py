@@ -16,6 +16,7 @@ from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 
 Draw = Callable[[StackProfile, int, str], str]
@@ -54,6 +55,7 @@ def value_index(profile: StackProfile, name: str, file: str) -> int:
     help="Without it, the name of the output says: .folded or .txt, .json for speedscope, else html.",
 )
 @click.option("--value", default="", metavar="NAME", help="What to draw, such as cpu; without it, numbers of samples.")
+@bounded()
 def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     """Draw a profile as an interactive flame graph.
 

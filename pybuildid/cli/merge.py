@@ -12,6 +12,7 @@ import click
 from pybuildid.cli._errors import complain, explain, finish, printable
 from pybuildid.cli._output import progress, say_written
 from pybuildid.cli._types import OutputFile
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.parquet import write_parquet
 from pybuildid.stacks.pprof import write_pprof
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     help="Merge on the workers of a Dask cluster, by the address of its scheduler, such as tcp://10.0.0.1:8786. They "
     "read FILES by the same paths.",
 )
+@bounded()
 def merge(files: Sequence[str], output: Path, labels: tuple[str, ...], cluster: str) -> None:
     """Merge profiles into one, by build ID.
 

@@ -12,6 +12,7 @@ from pybuildid.cli._json import STANDARD_OUTPUT, json_option, write_json
 from pybuildid.cli._names import SECONDS, add_names, check_folders, functions_table, report_files
 from pybuildid.cli._output import console
 from pybuildid.cli._types import Range
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 from pybuildid.symbols import Search
 
@@ -36,6 +37,7 @@ from pybuildid.symbols import Search
     help="Time for debuginfod servers, all files together; 0: do not ask them.",
 )
 @json_option
+@bounded()
 def symbolize(
     file: str, output: str | None, folders: tuple[str, ...], time_limit: float, json_file: Path | None
 ) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import sys
 import zlib
 from array import array
@@ -29,17 +30,18 @@ def flame_page(tree: Tree, title: str, names: Sequence[str]) -> str:
     layout = {name: [column.typecode, len(column)] for name, column in columns.items()}
     document = {**tree.document(title, names), "columns": layout}
     data = json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
-    page = (HERE / "flame.html").read_text()
     parts = {
         "TITLE": html.escape(title),
-        "STYLE": (HERE / "flame.css").read_text(),
-        "SCRIPT": (HERE / "flame.js").read_text(),
+        "STYLE": _file("flame.css"),
+        "SCRIPT": _file("flame.js"),
         "NUMBERS": _packed(columns),
         "DATA": data,
     }
-    for name, text in parts.items():  # the data last: nothing in them is replaced
-        page = page.replace(f"@{name}@", text)
-    return page
+    return re.sub("@([A-Z]+)@", lambda place: parts[place[1]], _file("flame.html"))  # nothing in the parts is replaced
+
+
+def _file(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def _packed(columns: dict[str, array[Any]]) -> str:

@@ -13,18 +13,20 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 from pybuildid._core import ffi, lib
+from pybuildid.stacks.memory import STEP, available
 from pybuildid.stacks.model import Label, Sample
 from pybuildid.stacks.wire import WireError
 
 CHUNK = 1 << 20  #: bytes that are read at a time
 SOME = 4096  #: rows that are decoded or written at a time
+SHARE = 4  #: a profile may take so small a part of the memory that there is; what is made of it takes more
 LOCATION, LINE, FUNCTION = lib.BID_PPROF_LOCATION, lib.BID_PPROF_LINE, lib.BID_PPROF_FUNCTION
 
 _PROBLEMS = {
     lib.BID_PPROF_E_CUT: "a message ends in the midst of a field",
     lib.BID_PPROF_E_NUMBER: "a number has more than ten bytes",
     lib.BID_PPROF_E_WIRE: "a field has an unknown wire type, or one that is wrong for this field",
-    lib.BID_PPROF_E_LARGE: f"a field has more than {lib.BID_PPROF_FIELD_MAX >> 20} MiB",
+    lib.BID_PPROF_E_LARGE: f"a field, or all mappings together, have more than {lib.BID_PPROF_FIELD_MAX >> 20} MiB",
     lib.BID_PPROF_E_MESSAGE: "a number stands where a message should",
     lib.BID_PPROF_E_VALUES: f"samples differ in how many values they have, or have over {lib.BID_PPROF_VALUES_MAX:,}",
     lib.BID_PPROF_E_LOCATION: "a sample is of a location that there is not",
@@ -33,7 +35,8 @@ _PROBLEMS = {
 }
 
 
-def _check(status: int) -> int:
+def check(status: int) -> int:
+    """Raises what a status of C means."""
     if status == lib.BID_PPROF_E_MEMORY:
         raise MemoryError("no memory for the samples of a profile")
     if status < 0:
@@ -45,25 +48,35 @@ def _seed() -> int:
     return int.from_bytes(os.urandom(8), "little")
 
 
-def _allocated(made: Any, free: Callable[[Any], None]) -> Any:
+def allocated(made: Any, free: Callable[[Any], None]) -> Any:
+    """An object of C, which is freed when nobody has it any more."""
     if made == ffi.NULL:
         raise MemoryError("no memory for a profile")
     return ffi.gc(made, free)
 
 
 class Message:
-    """A message that is read from its first byte to its last. Raises WireError where it is damaged."""
+    """A message that is read from its first byte to its last. Raises WireError where it is damaged, and MemoryError if
+    it takes more than one SHARE of the memory that is available: a small file can unpack to a large message."""
 
     def __init__(self, read: Callable[[int], bytes], chunk: int = CHUNK) -> None:
         """read: gives the next n bytes at most, and b"" at the end."""
-        self.c = _allocated(lib.bid_pprof_create(_seed()), lib.bid_pprof_destroy)
-        rest = b""
+        self.c = allocated(lib.bid_pprof_create(_seed()), lib.bid_pprof_destroy)
+        rest, taken = b"", STEP
         while more := read(chunk):
             data = rest + more
-            rest = data[_check(lib.bid_pprof_read(self.c, data, len(data))) :]
+            rest = data[check(lib.bid_pprof_read(self.c, data, len(data))) :]
+            taken = self._check_memory(taken)
         if rest:
             raise WireError("it ends in the midst of a field")
-        _check(lib.bid_pprof_finish(self.c))
+        check(lib.bid_pprof_finish(self.c))
+
+    def _check_memory(self, before: int) -> int:
+        """What it takes. before: so much was not too much."""
+        taken = int(lib.bid_pprof_bytes(self.c))
+        if taken > before and taken > available() // SHARE:
+            raise MemoryError(f"what is distinct in it takes more than 1/{SHARE} of the memory that there is")
+        return max(taken, before)
 
     def column(self, name: str, width: int, at: int, kind: Literal["Q", "q"] = "Q") -> list[int]:
         """Of a table whose items have so many numbers, the ones at this place. kind: "q" for signed ones."""
@@ -140,7 +153,7 @@ class Sums(Rows):
     def __init__(self, width: int) -> None:
         self._numbers: dict[tuple[Label, ...], int] = {}
         self._sets: list[tuple[Label, ...]] = []
-        super().__init__(_allocated(lib.bid_sums_create(width, _seed()), lib.bid_sums_destroy), self._sets)
+        super().__init__(allocated(lib.bid_sums_create(width, _seed()), lib.bid_sums_destroy), self._sets)
 
     def add(self, rows: Rows, locations: array[int], without: Collection[str] = ()) -> None:
         """Adds those of a message. locations: their numbers here. without: keys of labels that are dropped."""
@@ -153,7 +166,7 @@ class Sums(Rows):
                 self._sets.append(kept)
             numbers.append(self._numbers[kept])
         here = [ffi.from_buffer("uint32_t[]", each) for each in (locations, numbers)]
-        _check(lib.bid_sums_add(self.sums, rows.message.c, *here))
+        check(lib.bid_sums_add(self.sums, rows.message.c, *here))
 
     def encoded(self, encode: Callable[[tuple[Label, ...]], bytes]) -> Iterator[bytes]:
         labels, ends = [encode(each) for each in self.labels], array("Q")
@@ -163,5 +176,5 @@ class Sums(Rows):
         for begin in range(0, len(self), SOME):
             end = min(begin + SOME, len(self))
             out.size = 0
-            _check(lib.bid_sums_write(self.sums, begin, end, text, ffi.from_buffer("uint64_t[]", ends), out))
+            check(lib.bid_sums_write(self.sums, begin, end, text, ffi.from_buffer("uint64_t[]", ends), out))
             yield _bytes(out)

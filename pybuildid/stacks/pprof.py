@@ -53,6 +53,8 @@ def _problems(path: str) -> Iterator[None]:
         raise ProfileFormatError(path, f"its gzip is damaged or cut off ({error})") from error
     except WireError as error:
         raise ProfileFormatError(path, f"no profile in the format of pprof: {error}") from error
+    except MemoryError as error:
+        raise ProfileFormatError(path, f"too large: {str(error) or 'there is no memory for it'}") from error
 
 
 def open_regular(path: StrPath) -> IO[bytes]:
