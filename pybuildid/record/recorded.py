@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pybuildid._recorder import ffi
+from pybuildid._replacing import replacing
 from pybuildid.profile import Module
 from pybuildid.profile.places import unstrip_line
 from pybuildid.profile.pprof import PprofWriter
 from pybuildid.record._recorder import REASONS, SOURCES, Recorder, Status
 from pybuildid.record.kernel import KernelMap, KernelPart
-from pybuildid.stacks.pprof import replacing
 from pybuildid.symbols.perfmap import PerfMap
 
 #: Files of which no mapping is known get addresses of their own in pprof, from here on. No process has such.
