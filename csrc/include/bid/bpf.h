@@ -23,8 +23,8 @@
  * - The kernel must be 6.1 or later, or one with the same features, and give this process CAP_BPF and CAP_PERFMON.
  * - Programs of every type may call the functions, and of every licence: they use no helper that is for the GPL alone.
  *   Most types of programs for tracing must be under the GPL for the kernel's own reasons.
- * - Sleepable programs may not call them (SEC("fentry.s"), "uprobe.s", "iter.s" and so on), though the kernel would load
- *   them: a grace period of RCU does not wait for these, so they could read memory that is used again.
+ * - Sleepable programs may not call them (SEC("fentry.s"), "uprobe.s", "iter.s" and so on), though the kernel would
+ *   load them: a grace period of RCU does not wait for these, so they could read memory that is used again.
  * - Of the 512 bytes of stack that the kernel gives to a program and all that it calls, they leave 240 to the caller.
  * - The region does not grow. All of it is present from the beginning: the kernel allocates array maps so. Count 500
  *   bytes for each entry: while the table grows, it and the next larger one have to fit. When the region is full,
