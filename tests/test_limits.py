@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from limits import is_zombie
 
 TESTS = Path(__file__).resolve().parent
 
@@ -85,7 +85,7 @@ EXPECTED = {
 
 
 def test_what_does_not_end_fails_alone(tmp_path: Path) -> None:
-    for limit in (1, 5, 20):  # a busy machine takes more than a second to start three processes
+    for limit in (0.5, 3, 20):  # a busy machine takes longer to start three processes
         folder = tmp_path / str(limit)
         folder.mkdir()
         result = run(folder, SUITE, limit)
@@ -94,11 +94,9 @@ def test_what_does_not_end_fails_alone(tmp_path: Path) -> None:
         if found == EXPECTED and len(children) == 3:
             break
     assert found == EXPECTED, result.stdout + result.stderr
-    assert result.stdout.count(f"no end after {limit} s: its children were killed") >= 4
+    assert result.stdout.count(f"no end after {limit:g} s: its children were killed") >= 4
     assert len(children) == 3
-    for child in children:
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(child), 0)
+    assert all(is_zombie(int(child)) for child in children)  # or gone: init waits for an orphan when it gets to run
 
 
 def test_what_nothing_can_end_ends_the_run_with_its_stacks(tmp_path: Path) -> None:
