@@ -97,6 +97,7 @@ class Status:
 
 def check_process(pid: int) -> None:
     """Raises OSError if there is no such process, or ThreadError if it is a thread of one: samples go by processes."""
+    os.stat(f"/proc/{pid}")
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
         leader = next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
     if leader != pid:
