@@ -17,7 +17,7 @@ FUNCTIONS = (
     *("bid_insert", "bid_insert_many", "bid_replace", "bid_upsert", "bid_remove", "bid_remove_generation"),
     *("bid_reserve", "bid_shrink", "bid_reclaim", "bid_statistics", "bid_inode_*", "bid_elf_*", "bid_process_*"),
     *("bid_maps_create", "bid_maps_destroy", "bid_maps_refresh", "bid_maps_follow", "bid_resolve_many"),
-    *("bid_chain_*", "bid_rows_*", "bid_pprof_*", "bid_sums_*", "bid_bytes_free"),
+    *("bid_chain_*", "bid_rows_*", "bid_pprof_*", "bid_sums_*", "bid_tree_*", "bid_bytes_free"),
     "bid_platform_has",
 )
 MODULES = ("table", "process", "inode", "note", "resolve", "mappings", "collisions", "rows", "pprof")  # of csrc

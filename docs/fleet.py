@@ -19,6 +19,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from pybuildid.pictures import flame_page, tree_of
+from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.model import StackProfile
 from pybuildid.stacks.pprof import write_pprof
@@ -71,9 +72,10 @@ def picture(stacks: int) -> None:
     scale = HOUR / sum(sample.values[0] for sample in profile.samples)
     profile.samples = [each._replace(values=(max(1, round(each.values[0] * scale)), 0)) for each in profile.samples]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        source, page = f"{folder}/hour.pb.gz", Path(folder, "flame.html")
+        write_pprof(profile, source)
         begin = time.process_time()
-        page = Path(folder, "flame.html")
-        page.write_text(flame_page(tree_of(profile, 0), "an hour", ["an hour"]))
+        page.write_text(flame_page(tree_of(read_profile(source), 0), "an hour", ["an hour"]))
         print(f"made in {time.process_time() - begin:.1f} s of processor time, {page.stat().st_size / 1e6:.0f} MB")
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         seconds = [opened(browser, page) for _ in range(RUNS)]

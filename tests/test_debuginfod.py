@@ -173,6 +173,19 @@ def test_the_time_is_limited(profile: StackProfile, monkeypatch: pytest.MonkeyPa
     assert "The time for debuginfod was over before all was there" in result.output
 
 
+def test_that_there_is_no_server_is_said(
+    profile: StackProfile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "profile.pb.gz"
+    write_pprof(profile, file)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and does not listen
+        monkeypatch.setenv("DEBUGINFOD_URLS", f"http://127.0.0.1:{bound.getsockname()[1]}")
+        result = CliRunner().invoke(main, ["symbolize", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "debuginfod could not be asked: Connection refused." in result.stderr
+
+
 def test_what_a_server_sends_is_checked(
     profile: StackProfile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

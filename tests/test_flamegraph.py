@@ -7,6 +7,7 @@ import gzip
 import html
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +27,9 @@ from playwright.sync_api import Browser, Page
 from profiled import need
 
 from pybuildid.cli import main
-from pybuildid.pictures import flame_page, tree_of
+from pybuildid.pictures import Tree, flame_page, tree_of
 from pybuildid.stacks.files import read_profile
-from pybuildid.stacks.folded import folded_lines
-from pybuildid.stacks.model import Label, Sample, StackProfile
+from pybuildid.stacks.model import Label, Sample, StackProfile, stack_frames, thread_name
 from pybuildid.stacks.pprof import write_pprof
 
 ROW = 20  #: pixels
@@ -256,7 +257,7 @@ def test_folded(tmp_path: Path) -> None:
         "main;work;inner 50",
     ]
     again = tree_of(read_profile(tmp_path / "p.folded"), 0)
-    assert sorted(again.counts[0].values()) == [10, 30, 30, 50]
+    assert sorted(again.columns()["counts0"]) == [10, 30, 30, 50]
 
 
 def test_into_a_pipe(tmp_path: Path) -> None:
@@ -274,20 +275,66 @@ def test_into_a_pipe(tmp_path: Path) -> None:
         assert run.stdout == expected if expected else read_profile(tmp_path / "out").samples
 
 
+def unlike(seed: int) -> StackProfile:
+    """With everything that a tree tells apart: threads, no names, no files, reasons, and a sample without a stack."""
+    rng = random.Random(seed)
+    profile = large_profile(400, 12, seed, functions=40)
+    lines = profile.locations[0].lines
+    for at in rng.sample(range(40), 12):
+        profile.locations[at] = profile.locations[at]._replace(mapping=rng.choice((0, 3)), lines=())
+    profile.locations[7] = profile.locations[7]._replace(lines=(*profile.locations[8].lines, *lines))
+    samples = [
+        sample._replace(
+            stack=sample.stack[: rng.choice((0, 3, 99, 99))],
+            labels=(*sample.labels, *([Label("fallback", "no room")] * (rng.random() < 0.3))),
+        )
+        for sample in profile.samples
+    ]
+    profile.samples = samples + [sample._replace(values=(-1, 2)) for sample in samples[:50]]
+    return profile
+
+
+def plainly(profile: StackProfile) -> dict[tuple[tuple[str, ...], str, str], int]:
+    """What is counted, by names of functions, thread and what is missing: slowly, and obviously right."""
+    frames = profile.frames()
+    found: Counter[tuple[tuple[str, ...], str, str]] = Counter()
+    for sample in profile.samples:
+        names = tuple(f"{frame.name} {frame.module}" for frame in stack_frames(frames, sample))
+        nameless = [each for at in sample.stack for each in frames[at - 1] if not each.named]
+        missing = f"no name in {nameless[0].module or 'unknown code'}" if nameless else ""
+        found[names, thread_name(sample), sample.label("fallback") or missing] += sample.values[0]
+    return found
+
+
 def test_columns_of_a_tree() -> None:
-    """Nodes in the order of a walk, each once: against a tree that is built the plain way."""
-    profile = large_profile(400, 12, functions=40)
-    columns = tree_of(profile, 0).columns()
+    """Of two profiles: nodes in the order of a walk, each once, and what is counted there."""
+    profiles = unlike(1), unlike(2)
+    tree = Tree("samples", "count")
+    for profile in profiles:
+        tree.add(profile, 0)
+    columns = tree.columns()
     stacks: list[tuple[int, ...]] = [()]
     for depth, function in zip(columns["depths"], columns["functions"]):
+        assert 0 < depth <= len(stacks[-1]) + 1
         stacks.append((*stacks[-1][: depth - 1], function))
     assert len(set(stacks)) == len(stacks)
-    names = [frame.name for frame in tree_of(profile, 0).frames]
-    found = {
-        ";".join(names[at] for at in stacks[node]): count for node, count in zip(columns["nodes"], columns["counts0"])
-    }
-    wanted = dict(line.rsplit(" ", 1) for line in folded_lines(profile, 0))
-    assert found == {stack: int(count) for stack, count in wanted.items()}
+    names = [f"{frame.name} {frame.module}" for frame in tree.frames]
+    texts, threads = list(tree.missing), list(tree.threads)
+    keys = [
+        (tuple(names[at] for at in stacks[node]), threads[thread], texts[missing])
+        for node, thread, missing in zip(columns["nodes"], columns["threads"], columns["missing"])
+    ]
+    assert len(set(keys)) == len(keys)
+    for at, profile in enumerate(profiles):
+        wanted = plainly(profile)
+        assert dict(zip(keys, columns[f"counts{at}"])) == {key: wanted.get(key, 0) for key in keys}
+        assert wanted.keys() <= set(keys)
+    assert tree.columns() == columns
+
+
+def test_a_tree_of_nothing() -> None:
+    columns = tree_of(StackProfile([*large_profile(1, 2).types]), 0).columns()
+    assert {name: len(column) for name, column in columns.items() if len(column)} == {}
 
 
 def test_speedscope(tmp_path: Path) -> None:

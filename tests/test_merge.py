@@ -276,6 +276,39 @@ def test_parquet(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
 
 
+def test_parquet_of_anything(tmp_path: Path) -> None:
+    """Names that are no text, values that are named as columns are, a place before its file: all has a row."""
+    duckdb = pytest.importorskip("duckdb", reason="no DuckDB: pip install 'pybuildid[parquet]'")
+    profile = named_profile(("app!\udcff;app!\0", 3))
+    profile.types = [ValueType(kind, "count") for kind in ("Thread", "", "a\udc80", "b\0")]
+    profile.locations[1] = profile.locations[1]._replace(address=1)
+    profile.samples = [each._replace(values=(1, 2, 3, 4)) for each in profile.samples]
+    write_pprof(profile, tmp_path / "a.pb.gz")
+    output = tmp_path / "a.parquet"
+    result = CliRunner().invoke(main, ["merge", str(tmp_path / "a.pb.gz"), "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    with duckdb.connect() as engine:
+        (row,) = engine.execute(
+            'SELECT value_0, value_1, "a?", value_3, thread, functions, offsets[2] FROM read_parquet(?)', [str(output)]
+        ).fetchall()
+    assert row == (1, 2, 3, 4, None, ["?", "\0"], 2**64 + 1 - profile.mappings[0].start)
+
+
+def test_what_duckdb_cannot_write_is_said(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="no DuckDB: pip install 'pybuildid[parquet]'")
+    write_pprof(named_profile(("app!f", 1)), tmp_path / "a.pb.gz")
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fail() -> None:
+            raise duckdb.OutOfMemoryException("all is used")
+
+        patch.setattr(duckdb, "connect", fail)
+        result = CliRunner().invoke(main, ["merge", str(tmp_path / "a.pb.gz"), "-o", str(tmp_path / "a.parquet")])
+    assert result.exit_code == 1
+    assert result.output == f"Error: {tmp_path / 'a.parquet'}: DuckDB could not write it: all is used\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.pb.gz"]
+
+
 def test_without_duckdb_it_says_what_to_install(tmp_path: Path) -> None:
     write_pprof(named_profile(("app!f", 1)), tmp_path / "a.pb.gz")
     said = without("duckdb", "merge", str(tmp_path / "a.pb.gz"), "-o", str(tmp_path / "a.parquet"))

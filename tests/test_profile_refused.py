@@ -268,6 +268,43 @@ def test_no_queued_signal_is_allowed(compiled: Compile, tmp_path: Path) -> None:
     assert "too little" not in run.stderr
 
 
+SHORT = """
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <time.h>
+static void *run(void *argument)
+{
+    struct timespec now;
+    do {
+        for (volatile int i = 0; i < 10000; i++);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    } while (now.tv_nsec < 1800000 && !now.tv_sec);
+    return argument;
+}
+int main(void)
+{
+    pthread_t thread;
+    for (int i = 0; i < 600; i++)
+        if (pthread_create(&thread, NULL, run, NULL) || pthread_join(thread, NULL))
+            return 1;
+    return 0;
+}
+"""
+
+
+def test_threads_too_short_for_a_sample(compiled: Compile, tmp_path: Path) -> None:
+    """Each thread has perf events of its own, and ends before they count up to a period."""
+    program = compiled(SHORT, "-pthread")
+    said = "Threads and processes that end within their first period have none"
+    run = profiled(program, cwd=tmp_path, options=("--frequency", "400"))
+    if "by perf events" not in run.stderr:
+        pytest.skip("no perf events here: sysctl kernel.perf_event_paranoid=2 allows them")
+    assert said in " ".join(run.stderr.split())
+    run = profiled(program, cwd=tmp_path, options=("--frequency", "400", "--timer"))
+    assert said not in " ".join(run.stderr.split())
+    assert re.search(r"^\d\d+ samples in", run.stderr, re.MULTILINE), run.stderr
+
+
 def test_a_run_without_samples_leaves_the_last_profile(tmp_path: Path) -> None:
     (tmp_path / "profile.pb.gz").write_bytes(b"the last one")
     run = profiled("true", cwd=tmp_path)

@@ -292,6 +292,9 @@ def test_folded(tmp_path: Path) -> None:
     assert list(folded_lines(read_profile(tmp_path / "folded"), 0)) == lines
     made.locations[-1] = made.locations[-1]._replace(lines=(Line("operator;\n"),))
     assert list(folded_lines(made, 0))[-1] == "main;x;operator,  1"
+    made.locations[-1] = made.locations[-1]._replace(lines=(Line("a\0b\r\nc"),))
+    (tmp_path / "folded").write_text("\n".join(folded_lines(made, 0)) + "\n")
+    assert list(folded_lines(read_profile(tmp_path / "folded"), 0))[-1] == "main;x;a b  c 1"
     labelled = named_profile(*stacks, labels=(Label("comm", "sh"), Label("tid", number=7)))
     assert next(folded_lines(labelled, 1, threads=True)) == "sh 7;main;[a.so] 2000000"
 

@@ -160,6 +160,20 @@ def test_files_of_another_machine_are_found_in_a_folder(file: Path, tmp_path: Pa
     assert "there is no such file or folder" in result.output
 
 
+def test_paths_that_are_not_of_the_locale(file: Path, tmp_path: Path) -> None:
+    """In a profile they are UTF-8, or whatever bytes they were."""
+    named = os.fsencode(tmp_path) + "/größe ".encode() + b"\xff"
+    os.rename(tmp_path / "program", named)
+    profile = read_profile(file)
+    profile.mappings = [each._replace(path=named.decode("utf-8", "surrogateescape")) for each in profile.mappings]
+    write_pprof(profile, file)
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "pybuildid", "symbolize", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert CHAIN in chains(file)
+
+
 def test_many_files_without_names_are_not_all_told_of(tmp_path: Path) -> None:
     profile = profile_of({})
     for number in range(30):

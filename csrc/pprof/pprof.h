@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Profiles in the format of pprof (profile.proto), read into columns, and their samples added up: what the Python
- * package calls. No code is generated, since the messages are few and stable.
+ * Profiles in the format of pprof (profile.proto), read into columns, their samples added up, and trees of functions for
+ * pictures: what the Python package calls. No code is generated, since the messages are few and stable.
  *
  * A sample's stack is kept as the format has it: varints of locations, the innermost first. So a stack takes about two
  * bytes a frame in memory, is compared as bytes, and is copied when it is written. Samples of the same stack and labels
@@ -115,5 +115,51 @@ int bid_sums_add(struct bid_sums *sums, const struct bid_pprof *profile, const u
 int bid_sums_write(const struct bid_sums *sums, size_t begin, size_t end, const uint8_t *labels,
                    const uint64_t *label_ends, struct bid_bytes *out);
 void bid_bytes_free(struct bid_bytes *bytes);
+
+/* ---- a tree of functions, which pictures are drawn from */
+/* What the caller knows of a profile's locations, by their numbers less one, and of its sets of labels. Functions have
+ * numbers; so have threads, and reasons why something is missing: 0 is none. */
+struct bid_tree_places {
+    const uint32_t *functions;        /* of all locations, the outermost first */
+    const uint32_t *ends;             /* of each location in functions */
+    const uint32_t *nameless;         /* of each location: the reason, if one of its functions has no name */
+    const uint8_t *is_bare;           /* of each location: whether it has neither a name nor a file */
+    const uint32_t *threads;          /* of each set of labels */
+    const uint32_t *reasons;          /* of each set of labels: what it says itself */
+    const uint32_t *reason_functions; /* of each set with a reason: the function in place of an innermost bare one */
+};
+
+struct bid_tree_row {
+    const uint32_t *stack;
+    size_t begin; /* in the functions of all stacks */
+    uint32_t size, thread, missing, profile;
+    double count;
+};
+
+/* Nodes are numbered: the root is 0, and a node is followed by all that are below it, then by the next one beside it. */
+struct bid_tree {
+    size_t node_count;             /* without the root */
+    uint32_t *depths, *functions;  /* of each node but the root */
+    uint32_t deepest;              /* the largest of depths */
+    size_t count;                  /* of places where something was counted */
+    uint32_t *nodes;               /* of each place, as threads and missing */
+    uint32_t *threads, *missing;   /* numbers */
+    double *counts;                /* of each profile row_count + 1: what was counted in the node itself */
+    size_t row_count, profiles;    /* that were added */
+    struct bid_tree_row *rows;     /* of all profiles */
+    struct bid_bytes stacks, path; /* uint32_t: functions of all rows; locations of one */
+};
+
+/* An empty one. Returns: NULL: no memory. */
+struct bid_tree *bid_tree_create(void);
+void bid_tree_destroy(struct bid_tree *tree);
+
+/* Adds a profile that was read to its end, beside those before. value: which of its values counts.
+ * Returns: BID_PPROF_OK, BID_PPROF_E_MEMORY. */
+int bid_tree_add(struct bid_tree *tree, const struct bid_pprof *profile, size_t value,
+                 const struct bid_tree_places *places);
+
+/* Makes the nodes, after the last profile, once. Returns: BID_PPROF_OK, BID_PPROF_E_MEMORY. */
+int bid_tree_finish(struct bid_tree *tree);
 
 #endif

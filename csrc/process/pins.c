@@ -122,11 +122,10 @@ static void bid_fork_restore(int kind, struct bid_pin_area *area, struct bid_pin
     uint64_t number = bid_pin_overflow(thread), word = bid_load(&saved->overflow[number], BID_RELAXED);
     uint64_t overflow = word % BID_FORK_ONE;
     bid_platform_populate(area, sizeof *area, 0);
-    int own = bid_fork_copy_own(area, saved);
-    if (word < BID_FORK_ONE)
-        return; /* the handler is there twice, and has been here: the other one has taken the count */
-    if (own && bid_fork_from_overflow[kind] != thread)
+    if (bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread)
         overflow = 0;
+    if (word < BID_FORK_ONE)
+        return; /* the handler is there twice, and has been here: it has taken the count already */
     bid_store(&area->overflow[number], overflow, BID_RELAXED);
     bid_fork_from_overflow[kind] = overflow ? thread : 0;
 }

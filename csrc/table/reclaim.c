@@ -88,7 +88,8 @@ static void bid_orphans_consider(struct bid_table *table)
  * A lookup in simple form reads a head word without RESEEDED, then the table's seed, which has to be that of the array.
  * So the seed may change when no lookup is left that read the word of an array with the old one: the head is RESEEDED,
  * and what came before it has been freed. It cannot change again under this pin, which keeps the head from being freed:
- * a store that comes late stores what is there already, or what another thread is about to store.
+ * a store that comes late stores what is there already, or what another thread is about to store. The lives that say
+ * what has been freed may be read relaxed: the store depends on them, so it does not come before.
  * The release carries the seed (H): who reads the word without RESEEDED sees it.
  */
 static void bid_seed_adopt(struct bid_table *table)

@@ -31,11 +31,12 @@ static inline int bid_populate(const struct bid_table *table, void *address, siz
     return table->allocator.populate(table->allocator.context, address, bytes, lock);
 }
 
-/* Whether what a resize has left may wait to be freed: a hint. bid_reclaim() says after how many resizes nothing was
- * left. So it cannot say too much if it looked before the last one, or if its thread stands still. */
+/* Whether bid_reclaim() may find something: a hint. It says after how many resizes nothing was left to free; so it does
+ * no harm if it looked before the last one, or if its thread stands still. And a fork may have left something. */
 static inline int bid_waits(const struct bid_table *table)
 {
-    return bid_load(&table->settled, BID_RELAXED) != bid_load(&table->resizes, BID_RELAXED);
+    return bid_load(&table->settled, BID_RELAXED) != bid_load(&table->resizes, BID_RELAXED) ||
+           bid_load(&table->forks, BID_RELAXED) != bid_load(&table->pins->forks, BID_RELAXED);
 }
 
 /* Whether the table is in memory that this process shares with the one from which it was forked. */

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import printable
-from pybuildid.cli._output import progress
+from pybuildid.cli._output import console, progress
 from pybuildid.stacks.model import StackProfile
 from pybuildid.stacks.pprof import read_pprof, write_pprof
 from pybuildid.stacks.totals import FunctionKey, Totals, function_totals
@@ -60,7 +60,9 @@ def _ask(symbolizer: Symbolizer, seconds: float) -> bool:
         begun = [False]
         with Client(seconds, lambda done, total: _bytes(bar, task, done, total)) as client:
             symbolizer.ask(client, step)
-            return client.late
+    for failure in sorted(client.failures):
+        console(stderr=True).print(f"debuginfod could not be asked: {failure}.")
+    return client.late
 
 
 def _bytes(bar: Progress, task: TaskID, done: int, total: int) -> None:

@@ -61,9 +61,9 @@ def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
 
     FILE is a profile in the format of pprof, best after `pybuildid symbolize`, or folded stacks.
 
-    The picture is one HTML file that needs no network. It has callers above what they call: zoom by a click, search,
-    group stacks by file, by thread or by what is missing, all of it by keyboard as well. Functions have the colour of
-    their file.
+    The picture is one HTML file that needs no network. Callers are above what they call. Zoom by a click, search, or
+    group stacks by file, by thread or by what is missing; all of that works by keyboard as well. Functions have the
+    colour of their file.
 
     Folded stacks (OUTERMOST;...;INNERMOST COUNT) and the JSON of speedscope.app are for other tools. `go tool pprof`
     reads FILE itself.

@@ -23,6 +23,7 @@ from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
 
 FEW = 5  #: samples: so many periods of CPU time have to pass before none is a fault
+MANY = 200  #: periods of CPU time: so many have to be without a sample before that is said
 
 
 def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str | None) -> None:
@@ -181,6 +182,8 @@ def _losses(result: ProfileResult, out: Console) -> None:
     """A line for each thing that is not in the profile: what, why, and what would help."""
     if not result.samples:
         out.print(_why_none(result))
+    elif (seconds := _unseen(result)) is not None:
+        out.print(f"Samples stand for {seconds:.1f} of {result.cpu_seconds:.1f} s of CPU time. {_SHORT_THREADS}")
     for each in result.unwatched:
         who = f"{each.processes:,} process{'es' * (each.processes != 1)}"
         how_long = f", {each.seconds:.1f} s of CPU time" if each.seconds else ""
@@ -224,7 +227,24 @@ def _why_none(result: ProfileResult) -> str:
     cpu = result.cpu_seconds or 0.0
     if cpu * result.frequency < FEW and not any(each.seconds for each in result.unwatched):
         return f"No samples: the command used {cpu * 1000:.0f} ms of CPU time, too little for this frequency."
-    return f"No samples, in {cpu:.1f} s of CPU time."
+    short = " " + _SHORT_THREADS if result.processes and not result.unwatched and not result.late else ""
+    return f"No samples, in {cpu:.1f} s of CPU time.{short}"
+
+
+_SHORT_THREADS = (
+    "Threads and processes that end within their first period have none: --timer samples all threads of a process "
+    "together."
+)
+
+
+def _unseen(result: ProfileResult) -> float | None:
+    """The CPU time that samples stand for, if it is less than half of what the command used and nothing else says so.
+    Each thread has perf events of its own, so threads that come and go have few samples, or none."""
+    if result.cpu_seconds is None or result.late or result.lost or "perf" not in result.source:
+        return None
+    seen = result.ticks / result.frequency
+    missing = result.cpu_seconds - seen - sum(each.seconds for each in result.unwatched)
+    return seen if missing > result.cpu_seconds / 2 and missing * result.frequency > MANY else None
 
 
 def _files(result: ProfileResult) -> Table:

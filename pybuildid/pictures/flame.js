@@ -35,8 +35,8 @@
 
   // The parent of each node. A node stands after its parent, and so do all nodes below it before the next.
   const parents = new Int32Array(functions.length + 1), functionOf = new Int32Array(functions.length + 1);
-  const depths = columns.depths;
-  const last = new Int32Array(depths.reduce((most, depth) => Math.max(most, depth), 0) + 1);
+  const depths = columns.depths, rows = depths.reduce((most, depth) => Math.max(most, depth), 0) + 1;
+  const last = new Int32Array(rows);
   functionOf.set(functions, 1);
   for (let at = 0; at < depths.length; at++) {
     parents[at + 1] = last[depths[at] - 1];
@@ -70,17 +70,17 @@
     const [groups, of] = GROUPS[kind]();
     const room = parents.length, own = counts.map(() => new Float64Array(room));
     const made = { count: 1, parents: new Int32Array(room), functions: new Int32Array(room), own, groups };
-    // From a node of the data, in the group that is being added, to the node that is drawn.
-    const place = new Int32Array(parents.length), placed = new Int32Array(parents.length).fill(-1);
+    // The stack that was added last, by depth: its nodes in the data, and those that are drawn.
+    const path = new Int32Array(rows), drawn = new Int32Array(rows);
     const bins = groups.map(() => []);
     nodes.forEach((_, at) => bins[of(at) ?? 0].push(at));
     bins.forEach((samples, its) => {
       if (!samples.length) return;
-      place[0] = grow(made, 0, -1 - its);
-      placed[0] = its;
+      path.fill(-1, 1);
+      drawn[0] = grow(made, 0, -1 - its);
       for (const at of samples) {
-        const drawn = copy(made, nodes[at], its, place, placed);
-        counts.forEach((column, which) => { made.own[which][drawn] += column[at]; });
+        const its = copy(made, nodes[at], path, drawn);
+        for (let which = 0; which < counts.length; which++) made.own[which][its] += counts[which][at];
       }
     });
     made.parents = made.parents.subarray(0, made.count);
@@ -104,18 +104,14 @@
     return made.count++;
   }
 
-  // The drawn node for a node of the data, below those for its callers, which are made if they are not there.
-  function copy(made, node, its, place, placed) {
-    const path = [];
-    let at = node;
-    for (; placed[at] !== its; at = parents[at]) path.push(at);
-    let drawn = place[at];
-    while (path.length) {
-      at = path.pop();
-      drawn = place[at] = grow(made, drawn, functionOf[at]);
-      placed[at] = its;
-    }
-    return drawn;
+  // The drawn node for a node of the data, below those for its callers. Those that the stack before does not have are
+  // made: stacks come in the order of their nodes.
+  function copy(made, node, path, drawn) {
+    const depth = node ? depths[node - 1] : 0;
+    let from = depth;
+    for (let at = node; path[from] !== at; at = parents[at]) path[from--] = at;
+    while (from++ < depth) drawn[from] = grow(made, drawn[from - 1], functionOf[path[from]]);
+    return drawn[depth];
   }
 
   // Sums, and how many nodes a node is with all below it: those stand right after it, before the next one beside it.

@@ -1,29 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 """The stacks of a profile as one tree of functions, each with what was counted there: what pictures are drawn from.
 
-A stack is kept as bytes, four for each function, the outermost first. Sorted, stacks with the same callers stand
-together: each one's nodes are those that the stack before does not have.
+C sorts the stacks and makes the nodes (csrc/pprof/tree.c); here functions, threads and reasons get their numbers.
 """
 
 from __future__ import annotations
 
+import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any, Literal
 
-from pybuildid.stacks.model import FALLBACK, Frame, Label, Sample, StackProfile, thread_name
+from pybuildid._core import ffi, lib
+from pybuildid.stacks.columns import Rows, allocated, check
+from pybuildid.stacks.model import FALLBACK, Frame, Sample, StackProfile, thread_name
+from pybuildid.stacks.pprof import message_of
 
-CODE = "I"  #: of array: a function's number
-WIDTH = array(CODE).itemsize
-
-
-class Key(NamedTuple):
-    """What counts are told apart by. stack: functions, the outermost first. thread, missing: numbers."""
-
-    stack: bytes
-    thread: int
-    missing: int
+CODE = "I"  #: of array: a number in C, of 32 bits
 
 
 @dataclass
@@ -35,24 +30,41 @@ class Tree:
     frames: dict[Frame, int] = field(default_factory=dict)
     threads: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=lambda: {"": 0})
-    counts: list[dict[Key, int]] = field(default_factory=list)
+    _made: Any = field(default_factory=lambda: allocated(lib.bid_tree_create(), lib.bid_tree_destroy))
 
     def add(self, profile: StackProfile, value: int, *, builds_alike: bool = False) -> None:
         """A profile, beside those before. builds_alike: functions of one name in builds of one file are the same."""
-        stacks = _Stacks(self, profile, builds_alike)
-        counts: dict[Key, int] = {}
-        threads: dict[tuple[Label, ...], int] = {}
-        for sample in profile.samples:
-            thread = threads.get(sample.labels)
-            if thread is None:
-                name = thread_name(sample)
-                thread = threads[sample.labels] = self.threads.setdefault(name, len(self.threads))
-            reason = sample.label(FALLBACK) if sample.labels else ""
-            key = Key(stacks.functions(sample, reason), thread, stacks.missing(sample, reason))
-            counts[key] = counts.get(key, 0) + sample.values[value]
-        self.counts.append(counts)
+        file = message_of(profile)
+        columns = [*self._locations(file.frames(), builds_alike), *self._label_sets(file.samples)]
+        kept = [ffi.from_buffer(f"uint{8 * each.itemsize}_t[]", each) for each in columns]
+        places = ffi.new("struct bid_tree_places *", kept)
+        assert file.samples.message
+        check(lib.bid_tree_add(self._made, file.samples.message.c, value, places))
 
-    def function(self, frame: Frame, builds_alike: bool) -> int:
+    def _locations(self, frames: Sequence[Sequence[Frame]], builds_alike: bool) -> Iterable[array[int]]:
+        """As struct bid_tree_places has them."""
+        parts = [[self._function(frame, builds_alike) for frame in reversed(each)] for each in frames]
+        unnamed = [next((frame for frame in each if not frame.named), None) for each in frames]
+        yield array(CODE, [function for part in parts for function in part])
+        yield array(CODE, accumulate(map(len, parts)))
+        yield array(
+            CODE, [self._reason(f"no name in {each.module or 'unknown code'}") if each else 0 for each in unnamed]
+        )
+        yield array("B", [each is not None and not each.module for each in unnamed])
+
+    def _label_sets(self, rows: Rows) -> Iterable[array[int]]:
+        """The rest. The box of an innermost frame in no file says why."""
+        samples = [Sample((), (), labels) for labels in rows.labels]
+        names, reasons = map(thread_name, samples), [sample.label(FALLBACK) for sample in samples]
+        yield array(CODE, [self.threads.setdefault(name, len(self.threads)) for name in names])
+        yield array(CODE, map(self._reason, reasons))
+        boxes = [Frame(f"[{reason}]", named=False) if reason else None for reason in reasons]
+        yield array(CODE, [self._function(box, False) if box else 0 for box in boxes])
+
+    def _reason(self, text: str) -> int:
+        return self.missing.setdefault(text, len(self.missing))
+
+    def _function(self, frame: Frame, builds_alike: bool) -> int:
         """Of all lines of a function: it is one box."""
         frame = frame._replace(source=frame.source.rpartition(":")[0] or frame.source)
         if builds_alike:
@@ -79,69 +91,33 @@ class Tree:
         }
 
     def columns(self) -> dict[str, array[Any]]:
-        """The stacks. Nodes are numbered: the root is 0, and a node is followed by all that are below it, then by the
-        next one beside it. depths, functions: of each node but the root. nodes, threads, missing: of each count.
-        counts0 and so on: what was counted in a node itself, for each profile. Numbers are as short as they can be."""
-        keys = sorted(set().union(*self.counts))
-        depths, functions, nodes = array(CODE), array(CODE), array(CODE)
-        before = b""
-        for key in keys:
-            stack = key.stack
-            if stack != before:
-                shared = _shared(before, stack)
-                functions.frombytes(stack[shared:])
-                depths.extend(range(shared // WIDTH + 1, len(stack) // WIDTH + 1))
-                before = stack
-            nodes.append(len(functions) if stack else 0)
-        return {
-            "depths": _short(depths),
-            "functions": _short(functions),
-            "nodes": nodes,
-            "threads": _short([key.thread for key in keys]),
-            "missing": _short([key.missing for key in keys]),
-            **{f"counts{at}": array("d", [of.get(key, 0) for key in keys]) for at, of in enumerate(self.counts)},
+        """The stacks, after the last profile. Nodes are numbered: the root is 0, and a node is followed by all that are
+        below it, then by the next one beside it. depths, functions: of each node but the root. nodes, threads, missing:
+        of each count. counts0 and so on: what was counted in a node itself, for each profile. Numbers are as short as
+        they can be."""
+        made = self._made
+        if made.nodes == ffi.NULL:
+            check(lib.bid_tree_finish(made))
+        columns: dict[str, array[Any]] = {
+            "depths": _short(made.depths, made.node_count, made.deepest),
+            "functions": _short(made.functions, made.node_count, len(self.frames)),
+            "nodes": array(CODE, bytes(ffi.buffer(made.nodes, 4 * made.count))),
+            "threads": _short(made.threads, made.count, len(self.threads)),
+            "missing": _short(made.missing, made.count, len(self.missing)),
         }
+        for at in range(made.profiles):
+            counts = ffi.buffer(made.counts + at * (made.row_count + 1), 8 * made.count)
+            columns[f"counts{at}"] = array("d", bytes(counts))
+        return columns
 
 
-def _short(numbers: Sequence[int]) -> array[int]:
-    most = max(numbers, default=0)
-    return array("B" if most < 1 << 8 else "H" if most < 1 << 16 else CODE, numbers)
-
-
-def _shared(one: bytes, other: bytes) -> int:
-    """Bytes of the callers that two stacks share."""
-    least = min(len(one), len(other))
-    unlike = int.from_bytes(one[:least], "big") ^ int.from_bytes(other[:least], "big")
-    return (least - (unlike.bit_length() + 7) // 8) // WIDTH * WIDTH
-
-
-class _Stacks:
-    """Of a profile: the functions of its locations, and those that have no name."""
-
-    def __init__(self, tree: Tree, profile: StackProfile, builds_alike: bool) -> None:
-        frames = profile.frames()
-        self._tree = tree
-        self._parts = [b"", *(self._part(frame, builds_alike) for frame in frames)]
-        nameless = enumerate((next((frame for frame in each if not frame.named), None) for each in frames), 1)
-        self._nameless = {number: frame for number, frame in nameless if frame}
-
-    def _part(self, frames: Sequence[Frame], builds_alike: bool) -> bytes:
-        return array(CODE, [self._tree.function(frame, builds_alike) for frame in reversed(frames)]).tobytes()
-
-    def functions(self, sample: Sample, reason: str) -> bytes:
-        """The box of an innermost frame in no file says why."""
-        stack, parts, end = sample.stack, self._parts, b""
-        innermost = self._nameless.get(stack[0]) if reason and stack else None
-        if innermost and not innermost.module:
-            stack = stack[1:]
-            end = array(CODE, [self._tree.function(Frame(f"[{reason}]", named=False), False)]).tobytes()
-        return b"".join([parts[number] for number in reversed(stack)]) + end
-
-    def missing(self, sample: Sample, reason: str) -> int:
-        if not reason and not self._nameless.keys().isdisjoint(sample.stack):
-            frame = next(self._nameless[number] for number in sample.stack if number in self._nameless)
-            reason = f"no name in {frame.module or 'unknown code'}"
-        return self._tree.missing.setdefault(reason, len(self._tree.missing))
+def _short(numbers: Any, count: int, most: int) -> array[int]:
+    """Numbers of C up to `most`, each in as few bytes as that takes."""
+    code: Literal["B", "H", "I"] = "B" if most < 1 << 8 else "H" if most < 1 << 16 else "I"
+    size = array(code).itemsize
+    parts = memoryview(bytes(ffi.buffer(numbers, 4 * count))).cast(code)
+    first = 0 if sys.byteorder == "little" else 4 // size - 1  # the part with the low bytes
+    return array(code, parts[first :: 4 // size].tobytes())
 
 
 def tree_of(profile: StackProfile, value: int) -> Tree:

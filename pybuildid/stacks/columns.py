@@ -35,7 +35,8 @@ _PROBLEMS = {
 }
 
 
-def _check(status: int) -> int:
+def check(status: int) -> int:
+    """Raises what a status of C means."""
     if status == lib.BID_PPROF_E_MEMORY:
         raise MemoryError("no memory for the samples of a profile")
     if status < 0:
@@ -47,7 +48,8 @@ def _seed() -> int:
     return int.from_bytes(os.urandom(8), "little")
 
 
-def _allocated(made: Any, free: Callable[[Any], None]) -> Any:
+def allocated(made: Any, free: Callable[[Any], None]) -> Any:
+    """An object of C, which is freed when nobody has it any more."""
     if made == ffi.NULL:
         raise MemoryError("no memory for a profile")
     return ffi.gc(made, free)
@@ -59,15 +61,15 @@ class Message:
 
     def __init__(self, read: Callable[[int], bytes], chunk: int = CHUNK) -> None:
         """read: gives the next n bytes at most, and b"" at the end."""
-        self.c = _allocated(lib.bid_pprof_create(_seed()), lib.bid_pprof_destroy)
+        self.c = allocated(lib.bid_pprof_create(_seed()), lib.bid_pprof_destroy)
         rest, taken = b"", STEP
         while more := read(chunk):
             data = rest + more
-            rest = data[_check(lib.bid_pprof_read(self.c, data, len(data))) :]
+            rest = data[check(lib.bid_pprof_read(self.c, data, len(data))) :]
             taken = self._check_memory(taken)
         if rest:
             raise WireError("it ends in the midst of a field")
-        _check(lib.bid_pprof_finish(self.c))
+        check(lib.bid_pprof_finish(self.c))
 
     def _check_memory(self, before: int) -> int:
         """What it takes. before: so much was not too much."""
@@ -151,7 +153,7 @@ class Sums(Rows):
     def __init__(self, width: int) -> None:
         self._numbers: dict[tuple[Label, ...], int] = {}
         self._sets: list[tuple[Label, ...]] = []
-        super().__init__(_allocated(lib.bid_sums_create(width, _seed()), lib.bid_sums_destroy), self._sets)
+        super().__init__(allocated(lib.bid_sums_create(width, _seed()), lib.bid_sums_destroy), self._sets)
 
     def add(self, rows: Rows, locations: array[int], without: Collection[str] = ()) -> None:
         """Adds those of a message. locations: their numbers here. without: keys of labels that are dropped."""
@@ -164,7 +166,7 @@ class Sums(Rows):
                 self._sets.append(kept)
             numbers.append(self._numbers[kept])
         here = [ffi.from_buffer("uint32_t[]", each) for each in (locations, numbers)]
-        _check(lib.bid_sums_add(self.sums, rows.message.c, *here))
+        check(lib.bid_sums_add(self.sums, rows.message.c, *here))
 
     def encoded(self, encode: Callable[[tuple[Label, ...]], bytes]) -> Iterator[bytes]:
         labels, ends = [encode(each) for each in self.labels], array("Q")
@@ -174,5 +176,5 @@ class Sums(Rows):
         for begin in range(0, len(self), SOME):
             end = min(begin + SOME, len(self))
             out.size = 0
-            _check(lib.bid_sums_write(self.sums, begin, end, text, ffi.from_buffer("uint64_t[]", ends), out))
+            check(lib.bid_sums_write(self.sums, begin, end, text, ffi.from_buffer("uint64_t[]", ends), out))
             yield _bytes(out)

@@ -13,6 +13,7 @@ from pybuildid.stacks.model import Line, Location, Sample, StackProfile, ValueTy
 
 StrPath = Union[str, "os.PathLike[str]"]
 DIGITS = 18  #: of a count, which is an int64 in pprof
+IN_NAMES = str.maketrans(";\n\r\0", ",   ")  #: for what ends a name, a line, or a text
 
 
 def read_folded(path: StrPath) -> StackProfile:
@@ -33,14 +34,15 @@ def read_folded(path: StrPath) -> StackProfile:
 
 
 def folded_lines(profile: StackProfile, value: int, *, threads: bool = False) -> Iterator[str]:
-    """Each distinct stack once. threads: the thread is outermost. In names, semicolons become commas."""
+    """Each distinct stack once. threads: the thread is outermost. In names, semicolons become commas, and
+    ends of lines spaces."""
     frames = profile.frames()
     counts: Counter[str] = Counter()
     for sample in profile.samples:
         names = [frame.name for frame in stack_frames(frames, sample)]
         if threads:
             names.insert(0, thread_name(sample) or "[unknown thread]")
-        counts[";".join(name.replace(";", ",").replace("\n", " ") for name in names)] += sample.values[value]
+        counts[";".join(name.translate(IN_NAMES) for name in names)] += sample.values[value]
     for stack, count in sorted(counts.items()):
         if count > 0:
             yield f"{stack} {count}"

@@ -7,6 +7,7 @@ debuginfod-find(1). Without DEBUGINFOD_URLS nothing is asked for.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class Client:
         self._progress = progress
         self._error: BaseException | None = None
         self.late = False  #: whether something was given up because the time was over
+        self.failures: set[str] = set()  #: of servers that could not be reached. Those that fail seem to have no file
         self._given_up = False
         self._handle = self._lib.debuginfod_begin()
         if not self._handle:
@@ -68,6 +70,8 @@ class Client:
             error, self._error = self._error, None
             raise error
         if descriptor < 0:
+            if descriptor != -errno.ENOENT and not self._given_up:
+                self.failures.add(os.strerror(-descriptor))
             return None
         libc().free(path[0])
         os.set_inheritable(descriptor, False)

@@ -51,7 +51,7 @@ class Search:
                 return found, ""
             if found:
                 found.close()  # a file of DWARF alone: what is in it is not what ran
-            elif each == path and its:
+            elif each == _here(path) and its:
                 problem = its
         return None, problem
 
@@ -72,7 +72,7 @@ class Search:
 
     def _places(self, build_id: bytes, suffix: str, path: str = "") -> Iterator[str]:
         if path.startswith("/"):
-            yield path
+            yield _here(path)
         name = build_id.hex()
         for root in self.roots:
             yield f"{root}/{name[:2]}/{name[2:]}{suffix}"
@@ -93,6 +93,11 @@ class Search:
             if read_build_id(image, image=True) == build_id:
                 return OpenFile(VDSO, ElfFile(image)), ""
         return None, "the vDSO of another kernel"
+
+
+def _here(path: str) -> str:
+    """A path of a profile, which is UTF-8, as the locale of this process has it."""
+    return os.fsdecode(path.encode("utf-8", "surrogateescape"))
 
 
 def _not_readable(error: OSError) -> None:

@@ -20,11 +20,18 @@ static void *realloc_or_fail(void *memory, size_t size)
     return is_out_of_memory() ? NULL : realloc(memory, size);
 }
 
+static void *malloc_or_fail(size_t size)
+{
+    return is_out_of_memory() ? NULL : malloc(size);
+}
+
+#define malloc malloc_or_fail
 #define calloc calloc_or_fail
 #define realloc realloc_or_fail
 #include "../../csrc/pprof/read.c"
 #include "../../csrc/pprof/rows.c"
 #include "../../csrc/pprof/sums.c"
+#include "../../csrc/pprof/tree.c"
 
 #define LOCATIONS 300u
 #define STACKS 200u
@@ -224,6 +231,61 @@ static void check_refused(void)
     }
 }
 
+/* The profile twice, as the caller knows it: a function and a thread for each location and each set of labels. */
+static int make_tree(const struct bid_pprof *profile, struct bid_tree *tree)
+{
+    uint32_t functions[LOCATIONS], ends[LOCATIONS], none[LOCATIONS] = {0}, threads[5];
+    uint8_t is_bare[LOCATIONS] = {0};
+    for (uint32_t i = 0; i < LOCATIONS; i++) {
+        functions[i] = (i * 7919) % LOCATIONS;
+        ends[i] = i + 1;
+    }
+    for (uint32_t i = 0; i < 5; i++)
+        threads[i] = i;
+    struct bid_tree_places places = {functions, ends, none, is_bare, threads, none, none};
+    int error = bid_tree_add(tree, profile, 0, &places);
+    error = error ? error : bid_tree_add(tree, profile, 1, &places);
+    return error ? error : bid_tree_finish(tree);
+}
+
+static void check_tree(void)
+{
+    int64_t error;
+    struct bid_pprof *profile = read_all(&message, message.size, &error);
+    struct bid_tree *tree = bid_tree_create();
+    CHECK(profile && tree && make_tree(profile, tree) == 0);
+    CHECK(tree->count == STACKS && tree->profiles == 2 && tree->deepest == 40);
+    for (size_t i = 0; i < tree->node_count; i++)
+        CHECK(tree->depths[i] > 0 && tree->depths[i] <= (i ? tree->depths[i - 1] : 0) + 1);
+    for (size_t i = 0; i < tree->count; i++) {
+        CHECK(tree->counts[i] == REPEATS && tree->counts[tree->row_count + 1 + i] == 10 * REPEATS);
+        CHECK(tree->nodes[i] > (i ? tree->nodes[i - 1] - 1 : 0) && tree->nodes[i] <= tree->node_count);
+    }
+    bid_tree_destroy(tree);
+    bid_pprof_destroy(profile);
+}
+
+static void check_no_memory_for_tree(void)
+{
+    int64_t error;
+    struct bid_pprof *profile = read_all(&message, message.size, &error);
+    CHECK(profile);
+    unsigned failed = 0;
+    for (int limit = 1, done = 0; !done; limit++) {
+        allocations_left = limit;
+        struct bid_tree *tree = bid_tree_create();
+        error = tree ? make_tree(profile, tree) : BID_PPROF_E_MEMORY;
+        done = allocations_left != 0;
+        allocations_left = -1;
+        CHECK(error == (done ? 0 : BID_PPROF_E_MEMORY));
+        failed += error != 0;
+        if (tree)
+            bid_tree_destroy(tree);
+    }
+    CHECK(failed > 10);
+    bid_pprof_destroy(profile);
+}
+
 static void check_no_memory(void)
 {
     unsigned failed = 0;
@@ -254,6 +316,8 @@ int main(void)
     check_refused();
     check_room();
     check_no_memory();
+    check_tree();
+    check_no_memory_for_tree();
     bid_bytes_free(&message);
     return 0;
 }

@@ -141,6 +141,13 @@ RECLAMATION = [
         (Program("test_pins"),),
     ),
     Mutant(
+        "fork-handlers-twice",
+        "G9",
+        "where two threads have registered the fork handlers, the child forgets its pins among the overflow",
+        (Edit("process/pins.c", "if (word < BID_FORK_ONE)", "if (0)"),),
+        (Program("test_pins"),),
+    ),
+    Mutant(
         "nested-pin-takes-the-newest-epoch",
         "G7",
         "while a visit or a handler's lookup is inside another visit, what only the outer one may read is not kept",
