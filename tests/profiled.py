@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +44,18 @@ def run_cli(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def profiled(*command: object, cwd: Path, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     return run_cli("--no-symbols", *options, "--", *command, cwd=cwd)
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def remove_maps(content: bytes) -> None:
+    """The files /tmp/perf-PID.map that end like this. Others, of another test, may go meanwhile, or be no files."""
+    for path in Path("/tmp").glob("perf-*.map"):
+        with suppress(OSError), open(path, "rb", opener=_without_waiting) as file:
+            if re.search(content + rb"\Z", file.read() or b""):
+                path.unlink()
 
 
 def need(tool: str, package: str) -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from profiled import Compile, run_cli
+from profiled import Compile, remove_maps, run_cli
 from pythons import find
 
 from pybuildid.profile import Profile
@@ -124,9 +124,7 @@ def test_a_program_that_names_its_code(
     assert "without a build ID" not in run.stderr
     lines = run_cli("--follow", "5", "--text", "--", program, names, cwd=tmp_path).stderr
     assert "perf-" not in lines  # no file, so none of `eu-unstrip -n`
-    for path in Path("/tmp").glob("perf-*.map"):
-        if path.read_bytes().endswith(b" countdown\n"):
-            path.unlink()
+    remove_maps(rb" countdown\n")
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the code that the program makes is for x86-64")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -176,12 +177,19 @@ def test_a_file_that_is_rewritten_has_its_new_build_id(tmp_path: Path) -> None:
     assert counts[other] > 5
 
 
-def test_inodes_that_come_and_go_at_one_address(tmp_path: Path) -> None:
+@pytest.fixture
+def on_tmpfs() -> Iterator[Path]:
+    """A folder of this test alone: others may run the same."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="pybuildid-") as folder:
+        yield Path(folder)
+
+
+def test_inodes_that_come_and_go_at_one_address(on_tmpfs: Path, tmp_path: Path) -> None:
     """Files on tmpfs, which tells nobody of their end; and on the file system of the tests."""
     need_record()
     ids = [bytes([0xF0, i, *range(18)]) for i in range(12)]
     program = build_program(tmp_path / "files", IDS[:1])
-    places = [Path("/dev/shm") if i % 2 else tmp_path for i in range(len(ids))]
+    places = [on_tmpfs if i % 2 else tmp_path for i in range(len(ids))]
     for i, build_id in enumerate(ids):
         build_library(tmp_path / f"kept{i}.so", build_id)
     with Recording(frequency=997) as recording:
@@ -242,23 +250,19 @@ while True:
 
 
 @pytest.mark.parametrize(("offset", "source"), [(5 << 30, "table"), (17 << 40, "kernel")])
-def test_a_file_that_is_large(offset: int, source: str, program: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_large(offset: int, source: str, program: Path, on_tmpfs: Path) -> None:
     """Beyond 16 TiB a range has no room for the offset, and the kernel answers."""
     library = program.parent / f"l{len(IDS) - 1:02}.so"
     symbols = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout
     place = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" link_call"))
-    large = Path("/dev/shm/pybuildid-large")
-    command = [sys.executable, "-c", FAR, *map(str, (library, large, offset, place))]
-    try:
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            try:
-                assert process.stdout
-                assert process.stdout.readline() == b"ready\n"
-                recorded = record_enough(process.pid)
-            finally:
-                process.kill()
-    finally:
-        large.unlink(missing_ok=True)
+    command = [sys.executable, "-c", FAR, *map(str, (library, on_tmpfs / "large", offset, place))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            recorded = record_enough(process.pid)
+        finally:
+            process.kill()
     found = Counter[tuple[str, bytes | None, bool]]()
     for stack in recorded.stacks:
         user = [frame for frame in stack.frames if not frame.kernel]
