@@ -442,7 +442,7 @@ def profile_command(
             process = _start(command, program, environment, in_child)
             pass_on(process)
             with process, _descriptors():
-                observer = Observer(process.pid, recording.watched)
+                observer = Observer(process.pid, recording.watched, name)
                 try:
                     cpu_seconds = _wait(process)
                 finally:
