@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-//
-// A profiler of its own process, as sigprof.c, in C++17: the handler counts, and the samples of a place are added up.
-//
-// Build: c++ -std=c++17 -O2 -Wall -Wextra sigprof.cpp $(pkg-config --cflags --libs bid) -Wl,--build-id,-z,now \
-//        -o sigprof
+/*
+ * A profiler of its own process, as sigprof.c, in C++17: the handler counts, and the samples of a place are added up.
+ *
+ * Build: c++ -std=c++17 -O2 -Wall -Wextra sigprof.cpp $(pkg-config --cflags --libs bid) -Wl,--build-id,-z,now \
+ *        -o sigprof
+ */
 #include "program_counter.h"
 
 #include <array>

@@ -5,6 +5,8 @@ checked."""
 from __future__ import annotations
 
 import contextlib
+import io
+import itertools
 import os
 import stat
 import struct
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pybuildid._columns import Columns
 from pybuildid._core import lib
 from pybuildid._input import read_input
-from pybuildid.errors import SavedTableError
+from pybuildid.errors import ArgumentTypeError, SavedTableError
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -26,6 +28,8 @@ VERSION = 1
 HEADER = struct.Struct("<8sIIQ")  # magic, version, id_size, entries
 CHECKSUM = struct.Struct("<I")  # CRC-32 of all that is before it
 
+_unfinished = itertools.count()  # numbers of files in this process: threads may save to one path at once
+
 
 def write_table(file: str | os.PathLike[str] | BinaryIO, columns: Columns, id_size: int) -> None:
     """Raises OSError."""
@@ -33,21 +37,53 @@ def write_table(file: str | os.PathLike[str] | BinaryIO, columns: Columns, id_si
     header = HEADER.pack(MAGIC, VERSION, id_size, len(keys))
     data = b"".join([header, _little(keys).tobytes(), _little(generations).tobytes(), lengths, ids])
     data += CHECKSUM.pack(zlib.crc32(data))
-    if isinstance(file, (str, os.PathLike)):
-        _write_whole(os.fspath(file), data)
-    else:
-        file.write(data)
+    path = _path_of(file, "write")
+    if path is None:
+        _write_all(cast("Any", file), data)
+        return
+    try:
+        _write_whole(path, data)
+    except OSError as error:  # of whatever file: the caller knows the path that he gave
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def read_table(file: str | os.PathLike[str] | BinaryIO) -> tuple[Columns, int]:
     """The entries and their id_size. Raises SavedTableError and OSError."""
-    named = isinstance(file, (str, os.PathLike))
-    data = read_input(cast("Any", file)) if named else cast("Any", file).read()
-    name = os.fspath(cast("Any", file)) if named else getattr(file, "name", "the file")
+    path = _path_of(file, "read")
+    data = cast("Any", file).read() if path is None else read_input(path)
+    name = getattr(file, "name", "the file") if path is None else path
+    if not isinstance(data, (bytes, bytearray)):
+        raise _no_file(file)
     try:
-        return _parse(data)
+        return _parse(bytes(data))
     except SavedTableError as error:
         raise SavedTableError(f"{name}: {error}") from None
+
+
+def _path_of(file: object, use: str) -> str | None:
+    """The path, or None for a file that is open. Of open files, those of text are refused: they take no bytes."""
+    if isinstance(file, (str, os.PathLike)):
+        return os.fsdecode(file)
+    if isinstance(file, io.TextIOBase) or not hasattr(file, use):
+        raise _no_file(file)
+    return None
+
+
+def _no_file(file: object) -> ArgumentTypeError:
+    return ArgumentTypeError(f"file must be a path or an open binary file, not {type(file).__name__}")
+
+
+def _write_all(file: Any, data: bytes) -> None:
+    """A file without a buffer may take a part of the bytes only."""
+    if not isinstance(file, io.RawIOBase):
+        file.write(data)
+        return
+    buffered = io.BufferedWriter(file)
+    try:
+        buffered.write(data)
+        buffered.flush()
+    finally:
+        buffered.detach()
 
 
 def _parse(data: bytes) -> tuple[Columns, int]:
@@ -91,9 +127,10 @@ def _write_whole(path: str, data: bytes) -> None:
         with open(path, "wb") as file:
             file.write(data)
         return
-    unfinished = f"{path}.{os.getpid()}.tmp"
+    unfinished = f"{path}.{os.getpid()}-{next(_unfinished)}.tmp"
+    file = open(unfinished, "xb")  # noqa: SIM115  # a file that is there is another's, and stays
     try:
-        with open(unfinished, "xb") as file:
+        with file:
             if os.path.exists(path):
                 os.chmod(unfinished, stat.S_IMODE(os.stat(path).st_mode))
             file.write(data)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pybuildid._arguments import build_id, uint
 from pybuildid._core import ffi, lib
-from pybuildid.errors import ArgumentTypeError, check
+from pybuildid.errors import ArgumentTypeError
 from pybuildid.table import Table, answer
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class InodeCache:
         """
         data = build_id(id)
         status = lib.bid_inode_associate(self._table._open, self._memory(inode), data, len(data))
-        return check(status) != lib.BID_EXISTS
+        return self._table._check(status, inode.address, len(data)) != lib.BID_EXISTS
 
     def lookup(self, inode: Inode) -> bytes | None:
         """The build ID of an inode, b"" if it is known to have none, None if nothing is associated.
@@ -142,11 +142,12 @@ class InodeCache:
         Raises StaleError if the table has an entry for this address, but of another generation.
         """
         entry = ffi.new("struct bid_build_id *")
-        return answer(lib.bid_inode_lookup(self._table._open, self._memory(inode), entry), entry)
+        return answer(lib.bid_inode_lookup(self._table._open, self._memory(inode), entry), entry, inode.address)
 
     def evict(self, inode: Inode) -> bool:
         """Marks the inode as dying and removes its entry. Returns whether there was one. May be called again."""
-        return check(lib.bid_inode_evict(self._table._open, self._memory(inode))) == lib.BID_OK
+        status = lib.bid_inode_evict(self._table._open, self._memory(inode))
+        return self._table._check(status, inode.address) == lib.BID_OK
 
     def _memory(self, inode: Inode) -> Any:
         if not isinstance(inode, Inode) or inode._cache is not self:

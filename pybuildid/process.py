@@ -5,14 +5,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from operator import index
+from typing import TYPE_CHECKING, Any
 
-from pybuildid._arguments import uint
+from pybuildid._columns import integers
 from pybuildid._core import ffi, lib
 from pybuildid._rights import as_root
+from pybuildid.errors import ArgumentTypeError
+
+if TYPE_CHECKING:
+    from typing import SupportsIndex
+
+    from pybuildid._columns import Integers
 
 __all__ = [
     "Location",
@@ -114,13 +121,15 @@ def mappings(pid: int | None = None, *, source: str = "auto") -> list[Mapping]:
         return [_mapping(lib.bid_process_maps_at(maps, i)) for i in range(lib.bid_process_maps_count(maps))]
 
 
-def normalize(pid: int | None, addresses: Iterable[int]) -> list[Location]:
+def normalize(pid: int | None, addresses: Integers) -> list[Location]:
     """Addresses of a process as (build ID, file offset), in the order given. pid: None is this process.
+
+    addresses: integers, in a list, buffer or array, as keys of Table.lookup_many().
 
     The mappings are read once. Raises what mappings() raises, and ArgumentTypeError or ArgumentRangeError for a value
     that is no address of 64 bits.
     """
-    numbers = [uint(address, 64, "an address") for address in addresses]
+    numbers = memoryview(integers(addresses, 64, "addresses"))
     with _maps_of(pid, "auto") as maps:
         return [_location(number, lib.bid_process_maps_find(maps, number)) for number in numbers]
 
@@ -139,7 +148,7 @@ def _maps_of(pid: int | None, source: str) -> Iterator[Any]:
     """The list that C makes, while it is needed."""
     if source not in SOURCES:
         raise ValueError(f'source must be "auto", "query" or "text", not {source!r}')
-    number = os.getpid() if pid is None else pid
+    number = os.getpid() if pid is None else _pid(pid)
     maps = ffi.new("struct bid_process_maps **")
     known = 0 <= number < 2**31
     status = lib.bid_process_maps_read(maps, number, SOURCES[source]) if known else lib.BID_PROCESS_E_GONE
@@ -149,6 +158,13 @@ def _maps_of(pid: int | None, source: str) -> Iterator[Any]:
         yield maps[0]
     finally:
         lib.bid_process_maps_free(maps[0])
+
+
+def _pid(value: SupportsIndex) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise ArgumentTypeError(f"pid must be an integer, not {type(value).__name__}") from None
 
 
 def _error(status: int, number: int, pid: int) -> Exception:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import re
 import shlex
 import shutil
@@ -108,8 +109,10 @@ def objects(sources: Sequence[Path], toolchain: Toolchain) -> list[Path]:
         name = _digest(_version(toolchain.cc), flags, headers, source.name, _text(source, toolchain.csrc)) + ".o"
         return _make(BUILD / name, lambda to: [toolchain.cc, *flags, *includes, "-c", str(source), "-o", to])
 
+    shuffled = random.sample(sources, len(sources))  # others make the same at once, and seldom begin with the same one
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(one, sources))
+        made = dict(zip(shuffled, pool.map(one, shuffled)))
+    return [made[source] for source in sources]
 
 
 def archive(sources: Sequence[Path], toolchain: Toolchain) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pybuildid.stacks import _client
 from stress import programs
 
 
@@ -26,7 +27,9 @@ def cluster() -> Iterator[str]:
         worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
         for _ in range(2):
             started.append(subprocess.Popen(worker, cwd=programs.ROOT, stderr=subprocess.DEVNULL, text=True))
-        yield address
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_client, "TIMEOUT", "60s")  # the machine may be busy
+            yield address
     finally:
         for process in reversed(started):
             process.terminate()

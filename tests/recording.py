@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -65,6 +66,19 @@ def build_program(folder: Path, build_ids: list[bytes]) -> Path:
     command = ["cc", *FRAMES, str(STRESS / "work.c"), "-o", str(program), "-ldl", "-pthread"]
     subprocess.run(command, check=True)
     return program
+
+
+def let_run(pid: int, seconds: float) -> None:
+    """Until the process has had so much CPU time from now on: other programs may have the processors."""
+
+    def cpu_seconds() -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    end, enough = time.monotonic() + LONGEST, cpu_seconds() + seconds
+    while cpu_seconds() < enough:
+        assert time.monotonic() < end, f"process {pid} did not run for {seconds} s within {LONGEST} s"
+        time.sleep(0.02)
 
 
 @contextmanager

@@ -54,8 +54,17 @@ RUN = "apart.child()"
 IN_MEASURING = "os.getpid() == measuring"  # and not in the child that measures memory
 
 
+def until_it_hangs(where: str, patience: float, **options: Any) -> bench.Result:
+    """The rwlock hangs, in this step. With more patience where the machine was so busy that another seemed to hang."""
+    for times in (1, 5, 25):
+        result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=times * patience, **options))
+        if re.fullmatch(f"100 entries: {where}: rwlock did not come back within \\d+ seconds", result.ended_early):
+            return result
+    pytest.fail(result.ended_early)
+
+
 def wait_for(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.05)
@@ -71,8 +80,7 @@ def ended(pid: int) -> bool:
 
 def test_a_design_that_hangs_is_named_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "CHILD", hangs(IN_MEASURING) + RUN)
-    result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
-    assert re.fullmatch(r"100 entries: .*: rwlock did not come back within \d seconds", result.ended_early)
+    result = until_it_hangs(".*", 1)
     for who in ("ours", "rwlock"):
         assert result.find("bytes an entry, resident", who, 100), "measured before it hung"
     assert result.find("hit", "rwlock", 100) is None
@@ -87,8 +95,7 @@ def sample(self, what, who, size, value):
 apart.Measurement._sample = sample
 """
     monkeypatch.setattr(apart, "CHILD", hangs(f"{IN_MEASURING} and 'updates' in watch.step") + slower + RUN)
-    result = bench.run(bench.Options(["rwlock"], [100], seconds=1, rounds=1, patience=3))
-    assert "100 entries: updates, round 1: rwlock did not come back" in result.ended_early
+    result = until_it_hangs("updates, round 1", 3, rounds=1)
     (found,) = [one for one in result.ahead if one.who == "rwlock"]
     assert found.price == "What its lookups do under interruption was not measured."
 
@@ -101,7 +108,7 @@ apart.Measurement.result = result
 """
     monkeypatch.setattr(apart, "CHILD", hangs(IN_MEASURING) + fails + RUN)
     with pytest.raises(bench.BenchError, match=r"rwlock did not come back .* is lost: ZeroDivisionError"):
-        bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
+        until_it_hangs(".*", 2)
 
 
 def test_no_file_is_left_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -118,8 +125,7 @@ def test_a_child_that_hangs_is_not_left_behind(monkeypatch: pytest.MonkeyPatch, 
     """The one that measures memory."""
     monkeypatch.setenv("WAITS", str(tmp_path / "pid"))
     monkeypatch.setattr(apart, "CHILD", hangs("os.getpid() != measuring") + RUN)
-    result = bench.run(bench.Options(["rwlock"], [100], seconds=1, patience=1))
-    assert re.fullmatch(r"100 entries: memory: rwlock did not come back within \d seconds", result.ended_early)
+    until_it_hangs("memory", 1)
     child = int((tmp_path / "pid").read_text())
     wait_for(lambda: ended(child), "it still runs")
 

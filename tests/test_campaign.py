@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from clustered import wait_for_workers
 
+from pybuildid.stacks import _client
 from pybuildid.stacks._client import ClusterError
 from stress.__main__ import main
 from stress.campaign import executors
@@ -113,6 +114,7 @@ def test_workers_with_other_sources_are_refused(cluster: str, monkeypatch: pytes
     [("threads", "no executor"), ("dask", "no executor"), ("dask:tcp://127.0.0.1:1", "no Dask scheduler")],
 )
 def test_bad_executors(name: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_client, "TIMEOUT", "0.5s")
     run = CliRunner().invoke(main, ["campaign", "--executor", name, "--state", str(tmp_path / "state")])
     assert run.exit_code == 1
     assert what in run.output

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from counted import STANDARD, Only, program
+from unrepaired import unrepaired
 
 from csrc.build_bpf import BpfBuildError, compile_bpf
 from pybuildid import Census, census
@@ -206,14 +207,10 @@ def test_the_comparison_finds_faults(fault: str, tmp_path: Path, only: Only) -> 
 
 @pytest.mark.usefixtures("iterators")
 def test_an_iterator_that_may_crash_the_kernel_is_not_run(tmp_path: Path) -> None:
-    """As if the kernel's structure did not have the field that came with the repair."""
-    field = Edit(
-        "bpf/kernel.bpf.h", "struct mm_struct *mm;           /* Linux 6.2", "struct mm_struct *no_such; /* Linux 6.2"
-    )
-    asked = Edit(SOURCE, "bpf_iter_seq_task_vma_info, mm)", "bpf_iter_seq_task_vma_info, no_such)")
-    programs = edited(tmp_path, field, asked)
-    with pytest.raises(IteratorError, match=r"over mappings may crash it when a process ends: Linux 6\.2"):
-        Iterators(programs)
+    command = [*unrepaired(tmp_path), sys.executable, "-m", "pybuildid", "inodes"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode, result.stdout[:200]
+    assert "over mappings may crash it when a process ends: Linux 6.2" in result.stderr
 
 
 def test_processes_that_share_everything(iterators: Iterators) -> None:
@@ -324,23 +321,26 @@ def in_io_uring(stack: ExitStack, files: list[int]) -> None:
 @pytest.mark.parametrize("hide", [in_messages, in_io_uring])
 def test_files_that_nobody_shows_are_others(hide: Callable[[ExitStack, list[int]], None], iterators: Iterators) -> None:
     """The kernel's own counter has them."""
-    before = census(method="bpf")
-    if before.other_files is None:
-        pytest.skip("in a PID namespace, which sees a part of the system")
-    with ExitStack() as stack:
-        opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(HIDDEN)]
-        try:
-            held = census(method="bpf")
-            hide(stack, opened)
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
-        found = census(method="bpf")
-    assert held.other_files is not None
-    assert found.other_files is not None
-    # Other programs open and close files meanwhile.
-    assert abs(held.other_files - before.other_files) < HIDDEN / 2
-    assert found.other_files - before.other_files > HIDDEN / 2
+    changes = []
+    for _ in range(5):  # other programs open, hide and close files meanwhile
+        before = census(method="bpf").other_files
+        if before is None:
+            pytest.skip("in a PID namespace, which sees a part of the system")
+        with ExitStack() as stack:
+            opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(HIDDEN)]
+            try:
+                held = census(method="bpf").other_files
+                hide(stack, opened)
+            finally:
+                for descriptor in opened:
+                    os.close(descriptor)
+            found = census(method="bpf").other_files
+        assert held is not None
+        assert found is not None
+        changes.append((held - before, found - before))
+        if abs(held - before) < HIDDEN / 2 < found - before:
+            return
+    pytest.fail(f"other files more than before, when they were open and when they were hidden: {changes}")
 
 
 def test_the_whole_system(iterators: Iterators) -> None:

@@ -37,3 +37,15 @@ def test_the_code_uses_each_edge_of_the_table_and_no_other() -> None:
     texts = code().values()
     assert {letter for text in texts for letter in ORDER.findall(text)} == EDGES
     assert set.union(*map(letters, texts)) == EDGES
+
+
+def test_the_letter_stands_beside_each_use() -> None:
+    """Within two lines, so that nobody has to look for what an access pairs with."""
+    missing = []
+    for file, text in code().items():
+        lines = text.splitlines()
+        for number, line in enumerate(lines):
+            near = letters(" ".join(lines[max(0, number - 2) : number + 3]))
+            used = set() if line.startswith("#") else set(ORDER.findall(line))
+            missing += [f"{file}:{number + 1}: {letter}" for letter in used - near]
+    assert missing == []

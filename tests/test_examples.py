@@ -39,7 +39,7 @@ def build(name: str, folder: Path) -> Path:
     for source in filter(Path.is_file, EXAMPLES.iterdir()):
         shutil.copy(source, folder)
     command = build_command(EXAMPLES / name)
-    run(command, cwd=folder, env=installed.environment())
+    assert run(f"{command} 2>&1", cwd=folder, env=installed.environment()) == "", "the compiler warns"
     return folder / command.split(" -o ")[1].split()[0]
 
 

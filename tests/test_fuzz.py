@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -25,6 +26,19 @@ def test_a_moment_of_fuzzing(tmp_path: Path) -> None:
     for target in found["targets"].values():
         assert target["executions"] > 100
         assert target["covered"] > 50
+
+
+def test_what_an_older_checkout_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program of a fuzzer was build/fuzz/note once."""
+    monkeypatch.syspath_prepend(RUN.parent)
+    fuzz = importlib.import_module("fuzz")
+    monkeypatch.setattr(fuzz, "BUILD", tmp_path)
+    if next(filter(None, map(fuzz.shutil.which, fuzz.CLANGS)), None) is None:
+        pytest.skip("no clang with libFuzzer: apt-get install clang")
+    (tmp_path / "note").write_bytes(b"a program")
+    found = fuzz.fuzz("note", 1)
+    assert found.executions > 100
+    assert found.broken == ""
 
 
 def test_without_clang() -> None:

@@ -16,6 +16,7 @@ from conftest import Work
 
 from pybuildid import ClosedError, EvictedError, Inode, InodeCache, StaleError
 from pybuildid._core import lib
+from pybuildid.errors import IdLengthError, MaxEntriesError
 
 ID = bytes(range(1, 21))
 OTHER = bytes(range(101, 121))
@@ -53,6 +54,20 @@ def test_an_entry_of_another_generation_is_stale() -> None:
     cache.table.replace(inode.address, OTHER, generation=4)
     with pytest.raises(StaleError):
         cache.lookup(inode)
+
+
+def test_an_error_names_the_inode_and_the_length() -> None:
+    with InodeCache() as cache:
+        inode = cache.inode(1, 2)
+        with pytest.raises(
+            IdLengthError, match=rf"key {inode.address:#x}, 21 bytes, id_size is 20: Table\(id_size=21\)"
+        ):
+            cache.associate(inode, bytes(21))
+    with InodeCache(max_entries=1) as cache:
+        inode, other = cache.inode(1, 2), cache.inode(1, 3)
+        cache.associate(inode, b"a")
+        with pytest.raises(MaxEntriesError, match=rf"key {other.address:#x}, max_entries is 1"):
+            cache.associate(other, b"b")
 
 
 def test_reuse_evicts_first() -> None:

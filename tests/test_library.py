@@ -269,6 +269,8 @@ def test_the_amalgamation(cc: str, program: Path, tmp_path: Path) -> None:
     make("amalgamation", f"BUILD={tmp_path}")
     folder = tmp_path / "amalgamation"
     assert sorted(path.name for path in folder.iterdir()) == ["bid.c", "bid.h"]
-    strict = ("-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread")
-    run([cc, *strict, f"-I{folder}", program, folder / "bid.c", "-o", tmp_path / "program"])
+    flags = ("-std=gnu11", "-O1", *STRICT, "-pthread")
+    run([cc, *flags, f"-I{folder}", program, folder / "bid.c", "-o", tmp_path / "program"])
     assert run([tmp_path / "program"]) == PRINTED
+    for standard in ("c11", "c17"):
+        run([cc, f"-std={standard}", "-D_GNU_SOURCE", *STRICT, "-fsyntax-only", folder / "bid.c"])

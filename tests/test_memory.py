@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -171,16 +173,21 @@ def run(*arguments: object, status: int = 0) -> str:
     return result.output
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "SIZES", (1000, 15_000))
+#: Of few sizes. A process of its own has little memory: each measurement copies what there is, or takes it away.
+SMALL = """
+from study import memory
+from study.__main__ import main
+memory.SIZES = (1000, 15_000)
+main()
+"""
 
 
-@pytest.mark.usefixtures("small")
 def test_the_command(tmp_path: Path) -> None:
     options = "--files", 60_000, "--inodes", 70_000, "--elf", 12_345
-    text = run(*options, "--plot", tmp_path / "memory.svg")
-    written: dict[str, Any] = json.loads(run(*options, "--json", "-"))
+    files = "--plot", tmp_path / "memory.svg", "--json", tmp_path / "memory.json"
+    command = [sys.executable, "-c", SMALL, "memory", *map(str, (*options, *files))]
+    text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    written: dict[str, Any] = json.loads((tmp_path / "memory.json").read_text())
     (result,) = written["balances"]
     assert {cost["design"] for cost in result["costs"]} >= {"ours", "spinlock", memory.FILE_POINTER, memory.TODAY}
     ours = next(cost["bytes"] for cost in result["costs"] if cost["design"] == "ours")

@@ -16,6 +16,7 @@ from clustered import wait_for_workers
 from madeup import large_profile, named_profile
 
 from pybuildid.cli import main
+from pybuildid.stacks import _client
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
 from pybuildid.stacks.merge import Merger
@@ -219,8 +220,9 @@ def test_another_version_is_refused(cluster: str, tmp_path: Path, monkeypatch: p
     assert re.search(r"^Error: the worker \S+ on \S+ has pybuildid \S+, and this is 9$", run.output, re.MULTILINE)
 
 
-def test_no_cluster(tmp_path: Path) -> None:
+def test_no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="no Dask: pip install 'pybuildid[dask]'")
+    monkeypatch.setattr(_client, "TIMEOUT", "0.5s")
     run = CliRunner().invoke(main, ["merge", "x", "-o", str(tmp_path / "y"), "--cluster", "tcp://127.0.0.1:1"])
     assert run.exit_code == 1
     assert run.output.startswith("Error: no Dask scheduler at tcp://127.0.0.1:1: ")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ TOOLS = run.Tools.find()
 if TOOLS is None:
     pytest.skip(run.HOW_TO_GET, allow_module_level=True)
 
-QUICK = [s for s in run.SCENARIOS + run.VARIANTS + run.FAULTS if s.quick]
+#: Each takes as long as twenty others: `make verify` and `make prove` run them.
+LONG = {"begin to grow and grow against insert", "grow against remove: the late copy"}
+QUICK = [s for s in run.SCENARIOS + run.VARIANTS + run.FAULTS if s.quick and s.name not in LONG]
 
 
 @pytest.mark.parametrize("scenario", QUICK, ids=lambda scenario: scenario.name)
@@ -51,6 +54,26 @@ def test_a_weakened_use_is_noticed(place: tuple[str, str]) -> None:
     finding = weaken.weaken(TOOLS, use)
     assert finding.noticed is not None
     assert finding.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "message"),
+    [
+        ("run.py", "publish and look for", "no scenario is called 'publish and look for'"),
+        ("weaken.py", "table/move.c:1", "table/move.c:1 names no memory order"),
+    ],
+)
+def test_a_name_of_nothing_is_an_error(program: str, name: str, message: str) -> None:
+    command = [sys.executable, str(run.HERE / program), name]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+def test_a_scenario_may_be_named_by_its_file() -> None:
+    named = [scenario for scenario in run.SCENARIOS if run.is_named(scenario, ["update_lookup"])]
+    assert {scenario.model for scenario in named} == {"update_lookup"}
+    assert len(named) == 3
 
 
 def test_what_a_model_does_not_contain_is_not_run() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import itertools
 import mmap
 import os
@@ -40,6 +41,8 @@ from procmap import MapQuery
 
 from pybuildid._core import ffi, lib
 from pybuildid.elf import BuildIdNote, ElfError, LongBuildIdError, NotElfError, read_build_id, read_note, scan
+from pybuildid.elf.core import core_modules
+from pybuildid.errors import ArgumentRangeError, ArgumentTypeError
 
 ID = bytes(range(1, 21))
 OTHER = bytes(range(101, 121))
@@ -438,6 +441,43 @@ def test_descriptors_are_whole_numbers() -> None:
     for number in (2**40, -1):
         with pytest.raises(OSError, match=f"fd {number}"):
             read_build_id(number)
+
+
+def test_an_array_of_numpy_is_bytes_and_no_descriptor() -> None:
+    np = pytest.importorskip("numpy")
+    data = np.fromfile(sys.executable, np.uint8)
+    assert read_build_id(data) == read_build_id(sys.executable)
+    with open(sys.executable, "rb") as file:
+        assert read_build_id(np.int64(file.fileno())) == read_build_id(sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (None, "source must be a path, a file descriptor or the bytes of a file, not NoneType"),
+        (io.BytesIO(b""), "not BytesIO"),
+        (memoryview(bytes(64))[::2], "source must be contiguous"),
+    ],
+    ids=["none", "file", "strided"],
+)
+def test_no_source(source: Any, message: str) -> None:
+    for read in (read_build_id, read_note):
+        with pytest.raises(ArgumentTypeError, match=message):
+            read(source)
+
+
+def test_arguments_are_named_when_they_are_wrong() -> None:
+    for offset, error in ((-1, ArgumentRangeError), (2**63, ArgumentRangeError), ("a", ArgumentTypeError)):
+        with pytest.raises(error, match="offset must be"):
+            read_build_id(sys.executable, offset=offset)  # type: ignore[arg-type]
+    for threads, error in ((-1, ArgumentRangeError), ("a", ArgumentTypeError)):
+        with pytest.raises(error, match="threads must be"):
+            scan([], threads=threads)  # type: ignore[arg-type]
+    for paths in (None, 5):
+        with pytest.raises(ArgumentTypeError, match="paths must be several paths, not "):
+            scan(paths)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentTypeError, match="source must be a path or a file descriptor, not bytes"):
+        core_modules(b"\x7fELF")  # type: ignore[arg-type]
 
 
 def test_scan_goes_on_after_a_path_that_cannot_be() -> None:

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from pybuildid.cli import main
 from pybuildid.elf import BuildIdNote, ElfError, NotElfError, PackedElfError, _packed, read_build_id, read_note, scan
+from pybuildid.errors import ArgumentRangeError
 
 ID = bytes(range(1, 21))
 OTHER = bytes(range(101, 121))
@@ -54,7 +55,7 @@ def test_at_an_offset(tmp_path: Path, offset: int) -> None:
             with pytest.raises(NotElfError):
                 read_build_id(source, offset=10**9)
             for wrong in (-1, 2**63):
-                with pytest.raises(ValueError, match="offset"):
+                with pytest.raises(ArgumentRangeError, match="offset"):
                     read_build_id(source, offset=wrong)
     path.write_bytes(bytes(offset) + Elf([Part([gnu(ID)], offset=10**6)]).build())
     with pytest.raises(ElfError) as caught:

@@ -26,6 +26,7 @@ from elfbuild import Elf, Part, gnu
 import pybuildid
 from pybuildid import Mapping, _procfs, mappings, normalize, read_build_id
 from pybuildid.cli import main
+from pybuildid.errors import ArgumentRangeError, ArgumentTypeError
 from pybuildid.process import ProcessAccessError, ProcessError, ProcessGoneError
 
 ID = bytes(range(20))
@@ -367,6 +368,17 @@ def test_normalize(elf: Path) -> None:
     assert (first.build_id, first.offset) == (ID, 0)
     assert (inside.build_id, inside.offset) == (ID, 7)
     assert (none.build_id, none.offset, none.mapping) == (None, None, None)
+
+
+def test_arguments_are_named_when_they_are_wrong() -> None:
+    for pid in ("1", 1.5):
+        with pytest.raises(ArgumentTypeError, match=f"pid must be an integer, not {type(pid).__name__}"):
+            mappings(pid)  # type: ignore[arg-type]
+    for addresses in (5, None, "abc", b"ab"):
+        with pytest.raises(ArgumentTypeError, match="addresses must be integers in"):
+            normalize(None, addresses)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentRangeError, match=r"addresses\[1\] must be 0 to 2\*\*64 - 1, not -1"):
+        normalize(None, [1, -1])
 
 
 def test_normalize_code_of_another_process() -> None:

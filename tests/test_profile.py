@@ -83,7 +83,9 @@ def test_threads_that_were_there_before_are_seen() -> None:
     thread = threading.Thread(target=run)
     thread.start()
     with Profile() as profile:
-        time.sleep(0.5)
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            time.sleep(0.01)
     stop.set()
     thread.join()
     assert profile.result.samples > 20
@@ -147,7 +149,7 @@ def test_header_pages_evicted(compiled: Compile, tmp_path: Path) -> None:
     assert code == 1
     assert result.by_reason["resolved"] == result.in_elf_code == result.samples > 100
     assert result.parsed > 0.9 * result.samples
-    shares = []
+    counts = []
     for _ in range(5):  # whoever reads the file meanwhile, such as a census of the system, has the page in memory again
         result, code = profile_command([program, "wait"], parse=True, evict=True, follow=0.01)
         kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True).stdout.strip()
@@ -156,10 +158,10 @@ def test_header_pages_evicted(compiled: Compile, tmp_path: Path) -> None:
         assert code == 0
         assert result.resolved == result.in_elf_code == result.samples > 100
         assert count_of(result, read_build_id(program)) > 0.9 * result.samples
-        shares.append(result.not_in_memory / result.samples)
-        if shares[-1] > 0.8:
+        counts.append((result.not_in_memory, result.samples))
+        if result.not_in_memory > 100:
             return
-    pytest.fail(f"shares of the samples whose page was out of memory: {shares}")
+    pytest.fail(f"samples whose page was out of memory, and all: {counts}")
 
 
 LOADER = r"""

@@ -123,6 +123,17 @@ def test_go_is_refused_before_it_starts(tmp_path: Path) -> None:
     assert "written in Go" in run.stderr
 
 
+def test_a_command_is_a_list_of_arguments(compiled: Compile) -> None:
+    """A string would be taken for the name of a program, of which nothing says whether it can be profiled."""
+    program = str(compiled("int main(void) { return 3; }", "-static"))
+    for command in (program, os.fsencode(program), None, 5):
+        with pytest.raises(TypeError, match="a command is a list of arguments"):
+            profile_command(command)  # type: ignore[arg-type]
+    for name in (program, os.fsencode(program), Path(program)):
+        with pytest.raises(ProfileError, match=re.escape(f"it is {STATIC}")):
+            profile_command([name])  # type: ignore[list-item]
+
+
 def test_a_script_without_a_first_line(tmp_path: Path) -> None:
     """The kernel does not know what it is; execvp() and every shell give it to sh."""
     script = tmp_path / "script"

@@ -167,20 +167,31 @@ def mapped_elf(pid: int) -> Iterator[tuple[int, str]]:
             yield start, link if os.access(link, os.R_OK) else words[5]
 
 
+def answers(query: MapQuery, start: int, path: str) -> tuple[bytes | None, bytes | None] | None:
+    """Ours, and the kernel's. Again where they differ: a process may map or write something else in between."""
+    for _ in range(5):
+        theirs = query.build_id(start)
+        try:
+            ours = read_build_id(path, kernel_compatible=True)
+        except OSError:
+            return None  # no regular file, or not ours to read
+        if ours == theirs:
+            break
+    return ours, theirs
+
+
 def compare_process(pid: int) -> tuple[int, list[str]]:
     """How many files of a process were compared, and those of which the kernel says otherwise."""
     compared, different = 0, []
     with MapQuery(pid) as query:
         for start, path in mapped_elf(pid):
             with suppress(FileNotFoundError, ProcessLookupError, IsADirectoryError):  # gone meanwhile, or by its name
-                theirs = query.build_id(start)
-                try:
-                    ours = read_build_id(path, kernel_compatible=True)
-                except OSError:
-                    continue  # no regular file, or not ours to read
-                compared += 1
-                if ours != theirs:
-                    different.append(f"process {pid}, {os.path.realpath(path)}: {ours!r}, the kernel says {theirs!r}")
+                found = answers(query, start, path)
+                compared += found is not None
+                if found and found[0] != found[1]:
+                    different.append(
+                        f"process {pid}, {os.path.realpath(path)}: {found[0]!r}, the kernel says {found[1]!r}"
+                    )
     return compared, different
 
 

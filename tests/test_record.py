@@ -11,12 +11,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import bpf_programs_of
-from recording import RECORD, build_program, need_record, record_enough, run_record, running
+from recording import RECORD, build_program, let_run, need_record, record_enough, run_record, running
 from terminal import Terminal
+from unrepaired import unrepaired
 
 from pybuildid.record import REASONS, RecordError, Recording
 from pybuildid.record._recorder import Recorder
@@ -184,7 +186,21 @@ def loaded() -> set[int]:
     return {program["id"] for program in json.loads(output) if program.get("name") in names}
 
 
-def wait_for(condition: object, seconds: float = 20.0) -> None:
+def names_of(programs: set[int]) -> set[str]:
+    output = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True).stdout
+    return {program["name"] for program in json.loads(output) if program["id"] in programs}
+
+
+def samples_are_taken(pid: int) -> bool:
+    """By this process: it has the events, and so the handlers of its signals before."""
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") == "anon_inode:[perf_event]":
+                return True
+    return False
+
+
+def wait_for(condition: object, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end
@@ -192,18 +208,20 @@ def wait_for(condition: object, seconds: float = 20.0) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_nothing_is_left_however_it_ends(number: signal.Signals, tmp_path: Path) -> None:
-    need_record()
-    before = loaded()
+def test_nothing_is_left_however_it_ends(number: signal.Signals, program: Path, tmp_path: Path) -> None:
     command = [*RECORD, "-F", "499", "--seconds", "50"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_for(lambda: len(bpf_programs_of(process.pid)) > 5)
+    with (
+        running(program, len(IDS)) as sampled,
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
+    ):
+        wait_for(lambda: samples_are_taken(process.pid))
         own = bpf_programs_of(process.pid)
-        time.sleep(0.3)
+        assert len(own) > 5
+        assert own & loaded()
+        let_run(sampled.pid, 0.3)
         process.send_signal(number)
-        status = process.wait(timeout=20)
+        status = process.wait(timeout=60)
     wait_for(lambda: not loaded() & own)
-    assert before is not None
     if number == signal.SIGKILL:
         assert status == -signal.SIGKILL
     else:
@@ -211,10 +229,10 @@ def test_nothing_is_left_however_it_ends(number: signal.Signals, tmp_path: Path)
         assert (tmp_path / "record.pb.gz").stat().st_size > 100
 
 
-def test_the_profile_is_written_when_the_terminal_is_gone(tmp_path: Path) -> None:
-    with Terminal("record", "-o", tmp_path / "p.pb.gz") as terminal:
+def test_the_profile_is_written_when_the_terminal_is_gone(program: Path, tmp_path: Path) -> None:
+    with running(program, len(IDS)) as sampled, Terminal("record", "-o", tmp_path / "p.pb.gz") as terminal:
         terminal.read_until(b"samples,")
-        time.sleep(0.5)
+        let_run(sampled.pid, 0.5)
         terminal.hang_up()
     assert read_profile(tmp_path / "p.pb.gz").samples
 
@@ -251,6 +269,26 @@ def test_without_its_programs(tmp_path: Path) -> None:
     result = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True, timeout=60)
     assert "`pybuildid record` will not work" in result.stderr
     assert not list(tmp_path.rglob("*.o"))
+
+
+def test_without_the_iterator_over_mappings(program: Path, tmp_path: Path) -> None:
+    """Where it may crash the kernel it is not loaded: programs that start later are resolved as ever."""
+    need_record()
+    options = ["-F", "997", "--seconds", "3", "--json", "-", "-o", "p.pb.gz", "--folded", "folded.txt"]
+    command = [*unrepaired(tmp_path), *RECORD, *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with running(program, len(IDS)) as before, subprocess.Popen(command, cwd=tmp_path, **pipes) as recorder:  # type: ignore[call-overload]
+        wait_for(lambda: len(bpf_programs_of(recorder.pid)) > 5)
+        assert "scan" not in names_of(bpf_programs_of(recorder.pid))
+        with running(program, len(IDS)) as after:
+            stdout, stderr = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, stderr
+    document = json.loads(stdout)
+    assert {before.pid, after.pid} <= {pid for pid, _, _ in document["by_process"]}
+    found = {(one["reason"], one["source"]): one["frames"] for one in document["outcomes"]}
+    assert found["resolved", "table"] > 100
+    assert found["of a process whose mappings were not known yet", "kernel"] > 100
+    assert "Not from the table: programs that ran before the recording have the kernel's own answers alone" in stderr
 
 
 def test_reasons_are_those_of_the_header() -> None:

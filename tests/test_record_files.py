@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from recording import build_program, need_record, record_enough, running
+from recording import build_program, let_run, need_record, record_enough, running
 
 from pybuildid.record import REASONS, SOURCES, Recorded, Recording
 from pybuildid.record._recorder import Recorder
@@ -93,9 +94,9 @@ def test_file_systems_in_another_mount_namespace(kind: str, program: Path, tmp_p
 def test_entries_end_with_their_inodes(kind: str, program: Path, tmp_path: Path) -> None:
     """When the file system is unmounted, the program at its tracepoint removes them."""
     with Recorder(frequency=99, clock=True) as recorder:
-        with mounted(kind, program, tmp_path):
+        with mounted(kind, program, tmp_path) as children:
             recorder.start()
-            time.sleep(1)
+            let_run(children[0], 1)
             recorder.stop()  # the hooks stay
             raw = recorder.result()
             files = [raw.files[i] for i in range(raw.file_count)]
@@ -213,3 +214,55 @@ def test_memory_without_a_file_and_files_without_a_build_id(tmp_path: Path) -> N
         if user and user[0].file is not None:
             innermost[REASONS[user[0].reason], recorded.files[user[0].file].path] += stack.count
     assert innermost.most_common(1)[0][0] == ("in a file without a build ID", str(tmp_path / "l02.so"))
+
+
+#: Maps the code of a library at an offset in a large file, which begins as the library does; and runs it there.
+FAR = """
+import ctypes, mmap, os, sys
+library, path, offset = sys.argv[1], sys.argv[2], int(sys.argv[3])
+code = open(library, "rb").read()
+with open(path, "w+b") as file:
+    file.write(code)
+    file.truncate(offset + len(code))
+    file.seek(offset)
+    file.write(code)
+c = ctypes.CDLL(None)
+c.mmap.restype = ctypes.c_void_p
+fd = os.open(path, os.O_RDONLY)
+size = -(-len(code) // 4096) * 4096
+at = c.mmap(None, ctypes.c_size_t(size), mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, fd, ctypes.c_long(offset))
+assert at != 2**64 - 1
+place = int(sys.argv[4])
+link = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong)(at + place)
+chain = (ctypes.c_void_p * 1)(at + place)
+print("ready", flush=True)
+while True:
+    link(0, 0, ctypes.cast(chain, ctypes.c_void_p), 10**7)
+"""
+
+
+@pytest.mark.parametrize(("offset", "source"), [(5 << 30, "table"), (17 << 40, "kernel")])
+def test_a_file_that_is_large(offset: int, source: str, program: Path, tmp_path: Path) -> None:
+    """Beyond 16 TiB a range has no room for the offset, and the kernel answers."""
+    library = program.parent / f"l{len(IDS) - 1:02}.so"
+    symbols = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout
+    place = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" link_call"))
+    large = Path("/dev/shm/pybuildid-large")
+    command = [sys.executable, "-c", FAR, *map(str, (library, large, offset, place))]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            try:
+                assert process.stdout
+                assert process.stdout.readline() == b"ready\n"
+                recorded = record_enough(process.pid)
+            finally:
+                process.kill()
+    finally:
+        large.unlink(missing_ok=True)
+    found = Counter[tuple[str, bytes | None, bool]]()
+    for stack in recorded.stacks:
+        user = [frame for frame in stack.frames if not frame.kernel]
+        if user and user[0].file is not None:
+            is_there = offset + place <= user[0].address < offset + place + 4096
+            found[SOURCES[user[0].source], recorded.files[user[0].file].build_id, is_there] += stack.count
+    assert found[source, IDS[-1], True] > 0.8 * found.total() > 10, found

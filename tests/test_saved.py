@@ -8,12 +8,13 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import make_entries
 
 from pybuildid import Table
-from pybuildid.errors import IdLengthError, MaxEntriesError, SavedTableError
+from pybuildid.errors import ArgumentTypeError, IdLengthError, MaxEntriesError, SavedTableError
 
 
 def saved(
@@ -97,3 +98,75 @@ def test_what_was_there_stays_until_all_is_written(tmp_path: Path, monkeypatch: 
         Table({3: b"c"}).save(path)
     assert dict(Table.load(path)) == {2: b"b"}
     assert os.listdir(tmp_path) == ["table"]
+
+
+def test_saves_to_one_path_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each writes a file of its own first, and removes no other."""
+    path, synced = tmp_path / "table", []
+
+    def other_comes_in_between(fd: int) -> None:
+        synced.append(fd)
+        if len(synced) == 1:
+            Table({2: b"b"}).save(path)
+
+    monkeypatch.setattr(os, "fsync", other_comes_in_between)
+    Table({1: b"a"}).save(path)
+    assert len(synced) == 2
+    assert dict(Table.load(path)) == {1: b"a"}
+    assert os.listdir(tmp_path) == ["table"]
+
+
+def test_an_error_names_the_path_that_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "table"
+    with pytest.raises(FileNotFoundError) as caught:
+        Table().save(path)
+    assert caught.value.filename == str(path)
+    with pytest.raises(OSError, match="No space") as full:
+        Table().save("/dev/full")
+    assert full.value.filename == "/dev/full"
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"path", io.StringIO("BIDTABLE")], ids=lambda wrong: type(wrong).__name__)
+def test_no_file(wrong: Any) -> None:
+    for use in (Table().save, Table.load):
+        with pytest.raises(
+            ArgumentTypeError, match=f"file must be a path or an open binary file, not .*{type(wrong).__name__}"
+        ):
+            use(wrong)
+
+
+class PathInBytes:
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+
+    def __fspath__(self) -> bytes:
+        return self.path
+
+
+def test_a_path_that_is_no_utf8(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/table\xff"
+    Table({1: b"a"}).save(os.fsdecode(path))
+    assert dict(Table.load(os.fsdecode(path))) == {1: b"a"}
+    Table({2: b"b"}).save(PathInBytes(path))  # type: ignore[arg-type]
+    assert dict(Table.load(PathInBytes(path))) == {2: b"b"}  # type: ignore[arg-type]
+
+
+class FewBytesAtATime(io.RawIOBase):
+    """As a socket, or a pipe that a signal interrupts."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.written += bytes(data[:10])
+        return min(len(data), 10)
+
+
+def test_a_file_without_a_buffer() -> None:
+    file = FewBytesAtATime()
+    Table({1: b"a"}).save(file)  # type: ignore[arg-type]
+    assert not file.closed
+    assert dict(Table.load(io.BytesIO(file.written))) == {1: b"a"}

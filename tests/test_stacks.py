@@ -21,13 +21,13 @@ from hypothesis import strategies as some
 from madeup import large_profile, named_profile
 from profiled import need
 
-from pybuildid._memory import available, bounded
 from pybuildid.profile.pprof import PprofWriter
 from pybuildid.stacks import columns
 from pybuildid.stacks.columns import Message
 from pybuildid.stacks.errors import ProfileFormatError
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.memory import available, bounded
 from pybuildid.stacks.model import Label, Line, Location, Mapping, Sample, StackProfile, ValueType
 from pybuildid.stacks.pprof import FileProfile, encode, read_pprof, write_pprof
 from pybuildid.stacks.wire import WireError, message, number, packed
@@ -149,9 +149,9 @@ def test_damage_is_said(tmp_path: Path) -> None:
             read(tmp_path / "pipe")
     tables = b"2\x00" + good
     for damage, what in (
-        (b"\x0f", "a wire type that there is not"),
-        (b"\x12\x09\x09" + bytes(8), "a wire type that there is not, or not for it"),
-        (b"\x12\x09\x11" + bytes(8), "a wire type that there is not, or not for it"),
+        (b"\x0f", "an unknown wire type"),
+        (b"\x12\x09\x09" + bytes(8), "an unknown wire type, or one that is wrong for this field"),
+        (b"\x12\x09\x11" + bytes(8), "an unknown wire type, or one that is wrong for this field"),
         (bytes(4096), "a field has the number 0"),  # what a crash may leave at the end of a file
         (b"\x0a\x02\x00\x00", "a field has the number 0"),
         (b"\x0a\x02\x08\x63", "a text is not in the table of strings"),
@@ -205,9 +205,9 @@ def test_what_is_in_no_table_is_limited(unit: bytes, tmp_path: Path) -> None:
 #: Runs a command as if there were little memory.
 SMALL = """
 import resource, sys
-import pybuildid._memory
+import pybuildid.stacks.memory
 from pybuildid.cli import main
-pybuildid._memory.available = lambda: 96 << 20
+pybuildid.stacks.memory.available = lambda: 96 << 20
 before = resource.getrlimit(resource.RLIMIT_DATA)
 try:
     main(sys.argv[1:])

@@ -6,25 +6,26 @@
 #ifndef BID_KERNEL_BPF_H
 #define BID_KERNEL_BPF_H
 
+#ifdef __VMLINUX_H__
+#include "vmlinux.bpf.h"
+#else
 #include <linux/bpf.h>
 #include <linux/types.h>
-#include <stddef.h>
 #include <stdint.h>
+#endif
+#include <stddef.h>
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#ifndef __VMLINUX_H__
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int32_t s32;
 typedef int64_t s64;
-
-#define BID_VM_EXEC 0x4ull
-#define BID_CLONE_VM 0x100ull
-#define BID_CLONE_THREAD 0x10000ull
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 typedef struct {
@@ -113,13 +114,15 @@ struct bpf_iter__task_vma {
     struct task_struct *task;
     struct vm_area_struct *vma;
 };
-struct bpf_iter_seq_task_vma_info { /* what the kernel's iterator over mappings keeps */
-    struct mm_struct *mm;           /* Linux 6.2, and stable releases of older ones */
-};
 #pragma clang attribute pop
 
 /* A pointer as one to a type of the kernel's: it may be read from directly, and what cannot be read is 0. Linux 6.2.
  * Weak: where it is missing, programs that call it are not loaded. */
 extern void *bpf_rdonly_cast(const void *object, u32 type) __ksym __weak;
+#endif
+
+#define BID_VM_EXEC 0x4ull
+#define BID_CLONE_VM 0x100ull
+#define BID_CLONE_THREAD 0x10000ull
 
 #endif

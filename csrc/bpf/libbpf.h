@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct btf;
+struct btf_type;
 struct bpf_object;
 struct bpf_map;
 struct bpf_program;
@@ -23,6 +25,11 @@ typedef int (*bid_libbpf_print)(int level, const char *format, va_list arguments
     F(bid_libbpf_print, libbpf_set_print, (bid_libbpf_print print))                                                \
     F(int, libbpf_find_vmlinux_btf_id, (const char *name, int attach_type))                                        \
     F(int, libbpf_num_possible_cpus, (void))                                                                       \
+    F(struct btf *, btf__load_vmlinux_btf, (void))                                                                 \
+    F(int, btf__find_by_name_kind, (const struct btf *types, const char *name, uint32_t kind))                     \
+    F(const struct btf_type *, btf__type_by_id, (const struct btf *types, uint32_t number))                        \
+    F(const char *, btf__name_by_offset, (const struct btf *types, uint32_t offset))                               \
+    F(void, btf__free, (struct btf *types))                                                                        \
     F(struct bpf_object *, bpf_object__open_mem, (const void *bytes, size_t size, const void *options))            \
     F(int, bpf_object__load, (struct bpf_object *object))                                                          \
     F(void, bpf_object__close, (struct bpf_object *object))                                                        \

@@ -20,7 +20,6 @@ struct bid_holder {
 };
 _Static_assert(sizeof(struct bid_holder) == 72, "no bytes between the fields");
 
-#define BID_HOLDER_UNCOUNTED 1u  /* the kernel's counter (/proc/sys/fs/file-nr) leaves this file out */
-#define BID_HOLDER_SAFE_AREAS 2u /* of a task: this kernel may be asked for areas, see iterators.bpf.c */
+#define BID_HOLDER_UNCOUNTED 1u /* the kernel's counter (/proc/sys/fs/file-nr) leaves this file out */
 
 #endif

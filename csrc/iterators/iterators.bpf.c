@@ -37,8 +37,6 @@ static __always_inline int tell(struct bpf_iter_meta *meta, struct task_struct *
     return 0;
 }
 
-/* Before Linux 6.2 the iterator over mappings did not keep the mm of a task that ends meanwhile, and followed NULL.
- * Where that is repaired it has a field for the mm. */
 SEC("iter/task")
 int tasks(struct bpf_iter__task *context)
 {
@@ -46,8 +44,6 @@ int tasks(struct bpf_iter__task *context)
     struct task_struct *task = context->task;
     if (!task)
         return 0;
-    if (bpf_core_field_exists(struct bpf_iter_seq_task_vma_info, mm))
-        holder.flags = BID_HOLDER_SAFE_AREAS;
     return tell(context->meta, task, NULL, &holder);
 }
 

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "iterators.h"
 
+#include "areas.h"
 #include "libbpf.h"
 #include "syscall.h"
 #include "why.h"
@@ -30,6 +31,8 @@ static int bid_iterators_probe(const struct bid_libbpf *libbpf, struct bid_why *
         if (libbpf->libbpf_find_vmlinux_btf_id(bid_iterator_kinds[i], BPF_TRACE_ITER) < 0)
             return bid_why(why, ENOTSUP, "this kernel has no BPF iterator %s: Linux 5.12 or later is needed",
                            bid_iterator_kinds[i]);
+    if (!bid_areas_are_safe(libbpf))
+        return bid_why(why, ENOTSUP, BID_AREAS_UNSAFE ": Linux 6.2, or an older one with that repaired, is needed");
     return 0;
 }
 
@@ -57,26 +60,6 @@ static int bid_iterators_load(struct bid_iterators *iterators, const void *objec
     return 0;
 }
 
-/* Whether the iterator over mappings can be run without a danger to the kernel. */
-static int bid_iterators_check(const struct bid_iterators *iterators, struct bid_why *why)
-{
-    struct bid_holder first;
-    int fd = bid_iterators_open(iterators, BID_ITERATE_TASKS);
-    ssize_t got = fd < 0 ? -1 : read(fd, &first, sizeof first);
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    if (got != sizeof first)
-        return bid_why(why, got < 0 ? error : EIO, "the BPF iterators cannot be read (%s): try again",
-                       got < 0 ? strerror(error) : "no task");
-    if (!(first.flags & BID_HOLDER_SAFE_AREAS))
-        return bid_why(
-            why, ENOTSUP,
-            "this kernel's BPF iterator over mappings may crash it when a process ends: Linux 6.2, or an older "
-            "one with that repaired, is needed");
-    return 0;
-}
-
 struct bid_iterators *bid_iterators_create(const void *object, size_t size, char *why, size_t why_size)
 {
     struct bid_why reason = {why, why_size};
@@ -90,7 +73,7 @@ struct bid_iterators *bid_iterators_create(const void *object, size_t size, char
     if (!iterators->libbpf)
         bid_why(&reason, ENOENT, "%s", missing);
     else if (bid_iterators_probe(iterators->libbpf, &reason) == 0 &&
-             bid_iterators_load(iterators, object, size, &reason) == 0 && bid_iterators_check(iterators, &reason) == 0)
+             bid_iterators_load(iterators, object, size, &reason) == 0)
         return iterators;
     int error = errno;
     bid_iterators_destroy(iterators);

@@ -64,9 +64,20 @@ function write(path,    folder, line, name, found)
     close(path)
 }
 
+# What is right for a program's own code may be too strict for these files, which pass -Wall -Wextra.
+function allow(warning)
+{
+    printf "#pragma GCC diagnostic ignored \"-W%s\"\n", warning
+}
+
 BEGIN {
-    if (done)
-        printf "#define _GNU_SOURCE\n#include \"%s.h\"\n", done
+    if (done) {
+        printf "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n#include \"%s.h\"\n", done
+        allow("conversion")
+        allow("sign-conversion")
+        allow("cast-qual")
+        allow("pedantic")
+    }
     for (i = 1; i < ARGC; i++)
         write(clean(ARGV[i]))
 }

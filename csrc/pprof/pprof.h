@@ -21,7 +21,7 @@ enum bid_pprof_status {
     BID_PPROF_E_MEMORY = -1,
     BID_PPROF_E_CUT = -2,      /* a message ends in the midst of a field */
     BID_PPROF_E_NUMBER = -3,   /* a number has more than ten bytes */
-    BID_PPROF_E_WIRE = -4,     /* a wire type that there is not, or not for such a field */
+    BID_PPROF_E_WIRE = -4,     /* an unknown wire type, or one that is wrong for the field */
     BID_PPROF_E_LARGE = -5,    /* a field, or all those in no table, have more than BID_PPROF_FIELD_MAX bytes */
     BID_PPROF_E_MESSAGE = -6,  /* a number stands where a message should */
     BID_PPROF_E_VALUES = -7,   /* samples differ in how many values they have, or have more than BID_PPROF_VALUES_MAX */

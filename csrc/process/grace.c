@@ -66,7 +66,7 @@ uint64_t bid_grace_begin(struct bid_table *table)
     if (!table || !table->flavor->shared || bid_is_of_parent(table))
         return 0;
     bid_retire(table); /* what a thread that stands still has left */
-    if (!bid_load(&table->waiting, BID_RELAXED))
+    if (!bid_retired_arrays(table))
         return 0;
     return bid_load(&table->pins->epoch, BID_E_ACQUIRE) >> BID_PIN_DEPTH_BITS; /* (E) pairs with bid_epoch_pass() */
 }

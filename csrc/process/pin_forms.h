@@ -30,7 +30,7 @@ static struct bid_pin_slot *bid_pin_temporary(struct bid_pins *pins, uintptr_t t
     for (unsigned i = 0; i < BID_PIN_TEMPORARY; i++) {
         struct bid_pin_slot *slot = &pins->area->slots[BID_PIN_SLOTS + (first + i) % BID_PIN_TEMPORARY];
         uintptr_t owner = 0;
-        if (bid_cas(&slot->owner, &owner, thread, BID_U_ACQUIRE)) /* pairs with bid_unpin() */
+        if (bid_cas(&slot->owner, &owner, thread, BID_U_ACQUIRE)) /* (U) pairs with bid_unpin() */
             return slot;
     }
     return NULL;

@@ -54,7 +54,7 @@ void bid_platform_barrier(const struct bid_pins *pins)
 {
     if (!pins->fenced && bid_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
         bid_add(&pins->area->overflow[0], 1, BID_RELAXED);
-    atomic_thread_fence(BID_S_FENCE);
+    atomic_thread_fence(BID_S_FENCE); /* (S) pairs with the barrier in bid_pin() and bid_pin_plain() */
 }
 
 static void bid_fork_copy(struct bid_pin_slot *to, const struct bid_pin_slot *from)
@@ -119,11 +119,13 @@ static void bid_fork_parent(void)
 static void bid_fork_restore(int kind, struct bid_pin_area *area, struct bid_pin_area *saved)
 {
     uintptr_t thread = bid_platform_thread();
-    uint64_t number = bid_pin_overflow(thread),
-             overflow = bid_load(&saved->overflow[number], BID_RELAXED) % BID_FORK_ONE;
+    uint64_t number = bid_pin_overflow(thread), word = bid_load(&saved->overflow[number], BID_RELAXED);
+    uint64_t overflow = word % BID_FORK_ONE;
     bid_platform_populate(area, sizeof *area, 0);
     if (bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread)
         overflow = 0;
+    if (word < BID_FORK_ONE)
+        return; /* the handler is there twice, and has been here: it has taken the count already */
     bid_store(&area->overflow[number], overflow, BID_RELAXED);
     bid_fork_from_overflow[kind] = overflow ? thread : 0;
 }

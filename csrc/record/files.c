@@ -9,6 +9,7 @@
 
 #include "bid/elf.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -120,12 +121,42 @@ static void bid_file_name(struct bid_recorded_file *file, const char *link)
     }
 }
 
+static int bid_file_is_regular(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/* Opens the file of a mapping, for reading. To open a device may have effects: of what is no regular file the
+ * descriptor is good for fstat() alone. */
+static int bid_file_open(const char *link)
+{
+    char own[32];
+    int place = open(link, O_PATH | O_CLOEXEC);
+    if (place < 0 || !bid_file_is_regular(place))
+        return place;
+    snprintf(own, sizeof own, "/proc/self/fd/%d", place);
+    int fd = open(own, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int error = errno;
+    close(place);
+    errno = error;
+    return fd;
+}
+
+static void bid_file_failed(struct bid_files *files, int error)
+{
+    if (error == ENOENT || error == ESRCH)
+        files->unreadable++;
+    else
+        files->denied++;
+}
+
 /* Whether an open file is in the state that was asked for. What is read of another would be another's build ID. */
 static int bid_file_is_still(int fd, const struct bid_file_state *state)
 {
     struct stat now;
-    return fstat(fd, &now) == 0 && S_ISREG(now.st_mode) && (uint64_t)now.st_size == state->size &&
-           now.st_mtim.tv_sec == state->mtime && (uint32_t)now.st_mtim.tv_nsec == state->mtime_ns;
+    return fstat(fd, &now) == 0 && (uint64_t)now.st_size == state->size && now.st_mtim.tv_sec == state->mtime &&
+           (uint32_t)now.st_mtim.tv_nsec == state->mtime_ns;
 }
 
 /* Only a build ID that a frame has room for goes into the table; a longer one is in the report alone. */
@@ -154,19 +185,19 @@ void bid_files_learn(struct bid_files *files, const struct bid_event *event)
     }
     snprintf(link, sizeof link, "/proc/%u/map_files/%llx-%llx", event->tgid, (unsigned long long)event->start,
              (unsigned long long)event->end);
-    int fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = bid_file_open(link);
     if (fd < 0) {
-        files->unreadable++;
+        bid_file_failed(files, errno);
         return;
     }
     struct bid_elf elf;
-    int status = bid_elf_read_fd(&elf, BID_ELF_FILE, fd);
+    int status = bid_file_is_regular(fd) ? bid_elf_read_fd(&elf, BID_ELF_FILE, fd) : BID_ELF_NOT_ELF;
     int same = bid_file_is_still(fd, &event->file); /* after it was read */
     close(fd);
     bid_file_name(file, link);
     if (status == BID_ELF_E_IO || !same) {
         files->changed += !same;
-        files->unreadable += same;
+        files->denied += same;
         return;
     }
     files->read++;

@@ -22,7 +22,8 @@ struct bid_files {
     struct bid_recorded_file *files;
     uint32_t *places; /* by hash: a number of a file, 0: free */
     uint32_t count, room, slots;
-    uint64_t read, unreadable, changed, refused; /* what became of requests */
+    uint64_t read, unreadable, denied, changed,
+        refused; /* what became of requests; unreadable: the process had ended */
 };
 
 int bid_files_open(struct bid_files *files, struct bid_bpf_region *region);

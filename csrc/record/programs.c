@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "recording.h"
 
+#include "areas.h"
 #include "syscall.h"
 
 #include <errno.h>
@@ -80,6 +81,8 @@ static int bid_programs_evicts(const struct bid_libbpf *libbpf, unsigned i)
     return libbpf->libbpf_find_vmlinux_btf_id(bid_evictions[i].name, BPF_TRACE_RAW_TP) > 0 || access(types, F_OK) == 0;
 }
 
+/* The iterator is not even loaded where it may crash the kernel: processes that were there before have no spaces then,
+ * and their frames take the kernel's own answers. */
 static void bid_programs_choose(struct bid_programs *programs)
 {
     static const char *const writes[] = {"on_write", "on_write_by_copy"};
@@ -93,6 +96,9 @@ static void bid_programs_choose(struct bid_programs *programs)
         libbpf->bpf_program__set_autoload(libbpf->bpf_object__find_program_by_name(programs->object, name),
                                           bid_programs_evicts(libbpf, i));
     }
+    programs->areas = bid_areas_are_safe(libbpf);
+    libbpf->bpf_program__set_autoload(libbpf->bpf_object__find_program_by_name(programs->object, "scan"),
+                                      programs->areas);
 }
 
 static int bid_programs_refused(struct bid_why *why, int error)
@@ -212,6 +218,8 @@ int bid_programs_scan(const struct bid_programs *programs, uint32_t tgid)
     union bpf_iter_link_info which;
     union bpf_attr attribute = bid_attribute();
     char nothing[64];
+    if (!programs->areas)
+        return 0;
     memset(&which, 0, sizeof which);
     which.task.tid = tgid;
     attribute.link_create.prog_fd = (uint32_t)programs->scan;

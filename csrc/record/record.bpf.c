@@ -286,11 +286,17 @@ static __always_inline void store(u64 mm, u32 tgid, u64 start, u64 end, struct v
     struct bid_file_state state = {};
     int executable = area && BPF_CORE_READ(area, vm_flags) & BID_VM_EXEC;
     struct inode *inode = executable ? BPF_CORE_READ(area, vm_file, f_inode) : NULL;
+    u64 page = inode ? BPF_CORE_READ(area, vm_pgoff) : 0;
+    if (inode &&
+        (page + ((end - start) >> BID_PAGE_SHIFT)) >> 32) { /* a range has no room for it: the kernel answers */
+        executable = 0;
+        inode = NULL;
+    }
     if (inode) {
         read_state(inode, &state);
         range.inode = state.inode;
         range.tag = state.tag;
-        range.page = BPF_CORE_READ(area, vm_pgoff);
+        range.page = page;
     }
     int stored = bid_space_store(mm, &range, executable);
     if (stored < 0 && !again) { /* full, of what was unmapped as well: emptied, and filled by the iterator */

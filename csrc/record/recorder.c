@@ -40,6 +40,7 @@ struct bid_recorder {
     struct bid_again again[BID_AGAIN];
     uint64_t missed;
     struct bid_recorder_status counted, shown;
+    uint32_t made[BID_MADE], made_count; /* as `shown` */
     pthread_mutex_t showing;
     pthread_t thread;
     int running, wake; /* an eventfd: the thread is to end */
@@ -57,6 +58,8 @@ static uint64_t bid_now(clockid_t clock)
 static void bid_want_scan(struct bid_recorder *recorder, uint32_t tgid)
 {
     struct bid_again *again = &recorder->again[tgid % BID_AGAIN];
+    if (!recorder->programs.areas)
+        return;
     if (again->tgid != tgid)
         *again = (struct bid_again){.tgid = tgid};
     again->wanted = 1;
@@ -93,17 +96,45 @@ static void bid_on_event(void *argument, const void *record, size_t bytes)
         bid_remove_generation(bid_bpf_region_table(recorder->region), event->file.inode, event->file.tag);
 }
 
+/* A hook was passed over, and there is no iterator to set right what it left wrong. */
+static int bid_spaces_are_wrong(const struct bid_recorder *recorder)
+{
+    return recorder->missed && !recorder->programs.areas;
+}
+
 static struct bid_recorded_frame bid_user_frame(struct bid_recorder *recorder, uint32_t tgid,
                                                 const struct bid_frame *frame)
 {
     uint8_t reason = frame->reason < BID_FRAME_REASONS ? frame->reason : BID_FRAME_ERROR;
     uint8_t source = frame->source < BID_SOURCES ? frame->source : BID_SOURCE_NONE;
+    if (source == BID_SOURCE_TABLE && bid_spaces_are_wrong(recorder)) {
+        recorder->counted.outcomes[BID_FRAME_CHANGING * BID_SOURCES + BID_SOURCE_NONE]++;
+        return (struct bid_recorded_frame){.address = frame->ip, .reason = BID_FRAME_CHANGING};
+    }
     recorder->counted.outcomes[reason * BID_SOURCES + source]++;
     if (reason == BID_FRAME_NO_SPACE || (source == BID_SOURCE_KERNEL && reason != BID_FRAME_CHANGING))
         bid_want_scan(recorder, tgid);
     uint32_t file = bid_files_of(&recorder->files, frame);
     uint64_t address = !file ? frame->ip : source == BID_SOURCE_KERNEL ? frame->offset : frame->place;
     return (struct bid_recorded_frame){.address = address, .file = file, .reason = reason, .source = source};
+}
+
+/* Code that no file has: the instruction pointer is in code for sure, other frames are if memory is mapped there. */
+static int bid_is_made(const struct bid_recorded_frame *frame, uint32_t depth)
+{
+    return !frame->file && (frame->reason == BID_FRAME_NO_FILE || depth == 0);
+}
+
+static void bid_note_made(struct bid_recorder *recorder, uint32_t tgid)
+{
+    for (uint32_t i = 0; i < recorder->made_count; i++) /* only this thread writes it */
+        if (recorder->made[i] == tgid)
+            return;
+    if (recorder->made_count == BID_MADE)
+        return;
+    pthread_mutex_lock(&recorder->showing);
+    recorder->made[recorder->made_count++] = tgid;
+    pthread_mutex_unlock(&recorder->showing);
 }
 
 static void bid_on_sample(void *argument, const void *record, size_t bytes)
@@ -113,14 +144,19 @@ static void bid_on_sample(void *argument, const void *record, size_t bytes)
     const struct bid_frame *user = (const struct bid_frame *)(sample + 1);
     struct bid_recorded_frame frames[2 * BID_STACK_FRAMES];
     uint32_t depth = 0;
+    int made = 0;
     if (bytes < sizeof *sample || sample->user > BID_STACK_FRAMES || sample->kernel > BID_STACK_FRAMES ||
         bytes < sizeof *sample + sample->user * sizeof *user + sample->kernel * sizeof(uint64_t))
         return;
     const uint64_t *kernel = (const uint64_t *)(user + sample->user);
     for (uint32_t i = 0; i < sample->kernel; i++)
         frames[depth++] = (struct bid_recorded_frame){.address = kernel[i], .kernel = 1};
-    for (uint32_t i = 0; i < sample->user; i++)
-        frames[depth++] = bid_user_frame(recorder, sample->tgid, &user[i]);
+    for (uint32_t i = 0; i < sample->user; i++) {
+        frames[depth] = bid_user_frame(recorder, sample->tgid, &user[i]);
+        made |= bid_is_made(&frames[depth++], i);
+    }
+    if (made)
+        bid_note_made(recorder, sample->tgid);
     bid_stacks_add(&recorder->stacks, sample, frames, depth);
     recorder->counted.collected++;
     recorder->counted.frames += sample->user;
@@ -145,6 +181,7 @@ static void bid_show(struct bid_recorder *recorder)
     counted->files = recorder->files.count;
     counted->files_read = recorder->files.read;
     counted->files_unreadable = recorder->files.unreadable;
+    counted->files_denied = recorder->files.denied;
     counted->files_changed = recorder->files.changed;
     counted->files_refused = recorder->files.refused;
     counted->no_memory = recorder->stacks.lost;
@@ -156,9 +193,9 @@ static void bid_show(struct bid_recorder *recorder)
 
 static void bid_collect(struct bid_recorder *recorder)
 {
+    bid_look_for_missed(recorder);
     bid_ring_drain(&recorder->samples, bid_on_sample, recorder);
     bid_scan_wanted(recorder);
-    bid_look_for_missed(recorder);
     bid_show(recorder);
 }
 
@@ -209,7 +246,7 @@ static int bid_recorder_open(struct bid_recorder *recorder, const void *object, 
     if (status == BID_E_UNSUPPORTED && (errno == EPERM || errno == EACCES))
         return bid_why(why, errno, "the kernel does not let this user make BPF maps: run as root, or with CAP_BPF");
     if (status != BID_OK)
-        return bid_why(why, errno ? errno : EINVAL, "the memory for the table cannot be had: %s",
+        return bid_why(why, errno ? errno : EINVAL, "the memory for the table cannot be had (%s): less --memory may do",
                        bid_status_text(status));
     if (bid_programs_open(&recorder->programs, object, size, recorder->options.flags,
                           bid_bpf_region_fd(recorder->region), why))
@@ -313,7 +350,17 @@ void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_stat
     status->entries = bid_count(bid_bpf_region_table(recorder->region));
     status->cpus = recorder->sampling.cpus;
     status->hardware = (uint32_t)recorder->sampling.hardware;
+    status->areas = (uint32_t)recorder->programs.areas;
     bid_programs_counts(&recorder->programs, status->counts);
+}
+
+uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes)
+{
+    pthread_mutex_lock(&recorder->showing);
+    uint32_t count = recorder->made_count;
+    memcpy(processes, recorder->made, count * sizeof *processes);
+    pthread_mutex_unlock(&recorder->showing);
+    return count;
 }
 
 void bid_recorder_result(const struct bid_recorder *recorder, struct bid_recorder_result *result)

@@ -45,14 +45,16 @@ struct bid_recorder_status {
     uint64_t frames;                 /* user frames collected */
     uint64_t outcomes[BID_OUTCOMES]; /* of these: [reason * BID_SOURCES + source] */
     uint64_t stacks, files, entries; /* different stacks; files known; entries of the table */
-    uint64_t files_read, files_unreadable, files_changed, files_refused;
-    uint64_t scans;     /* of one process's mappings */
+    uint64_t files_read, files_unreadable, files_denied, files_changed, files_refused; /* as of struct bid_files */
+    uint64_t scans;                                                                    /* of one process's mappings */
     uint64_t resyncs;   /* times that all spaces were made anew, for a hook had been passed over */
     uint64_t collected; /* samples */
     uint64_t no_memory; /* samples that were lost to want of memory of this process */
     uint64_t cpu_ns;    /* CPU time of the collecting thread */
     uint32_t cpus;      /* on which samples are taken */
     uint32_t hardware;  /* 1: by a hardware counter of cycles */
+    uint32_t areas;     /* 0: processes that were there before take the kernel's answers: the iterator is unsafe here */
+    uint32_t reserved;
 };
 
 struct bid_recorder_result {
@@ -75,6 +77,14 @@ BID_EXPORTED int bid_recorder_target(struct bid_recorder *recorder, uint32_t pid
 
 BID_EXPORTED int bid_recorder_start(struct bid_recorder *recorder, char *why, size_t why_size);
 BID_EXPORTED void bid_recorder_status(struct bid_recorder *recorder, struct bid_recorder_status *status);
+
+#define BID_MADE 1024u /* processes that are told of */
+
+/* The processes in which code was seen that no file has: of which they may have told the names. Each once, in the order
+ * in which they were seen. Of more than BID_MADE the later ones are left out.
+ * Context: any thread. processes: room for BID_MADE numbers.
+ * Returns: how many there are. */
+BID_EXPORTED uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes);
 
 /* The table, which the recorder owns. */
 BID_EXPORTED struct bid_table *bid_recorder_table(const struct bid_recorder *recorder);

@@ -22,6 +22,7 @@ struct bid_programs {
     int counts, targets, spaces; /* maps */
     int sample, scan, write;     /* programs */
     unsigned possible_cpus;
+    int areas; /* whether the iterator over mappings is loaded: see areas.h */
 };
 
 struct bid_sampling {
@@ -35,7 +36,7 @@ int bid_programs_open(struct bid_programs *programs, const void *object, size_t 
                       struct bid_why *why);
 void bid_programs_close(struct bid_programs *programs);
 
-/* Runs the iterator over the mappings of a process, or of all (0). 0 or -1. */
+/* Runs the iterator over the mappings of a process, or of all (0). Does nothing where it may not be run. 0 or -1. */
 int bid_programs_scan(const struct bid_programs *programs, uint32_t tgid);
 
 /* How often the hook at mappings was passed over since it was loaded. */

@@ -32,6 +32,14 @@ static inline int bid_reason_of(int status, const struct bid_build_id *id)
     return status == BID_NO_BUILD_ID ? BID_RESOLVE_NO_BUILD_ID : BID_RESOLVE_UNKNOWN_FILE;
 }
 
+static inline void bid_stack_record_ip(struct bid_stack_build_id *record, uint64_t ip)
+{
+    record->status = BID_STACK_IP;
+    for (unsigned i = 0; i < BID_STACK_ID_SIZE; i++)
+        record->build_id[i] = 0;
+    record->ip = ip;
+}
+
 static inline void bid_stack_record_fill(struct bid_stack_build_id *record, uint64_t offset,
                                          const struct bid_build_id *id)
 {
@@ -54,7 +62,7 @@ static inline int bid_resolve_range(const struct bid_maps *maps, const struct bi
 int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record, struct bid_build_id *id)
 {
     struct bid_build_id own;
-    *record = (struct bid_stack_build_id){.status = BID_STACK_IP, .ip = ip};
+    bid_stack_record_ip(record, ip);
     if (!id)
         id = &own;
     struct bid_pin pin = bid_pin(maps->pins);
@@ -83,7 +91,7 @@ size_t bid_resolve_many(const struct bid_maps *maps, const uint64_t *ips, size_t
             range = bid_range_find(snapshot, ip);
             reason = bid_resolve_range(maps, range, &id);
         }
-        records[i] = (struct bid_stack_build_id){.status = BID_STACK_IP, .ip = ip};
+        bid_stack_record_ip(&records[i], ip);
         if (reason == BID_RESOLVED)
             bid_stack_record_fill(&records[i], ip - range->start + range->offset, &id);
         if (reasons)

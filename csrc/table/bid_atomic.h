@@ -46,7 +46,7 @@ typedef _Atomic(uint64_t) bid_word;
 #ifndef BID_H_ACQUIRE
 #define BID_H_ACQUIRE memory_order_acquire
 #endif
-/* (E) the epoch is counted up after the head moved; a pin that has the new epoch sees the new head */
+/* (E) the epoch and the resizes are counted up after the head moved; who reads the new count sees the new head */
 #ifndef BID_E_RELEASE
 #define BID_E_RELEASE memory_order_release
 #endif

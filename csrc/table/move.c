@@ -17,7 +17,7 @@
 #define BID_CHUNK_SLOTS (BID_CHUNK_BUCKETS * BID_BUCKET_SLOTS)
 
 /* A head word that was read before the future was seen may have no LEFT, and nothing of that array was frozen then.
- * The release carries the future (H): who reads LEFT sees it. */
+ * The release carries the future (H): who reads LEFT sees it. Less would do: see csrc/README.md. */
 void bid_leave(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t head = bid_load(&table->head, BID_RELAXED);
@@ -208,8 +208,8 @@ static void bid_resize_finish(struct bid_table *table, struct bid_array *array, 
         desired |= BID_HEAD_RESEEDED;
     if (!bid_cas(&table->head, &expected, desired, BID_H_RELEASE)) /* (H) pairs with every load of the head */
         return;
-    bid_add(&table->resizes, 1, BID_RELAXED);
-    bid_retire(table); /* whoever comes later can do that as well: bid_reclaim() does */
+    bid_add(&table->resizes, 1, BID_E_RELEASE); /* (E) pairs with bid_reclaim_retired() */
+    bid_retire(table);                          /* whoever comes later can do that as well: bid_reclaim() does */
 }
 
 int bid_help(struct bid_table *table, struct bid_array *array, struct bid_array *future)

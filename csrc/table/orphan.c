@@ -9,8 +9,8 @@
  * from before the fork are those of the thread that forked. So as soon as none of these is left, all work that began
  * before the fork is an orphan's.
  *
- * What is never taken back: the count of an insert that had counted its entry, and not made it. It leaves bid_count()
- * one too high, and max_entries one entry lower.
+ * What is never taken back: the count of an insert that had counted its entry and not made it, and of a remove that had
+ * made its swap and not counted it. Each leaves bid_count() one too high, and max_entries one entry lower.
  *
  * Progress: lock-free, one pass. An orphan belongs to whoever wins the compare-and-swap to FREEING.
  */
@@ -45,7 +45,7 @@ void bid_orphans_take_back(struct bid_table *table)
             bid_array_free(table, array);
     }
     bid_add(&table->frees, 1, BID_RELAXED);
-    bid_store(&table->waiting, 1, BID_RELAXED); /* perhaps a thread was about to say so */
+    bid_store(&table->settled, bid_load(&table->resizes, BID_RELAXED) - 1, BID_RELAXED); /* one was about to count it */
     bid_store(&table->builder, 0, BID_RELAXED); /* that thread builds no more */
     bid_store(&table->forks, forks, BID_RELAXED);
     bid_unpin_update(table->pins, pin);

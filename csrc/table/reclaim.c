@@ -12,12 +12,12 @@
  */
 #include "update.h"
 
-/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it (F).
- * The head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E).
- * */
+/* Left by the head. An array gets a future only while it is the head, so with a future it is the head or was it. The
+ * head may be read relaxed: whoever pins the epoch that follows reads a head that is not older than this one (E). */
 static int bid_array_is_unlinked(const struct bid_table *table, const struct bid_array *array)
 {
-    return bid_load(&array->future, BID_F_ACQUIRE) && !bid_is_head(table, array);
+    uint64_t future = bid_load(&array->future, BID_F_ACQUIRE); /* (F) pairs with bid_resize_build() */
+    return future && !bid_is_head(table, array);
 }
 
 void bid_retire(struct bid_table *table)
@@ -27,9 +27,9 @@ void bid_retire(struct bid_table *table)
         uint64_t life = bid_load(&array->life, BID_L_ACQUIRE); /* (L) pairs with bid_array_make() */
         if ((life & BID_LIFE_MASK) != BID_LIFE_IN_USE || !bid_array_is_unlinked(table, array))
             continue;
-        bid_store(&table->waiting, 1, BID_RELAXED);
-        uint64_t epoch = table->flavor->start(table);                                           /* (E) */
-        bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE); /* or another did */
+        uint64_t epoch = table->flavor->start(table); /* (E) */
+        /* (L) pairs with the fence in over(): see bid_reclaim_retired(). If it fails, another thread did it. */
+        bid_cas(&array->life, &life, epoch << BID_LIFE_BITS | BID_LIFE_RETIRED, BID_L_RELEASE);
     }
 }
 
@@ -88,7 +88,8 @@ static void bid_orphans_consider(struct bid_table *table)
  * A lookup in simple form reads a head word without RESEEDED, then the table's seed, which has to be that of the array.
  * So the seed may change when no lookup is left that read the word of an array with the old one: the head is RESEEDED,
  * and what came before it has been freed. It cannot change again under this pin, which keeps the head from being freed:
- * a store that comes late stores what is there already, or what another thread is about to store.
+ * a store that comes late stores what is there already, or what another thread is about to store. The lives that say
+ * what has been freed may be read relaxed: the store depends on them, so it does not come before.
  * The release carries the seed (H): who reads the word without RESEEDED sees it.
  */
 static void bid_seed_adopt(struct bid_table *table)
@@ -107,25 +108,24 @@ static void bid_seed_adopt(struct bid_table *table)
 /* The lives are read before the question what is over, and the compare-and-swap fails if one has changed since. */
 static uint64_t bid_reclaim_retired(struct bid_table *table)
 {
-    uint64_t lives[BID_ARRAYS];
+    uint64_t lives[BID_ARRAYS], bytes = 0;
+    uint64_t resizes = bid_load(&table->resizes, BID_E_ACQUIRE); /* (E) pairs with bid_resize_finish() */
     int any = 0;
-    bid_store(&table->waiting, 0, BID_RELAXED); /* before what may set it again */
     bid_retire(table);
     for (unsigned i = 0; i < BID_ARRAYS; i++) {
         lives[i] = bid_load(&table->arrays[i].life, BID_RELAXED); /* the fence in over() acquires what that says (L) */
         any |= (lives[i] & BID_LIFE_MASK) == BID_LIFE_RETIRED;
     }
-    if (!any)
-        return 0; /* what another thread is freeing right now waits for no reader */
-    uint64_t over = table->flavor->over(table);
-    for (unsigned i = 0; i < BID_ARRAYS; i++) {
-        uint64_t life = lives[i];
-        if ((life & BID_LIFE_MASK) == BID_LIFE_RETIRED && life >> BID_LIFE_BITS < over)
-            bid_retired_free(table, &table->arrays[i], life);
+    if (any) { /* else: what another thread is freeing right now waits for no reader */
+        uint64_t over = table->flavor->over(table);
+        for (unsigned i = 0; i < BID_ARRAYS; i++) {
+            uint64_t life = lives[i];
+            if ((life & BID_LIFE_MASK) == BID_LIFE_RETIRED && life >> BID_LIFE_BITS < over)
+                bid_retired_free(table, &table->arrays[i], life);
+        }
+        bytes = bid_retired_bytes(table, NULL);
     }
-    uint64_t bytes = bid_retired_bytes(table, NULL);
-    if (bytes)
-        bid_store(&table->waiting, 1, BID_RELAXED);
+    bid_store(&table->settled, bytes ? resizes - 1 : resizes, BID_RELAXED);
     return bytes;
 }
 

@@ -66,14 +66,14 @@ static int bid_record_elsewhere(struct bid_table *table, struct bid_array *array
     return status;
 }
 
-/* One of the records that are there for removes in NMI context when there is no other. */
+/* One of the records that are there for removes when there is no other. Returns whether it got one. */
 static int bid_record_aside(struct bid_table *table, struct bid_array *array, uint64_t *index)
 {
     if (bid_load(&array->aside, BID_RELAXED) >= BID_REMOVES_ASIDE)
-        return BID_E_WOULD_ALLOCATE;
+        return 0;
     uint64_t number = bid_add(&array->aside, 1, BID_RELAXED);
     *index = array->record_first + number * table->record_units;
-    return number < BID_REMOVES_ASIDE ? BID_OK : BID_E_WOULD_ALLOCATE;
+    return number < BID_REMOVES_ASIDE;
 }
 
 /* Until the array is the head, updates may take few records of it, and so few of its slots: else those that do not help
@@ -97,7 +97,7 @@ static int bid_record_find(struct bid_table *table, struct bid_array *array, str
     }
     int status = bid_record_elsewhere(table, array, taker, may_allocate, index);
     if (status != BID_OK && taker == BID_TAKE_REMOVE)
-        return bid_record_aside(table, array, index);
+        return bid_record_aside(table, array, index) ? BID_OK : status;
     return status;
 }
 

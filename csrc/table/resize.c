@@ -33,7 +33,7 @@ static uint32_t bid_size_fit(uint64_t entries, uint64_t numerator, uint64_t deno
  * was preempted: there is a bound on how many may wait, and larger ones last longer. */
 static uint32_t bid_size_least(const struct bid_table *table)
 {
-    if (!bid_load(&table->waiting, BID_RELAXED))
+    if (!bid_waits(table))
         return BID_SIZE_START;
     return BID_SIZE_START + 2 * (bid_retired_arrays(table) / BID_WAITING_FOR_TWICE);
 }
@@ -258,26 +258,29 @@ static uint64_t bid_shrunk_bytes(const struct bid_table *table, uint64_t live)
     return bid_plan_bytes(&plan);
 }
 
-/* Whether a new array would be smaller, or free of tombstones or of records that serve no entry. Above the load of a
- * new one it has more buckets, and may take less memory all the same, without those records. */
+/* Whether a new array would take less memory, or be free of tombstones or of records that serve no entry. Above the
+ * load of a new one it has more buckets, and may take less memory all the same, without those records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table);
     uint64_t taken = bid_load(&array->record_next, BID_RELAXED) - array->record_first;
-    if (bid_size_for(live) > array->size)
-        return bid_shrunk_bytes(table, live) < bid_array_bytes(array);
-    return bid_size_for(live) < array->size || bid_load(&array->claimed, BID_RELAXED) > live ||
-           taken > (BID_REMOVES_ASIDE + bid_elsewhere(table, live, 0)) * table->record_units;
+    uint32_t size = bid_size_for(live);
+    int unused = bid_load(&array->claimed, BID_RELAXED) > live ||
+                 taken > (BID_REMOVES_ASIDE + bid_elsewhere(table, live, 0)) * table->record_units;
+    return bid_shrunk_bytes(table, live) < bid_array_bytes(array) || size < array->size ||
+           (size == array->size && unused);
 }
 
-/* Whether `entries` in all fit without allocating; populates the records for those that get no place. */
+/* Whether `entries` in all fit without allocating; populates the records for those that get no place. These are many of
+ * the last to come, however many were there before, and all that come back to the tombstone of their key. */
 static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64_t entries)
 {
     uint64_t count = bid_count(table), more = entries > count ? entries - count : 0;
-    if (!bid_array_fits(array, bid_load(&array->claimed, BID_RELAXED) + more) ||
-        bid_load(&array->live_limit, BID_RELAXED) < entries)
+    uint64_t claimed = bid_load(&array->claimed, BID_RELAXED), records = bid_elsewhere(table, entries, 1);
+    if (!bid_array_fits(array, claimed + more) || bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
-    return bid_record_prepare(table, array, bid_elsewhere(table, more, 1));
+    records += claimed > count ? claimed - count : 0;
+    return bid_record_prepare(table, array, records < more ? records : more);
 }
 
 /* What one call of bid_reserve() or bid_shrink() is at. */

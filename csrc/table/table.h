@@ -128,7 +128,7 @@ struct bid_table {
     struct bid_pin_slot *simple_pins; /* for lookups in simple form; NULL where pins need a fence */
     struct bid_pins *pins;
 
-    BID_LINE bid_word count; /* live entries, and those on their way in */
+    BID_LINE bid_word count; /* live entries, and those on their way in or out */
 
     BID_LINE bid_word births; /* numbers for bid_life */
     bid_word builder;         /* birth number of the array that somebody is building a future for: a hint */
@@ -136,7 +136,7 @@ struct bid_table {
     bid_word largest;         /* bytes of the largest array so far */
     bid_word resizes;         /* heads moved */
     bid_word frees;           /* arrays freed; whoever lacked memory looks whether it has changed */
-    bid_word waiting;         /* whether retired arrays may wait to be freed */
+    bid_word settled;         /* of the resizes, those after which nothing was left to free: see bid_waits() */
     bid_word ticks;           /* updates since something waits */
     bid_word forks;           /* those of the process after which orphans were taken back */
     bid_word causes[BID_RESIZE_CAUSES];

@@ -157,11 +157,11 @@ static inline __attribute__((always_inline)) void bid_prefetch(const struct bid_
 static int bid_update_resizing(struct bid_table *table, struct bid_array *array, struct bid_array *future,
                                struct bid_operation *op)
 {
-    enum bid_taker taker = op->kind == BID_REMOVE && !op->may_allocate ? BID_TAKE_REMOVE : BID_TAKE_COPY;
+    enum bid_taker taker = op->kind == BID_REMOVE ? BID_TAKE_REMOVE : BID_TAKE_COPY;
     bid_prefetch(array, future, op->key); /* needed after what comes first */
     bid_leave(table, array);
     int status = op->may_allocate ? bid_help(table, array, future) : BID_OK;
-    if (status == BID_OK || status == BID_E_COLLISIONS) /* of another key: no reason to refuse this one */
+    if (status == BID_OK || status == BID_E_COLLISIONS || bid_lacks_memory(status)) /* of other keys: no reason yet */
         status = bid_migrate(table, array, future, op->key, taker, op->may_allocate);
     if (status != BID_OK)
         return status;
@@ -199,7 +199,7 @@ static int bid_update_once(struct bid_table *table, struct bid_operation *op)
 /* Outside of the pin, which would hold up what it wants to free. */
 static void bid_reclaim_now_and_then(struct bid_table *table)
 {
-    if (bid_load(&table->waiting, BID_RELAXED) && bid_add(&table->ticks, 1, BID_RELAXED) % BID_RECLAIM_EVERY == 0)
+    if (bid_waits(table) && bid_add(&table->ticks, 1, BID_RELAXED) % BID_RECLAIM_EVERY == 0)
         bid_reclaim(table);
 }
 

@@ -31,6 +31,14 @@ static inline int bid_populate(const struct bid_table *table, void *address, siz
     return table->allocator.populate(table->allocator.context, address, bytes, lock);
 }
 
+/* Whether bid_reclaim() may find something: a hint. It says after how many resizes nothing was left to free; so it does
+ * no harm if it looked before the last one, or if its thread stands still. And a fork may have left something. */
+static inline int bid_waits(const struct bid_table *table)
+{
+    return bid_load(&table->settled, BID_RELAXED) != bid_load(&table->resizes, BID_RELAXED) ||
+           bid_load(&table->forks, BID_RELAXED) != bid_load(&table->pins->forks, BID_RELAXED);
+}
+
 /* Whether the table is in memory that this process shares with the one from which it was forked. */
 static inline int bid_is_of_parent(const struct bid_table *table)
 {
@@ -72,7 +80,7 @@ void bid_deciding_find(const struct bid_table *table, const struct bid_array *ar
 enum bid_taker {
     BID_TAKE_UPDATE, /* an insert or replace */
     BID_TAKE_COPY,   /* for a resize, which has units set aside for it */
-    BID_TAKE_REMOVE, /* a copy that a remove needs in NMI context, for which a few more are set aside */
+    BID_TAKE_REMOVE, /* a copy that a remove needs, for which a few more are set aside */
 };
 /* Takes a record for a new word of this slot: its place, or one elsewhere. *index is its unit. Returns BID_OK,
  * BID_STEP_AGAIN, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from pybuildid._memory import bounded
 from pybuildid.cli._errors import explain, printable
 from pybuildid.cli._json import json_option
 from pybuildid.cli._output import console
+from pybuildid.stacks.memory import bounded
 
 if TYPE_CHECKING:
     from pybuildid.stacks.model import StackProfile

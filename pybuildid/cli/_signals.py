@@ -18,7 +18,9 @@ class Ending:
     threading.Event.set() in a handler may wait for the wait() that it interrupted, and that is for ever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: tuple[int, ...] = ()) -> None:
+        """ignored: signals that were ignored before, which a command that is started now is to ignore as well."""
+        self.ignored = ignored
         self._over = False
 
     def set(self) -> None:
@@ -36,10 +38,14 @@ class Ending:
 
 @contextmanager
 def ending() -> Iterator[Ending]:
-    """What comes with SIGINT, SIGTERM or SIGHUP: the command is to end, with what it has."""
-    over = Ending()
+    """What comes with SIGINT, SIGTERM or SIGHUP: the command is to end, with what it has. Under nohup SIGHUP is
+    ignored, and stays so. SIGINT is ignored in the background of a shell, where `kill -INT` ends the command all the
+    same."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda number, frame: over.set()) for number in numbers}
+    ignored = tuple(number for number in numbers if signal.getsignal(number) == signal.SIG_IGN)
+    over = Ending(ignored)
+    ending = [number for number in numbers if number != signal.SIGHUP or number not in ignored]
+    before = {number: signal.signal(number, lambda number, frame: over.set()) for number in ending}
     try:
         yield over
     finally:

@@ -42,6 +42,8 @@ class OutputFile(click.Path):
         super().__init__(dir_okay=False, path_type=Path, allow_dash=dash)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):  # Path("") is the directory "."
+            self.fail("the name of a file is needed.", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if self.allow_dash and path == Path("-"):
             return path

@@ -231,7 +231,7 @@ def watch(method: Method, seconds: float, json_file: Path | None) -> None:
     type=click.Choice(["auto", "bpf", "proc", "drgn"]),
     default="auto",
     show_default=True,
-    help="Where the counts come from: auto is the first that can be had of BPF iterators, drgn (and /proc), and /proc.",
+    help="Where the counts come from: auto takes BPF iterators, or else drgn (and /proc), or else /proc.",
 )
 @click.option(
     "--watch",
@@ -257,9 +257,9 @@ def command(files: tuple[str, ...], merge: bool, method: str, interval: float | 
     /proc, and open files are told apart by kcmp(2); that takes about a millisecond for each process. Where drgn is
     installed and can read the kernel, it counts the files in kernel memory.
 
-    It changes nothing. What it may not look at is named at the end, and is no failure.
+    The command changes nothing. At the end it names what it may not look at; that is no failure.
 
-    With --merge it sums up several hosts, from files that --json wrote, or from Parquet with the same columns (which
+    With --merge it adds up several hosts, from files that --json wrote, or from Parquet with the same columns (which
     needs duckdb or pyarrow: pip install 'pybuildid[parquet]'). A file may hold one host or many. JSON may also come
     through a pipe, up to 64 MiB of it.
 

@@ -9,7 +9,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from pybuildid._memory import bounded
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import json_option, write_json
 from pybuildid.cli._output import console
@@ -18,6 +17,7 @@ from pybuildid.cli.flamegraph import value_index
 from pybuildid.pictures import Tree, flame_page
 from pybuildid.stacks.diff import SAME, Change, compare, nameless_share
 from pybuildid.stacks.files import read_profile
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 from pybuildid.stacks.pprof import replacing
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from pybuildid._memory import bounded
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, say_written
 from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.folded import folded_lines
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 from pybuildid.stacks.pprof import replacing
 
@@ -61,9 +61,9 @@ def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
 
     FILE is a profile in the format of pprof, best after `pybuildid symbolize`, or folded stacks.
 
-    The picture is one HTML file that needs no network. It has callers above what they call: zoom by a click, search,
-    group stacks by file, by thread or by what is missing, all of it by keyboard as well. Functions have the colour of
-    their file.
+    The picture is one HTML file that needs no network. Callers are above what they call. Zoom by a click, search, or
+    group stacks by file, by thread or by what is missing; all of that works by keyboard as well. Functions have the
+    colour of their file.
 
     Folded stacks (OUTERMOST;...;INNERMOST COUNT) and the JSON of speedscope.app are for other tools. `go tool pprof`
     reads FILE itself.

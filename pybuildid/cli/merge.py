@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pybuildid._memory import bounded
 from pybuildid.cli._errors import complain, explain, finish, printable
 from pybuildid.cli._output import progress, say_written
 from pybuildid.cli._types import OutputFile
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.merge import Merger
 from pybuildid.stacks.parquet import write_parquet
 from pybuildid.stacks.pprof import write_pprof
@@ -47,13 +47,13 @@ def merge(files: Sequence[str], output: Path, labels: tuple[str, ...], cluster: 
 
     FILES are profiles in the format of pprof. Code is the same if the build ID of its file and the offset there are,
     wherever it was mapped, and on whichever machine. Samples are added up by stack and by labels, such as that of the
-    thread: --without drops labels that tell machines apart for nothing. What is distinct is in memory, nothing else.
+    thread. --without drops a label that would keep equal stacks apart. Only what is distinct is kept in memory.
 
-    A file that is damaged, or counts something else than the first, is left out whole and said.
+    A file that is damaged, or that counts something else than the first file, is left out as a whole, and named.
 
-    Where one machine is not enough, --cluster gives parts of the files to the workers of a Dask cluster. They need
-    pybuildid in the same version, and to see the files. What comes out is the same. It needs Dask here and there: pip
-    install 'pybuildid[dask]'.
+    Where one machine is not enough, --cluster gives parts of the files to the workers of a Dask cluster. The workers
+    need pybuildid in the same version, and must see the files. The result is the same. This command and the workers
+    need Dask: pip install 'pybuildid[dask]'.
 
     Parquet has a row for each stack, for DuckDB and others: the values, the thread, what is missing, and lists of
     functions, files, build IDs, offsets and lines, the outermost first. It needs DuckDB: pip install

@@ -121,7 +121,7 @@ def profile(
         )
     except PermissionError:
         raise click.ClickException(
-            f"{command[0]}: not a program that may be run: `chmod +x` makes a file one"
+            f"{command[0] or repr('')}: not a program that may be run: `chmod +x` makes a file one"
         ) from None
     written = _write(result, output)
     write_json(json_file, lambda: _document(result, command, code))

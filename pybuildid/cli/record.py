@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,16 +13,22 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pybuildid.cli._errors import printable
+from pybuildid._starting import children_are_waited_for, start_command
+from pybuildid.cli._errors import complain, explain, printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
 from pybuildid.cli._profile_output import check_output, name_functions, output_options, report_file
 from pybuildid.cli._signals import Ending, ending
 from pybuildid.cli._types import Pid, Range
-from pybuildid.record import Recorded, RecordError, Recording, Status
+from pybuildid.profile._program import find_program
+from pybuildid.record import Recorded, RecordError, Recording, Status, check_process
 
 CANNOT = 77  #: exit status: samples cannot be taken here
 MOST_ROWS = 30
+UNSAFE = (
+    "programs that ran before the recording have the kernel's own answers alone, for this kernel's BPF iterator over "
+    "mappings may crash it when a process ends: Linux 6.2, or an older one with that repaired, has them from the table"
+)
 
 
 @click.command("record", context_settings={"allow_interspersed_args": False})
@@ -49,7 +54,8 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     is taken. A frame that they cannot resolve takes the kernel's own answer, where it has one. The report says how many
     frames were resolved how, and why the others were not.
 
-    At the end functions get their names, as `pybuildid symbolize` finds them.
+    At the end functions get their names, as `pybuildid symbolize` finds them. Code that a program makes at run time has
+    the names that the program writes to /tmp/perf-PID.map, as `node --perf-basic-prof` and `python3 -X perf` do.
 
     Without -p and COMMAND all processes are recorded, until Ctrl-C or for --seconds. Nothing is changed in the
     processes that are recorded.
@@ -72,37 +78,38 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     if pids and (everything or arguments):
         raise click.UsageError("-p goes neither with -a nor with COMMAND.")
     for pid in pids:
-        os.stat(f"/proc/{pid}")
+        check_process(pid)
     program = _find(arguments)
     try:
-        recorded, status = _record(arguments, pids, everything, options)
+        recorded, status = _record(arguments, program, pids, everything, options)
     except RecordError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         raise click.exceptions.Exit(CANNOT) from None
-    written = _write(recorded, program, options)
+    written, failed = _write(recorded, os.path.realpath(program) if program else "", options)
     write_json(options["json_file"], lambda: _document(recorded, options))
     with report_file(options["report_to"]) as stream:
         _report(recorded, written, options, stream)
-        if recorded.stacks and not options["no_symbols"] and os.path.isfile(options["output"]):
+        if recorded.stacks and not failed and not options["no_symbols"] and os.path.isfile(options["output"]):
             name_functions(options["output"], stream, quiet=options["text"])
-    raise click.exceptions.Exit(status if status >= 0 else 128 - status)
+    status = status if status >= 0 else 128 - status
+    raise click.exceptions.Exit(status or failed)
 
 
 def _find(arguments: tuple[str, ...]) -> str:
     """The file of COMMAND, before anything is started; "" without one."""
     if not arguments:
         return ""
-    path = shutil.which(arguments[0])
+    path = find_program(arguments[0], os.environ)
     if path is None:
-        raise click.ClickException(f"{arguments[0]}: no such command, or it may not be run")
-    return os.path.realpath(path)
+        raise click.ClickException(f"{arguments[0] or repr('')}: no such command, or it may not be run")
+    return path
 
 
 # ------------------------------------------------------------------------------------------------- recording
 
 
 def _record(
-    arguments: tuple[str, ...], pids: tuple[int, ...], everything: bool, options: dict[str, Any]
+    arguments: tuple[str, ...], program: str, pids: tuple[int, ...], everything: bool, options: dict[str, Any]
 ) -> tuple[Recorded, int]:
     only = bool(pids or arguments) and not everything
     with Recording(
@@ -110,13 +117,13 @@ def _record(
     ) as recording:
         for pid in pids:
             recording.target(pid)
-        with ending() as over:
+        with children_are_waited_for() as ignored, ending() as over:
             recording.start()
             if not arguments:
                 _watch(recording, over, options["seconds"])
                 return recording.stop(), 0
             recording.target(os.getpid())  # which is not sampled, but its children are
-            with subprocess.Popen(arguments) as process:
+            with start_command(arguments, program, ignored=(*ignored, *over.ignored)) as process:
                 status = _wait(process, over, options["seconds"])
                 return recording.stop(), status
 
@@ -158,16 +165,24 @@ def _line(status: Status, seconds: float) -> str:
 # ------------------------------------------------------------------------------------------------ the report
 
 
-def _write(recorded: Recorded, program: str, options: dict[str, Any]) -> str:
-    """A recording of nothing does not take the place of the last one."""
+def _write(recorded: Recorded, program: str, options: dict[str, Any]) -> tuple[str, bool]:
+    """What is to be said of it, and whether it failed: what was recorded is reported all the same. A recording of
+    nothing does not take the place of the last one."""
     if not recorded.stacks:
-        return f"Not written: {printable(options['output'])}, for there are no samples."
-    recorded.write_pprof(options["output"], main=program)
-    if not options["folded"]:
-        return f"Written: {printable(options['output'])}"
-    with open(options["folded"], "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.writelines(line + "\n" for line in recorded.folded())
-    return f"Written: {printable(options['output'])} and {printable(options['folded'])}"
+        return f"Not written: {printable(options['output'])}, for there are no samples.", False
+    written: list[str] = []
+    try:
+        for path, write in (
+            (options["output"], lambda path: recorded.write_pprof(path, main=program)),
+            (options["folded"], recorded.write_folded),
+        ):
+            if path:
+                write(path)
+                written.append(printable(path))
+    except OSError as error:
+        error.filename = error.filename or path
+        complain(f"not written: {explain(error)}")
+    return f"Written: {' and '.join(written) or 'nothing'}", len(written) < 1 + bool(options["folded"])
 
 
 def _document(recorded: Recorded, options: dict[str, Any]) -> dict[str, Any]:
@@ -253,6 +268,9 @@ def _losses(status: Status, out: Console) -> None:
         (counts["no_room"], "mappings: there was no memory for them in the kernel"),
         (status.refused, "build IDs: there is no room for them in the table. More --memory helps"),
         (status.unreadable, "files could not be read, for their processes had ended"),
+        (status.denied, "files may not be read: run with all capabilities, outside of containers"),
     ):
         if lost:
             out.print(f"Lost: {lost:,} {what}.")
+    if not status.areas:
+        out.print(f"Not from the table: {UNSAFE}.")

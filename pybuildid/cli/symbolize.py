@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from pybuildid._memory import bounded
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import STANDARD_OUTPUT, json_option, write_json
 from pybuildid.cli._names import SECONDS, add_names, check_folders, functions_table, report_files
 from pybuildid.cli._output import console
 from pybuildid.cli._types import Range
+from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 from pybuildid.symbols import Search
 

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, Union
 
+from pybuildid._arguments import uint
 from pybuildid._core import ffi, lib
 from pybuildid.elf import _packed
+from pybuildid.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from pybuildid._arguments import Buffer
@@ -149,17 +151,16 @@ def read_note(
     """
     if image and kernel_compatible:
         raise ValueError("the kernel parses files, not images: image and kernel_compatible exclude each other")
-    if not 0 <= operator.index(offset) < 2**63:
-        raise ValueError(f"offset is {offset}: from 0 to 2**63 - 1")
+    offset = uint(offset, 63, "offset")
     mode = lib.BID_ELF_KERNEL if kernel_compatible else lib.BID_ELF_IMAGE if image else lib.BID_ELF_FILE
     if isinstance(source, (str, os.PathLike)):
         return _of_path(os.fsdecode(source), mode, offset, unpack)
-    if isinstance(source, SupportsIndex):  # an int, or NumPy's
-        descriptor = operator.index(source)
+    descriptor = descriptor_of(source)
+    if descriptor is not None:
         if not -(2**31) <= descriptor < 2**31:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), f"fd {descriptor}")
         return _of_descriptor(descriptor, mode, _Place(f"fd {descriptor}", offset, unpack=unpack))
-    with memoryview(source) as view, ffi.from_buffer(view) as data:  # type: ignore[arg-type]  # see NumPyArray
+    with _bytes_of(source) as view, ffi.from_buffer(view) as data:
         return _of_bytes(data, view.nbytes, mode, _Place("bytes", offset, unpack=unpack))
 
 
@@ -179,7 +180,28 @@ class _Place:
 def _name(source: object) -> str:
     if isinstance(source, (str, os.PathLike)):
         return os.fsdecode(source)
-    return f"fd {operator.index(source)}" if isinstance(source, SupportsIndex) else "bytes"
+    descriptor = descriptor_of(source)
+    return "bytes" if descriptor is None else f"fd {descriptor}"
+
+
+def descriptor_of(source: object) -> int | None:
+    """The number of a file descriptor: an int, or NumPy's. An array of NumPy is bytes, even one of a single item."""
+    return operator.index(source) if isinstance(source, SupportsIndex) and not getattr(source, "ndim", 0) else None
+
+
+def _bytes_of(source: Any) -> memoryview:
+    try:
+        view = memoryview(source)
+    except TypeError:
+        wrong = type(source).__name__
+        raise ArgumentTypeError(
+            f"source must be a path, a file descriptor or the bytes of a file, not {wrong}"
+        ) from None
+    except (ValueError, BufferError) as error:  # closed or released
+        raise ArgumentTypeError(f"source cannot be read as a buffer: {error}") from None
+    if not view.c_contiguous:
+        raise ArgumentTypeError("source must be contiguous")
+    return view
 
 
 def _of_path(path: str, mode: int, offset: int, unpack: bool) -> BuildIdNote | None:
@@ -325,9 +347,10 @@ def scan(
         of the paths before.
     """
     if isinstance(paths, (str, bytes)):
-        raise TypeError(f"paths must be several, such as [{paths!r}]")
-    if threads is None:
-        threads = len(os.sched_getaffinity(0))
+        raise ArgumentTypeError(f"paths must be several, such as [{paths!r}]")
+    if not isinstance(paths, Iterable):
+        raise ArgumentTypeError(f"paths must be several paths, not {type(paths).__name__}")
+    threads = len(os.sched_getaffinity(0)) if threads is None else uint(threads, 31, "threads")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     mode = lib.BID_ELF_KERNEL if kernel_compatible else lib.BID_ELF_FILE

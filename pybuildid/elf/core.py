@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from pybuildid import elf
 from pybuildid.elf._packed import read_at
+from pybuildid.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from pybuildid.elf import StrPath
@@ -66,6 +67,8 @@ def core_modules(source: StrPath | int) -> list[CoreModule] | None:
     They are what `eu-unstrip -n --core` lists: mapped files that begin with an ELF header, the vDSO, and other images
     in memory. A dump that is cut off is read as far as it goes. Raises NotElfError, ElfError, OSError.
     """
+    if isinstance(source, bytes) or not isinstance(source, (str, os.PathLike, SupportsIndex)):
+        raise ArgumentTypeError(f"source must be a path or a file descriptor, not {type(source).__name__}")
     if isinstance(source, SupportsIndex):
         descriptor = operator.index(source)
         return _modules(descriptor, f"fd {descriptor}")

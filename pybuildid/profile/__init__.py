@@ -17,12 +17,14 @@ import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
+from pybuildid._starting import children_are_waited_for, start_command
+from pybuildid.errors import ArgumentTypeError
 from pybuildid.profile._observer import UNKNOWN, Observer, Unwatched
 from pybuildid.profile._program import find_program, why_not_profiled
 from pybuildid.profile._recording import (
@@ -419,17 +421,18 @@ def profile_command(
     handler and two variables of the environment (PYBUILDID_PROFILE is the other), nothing in the programs is different
     from what it is without a profiler.
     """
+    if isinstance(command, (str, bytes)) or not isinstance(command, Sequence):
+        raise ArgumentTypeError(f"a command is a list of arguments, such as ['ls', '-l'], not {command!r}")
+    command = [os.fsdecode(argument) for argument in command]
     if not command:
         raise ValueError("there is no command to run")
     program = find_program(command[0], os.environ)
     why = why_not_profiled(program) if program else None
     if why:
-        raise ProfileError(
-            errno.ENOEXEC, f"cannot be profiled, and was not started: it is {why}", os.fspath(command[0])
-        )
+        raise ProfileError(errno.ENOEXEC, f"cannot be profiled, and was not started: it is {why}", command[0])
     with ExitStack() as stack:
         pass_on = stack.enter_context(_signals_are_passed_on())
-        in_child = stack.enter_context(_children_are_waited_for())
+        ignored = stack.enter_context(children_are_waited_for())
         recording = Recording(frequency, follow, _flags(parse, evict, timer, stacks), shared=True)
         stack.callback(recording.close)
         with _preload() as name:
@@ -439,7 +442,7 @@ def profile_command(
                 "LD_PRELOAD": preload,
                 "PYBUILDID_PROFILE": str(recording.path),
             }
-            process = _start(command, program, environment, in_child)
+            process = start_command(command, program, environment=environment, ignored=ignored)
             pass_on(process)
             with process, _descriptors():
                 observer = Observer(process.pid, recording.watched, name)
@@ -449,21 +452,6 @@ def profile_command(
                     unwatched = observer.stop()
         recording.stop()
         return _result(recording, cpu_seconds, unwatched), process.returncode
-
-
-def _start(
-    command: Sequence[str | os.PathLike[str]],
-    program: str | None,
-    environment: Mapping[str, str],
-    in_child: Callable[[], None] | None,
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(command, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
-    except OSError as error:
-        if error.errno != errno.ENOEXEC or not program:
-            raise
-    script = ["/bin/sh", program, *command[1:]]  # as execvp() does, and so env, nice and every shell
-    return subprocess.Popen(script, env=environment, pass_fds=_inherited(), preexec_fn=in_child)
 
 
 @contextmanager
@@ -494,35 +482,6 @@ def _signals_are_passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], Non
     finally:
         for number, action in before.items():
             signal.signal(number, action)
-
-
-def _inherited() -> tuple[int, ...]:
-    """The descriptors that a program of this process inherits.
-    Not close_fds=False: then subprocess uses posix_spawn(), after which glibc leaves two signals ignored."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # that of listdir() itself
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                found.append(int(name))
-    return tuple(found)
-
-
-def _ignore_children() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-
-
-@contextmanager
-def _children_are_waited_for() -> Iterator[Callable[[], None] | None]:
-    """A process that ignores SIGCHLD does not learn how a child ended, so it does not ignore SIGCHLD meanwhile. Gives
-    a function by which the child ignores SIGCHLD as before."""
-    if signal.getsignal(signal.SIGCHLD) != signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield None
-        return
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        yield _ignore_children
-    finally:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
 @contextmanager

@@ -18,8 +18,9 @@ import time
 from collections.abc import Iterable
 from types import TracebackType
 
-from pybuildid.record._recorder import REASONS, SOURCES, Recorder, RecordError, Status
+from pybuildid.record._recorder import REASONS, SOURCES, Recorder, RecordError, Status, ThreadError, check_process
 from pybuildid.record.kernel import KernelPart
+from pybuildid.record.made import Makers
 from pybuildid.record.recorded import Frame, Recorded, RecordedFile, Stack, read_result
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "Recording",
     "Stack",
     "Status",
+    "ThreadError",
+    "check_process",
 ]
 
 
@@ -47,27 +50,31 @@ class Recording:
     def __init__(self, *, frequency: int = 99, only: bool = False, clock: bool = False, memory: int = 0) -> None:
         self.frequency = frequency
         self._recorder = Recorder(frequency=frequency, only=only, clock=clock, memory=memory)
-        self._began = 0.0
+        self._makers = Makers(self._recorder.made)
+        self._began = self._started = 0.0  # by the clock; of the monotonic one
 
     def target(self, pid: int) -> None:
-        """Samples this process, and those that it will start."""
+        """Samples this process, and those that it will start. Raises OSError if there is none, and ThreadError, which
+        is one, if it is a thread of another."""
         self._recorder.target(pid)
 
     def start(self) -> None:
-        self._began = time.time()
+        self._began, self._started = time.time(), time.monotonic()
         self._recorder.start()
+        self._makers.start()
 
     def status(self) -> Status:
         return self._recorder.status()
 
     def stop(self) -> Recorded:
         """Ends sampling. Everything that was recorded is in the result, which outlives this object."""
-        seconds = time.time() - self._began
+        seconds = time.monotonic() - self._started  # somebody may have set the clock
         self._recorder.stop()
-        return read_result(self._recorder, self.frequency, self._began, seconds)
+        return read_result(self._recorder, self.frequency, self._began, seconds, self._makers.stop())
 
     def close(self) -> None:
-        """Gives everything back: programs, maps, events and the thread. They go with the process, however it ends."""
+        """Gives everything back: programs, maps, events and threads. They go with the process, however it ends."""
+        self._makers.close()
         self._recorder.close()
 
     def __enter__(self) -> Recording:

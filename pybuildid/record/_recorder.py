@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,18 @@ COUNTS = (
 )
 
 
+DESCRIPTORS = 60  #: that a recorder has open, and one more for each CPU
+
+
 class RecordError(OSError):
     """Samples cannot be taken on this system. Its text says what is missing, and what would help."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class ThreadError(OSError):
+    """A thread was named as the process to record."""
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -46,9 +58,11 @@ class Status:
 
     counts: of the BPF programs, by the names in COUNTS. outcomes: user frames, by (reason, source), as indices of
     REASONS and SOURCES. samples, frames: collected. stacks: different ones. files: known. entries: of the table.
-    read, unreadable, changed, refused: what became of files whose build ID was asked for.
+    read, unreadable (its process had ended), denied, changed, refused (the table is full): what became of files whose
+    build ID was asked for.
     scans: of one process's mappings. resyncs: times that all mappings were entered anew.
     cpu_seconds: of the thread that collects. hardware: whether a hardware counter of cycles takes the samples.
+    areas: whether the mappings of processes that were there before could be entered, by a BPF iterator.
     """
 
     counts: dict[str, int]
@@ -60,6 +74,7 @@ class Status:
     entries: int
     read: int
     unreadable: int
+    denied: int
     changed: int
     refused: int
     scans: int
@@ -68,6 +83,7 @@ class Status:
     cpu_seconds: float
     cpus: int
     hardware: bool
+    areas: bool
 
     @property
     def with_build_id(self) -> int:
@@ -77,6 +93,24 @@ class Status:
     @property
     def lost(self) -> int:
         return self.counts["lost"] + self.no_memory
+
+
+def check_process(pid: int) -> None:
+    """Raises OSError if there is no such process, or ThreadError if it is a thread of one: samples go by processes."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+        leader = next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
+    if leader != pid:
+        raise ThreadError(errno.EINVAL, f"{pid} is a thread of process {leader}: give the process")
+
+
+def _need_descriptors() -> None:
+    """One sentence at the beginning, instead of what any of forty calls would say."""
+    needed = DESCRIPTORS + (os.cpu_count() or 1)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    free = limit - len(os.listdir("/proc/self/fd"))
+    if free < needed:
+        what = f"{needed} descriptors are needed, and {max(free, 0)} may be opened: raise the limit, `ulimit -n`"
+        raise RecordError(errno.EMFILE, what)
 
 
 class Recorder:
@@ -91,6 +125,7 @@ class Recorder:
         except FileNotFoundError as error:
             what = "this pybuildid was built without BPF programs: install clang and libbpf-dev, and build it again"
             raise RecordError(error.errno, what) from None
+        _need_descriptors()
         options = ffi.new("struct bid_recorder_options *")
         options.frequency, options.region_bytes, options.breakpoint = frequency, memory, breakpoint
         options.clock = clock
@@ -105,7 +140,8 @@ class Recorder:
         return RecordError(ffi.errno, ffi.string(self._why).decode())
 
     def target(self, pid: int) -> None:
-        """Samples this process, and those that it will start."""
+        """Samples this process, and those that it will start. Raises OSError, ThreadError."""
+        check_process(pid)
         if lib.bid_recorder_target(self._recorder, pid):
             raise OSError(ffi.errno, os.strerror(ffi.errno))
 
@@ -117,8 +153,8 @@ class Recorder:
         lib.bid_recorder_stop(self._recorder)
 
     def close(self) -> None:
-        lib.bid_recorder_destroy(self._recorder)
-        self._recorder = ffi.NULL
+        recorder, self._recorder = self._recorder, ffi.NULL
+        lib.bid_recorder_destroy(recorder)
 
     def __enter__(self) -> Recorder:
         return self
@@ -141,6 +177,7 @@ class Recorder:
             entries=raw.entries,
             read=raw.files_read,
             unreadable=raw.files_unreadable,
+            denied=raw.files_denied,
             changed=raw.files_changed,
             refused=raw.files_refused,
             scans=raw.scans,
@@ -149,7 +186,15 @@ class Recorder:
             cpu_seconds=raw.cpu_ns / 1e9,
             cpus=raw.cpus,
             hardware=bool(raw.hardware),
+            areas=bool(raw.areas),
         )
+
+    def made(self) -> list[int]:
+        """The processes in which code was seen that no file has."""
+        if not self._recorder:
+            return []
+        processes = ffi.new("uint32_t[]", lib.BID_MADE)
+        return list(processes[0 : lib.bid_recorder_made(self._recorder, processes)])
 
     def known(self, inode: int) -> bool:
         """For tests: whether the table has this address of an inode."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pybuildid._recorder import ffi
@@ -15,6 +15,8 @@ from pybuildid.profile.places import unstrip_line
 from pybuildid.profile.pprof import PprofWriter
 from pybuildid.record._recorder import REASONS, SOURCES, Recorder, Status
 from pybuildid.record.kernel import KernelMap, KernelPart
+from pybuildid.stacks.pprof import replacing
+from pybuildid.symbols.perfmap import PerfMap
 
 #: Files of which no mapping is known get addresses of their own in pprof, from here on. No process has such.
 _NOWHERE, _APART = 1 << 56, 1 << 40
@@ -45,6 +47,18 @@ class RecordedFile:
     def name(self) -> str:
         """For people: the path, or else the build ID."""
         return self.path or (f"[{self.build_id.hex()}]" if self.build_id else "[unknown]")
+
+
+@dataclass(frozen=True)
+class MadeCode:
+    """Code that a process made at run time, and gave names to."""
+
+    process: int
+
+    @property
+    def name(self) -> str:
+        """As perf calls it."""
+        return f"/tmp/perf-{self.process}.map"
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,7 @@ class Recorded:
     began: float
     seconds: float
     kernel: KernelMap
+    made: Mapping[int, PerfMap] = field(default_factory=dict)  #: names that processes gave to code that they made
 
     def outcomes(self) -> list[tuple[str, str, int]]:
         """How user frames were resolved: (reason, source, count), the most frequent first."""
@@ -101,18 +116,22 @@ class Recorded:
         """Samples by the file that the innermost frame is in."""
         counts: Counter[str] = Counter()
         for stack in self.stacks:
-            counts[self.place(stack.frames[0])[0] if stack.frames else "[unknown]"] += stack.count
+            counts[self.place(stack.frames[0], stack.process)[0] if stack.frames else "[unknown]"] += stack.count
         return counts
 
-    def part(self, frame: Frame) -> RecordedFile | KernelPart | None:
-        """The file, or the part of the kernel, that a frame is in."""
+    def part(self, frame: Frame, process: int) -> RecordedFile | KernelPart | MadeCode | None:
+        """The file, the part of the kernel, or the named code of the process, that a frame is in."""
         if frame.kernel:
             return self.kernel.part_of(frame.address)
-        return None if frame.file is None else self.files[frame.file]
+        if frame.file is not None:
+            return self.files[frame.file]
+        names = self.made.get(process)
+        named = names and (names.find(frame.address) or names.find(frame.address - 1))  # -1: of a caller
+        return MadeCode(process) if named else None
 
-    def place(self, frame: Frame) -> tuple[str, int]:
+    def place(self, frame: Frame, process: int) -> tuple[str, int]:
         """A name for people, and the address in what has that name."""
-        part = self.part(frame)
+        part = self.part(frame, process)
         return (part.name if part else "[unknown]"), frame.address
 
     # ------------------------------------------------------------------------------------------ files of it
@@ -122,9 +141,14 @@ class Recorded:
         for stack in self.stacks:
             names = [stack.command or "[unknown]"]
             for frame in reversed(stack.frames):
-                name, address = self.place(frame)
+                name, address = self.place(frame, stack.process)
                 names.append(f"{os.path.basename(name) or name}+{address:#x}")
             yield ";".join(name.replace(";", ":").replace("\n", "?") for name in names) + f" {stack.count}"
+
+    def write_folded(self, path: str | os.PathLike[str]) -> None:
+        """The file is there whole or not at all."""
+        with replacing(path) as file:
+            file.writelines(os.fsencode(line) + b"\n" for line in self.folded())
 
     def unstrip_lines(self) -> Iterator[str]:
         """The files of all frames, one line each in the format of `eu-unstrip -n`."""
@@ -151,7 +175,7 @@ class Recorded:
             if main and file.path == main:
                 places.mapping(file)
         for stack in self.stacks:
-            frames = [places.place(frame, i > 0) for i, frame in enumerate(stack.frames)]
+            frames = [places.place(frame, stack.process, i > 0) for i, frame in enumerate(stack.frames)]
             labels = [("command", stack.command), ("process", str(stack.process))]
             writer.stack(frames, stack.count, labels)
         writer.write(path)
@@ -162,23 +186,28 @@ class _Places:
 
     def __init__(self, recorded: Recorded, writer: PprofWriter) -> None:
         self._recorded, self._writer = recorded, writer
-        self._mappings: dict[RecordedFile | KernelPart, tuple[int, int]] = {}
+        self._mappings: dict[RecordedFile | KernelPart | MadeCode, tuple[int, int]] = {}
 
-    def place(self, frame: Frame, is_caller: bool) -> tuple[int, int]:
-        part = self._recorded.part(frame)
+    def place(self, frame: Frame, process: int, is_caller: bool) -> tuple[int, int]:
+        part = self._recorded.part(frame, process)
         address = frame.address - is_caller  # in the call, not behind it
         if part is None:
             return address, 0
         bias, mapping = self.mapping(part)
         return address + bias, mapping
 
-    def mapping(self, part: RecordedFile | KernelPart) -> tuple[int, int]:
+    def mapping(self, part: RecordedFile | KernelPart | MadeCode) -> tuple[int, int]:
         if part not in self._mappings:
             self._mappings[part] = self._add(part)
         return self._mappings[part]
 
-    def _add(self, part: RecordedFile | KernelPart) -> tuple[int, int]:
+    def _add(self, part: RecordedFile | KernelPart | MadeCode) -> tuple[int, int]:
         """What an address in the part gets added, and the number of its mapping."""
+        if isinstance(part, MadeCode):
+            names = self._recorded.made[part.process]
+            number = self._writer.mapping(*names.range, 0, part.name, b"")
+            self._writer.name(number, names.find)
+            return 0, number
         add, build_id = self._writer.mapping, part.build_id or b""
         if isinstance(part, KernelPart):
             number = add(part.start, part.end, 0, part.name, build_id)
@@ -193,7 +222,9 @@ class _Places:
 # ---------------------------------------------------------------------------------------------- from the recorder
 
 
-def read_result(recorder: Recorder, frequency: int, began: float, seconds: float) -> Recorded:
+def read_result(
+    recorder: Recorder, frequency: int, began: float, seconds: float, made: Mapping[int, PerfMap] | None = None
+) -> Recorded:
     """Copies everything out of the recorder's memory."""
     raw = recorder.result()
     files = [_read_file(raw.files[i]) for i in range(raw.file_count)]
@@ -213,7 +244,7 @@ def read_result(recorder: Recorder, frequency: int, began: float, seconds: float
         command = ffi.string(stack.command, 16).decode(errors="replace")
         stacks.append(Stack(stack.tgid, command, tuple(own), stack.count))
     stacks.sort(key=lambda one: -one.count)
-    return Recorded(tuple(stacks), tuple(files), recorder.status(), frequency, began, seconds, KernelMap())
+    return Recorded(tuple(stacks), tuple(files), recorder.status(), frequency, began, seconds, KernelMap(), made or {})
 
 
 def _read_file(raw: Any) -> RecordedFile:

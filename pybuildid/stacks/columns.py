@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Literal
 
 from pybuildid._core import ffi, lib
-from pybuildid._memory import STEP, available
+from pybuildid.stacks.memory import STEP, available
 from pybuildid.stacks.model import Label, Sample
 from pybuildid.stacks.wire import WireError
 
@@ -25,7 +25,7 @@ LOCATION, LINE, FUNCTION = lib.BID_PPROF_LOCATION, lib.BID_PPROF_LINE, lib.BID_P
 _PROBLEMS = {
     lib.BID_PPROF_E_CUT: "a message ends in the midst of a field",
     lib.BID_PPROF_E_NUMBER: "a number has more than ten bytes",
-    lib.BID_PPROF_E_WIRE: "a field has a wire type that there is not, or not for it",
+    lib.BID_PPROF_E_WIRE: "a field has an unknown wire type, or one that is wrong for this field",
     lib.BID_PPROF_E_LARGE: f"a field, or all mappings together, have more than {lib.BID_PPROF_FIELD_MAX >> 20} MiB",
     lib.BID_PPROF_E_MESSAGE: "a number stands where a message should",
     lib.BID_PPROF_E_VALUES: f"samples differ in how many values they have, or have over {lib.BID_PPROF_VALUES_MAX:,}",

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from bisect import bisect
+from collections.abc import Collection
 
 from pybuildid.stacks.model import Line
 
@@ -19,6 +20,23 @@ def is_perf_map(path: str) -> bool:
     return _PATH.fullmatch(path) is not None
 
 
+def open_perf_map(path: str, since: float, owners: Collection[int], folder: int | None = None) -> int | None:
+    """A descriptor of the file, which the caller closes. None, if there is no such file, if it is older than `since`
+    (then another process with the same number has left it), or if it is of a user who is no owner of the process: in
+    /tmp anybody may have put it there. perf does not believe such files, either. folder: to which a path is relative.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, dir_fd=folder)
+    except OSError:
+        return None
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_uid in owners and status.st_mtime >= since:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 class PerfMap:
     """The names that one process gave to its code. Code that came later at the same address has the later name."""
 
@@ -28,20 +46,18 @@ class PerfMap:
 
     @classmethod
     def read(cls, path: str, since: float) -> PerfMap:
-        """Without names, if there is no such file, or it is older than `since`: then another process with the same
-        number has left it. As perf does, it believes files of this user and of root alone."""
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
+        """Without names, if there is no such file, or it is not to be believed: see open_perf_map()."""
+        descriptor = open_perf_map(path, since, {0, os.geteuid()})
+        if descriptor is None:
             return cls()
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mtime < since:
-                return cls()
-            with open(descriptor, "rb", closefd=False) as file:
-                return cls(file.read(MOST))
-        finally:
-            os.close(descriptor)
+        with open(descriptor, "rb") as file:
+            return cls(file.read(MOST))
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """From the first address that has a name to the end of the last one."""
+        last = self._starts[-1]
+        return self._starts[0], min(last + self._code[last][0], (1 << 64) - 1)
 
     def find(self, address: int) -> Line | None:
         """The function at an address. CPython writes py::NAME:FILE."""

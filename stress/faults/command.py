@@ -28,11 +28,11 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 @click.option("--quick", is_flag=True, help="The short form of each, which takes seconds.")
 @json_option
 def faults(names: tuple[str, ...], quick: bool, list_them: bool, json_file: Path | None) -> None:
-    """Makes go wrong what may go wrong around the table, and checks that it loses nothing.
+    """Lets memory, limits, threads, forks and readers fail around the table, and checks that it loses nothing.
 
     Requests for memory fail one after the other, limits are reached, threads come and go, processes fork after every
-    instruction of an update, a reader stands still for a minute. Every update must then either do its work or say why
-    not and change nothing; lookups stay right throughout; and all goes on when the fault is over.
+    instruction of an update, a reader stands still for a minute. Each update must then do its work, or say why not and
+    change nothing. Lookups must stay right throughout. When the fault is over, updates must succeed again.
 
     The last line says SUCCESS or FAILURE; the exit status is 0 for SUCCESS only.
     """

@@ -17,7 +17,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#define SECONDS 4 /* for what takes some milliseconds */
+#define SECONDS 1 /* for what takes some milliseconds */
 
 const struct bid_design *design;
 void *table;

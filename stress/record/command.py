@@ -13,6 +13,7 @@ from rich.table import Table
 
 from pybuildid.cli import _output
 from pybuildid.cli._json import json_option, write_json
+from pybuildid.cli._types import Range
 from pybuildid.record import RecordError
 from stress import report
 from stress.record.bounds import Bound, Measured, bounds, measure
@@ -25,11 +26,11 @@ MISSED, UNDECIDED = 1, 3  #: exit statuses with --strict, as of the bench
 
 @click.command()
 @scenario_options(SCENARIOS)
-@click.option("--seconds", default=10.0, show_default=True, help="Of each scenario.")
+@click.option("--seconds", type=Range(0.1, 86400), default=10.0, show_default=True, help="How long each scenario runs.")
 @click.option("--measure", "with_measures", is_flag=True, help="Also measure what recording takes, beside the "
               "kernel's own means: three minutes more.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="The same; and exit with 1 if a bound is missed, with 3 if that cannot be "
-              "said.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Measure as well, and exit with 1 if a bound is missed, "
+              "with 3 if that cannot be said.")  # fmt: skip
 @json_option
 def record(
     names: tuple[str, ...],
@@ -39,13 +40,14 @@ def record(
     list_them: bool,
     json_file: Path | None,
 ) -> None:
-    """Records programs that make it hard, and compares every frame with the kernel's own answer for it.
+    """Records programs that are hard to record, and compares every frame with the kernel's own answer for it.
 
     Needs root, and a kernel that lets BPF programs be loaded.
 
-    The last line says SUCCESS or FAILURE; the exit status is 0 for SUCCESS, and 77 where BPF cannot be used. FAILURE is
-    of a scenario: wrong build IDs, fewer frames than the kernel has, or less than it has to reach. What recording takes
-    has bounds, too, which depend on the machine: they are listed as met or missed, and count with --strict alone.
+    The last line says SUCCESS or FAILURE; the exit status is 0 for SUCCESS, and 77 where BPF cannot be used. A
+    scenario fails if a build ID is wrong, or if fewer frames have one than the kernel gives, or than its bound demands.
+    The cost of recording has bounds, too. They depend on the machine, so they are listed as met or missed, and count
+    with --strict only.
     """
     console = _output.console()
     if list_them:

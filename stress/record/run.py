@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""Record: the recorder over programs that make it hard, each frame beside the kernel's own answer for it.
+"""Record: the recorder over programs that are hard to record, each frame beside the kernel's own answer for it.
 
 The BPF program takes both answers in one sample. An answer of the table is wrong if the kernel has another build ID or
 offset, and the table still gives the same afterwards (else the mapping changed between the two).

@@ -130,7 +130,7 @@ static const struct bid_options by_refusing = {.expected_entries = 1, .id_size =
 const struct scenario memory_scenarios[] = {
     {"reserve-refused", "reserve, each time that another call of the allocator is refused", LIMITED, &by_refusing,
      prepare_key, reserve_until_done, 1, 1, BID_OK},
-    {"insert-refused", "the same for an insert into a full path", LIMITED, &by_refusing, prepare_full_path,
+    {"insert-refused", "the same for an insert into a full probe sequence", LIMITED, &by_refusing, prepare_full_path,
      insert_until_done, ABSENT, 5, BID_OK},
     {"create-refused", "the same for a third table", LIMITED, &small, prepare_key, create_until_done, 1, 1, BID_OK},
     {"create-no-pins", "a table in memory of its own, and no memory for its pins", LIMITED, &small,

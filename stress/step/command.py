@@ -61,7 +61,7 @@ def summary(outcome: stepping.Outcome) -> str:
     text += f"{found['max_records_read']} records of at most {found['bound_records']}, "
     text += f"{found['lookup_instructions']:,} instructions"
     if found["bound_instructions"]:
-        text += f", and {found['bound_instructions']:,} on the longest paths that could be made"
+        text += f", and {found['bound_instructions']:,} on the longest probe sequences that could be made"
     return text
 
 
@@ -96,22 +96,21 @@ def step(
 ) -> None:
     """Interrupts every operation after every single instruction.
 
-    The processor's trap flag is set (x86-64; elsewhere a parent process steps), so a handler runs after each
-    instruction and looks up from there: the key in question, keys on its path that stay, absent keys, and a key of a
-    second table. The key must have its state before or after the operation, and never go back.
+    A handler runs after each instruction, by the processor's trap flag (x86-64; elsewhere a parent process steps). It
+    looks up the key of the operation, other keys of its probe sequence, absent keys, and a key of a second table. The
+    key of the operation must have its state before or after the operation, and never go back.
 
-    Then the same with updates at every instruction, while the operation stands still: inserts and removes from the
-    handler ("updates"), and all kinds, growing and shrinking too, from another thread for which the handler waits
-    ("grows"). What takes long does so at some of its instructions only, unless --every is given.
+    Then comes the same with updates at every instruction, while the operation stands still. In "updates" the handler
+    inserts and removes. In "grows" it waits for another thread, whose updates are of all kinds, growing and shrinking
+    too. Long operations are updated at some of their instructions only, unless --every is given.
 
-    And then with an update of the very key that the operation is about ("updates the key"), at exactly one instruction,
-    for each in turn: there the process forks, the child inserts, removes, or lets another thread replace and grow, and
-    the operation goes on in the child. What it and the handler were told must be what they would have been told one
-    after the other, in some order.
+    Last comes an update of the operation's own key ("updates the key"), at exactly one instruction, for each in turn.
+    There the process forks. The child inserts, removes, or lets another thread replace and grow. Then the operation
+    goes on in the child. Both answers must be right for one after the other, in some order.
 
-    Executed is counted without the handler's help: where it ran twice in a row, the program's disassembly must lead
-    from one place to the next. With the trap flag the one instruction after a system call cannot be interrupted: the
-    kernel's trap comes after it. Any other that was not is a failure.
+    "Executed" is counted from the program's disassembly, which must lead from each place where the handler ran to the
+    next. With the trap flag the one instruction after a system call cannot be interrupted: the kernel's trap comes
+    after it. Any other instruction that was not interrupted is a failure.
 
     The last table says which instructions of the table's functions no scenario reached. If all scenarios were run, each
     of them is a failure, unless stress/step/unreached.py names its line and says why. The exit status is 0 for SUCCESS

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The handler: the key in question has its state before or after the operation, and never goes back; keys on its path
- * stay as they are, and so do keys elsewhere; absent keys, one of them on the path, are absent; another table is as it
- * was.
+ * The handler: the key in question has its state before or after the operation, and never goes back; other
+ * keys stay as they are, those of its probe sequence and those elsewhere; absent keys are absent, one of this sequence,
+ * too; another table is as it was.
  */
 #include "judge.h"
 #include "../common/stepper.h"
@@ -197,10 +197,10 @@ static void look_around(void)
 {
     uint64_t number = instructions % STEADY, other = instructions % NEIGHBOURS;
     expect(stepped, "a key that stays", inode_key(number), 1);
-    expect(stepped, "a key that stays, on the path", path_key(1 + other), 1);
+    expect(stepped, "a key that stays, of the probe sequence", path_key(1 + other), 1);
     expect(stepped, "a neighbour that handlers update", volatile_neighbour((unsigned)other),
            neighbour_is_there[other] ? 9 : ABSENT);
-    expect(stepped, "an absent key, on the path", NOTHING_THERE, ABSENT);
+    expect(stepped, "an absent key, of the probe sequence", NOTHING_THERE, ABSENT);
     expect(second, "a key of the second table", inode_key(number), 1);
 }
 

@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 
 #define STEADY 40    /* keys of both tables that no operation touches */
-#define NEIGHBOURS 4 /* keys on the path of the key in question that stay; handlers insert and remove as many more */
+#define NEIGHBOURS 4 /* other keys of the probe sequence that stay; handlers insert and remove as many more */
 #define WATCHED 2    /* keys in question, at most */
 #define ABSENT 0
 
@@ -66,7 +66,7 @@ uint64_t judge_instructions(void); /* since judge_begin(), in this process */
 void judge_wrong(const char *what, uint64_t key, uint64_t version);
 uint64_t judge_version(uint64_t key); /* in `stepped`: ABSENT or the generation; a wrong ID is wrong */
 
-/* Keys on one path, in every array of the scenarios' first seed; and with one tag, so that a lookup reads all
+/* Keys of one probe sequence, in every array of the scenarios' first seed; and with one tag, so that a lookup reads all
  * records. */
 #define SEED 7
 uint64_t path_key(uint64_t number);

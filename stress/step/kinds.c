@@ -172,7 +172,7 @@ const struct scenario kind_scenarios[] = {
      prepare_kinds_in_resize, look_up_kinds, 1, 1, BID_OK},
     {"lookup-batches", "lookup of more keys than one pin is held for", LONG_ONES, &roomy, prepare_key, look_up_batches,
      1, 1, BID_OK},
-    {"insert-behind-others", "insert into a path whose first bucket is full of other tags", COMPOUND, &roomy,
+    {"insert-behind-others", "insert into a probe sequence whose first bucket is full of other tags", COMPOUND, &roomy,
      prepare_kinds, insert_behind_others, 1, 1, BID_OK},
     {"iterate-until-fenced", "the next one with fenced pins", COMPOUND, &fenced, prepare_key, iterate_until, 1, 1,
      BID_OK},

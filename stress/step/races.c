@@ -187,8 +187,8 @@ static int create_by_another(void)
 static const struct bid_options narrow = {.expected_entries = 1, .id_size = 20};
 
 const struct scenario race_scenarios[] = {
-    {"insert-overtaken", "insert, beside one of another key of the path", RACED, &roomy, NULL, insert_key, ABSENT, 5,
-     BID_OK},
+    {"insert-overtaken", "insert, beside one of another key of the probe sequence", RACED, &roomy, NULL, insert_key,
+     ABSENT, 5, BID_OK},
     {"insert-nmi-overtaken", "the same for NMI context across a resize", RACED, &small, prepare_resize, insert_from_nmi,
      ABSENT, 5, BID_OK},
     {"shrink-filled", "shrink, while others fill the table", RACED, &few, prepare_key, shrink, 1, 1, BID_OK},

@@ -62,7 +62,7 @@ static int shrink_by_chance(void)
     return bid_shrink(by_chance);
 }
 
-/* A key of one path, under whatever seed that table has. */
+/* A key of one probe sequence, under whatever seed that table has. */
 static int insert_into_path(uint64_t number)
 {
     uint8_t id[20] = {1};
@@ -134,9 +134,9 @@ static void prepare_reseeded_often(void)
 
 /* ---------------------------------------------------------------------------- no room in the future array -- */
 
-/* Nothing is copied yet of a full path of the old array, and the same path of the future one is full of other keys:
- * handlers have inserted them. That needs a limit on early updates as larger arrays have it. The next helper gets the
- * first chunk of the path. */
+/* Nothing is copied yet of a full probe sequence of the old array, and the same sequence of the future one is full of
+ * other keys, which handlers have inserted. That needs a limit on early updates as larger arrays have it. The next
+ * helper gets the first chunk of the sequence. */
 static void prepare_full_paths(void)
 {
     uint8_t id[20] = {1};
@@ -167,17 +167,17 @@ const struct scenario rebuild_scenarios[] = {
      shrink_again, 1, 1, BID_OK},
     {"shrink-by-chance", "shrink of a third table, whose seeds are random", LIMITED, &small, prepare_by_chance,
      shrink_by_chance, 1, 1, BID_OK},
-    {"reseed-by-chance", "insert into a full path of a third table", LIMITED, &small, prepare_full_path_by_chance,
-     insert_by_chance, 1, 1, BID_OK},
+    {"reseed-by-chance", "insert into a full probe sequence of a third table", LIMITED, &small,
+     prepare_full_path_by_chance, insert_by_chance, 1, 1, BID_OK},
     {"insert-nmi-limited", "insert for NMI context beside a shrink that is being begun", LIMITED, &small,
      prepare_limited, insert_another_from_nmi, 1, 1, BID_E_WOULD_ALLOCATE},
     {"reserve-used-up", "reserve when the records are used up", LIMITED, &loaded, prepare_used_up_records, reserve_some,
      1, 1, BID_OK},
     {"insert-nearly-filled", "insert, after which an early resize fails", LIMITED, &few, prepare_nearly_filled,
      insert_key, ABSENT, 5, BID_OK},
-    {"insert-reseeded-often", "insert into a path that is full under many seeds", LIMITED, &few, prepare_reseeded_often,
-     insert_key, ABSENT, ABSENT, BID_E_COLLISIONS},
-    {"insert-full-paths", "insert into a path that is full in both arrays", LIMITED, &few, prepare_full_paths,
+    {"insert-reseeded-often", "insert into a probe sequence that is full under many seeds", LIMITED, &few,
+     prepare_reseeded_often, insert_key, ABSENT, ABSENT, BID_E_COLLISIONS},
+    {"insert-full-paths", "insert into a probe sequence that is full in both arrays", LIMITED, &few, prepare_full_paths,
      insert_key, ABSENT, ABSENT, BID_E_COLLISIONS},
     {"insert-nmi-full-paths", "the same for NMI context", LIMITED, &few, prepare_full_paths, insert_from_nmi, ABSENT,
      ABSENT, BID_E_WOULD_ALLOCATE},

@@ -55,7 +55,7 @@ void prepare_no_room(void)
     CHECK(!bid_resizing(stepped));
 }
 
-/* Keys of one path, until the next does not fit. */
+/* Keys of one probe sequence, until the next does not fit. */
 void prepare_full_path(void)
 {
     uint8_t id[20] = {1};
@@ -284,8 +284,8 @@ const struct scenario plain_scenarios[] = {
      BID_OK},
     {"insert-no-room", "insert into a full array, which grows", PLAIN, &small, prepare_no_room, insert_key, ABSENT, 5,
      BID_OK},
-    {"insert-full", "insert into a full path, which reseeds", PLAIN, &few, prepare_full_path, insert_key_and_reseed,
-     ABSENT, 5, BID_OK},
+    {"insert-full", "insert into a full probe sequence, which reseeds", PLAIN, &few, prepare_full_path,
+     insert_key_and_reseed, ABSENT, 5, BID_OK},
     {"insert-nmi", "insert by the form for NMI context", PLAIN, &roomy, NULL, insert_from_nmi, ABSENT, 5, BID_OK},
     {"insert-nmi-no-room", "the same, into a full array: refused", LIMITED, &small, prepare_no_room, insert_from_nmi,
      ABSENT, ABSENT, BID_E_WOULD_ALLOCATE},
@@ -318,12 +318,12 @@ const struct scenario plain_scenarios[] = {
      BID_ABSENT},
     {"lookup-many-resizing", "lookup of a batch across a resize", PLAIN, &small, prepare_key_in_resize, look_up_many, 1,
      1, BID_OK},
-    {"lookup-longest", "two full paths of one tag, a pin that is counted", CROWDED, &tall, prepare_longest, first_pin,
-     ABSENT, ABSENT, BID_ABSENT},
-    {"insert-resizing", "insert: seal a path, help", PLAIN, &small, prepare_resize, insert_key, ABSENT, 5, BID_OK},
-    {"replace-resizing", "replace: seal a path, copy, help", PLAIN, &small, prepare_key_in_resize, replace_key, 1, 5,
+    {"lookup-longest", "two full probe sequences of one tag, a pin that is counted", CROWDED, &tall, prepare_longest,
+     first_pin, ABSENT, ABSENT, BID_ABSENT},
+    {"insert-resizing", "insert: seal the key, help", PLAIN, &small, prepare_resize, insert_key, ABSENT, 5, BID_OK},
+    {"replace-resizing", "replace: seal the key, copy, help", PLAIN, &small, prepare_key_in_resize, replace_key, 1, 5,
      BID_OK},
-    {"remove-resizing", "remove: seal a path, copy, leave a tombstone", PLAIN, &small, prepare_key_in_resize,
+    {"remove-resizing", "remove: seal the key, copy, leave a tombstone", PLAIN, &small, prepare_key_in_resize,
      remove_key, 1, ABSENT, BID_OK},
     {"finish-resize", "reserve: finish what others began, grow", PLAIN, &small, prepare_key_in_resize, reserve, 1, 1,
      BID_OK},
@@ -331,7 +331,7 @@ const struct scenario plain_scenarios[] = {
     {"shrink", "shrink: a whole resize", PLAIN, &tall, prepare_key, shrink, 1, 1, BID_OK},
     {"drop-tombstones", "updates until tombstones are dropped", PLAIN, &small, prepare_key, drop_tombstones, 1, 1,
      BID_OK},
-    {"reseed", "insert of another key into a full path", PLAIN, &few, prepare_key_and_full_path,
+    {"reseed", "insert of another key into a full probe sequence", PLAIN, &few, prepare_key_and_full_path,
      insert_another_and_reseed, 1, 1, BID_OK},
     {"reclaim", "free a retired array", PLAIN, &small, prepare_retired, reclaim, ABSENT, ABSENT, BID_OK},
     {"iterate", "iteration over all entries", PLAIN, &small, prepare_key, iterate, 1, 1, BID_OK},

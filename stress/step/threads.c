@@ -164,7 +164,7 @@ void prepare_overflow(void)
 
 /* ------------------------------------------------------------------------------------------- the longest -- */
 
-/* Inserts path_key(first), ... until their path is full. */
+/* Inserts path_key(first), ... until their probe sequence is full. */
 static uint64_t fill_path(uint64_t first)
 {
     uint8_t id[20] = {1};
@@ -183,8 +183,8 @@ static void migrate(uint64_t number)
     CHECK_STATUS(bid_insert_nmi(stepped, path_key(number), 1, id, sizeof id), BID_OK);
 }
 
-/* A path full of other keys in an array and in its future, each with the tag of the key in question, and a thread whose
- * pin is counted: no lookup has further to go. */
+/* A probe sequence full of other keys in an array and in its future, each with the tag of the key in question, and a
+ * thread whose pin is counted: no lookup has further to go. */
 void prepare_longest(void)
 {
     uint64_t last = fill_path(100);

@@ -282,7 +282,7 @@ class Storm:
                 f"{outcome.blocked_updates} blocked update{'s' * (outcome.blocked_updates != 1)}",
             ),
             (outcome.trial == "stopped" and not outcome.stopped, "no updater was stopped"),
-            (outcome.stopped and not outcome.updates_after_stops, "who was not stopped made no update"),
+            (outcome.stopped and not outcome.updates_after_stops, "the updaters that were not stopped made no update"),
             (outcome.errno_changed, f"errno was changed {outcome.errno_changed:,} times"),
             (
                 outcome.system_calls,

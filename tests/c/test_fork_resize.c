@@ -257,6 +257,22 @@ static void beside(enum moment moment)
     end(thread);
 }
 
+/* Updates do that by themselves, also those that need no resize. */
+static void by_the_way(enum moment moment)
+{
+    begin(PLAIN);
+    pthread_t thread = start(moment);
+    pid_t pid = fork_child();
+    if (!pid) {
+        for (int i = 0; i < 200; i++)
+            CHECK_STATUS(insert(table, inode_key(0), 1, 20), BID_EXISTS);
+        CHECK(is_given_back() && arrays_in_use() == 1 + (unsigned)bid_resizing(table));
+        _exit(0);
+    }
+    wait_for(pid);
+    end(thread);
+}
+
 /* Each child is the next one's parent; only some of them do anything in between. */
 static void generations(enum moment moment, int number)
 {
@@ -365,6 +381,7 @@ int main(void)
     quiet_parent();
     for (enum moment moment = MAKING; moment < MOMENTS; moment++) {
         beside(moment);
+        by_the_way(moment);
         over_generations(moment);
         for (enum form form = PLAIN; form < FORMS; form++)
             for (int forks = 1; forks <= 2; forks++)

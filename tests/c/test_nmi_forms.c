@@ -73,6 +73,25 @@ static void reserved_room_is_enough(uint64_t entries)
     bid_destroy(table);
 }
 
+/* Also in an array that is half full, where the last to come find few places; and if some of the keys had an entry. */
+static void room_for_the_rest(uint32_t id_size, uint64_t removed)
+{
+    uint64_t entries = 11400, half = 6000;
+    struct bid_table *table = make_table((struct bid_options){.id_size = id_size});
+    CHECK_STATUS(bid_reserve(table, removed ? entries : half), BID_OK);
+    for (uint64_t i = 0; i < half; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, id_size), BID_OK);
+    for (uint64_t i = 0; i < removed; i++)
+        CHECK_STATUS(bid_remove(table, inode_key(i)), BID_OK);
+    CHECK_STATUS(bid_reserve(table, entries - removed), BID_OK);
+    uint8_t id[BID_ID_MAX] = {1};
+    for (uint64_t i = 0; i < removed; i++)
+        CHECK_STATUS(nmi_insert(table, inode_key(i), 1, id, id_size), BID_OK);
+    for (uint64_t i = half; i < entries - removed; i++)
+        CHECK_STATUS(nmi_insert(table, inode_key(i), 1, id, id_size), BID_OK);
+    bid_destroy(table);
+}
+
 /* Without room the table stays as it was, and a thread-context update makes room. */
 static void would_allocate_loses_nothing(void)
 {
@@ -224,6 +243,10 @@ int main(void)
     reserved_room_is_enough(100000);
     for (uint64_t entries = 1; entries <= 100000; entries *= 10)
         reserved_room_is_enough_for_long_ids(entries);
+    for (uint32_t id_size = 20; id_size <= 64; id_size += 22) {
+        room_for_the_rest(id_size, 0);
+        room_for_the_rest(id_size, 4000);
+    }
     removes_begin_nothing();
     remove_without_records(20);
     remove_without_records(64);

@@ -4,6 +4,8 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include "hash.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -76,9 +78,51 @@ static void early_tries_are_few(void)
     bid_destroy(table);
 }
 
+/* Keys that crowd into every other bucket of the next array, so that their copies need more records elsewhere than were
+ * there before the resize began. Returns how many there are when it has begun. */
+static uint64_t crowd(struct bid_table *table, uint64_t *keys)
+{
+    uint64_t entries = 0;
+    for (uint64_t number = 0; !bid_resizing(table); number++) {
+        const struct bid_array *head = bid_head(table);
+        uint64_t next = bid_size_buckets(head->size + 1);
+        if (bid_sequence_mixed(bid_mix(inode_key(number), head->seed), next).bucket % 2)
+            continue;
+        keys[entries] = inode_key(number);
+        CHECK_STATUS(insert(table, keys[entries++], 1, 20), BID_OK);
+    }
+    return entries;
+}
+
+/* No help with the resize is possible, and removes go on: BID_REMOVES_ASIDE of them have a record for their copy. */
+static void removes_go_on_where_help_fails(void)
+{
+    static uint64_t keys[200000];
+    struct bid_table *table = make_table((struct bid_options){.expected_entries = 90000, .id_size = 20});
+    uint64_t entries = crowd(table, keys), removed = 0;
+    no_memory = 1;
+    failures = 0;
+    for (uint64_t i = 0; i < 200000 && failures < 1000; i++) { /* helps until nothing is left for copies */
+        int status = insert(table, inode_key(1000000 + i), 1, 20);
+        CHECK(status == BID_OK || status == BID_E_NO_MEMORY);
+    }
+    CHECK(failures && bid_resizing(table));
+    for (; removed < BID_REMOVES_ASIDE; removed++)
+        CHECK_STATUS(bid_remove(table, keys[entries - 1 - removed]), BID_OK);
+    no_memory = 0;
+    for (uint64_t i = 0; i < entries; i++) {
+        struct bid_build_id id;
+        CHECK_STATUS(bid_lookup(table, keys[i], &id), i < entries - removed ? BID_OK : BID_ABSENT);
+    }
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    failures = 0;
+    bid_destroy(table);
+}
+
 int main(void)
 {
     early_tries_are_few();
+    removes_go_on_where_help_fails();
     struct bid_table *table = make_table((struct bid_options){.id_size = 20});
     uint64_t failed = 0, resizes_met = 0;
     for (uint64_t i = 0; i < ENTRIES; i++) {

@@ -4,8 +4,17 @@
  * keeps what its thread reads across resizes and across a fork, in the parent and in the child, but no longer.
  *
  * The lookup path is compiled into this program, with calls of ours where a key's bucket is fetched and where a pin is
- * left.
+ * left. The handlers of forks are there twice, as when two threads make the first tables at once.
  */
+#define _GNU_SOURCE
+#include <pthread.h>
+
+static int register_twice(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    int error = pthread_atfork(prepare, parent, child);
+    return error ? error : pthread_atfork(prepare, parent, child);
+}
+
 #define BID_PLATFORM_MODEL /* bid_platform_prefetch() is ours */
 #include "pin.h"
 
@@ -20,11 +29,14 @@ static void leave(struct bid_pin pin)
 #include "lookup.c"
 #undef bid_pin_leave
 
+#define pthread_atfork register_twice
+#include "../process/pins.c"
+#undef pthread_atfork
+
 #include "check.h"
 #include "pin_forms.h"
 #include "update.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>

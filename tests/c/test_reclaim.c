@@ -3,6 +3,7 @@
  * and an update that failed for want of it succeeds then at once. */
 #include "check.h"
 
+#include "platform.h"
 #include "table.h" /* for what records take */
 
 #include <pthread.h>
@@ -102,6 +103,57 @@ static void succeeds_at_once(int reserves)
     bid_destroy(table);
 }
 
+/* ------------------------------------------------------------------------- one that stands still as it frees -- */
+
+static atomic_int frees, stands_still;
+
+static void stand_still_once(void *context, void **address, size_t bytes)
+{
+    if (atomic_fetch_add(&frees, 1) == 0)
+        while (atomic_load(&stands_still))
+            sched_yield();
+    bid_platform_allocator.unmap(context, address, bytes);
+}
+
+static void *reclaims(void *unused)
+{
+    bid_reclaim(table);
+    return unused;
+}
+
+/* Of two arrays that wait, a thread frees the first and gets no further. Updates free the other one. */
+static void another_frees_the_rest(void)
+{
+    struct bid_allocator allocator = bid_platform_allocator;
+    pthread_t threads[2], stopped;
+    allocator.unmap = stand_still_once;
+    table = make_table((struct bid_options){.id_size = 20, .allocator = &allocator});
+    CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
+    atomic_store(&inside, 0);
+    atomic_store(&leave, 0);
+    atomic_store(&stands_still, 1);
+    for (intptr_t i = 0; i < 2; i++) {
+        CHECK(pthread_create(&threads[i], NULL, reader, (void *)i) == 0);
+        while (atomic_load(&inside) <= i)
+            sched_yield();
+        move_on((uint64_t)i);
+    }
+    atomic_store(&leave, 1);
+    CHECK(pthread_join(threads[0], NULL) == 0);
+    CHECK(pthread_create(&stopped, NULL, reclaims, NULL) == 0);
+    while (!atomic_load(&frees))
+        sched_yield();
+    atomic_store(&leave, 3);
+    CHECK(pthread_join(threads[1], NULL) == 0);
+    for (int i = 0; i < 200; i++)
+        CHECK_STATUS(insert(table, 1, 1, 20), BID_EXISTS);
+    CHECK(atomic_load(&frees) == 2);
+    atomic_store(&stands_still, 0);
+    CHECK(pthread_join(stopped, NULL) == 0);
+    CHECK(statistics(table).bytes_retired == 0);
+    bid_destroy(table);
+}
+
 /* ------------------------------------------------------------------------------------------------ records -- */
 
 /* All records of a table are as large as its id_size needs, however long the IDs are. */
@@ -156,6 +208,7 @@ int main(void)
     seed_is_taken_over();
     readers_of_all_ages();
     freed_by_the_way();
+    another_frees_the_rest();
     succeeds_at_once(0);
     succeeds_at_once(1);
     records_of_one_size(1, 1);

@@ -57,6 +57,9 @@ static void bad_regions_are_refused(void)
     CHECK_STATUS(bid_region_publish(shared.region, 0, outside), BID_E_REGION);
     CHECK_STATUS(bid_region_publish(shared.region, BID_REGION_TABLES, NULL), BID_E_REGION);
     CHECK_STATUS(bid_region_publish(NULL, 0, outside), BID_E_NULL);
+    CHECK_STATUS(bid_region_init(shared.memory, 2 * page, &region, &allocator), BID_OK); /* too small for any table */
+    CHECK_STATUS(bid_region_publish(region, 0, outside), BID_E_REGION);
+    CHECK_STATUS(bid_region_publish(region, 0, NULL), BID_OK);
     CHECK(bid_grace_begin(outside) == 0 && bid_grace_begin(NULL) == 0);
     bid_destroy(outside);
     struct bid_options options = {.size = sizeof options, .allocator = &allocator};

@@ -205,9 +205,27 @@ static void shrink_says_what_it_did(void)
     }
 }
 
+/* Also where the array stays as large as it is, and only the records of the reserved room go. */
+static void shrink_gives_up_what_was_reserved(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    for (uint64_t i = 0; i < 16500; i++)
+        CHECK_STATUS(insert(table, inode_key(i), 1, 20), BID_OK);
+    CHECK_STATUS(bid_reserve(table, 0), BID_OK); /* finishes the resize */
+    struct bid_stats before = statistics(table);
+    CHECK_STATUS(bid_reserve(table, before.slots * 7 / 10), BID_OK);
+    struct bid_stats reserved = statistics(table);
+    CHECK(reserved.slots == before.slots && reserved.bytes_records > before.bytes_records);
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK(statistics(table).slots == before.slots && statistics(table).bytes_records <= before.bytes_records);
+    CHECK_STATUS(bid_shrink(table), BID_UNCHANGED);
+    bid_destroy(table);
+}
+
 int main(void)
 {
     shrink_says_what_it_did();
+    shrink_gives_up_what_was_reserved();
     reserved();
     fenced();
     quiet();

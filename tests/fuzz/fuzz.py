@@ -3,7 +3,7 @@
 SECONDS=60`, or python tests/fuzz/fuzz.py --seconds 60.
 
 Exit codes: 0 if nothing broke; 1 if something did, and then the input is kept as build/fuzz/crash-* (or timeout-*,
-oom-*); 2 if there is no clang with libFuzzer. What each learns is kept in build/fuzz/NAME/corpus, for the next run.
+oom-*); 2 if there is no clang with libFuzzer. What each learns is kept in build/fuzz/NAME-corpus, for the next run.
 """
 
 from __future__ import annotations
@@ -59,20 +59,19 @@ def build(target: str) -> Path:
 
 def fuzz(target: str, seconds: int) -> Found:
     """Runs a fuzzer. Its own words go to standard error as they come."""
-    program, seeds, corpus = build(target), BUILD / target / "seeds", BUILD / target / "corpus"
+    program, seeds, corpus = build(target), BUILD / f"{target}-seeds", BUILD / f"{target}-corpus"
     write_seeds(target, seeds)
     corpus.mkdir(exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-max_len={MAX_LEN}", "-timeout=20", "-print_final_stats=1"]
     options += ["-verbosity=1", f"-artifact_prefix={BUILD}/"]
     command: list[str | Path] = [program, *options, corpus, seeds]
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")
-    assert run.stderr
     words = []
-    for line in run.stderr:
-        sys.stderr.write(line)
-        words.append(line)
-    code = run.wait()
-    text = "".join(words)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as run:
+        assert run.stderr
+        for line in run.stderr:
+            sys.stderr.write(line)
+            words.append(line)
+    code, text = run.returncode, "".join(words)
     executions = re.search(r"number_of_executed_units: (\d+)", text)
     broken = re.search(r"broken: .*|runtime error: .*|ERROR: .*", text)
     covered = re.findall(r"cov: (\d+)", text)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* A lookup while its key is inserted sees nothing or the whole entry, and does not lose it again. FULL: the key's home
- * bucket is full of other keys, so it goes into the next of its path. */
+ * bucket is full of other keys, so it goes into the next of its probe sequence. */
 #include "model.h"
 
 static inline void fill_home_bucket(void)

@@ -4,7 +4,8 @@
     python tests/models/run.py [--quick] [--no-faults] [--json FILE] [NAME ...]
 
 Each model drives the real sources in csrc/table. A scenario has to pass; a fault is the same scenario with one memory
-order weakened, and has to be reported. Exit status: 0 if all is as it should be, 1 if not, 2 without the tools.
+order weakened, and has to be reported. Exit status: 0 if all is as it should be, 1 if not, 2 without the tools, or for
+a name of nothing.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ SCENARIOS = [
     scenario("take over a seed against reseed", "stale_head", "RESEED"),
     scenario("two removes and two records set aside", "aside"),
     scenario("grow, begin again, retire", "retire_chain"),
+    scenario("an array is left while another thread reclaims", "waiting"),
     scenario("a descriptor taken again while another thread retires", "descriptor_seen"),
     scenario("grow against insert, look up", "resize_update", "UPDATE=INSERT", "READER", quick=False),
     scenario("begin to grow and grow against insert", "resize_update", "UPDATE=INSERT", "BEGIN"),
@@ -177,6 +179,8 @@ SCENARIOS = [
     scenario("a table published in a region, look up there", "region_reader"),
     scenario("a descriptor freed and taken again", "descriptor_reuse"),
     scenario("what a fork left, taken back by two threads", "orphans"),
+    scenario("a snapshot takes the place of another, resolve", "snapshots"),
+    scenario("a snapshot takes the place of another, resolve with a plain pin", "snapshots", "PLAIN"),
     scenario("associate against evict", "inodes", "ASSOCIATES=1", "EVICT"),
     scenario("associate against associate", "inodes", "ASSOCIATES=2"),
     scenario("associate, look up", "inodes", "ASSOCIATES=1", "READER"),
@@ -314,6 +318,8 @@ FAULTS = (
         weakened("BID_E_ACQUIRE", "retire, observe a reader elsewhere, reclaim"),
         weakened("BID_R_RELEASE", "pages of a region given back and taken"),
         weakened("BID_R_ACQUIRE", "pages of a region given back and taken"),
+        weakened("BID_M_RELEASE", "a snapshot takes the place of another, resolve with a plain pin"),
+        weakened("BID_M_ACQUIRE", "a snapshot takes the place of another, resolve"),
         weakened("BID_I_RELEASE", "associate against evict"),
         weakened("BID_I_ACQUIRE", "associate against evict"),
     ]
@@ -426,9 +432,10 @@ def verify(tools: Tools, what: Scenario, cpu_seconds: int = 600) -> Verdict:
 
 
 def is_named(what: Scenario, names: list[str]) -> bool:
-    """A name that is a scenario's means that one alone; any other those that it is a part of."""
-    whole = {s.name for s in SCENARIOS + VARIANTS + FAULTS}
-    return not names or any(n == what.name or (n not in whole and n in what.name) for n in names)
+    """A name that is a scenario's means that one alone, that of a file its scenarios, any other those that it is a part
+    of."""
+    whole = {name for s in SCENARIOS + VARIANTS + FAULTS for name in (s.name, s.model)}
+    return not names or any(n in (what.name, what.model) or (n not in whole and n in what.name) for n in names)
 
 
 def say(one: Scenario, verdict: Verdict) -> None:
@@ -439,12 +446,15 @@ def say(one: Scenario, verdict: Verdict) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Model-checks the table's sources with GenMC.")
-    parser.add_argument("names", nargs="*", help="names of the scenarios to run, or parts of names (default: all)")
+    parser.add_argument("names", nargs="*", help="scenarios, parts of their names, or their files (default: all)")
     parser.add_argument("--quick", action="store_true", help="only those that take seconds")
     parser.add_argument("--no-faults", action="store_true", help="without the weakened orders")
     parser.add_argument("--json", type=Path, help="write the verdicts there")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="so many at a time (default: %(default)s)")
     options = parser.parse_args()
+    for name in options.names:
+        if not any(is_named(s, [name]) for s in SCENARIOS + VARIANTS + FAULTS):
+            parser.error(f"no scenario is called {name!r}, nor its file: see SCENARIOS in {__file__}")
     tools = Tools.find()
     if tools is None:
         print(HOW_TO_GET, file=sys.stderr)

@@ -6,7 +6,8 @@
 A use is one place in csrc that names an order of an edge (csrc/README.md). It is made the next weaker order in a copy
 of the sources, and the models that pass with the sound sources run until one reports an error. docs/orders.md says
 which one did last time, and that comes first; then those that noticed other uses of the same edge.
-Exit status: 0 if every use is noticed or its reason stands in REASONS, 1 if not, 2 without the tools.
+Exit status: 0 if every use is noticed or its reason stands in REASONS, 1 if not, 2 without the tools, or
+for a place without such a use.
 """
 
 from __future__ import annotations
@@ -236,11 +237,18 @@ def main() -> int:
     options = parser.parse_args()
     if options.places and options.markdown:
         parser.error("the table is of all uses: --markdown without places")
+    found = uses()
+    for place in set(options.places) - {use.place for use in found}:
+        file = place.partition(":")[0]
+        lines = ", ".join(str(use.line) for use in found if use.file == file)
+        parser.error(
+            f"{place} names no memory order of an edge" + (f"; lines of {file} that do: {lines}" if lines else "")
+        )
     tools = Tools.find()
     if tools is None:
         print(HOW_TO_GET, file=sys.stderr)
         return 2
-    wanted = [use for use in uses() if not options.places or use.place in options.places]
+    wanted = [use for use in found if not options.places or use.place in options.places]
     findings = []
     with ThreadPoolExecutor(options.jobs) as executor:
         for finding in executor.map(partial(weaken, tools), wanted):

@@ -9,6 +9,9 @@
  *     the BPF program:  #include "lookup.bpf.h"
  *                       bid_bpf_lookup(key, &id)
  *
+ * With a skeleton of bpftool the map is skel->maps.bid_region, between NAME__open() and NAME__load(). Several objects may
+ * have the same region. A program that includes vmlinux.h includes it before lookup.bpf.h.
+ *
  * The table lies in the memory of a BPF map, an array of cache lines, which the process has mapped. The process updates
  * the table by the functions of bid/table.h. A BPF program looks up and removes by the functions of lookup.bpf.h, which
  * are global: the verifier looks at each of them once, whatever calls it. examples/bpf is a whole program.
@@ -18,7 +21,14 @@
  * - It is no part of the library libbid: the BPF side needs the headers of csrc/table. Compile csrc/bpf with
  *   csrc/table, csrc/process and csrc/region, as the example does.
  * - The kernel must be 6.1 or later, or one with the same features, and give this process CAP_BPF and CAP_PERFMON.
- * - The region does not grow. All of it is present from the beginning: the kernel allocates array maps so.
+ * - Programs of every type may call the functions, and of every licence: they use no helper that is for the GPL alone.
+ *   Most types of programs for tracing must be under the GPL for the kernel's own reasons.
+ * - Sleepable programs may not call them (SEC("fentry.s"), "uprobe.s", "iter.s" and so on, which the kernel would load):
+ *   a grace period of RCU does not wait for these, so they could read memory that is used again.
+ * - Of the 512 bytes of stack that the kernel gives to a program and all that it calls, they leave 240 to the caller.
+ * - The region does not grow. All of it is present from the beginning: the kernel allocates array maps so. Count 500
+ *   bytes for each entry: while the table grows, it and the next larger one have to fit. When the region is full,
+ *   inserts fail with BID_E_NO_MEMORY, and all else goes on.
  * - Memory that a resize has left is used again after a grace period of RCU. A thread of the region waits for these, so
  *   no update does. If it does not get to run, updates that need a new array fail with BID_E_NO_MEMORY in the end.
  * - fork(): the child shares the memory, and must not update the table.
@@ -40,7 +50,7 @@ enum bid_bpf_status {
 
 #ifdef __bpf__
 
-/* number: of the table in the region, 0 or 1. generation: BID_BPF_ANY, or the only one that is asked for.
+/* number: of the table in the region, 0 or 1. id: on the program's stack, or in a value of a map. generation: BID_BPF_ANY, or the only one that is asked for.
  * Context: any BPF program that may call global functions. Progress: wait-free, at most BID_LOOKUP_MAX_SLOTS slots.
  * Memory: none.
  * Returns: BID_OK, BID_ABSENT (also if there is no such table), BID_STALE or BID_NO_BUILD_ID, as

@@ -21,14 +21,17 @@
  *   coroutines of a thread, their pins no longer protect them.
  * - A thread that is stopped inside a lookup delays the freeing of memory, and nothing else, until retired_limit is
  *   reached. Then updates that need a new array fail with BID_E_RETIRED. Many threads that insert and remove on few
- *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps.
+ *   processors may get there by being preempted: the same call succeeds later, and a higher retired_limit helps. So may
+ *   more than 120 threads that make an array at the same moment, as by bid_reserve(); and more than 1,024 threads in a
+ *   process, for some of these have no pin slot of their own, and while they read nothing is freed.
  * - If membarrier() is blocked after a table exists, as by a seccomp filter, retired memory is never freed again.
  * - fork(): the child has its own copy of every table and may use it at once. Its first updates take back the arrays
  *   that other threads were making or freeing. bid_count() may be too high there, by one for each other thread that was
- *   inserting. Memory locks are not inherited (mlock(2)), so BID_MLOCK ends there. After a fork the system copies pages
- *   that one side writes, so a lookup that meets an update of another thread may take a page fault.
+ *   inserting or removing. Memory locks are not inherited (mlock(2)), so BID_MLOCK ends there. After a fork the system
+ *   copies pages that one side writes, so a lookup that meets an update of another thread may take a page fault.
  * - A child made by _Fork() or a bare clone() system call skips the fork handlers. Its first pin takes page faults. A
- *   lookup, update or visit that was under way when the child was made is not protected there and must not go on.
+ *   lookup, update or visit that was under way when the child was made is not protected there and must not go on. A
+ *   table of bid_flavor_shared is still its parent's there, and nothing refuses an update: do not make one.
  * - Two threads with one thread pointer (a bare clone() without CLONE_SETTLS) must not use a table at the same time.
  * - A thread must not run while its stack or its thread pointer is being set up or torn down by hand.
  * - With the shared library, the dynamic linker binds a function at its first call, and that may take a lock. Link a
@@ -64,7 +67,7 @@ extern "C" {
 /* Retired bucket arrays that may wait for their grace period at once, whatever their size. */
 #define BID_RETIRED_MAX 125
 
-/* Records that every array sets aside for bid_remove_nmi(). */
+/* Records that every array sets aside for removes. */
 #define BID_REMOVES_ASIDE 64
 
 /* ----------------------------------------------------------------------------------- create and destroy -- */
@@ -112,12 +115,13 @@ struct bid_options {
     /* Room for that many entries without growing, at most max_entries. 0: 2,048 slots, for 1,433 entries. */
     uint64_t expected_entries;
 
-    /* An insert beyond it fails with BID_E_MAX_ENTRIES; nothing else is refused. Inserts that are under way count as
-     * entries. 0: 2^32. BID_ARRAY_BYTES_MAX() says how much memory that is. */
+    /* An insert beyond it fails with BID_E_MAX_ENTRIES; nothing else is refused. An entry counts as long as its insert
+     * or its remove is under way. 0: 2^32. BID_ARRAY_BYTES_MAX() says how much memory that is. */
     uint64_t max_entries;
 
-    /* Bytes that may be retired and not yet freed. One array may always wait, whatever its size. 0: four times the
-     * largest array + 16 MiB. */
+    /* Bytes that may be retired and not yet freed. One array may always wait, whatever its size. An array is measured
+     * when the next one is begun; records that updates take of it until then come on top. 0: four times the largest
+     * array + 16 MiB. */
     uint64_t retired_limit;
 
     /* With BID_FIXED_SEED; otherwise 0. */
@@ -223,16 +227,16 @@ BID_PUBLIC uint64_t bid_resizes(const struct bid_table *table);
 /* Inserts an entry if the key has none. length 0 (id may then be NULL) means "known to have no build ID".
  * Context: any. Progress: lock-free. Memory: none: the room must be there already (see bid_reserve()).
  * Returns: BID_OK, BID_EXISTS (whatever its generation), BID_E_NULL, BID_E_ID_LENGTH, BID_E_MAX_ENTRIES,
- * BID_E_WOULD_ALLOCATE. */
+ * BID_E_COLLISIONS, BID_E_WOULD_ALLOCATE. */
 BID_PUBLIC int bid_insert_nmi(struct bid_table *table, uint64_t key, uint32_t generation, const void *id,
                               size_t length);
 
 /* Removes an entry. Outside of a resize this needs no memory. During a resize it may have to copy the record first.
  * Nearly always there is a place for the copy. If there is none, and no record that is present, it takes one of the
  * BID_REMOVES_ASIDE records that the new array sets aside for this. So BID_E_WOULD_ALLOCATE means that
- * BID_REMOVES_ASIDE removes of one resize have needed such a record.
+ * BID_REMOVES_ASIDE removes of one resize have needed such a record. bid_remove() takes one where there is no memory.
  * Context: any. Progress: lock-free. Memory: none.
- * Returns: BID_OK, BID_ABSENT, BID_E_NULL, BID_E_WOULD_ALLOCATE. */
+ * Returns: BID_OK, BID_ABSENT, BID_E_NULL, BID_E_COLLISIONS, BID_E_WOULD_ALLOCATE. */
 BID_PUBLIC int bid_remove_nmi(struct bid_table *table, uint64_t key);
 
 /* ------------------------------------------------------------------------------ updates: thread context -- */

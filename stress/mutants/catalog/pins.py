@@ -29,6 +29,19 @@ RECLAMATION = [
         (Program("test_iterate"), RECLAIM),
     ),
     Mutant(
+        "settled-too-early",
+        "G7",
+        "a thread that stands still as it frees keeps the others from freeing the rest",
+        (
+            Edit(
+                "table/reclaim.c",
+                "    bid_retire(table);\n    for",
+                "    bid_store(&table->settled, resizes, BID_RELAXED);\n    bid_retire(table);\n    for",
+            ),
+        ),
+        (Program("test_reclaim"),),
+    ),
+    Mutant(
         "no-barrier",
         "G7",
         "the reclaimer scans the pins without a barrier: it may miss one that is still in a store buffer (S)",
@@ -125,6 +138,13 @@ RECLAMATION = [
         "G9",
         "a child whose thread has a slot of its own gets the overflow of threads it does not have, and frees nothing",
         (Edit("process/pins.c", "bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread", "0"),),
+        (Program("test_pins"),),
+    ),
+    Mutant(
+        "fork-handlers-twice",
+        "G9",
+        "where two threads have registered the fork handlers, the child forgets its pins among the overflow",
+        (Edit("process/pins.c", "if (word < BID_FORK_ONE)", "if (0)"),),
         (Program("test_pins"),),
     ),
     Mutant(

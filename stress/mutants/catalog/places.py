@@ -168,6 +168,19 @@ PLACES = [
         (Program("test_nmi_forms"), Model("two removes and two records set aside")),
     ),
     Mutant(
+        "reserved-as-if-empty",
+        "G4",
+        "reserved room has records for as many as find no place in an empty array, not for the last to come",
+        (
+            Edit(
+                "table/resize.c",
+                "records = bid_elsewhere(table, entries, 1)",
+                "records = bid_elsewhere(table, more, 1)",
+            ),
+        ),
+        (Program("test_nmi_forms"),),
+    ),
+    Mutant(
         "nothing-set-aside",
         "G4",
         "a remove in NMI context fails in the midst of a resize if there is no record",
