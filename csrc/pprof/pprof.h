@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Profiles in the format of pprof (profile.proto), read into columns, their samples added up, and trees of functions for
- * pictures: what the Python package calls. No code is generated, since the messages are few and stable.
+ * Profiles in the format of pprof (profile.proto), read into columns, their samples added up, and trees of functions
+ * for pictures: what the Python package calls. No code is generated, since the messages are few and stable.
  *
  * A sample's stack is kept as the format has it: varints of locations, the innermost first. So a stack takes about two
  * bytes a frame in memory, is compared as bytes, and is copied when it is written. Samples of the same stack and labels
@@ -136,7 +136,7 @@ struct bid_tree_row {
     double count;
 };
 
-/* Nodes are numbered: the root is 0, and a node is followed by all that are below it, then by the next one beside it. */
+/* Nodes are numbered: the root is 0, and a node is followed by all that are below it, then by the one beside it. */
 struct bid_tree {
     size_t node_count;             /* without the root */
     uint32_t *depths, *functions;  /* of each node but the root */

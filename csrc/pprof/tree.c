@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* The stacks of profiles as one tree of functions: stacks are sorted, so those with the same callers stand together, and
- * each one's nodes are those that the stack before does not have. */
+/* The stacks of profiles as one tree of functions: stacks are sorted, so those with the same callers stand together,
+ * and each one's nodes are those that the stack before does not have. */
 #include "wire.h"
 
 #include <stdlib.h>

@@ -35,8 +35,7 @@
 
   // The parent of each node. A node stands after its parent, and so do all nodes below it before the next.
   const parents = new Int32Array(functions.length + 1), functionOf = new Int32Array(functions.length + 1);
-  const depths = columns.depths, rows = depths.reduce((most, depth) => Math.max(most, depth), 0) + 1;
-  const last = new Int32Array(rows);
+  const depths = columns.depths, last = [0];
   functionOf.set(functions, 1);
   for (let at = 0; at < depths.length; at++) {
     parents[at + 1] = last[depths[at] - 1];
@@ -71,7 +70,7 @@
     const room = parents.length, own = counts.map(() => new Float64Array(room));
     const made = { count: 1, parents: new Int32Array(room), functions: new Int32Array(room), own, groups };
     // The stack that was added last, by depth: its nodes in the data, and those that are drawn.
-    const path = new Int32Array(rows), drawn = new Int32Array(rows);
+    const path = new Int32Array(last.length), drawn = new Int32Array(last.length);
     const bins = groups.map(() => []);
     nodes.forEach((_, at) => bins[of(at) ?? 0].push(at));
     bins.forEach((samples, its) => {

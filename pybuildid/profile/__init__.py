@@ -445,7 +445,7 @@ def profile_command(
             process = start_command(command, program, environment=environment, ignored=ignored)
             pass_on(process)
             with process, _descriptors():
-                observer = Observer(process.pid, recording.watched)
+                observer = Observer(process.pid, recording.watched, name)
                 try:
                     cpu_seconds = _wait(process)
                 finally:

@@ -14,7 +14,7 @@ from pybuildid.profile._program import why_not_profiled
 INTERVAL = 0.1  #: seconds between two looks
 _SHARE = 20  #: a look may take this part of the time between two
 
-CLEARED = "started without LD_PRELOAD in its environment: nothing loads the profiler's library"
+CLEARED = "started with another LD_PRELOAD in its environment, or none: nothing loads the profiler's library"
 USER = "of another user, who may not open the recording"
 ROOT = "in another root directory (chroot), where the profiler's library or the recording is not to be found"
 TRACED = "traced by another program, such as strace or gdb, which would get the samples' signals"
@@ -90,6 +90,7 @@ class Observer:
 
     root: int
     watched: Callable[[], set[int]]
+    preload: str
     _seen: dict[int, _Seen] = field(default_factory=dict)
     _ended: list[_Seen] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -145,13 +146,13 @@ class Observer:
             seen = self._seen[pid] = _Seen(stat.start, 0 if not watched else stat.ticks)
         more, seen.ticks = stat.ticks - seen.ticks, stat.ticks
         if more and not watched:
-            reason, program = _judge(pid)
+            reason, program = _judge(pid, self.preload)
             if reason != UNKNOWN or not seen.reason:  # nothing is to be learned of one that has ended
                 seen.reason, seen.program = reason, program
             seen.unwatched += more
 
 
-def _judge(pid: int) -> tuple[str, str]:
+def _judge(pid: int, preload: str) -> tuple[str, str]:
     """Why the process is not profiled, and its program."""
     program = ""
     try:
@@ -168,8 +169,9 @@ def _judge(pid: int) -> tuple[str, str]:
         if os.readlink(f"/proc/{pid}/root") != os.readlink("/proc/self/root"):
             return ROOT, program
         with open(f"/proc/{pid}/environ", "rb") as file:
-            if b"PYBUILDID_PROFILE=" not in file.read():
-                return CLEARED, program
+            variables = dict(each.partition(b"=")[::2] for each in file.read().split(b"\0"))
+        if b"PYBUILDID_PROFILE" not in variables or os.fsencode(preload) not in variables.get(b"LD_PRELOAD", b""):
+            return CLEARED, program
     except (OSError, LookupError):
         pass
     return UNKNOWN, program

@@ -25,9 +25,9 @@ def available() -> int:
 @contextmanager
 def bounded() -> Iterator[None]:
     """Within it, this process and those that it starts fail to get memory (MemoryError) when this one has taken three
-    quarters of what is available now. A lower limit of the user's (`ulimit -d`) stays."""
+    quarters of what is available now, or one STEP. A lower limit of the user's (`ulimit -d`) stays."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = _data_bytes() + available() // 4 * 3
+    most = _data_bytes() + max(available() // 4 * 3, STEP)
     lower = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min([most, *lower]), hard))
     try:
