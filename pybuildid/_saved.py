@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pybuildid._columns import Columns
 from pybuildid._core import lib
-from pybuildid._input import read_input
-from pybuildid._replacing import replacing
+from pybuildid._files import read_input, replacing
 from pybuildid.errors import ArgumentTypeError, SavedTableError
 
 if TYPE_CHECKING:

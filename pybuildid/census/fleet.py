@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any, Union
 
-from pybuildid._input import read_input
+from pybuildid._files import read_input
 from pybuildid.census import Census, Limit, Slab
 
 __all__ = [

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from pybuildid._replacing import replacing
+from pybuildid._files import replacing
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import json_option, write_json
 from pybuildid.cli._output import console

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pybuildid._replacing import replacing
+from pybuildid._files import replacing
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, say_written
 from pybuildid.cli._types import OutputFile

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from pybuildid._input import read_input
+from pybuildid._files import read_input
 
 SLABINFO = Path("/proc/slabinfo")
 DIRECT_MAP = 0xFFFF888100000000  # where x86-64 maps all memory, and 4 GiB on: where the recorded inodes begin

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pybuildid._files import replacing
 from pybuildid._recorder import ffi
-from pybuildid._replacing import replacing
 from pybuildid.profile import Module
 from pybuildid.profile.places import unstrip_line
 from pybuildid.profile.pprof import PprofWriter

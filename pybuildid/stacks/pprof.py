@@ -18,7 +18,7 @@ from io import BytesIO
 from typing import IO, Union
 
 from pybuildid._core import ffi
-from pybuildid._replacing import replacing
+from pybuildid._files import replacing
 from pybuildid.stacks.columns import FUNCTION as FUNCTION_WIDTH
 from pybuildid.stacks.columns import LINE as LINE_WIDTH
 from pybuildid.stacks.columns import LOCATION as LOCATION_WIDTH

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pybuildid._input import read_input
+from pybuildid._files import read_input
 from pybuildid.collisions import Chains, Probes
 from pybuildid.collisions.middle_bits import Case, Judgement
 from study.memory import FILE_POINTER, INODE_POINTER, OURS, Balance, Cost, Curve, Design, Point

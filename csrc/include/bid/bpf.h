@@ -92,7 +92,7 @@ BID_PUBLIC int bid_bpf_region_fd(const struct bid_bpf_region *region);
 
 /* Waits for a grace period of RCU, and frees what has waited for it. After BID_E_NO_MEMORY or BID_E_RETIRED of an
  * update the same update may succeed then: the thread of the region does the same, but not at once.
- * Context: thread. Progress: blocking, 8 to 50 ms. Memory: frees. May change errno. */
+ * Context: thread. Progress: blocking, for milliseconds at least. Memory: frees. May change errno. */
 BID_PUBLIC void bid_bpf_region_synchronize(struct bid_bpf_region *region);
 
 /* The table in the region: its number 0. Do not destroy it.

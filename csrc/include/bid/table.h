@@ -308,8 +308,8 @@ BID_PUBLIC uint64_t bid_reclaim(struct bid_table *table);
  *         bid_grace_end(table, number);
  *     }
  *
- * How to wait depends on the readers. For BPF programs it is a grace period of RCU, as
- * membarrier(MEMBARRIER_CMD_GLOBAL) waits for, in 8 to 50 ms. For others it is what they have agreed on. While nobody
+ * How to wait depends on the readers. For BPF programs it is a grace period of RCU, for which
+ * membarrier(MEMBARRIER_CMD_GLOBAL) waits: milliseconds at least. For others it is what they have agreed on. While nobody
  * observes, nothing is freed: updates that need a new array fail in the end, with BID_E_RETIRED or BID_E_NO_MEMORY.
  */
 
