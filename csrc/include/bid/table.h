@@ -309,8 +309,9 @@ BID_PUBLIC uint64_t bid_reclaim(struct bid_table *table);
  *     }
  *
  * How to wait depends on the readers. For BPF programs it is a grace period of RCU, for which
- * membarrier(MEMBARRIER_CMD_GLOBAL) waits: milliseconds at least. For others it is what they have agreed on. While nobody
- * observes, nothing is freed: updates that need a new array fail in the end, with BID_E_RETIRED or BID_E_NO_MEMORY.
+ * membarrier(MEMBARRIER_CMD_GLOBAL) waits: milliseconds at least. For others it is what they have agreed on. While
+ * nobody observes, nothing is freed: updates that need a new array fail in the end, with BID_E_RETIRED or
+ * BID_E_NO_MEMORY.
  */
 
 /* The number of the grace period that begins now.
