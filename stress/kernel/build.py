@@ -39,6 +39,12 @@ class SlowError(KernelError):
     exit_status = 3
 
 
+class EmulatorError(KernelError):
+    """The emulated processor did what no processor does: nothing was shown. With another seed it may not."""
+
+    exit_status = 3
+
+
 @dataclass(frozen=True)
 class Kernel:
     release: str

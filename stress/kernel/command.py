@@ -89,8 +89,8 @@ def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> 
     real inodes are mapped, looked up by NMIs, and evicted, and a BPF program looks up in NMIs. Last come builds with
     one fault each, and a table with spinlocks, all of which must be caught.
 
-    The exit status is 0 for SUCCESS only; 2 if this machine lacks something; 3 if it is too slow, so that the run shows
-    nothing.
+    The exit status is 0 for SUCCESS only; 2 if this machine lacks something; 3 if it is too slow, or its QEMU
+    fails, so that the run shows nothing.
     """
     plan = torturing.quick(seed) if quick else torturing.Plan(seed)
     if nmis:
