@@ -118,6 +118,16 @@ static void prepare_none_aside(void)
     bid_store(&bid_future(stepped, bid_head(stepped))->aside, BID_REMOVES_ASIDE, BID_RELAXED);
 }
 
+/* Nor is there memory for others, which whoever helps with the key's chunk is told. */
+static void prepare_no_records_nor_memory(void)
+{
+    prepare_no_records();
+    struct bid_array *head = bid_head(stepped);
+    bid_store(&head->cursor, bid_sequence(head, KEY).bucket / BID_CHUNK_BUCKETS, BID_RELAXED);
+    calls = 0;
+    refused = 1;
+}
+
 static int remove_from_nmi(void)
 {
     return bid_remove_nmi(stepped, KEY);
@@ -139,5 +149,7 @@ const struct scenario memory_scenarios[] = {
      remove_from_nmi, 1, ABSENT, BID_OK},
     {"remove-nmi-none-aside", "the same without one: refused", LIMITED, &small, prepare_none_aside, remove_from_nmi, 1,
      1, BID_E_WOULD_ALLOCATE},
+    {"remove-refused", "remove, which finds no memory to help with the resize", LIMITED, &by_refusing,
+     prepare_no_records_nor_memory, remove_key, 1, ABSENT, BID_OK},
     {0},
 };

@@ -19,6 +19,15 @@ static void prepare_shrunk(void)
     CHECK_STATUS(shrink_table(stepped), BID_OK);
 }
 
+/* An array of the same size is free of the tombstone, and takes no less. */
+static void prepare_shrunk_and_removed(void)
+{
+    prepare_key();
+    CHECK_STATUS(insert(stepped, inode_key(2000), 1, 20), BID_OK);
+    CHECK_STATUS(shrink_table(stepped), BID_OK);
+    CHECK_STATUS(bid_remove(stepped, inode_key(2000)), BID_OK);
+}
+
 #define REPLACED 700 /* of records that serve no entry any more */
 
 /* Other keys, until so many hundredths of the slots are claimed. To replace them then takes records elsewhere. */
@@ -114,6 +123,36 @@ static int reserve_some(void)
     return bid_reserve(stepped, 80);
 }
 
+/* Whenever an array has been freed, a shrink takes away the room that was reserved in the next one. */
+static void unmap_and_shrink(void *context, void **address, size_t bytes)
+{
+    static int shrinks;
+    (void)context;
+    bid_platform_allocator.unmap(NULL, address, bytes);
+    if (shrinks++ == 0 && stepped && bid_count(stepped))
+        bid_shrink(stepped);
+    shrinks--;
+}
+
+static void *map(void *context, size_t bytes, size_t present, size_t huge)
+{
+    (void)context;
+    return bid_platform_allocator.map(NULL, bytes, present, huge);
+}
+
+static int populate(void *context, void *address, size_t bytes, int lock)
+{
+    (void)context;
+    return bid_platform_allocator.populate(NULL, address, bytes, lock);
+}
+
+static int reserve_more(void)
+{
+    return bid_reserve(stepped, 2000);
+}
+
+static const struct bid_allocator taking_room = {.map = map, .populate = populate, .unmap = unmap_and_shrink};
+
 /* ------------------------------------------------------------------------------------------ a failed attempt -- */
 
 /* Until one more key is reason enough for an early resize. */
@@ -157,10 +196,13 @@ static int insert_elsewhere(void)
 /* ----------------------------------------------------------------------------------------------- the list -- */
 
 static const struct bid_options loaded = {.expected_entries = 80, .id_size = 20};
+static const struct bid_options taken = {.expected_entries = 1, .id_size = BID_ID_MAX, .allocator = &taking_room};
 
 const struct scenario rebuild_scenarios[] = {
     {"shrink-unchanged", "shrink, when there is nothing to gain", LIMITED, &small, prepare_shrunk, shrink_again, 1, 1,
      BID_UNCHANGED},
+    {"shrink-removed", "shrink that takes away a tombstone", LIMITED, &small, prepare_shrunk_and_removed, shrink_again,
+     1, 1, BID_OK},
     {"shrink-replaced", "shrink of a table with many replaced records", LIMITED, &loaded, prepare_replaced,
      shrink_again, 1, 1, BID_OK},
     {"shrink-replaced-more", "the same, at a load that needs a larger array", LIMITED, &loaded, prepare_replaced_more,
@@ -173,6 +215,8 @@ const struct scenario rebuild_scenarios[] = {
      prepare_limited, insert_another_from_nmi, 1, 1, BID_E_WOULD_ALLOCATE},
     {"reserve-used-up", "reserve when the records are used up", LIMITED, &loaded, prepare_used_up_records, reserve_some,
      1, 1, BID_OK},
+    {"reserve-taken", "reserve, while shrinks take away each array's room", LIMITED, &taken, prepare_key, reserve_more,
+     1, 1, BID_E_BUSY},
     {"insert-nearly-filled", "insert, after which an early resize fails", LIMITED, &few, prepare_nearly_filled,
      insert_key, ABSENT, 5, BID_OK},
     {"insert-reseeded-often", "insert into a probe sequence that is full under many seeds", LIMITED, &few,
