@@ -153,7 +153,8 @@ print(kilobytes("VmHWM:") - before)
 
 
 def test_memory_is_that_of_what_is_distinct(tmp_path: Path) -> None:
-    """Sixteen profiles of the same stacks take little more than four of them."""
+    """Sixty-four profiles of the same stacks take less than three times as much as four of them, not sixteen times: what
+    is read ahead, and when Python frees it, makes up to twice as much."""
     for at in range(2):
         write_pprof(moved(large_profile(10_000, 20), at << 40), tmp_path / f"{at}.pb.gz")
 
@@ -161,7 +162,7 @@ def test_memory_is_that_of_what_is_distinct(tmp_path: Path) -> None:
         command = [sys.executable, "-c", PEAK, str(times), *map(str, tmp_path.glob("*.gz"))]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    assert peak(8) < 1.5 * peak(2)
+    assert peak(32) < 3 * peak(2)
 
 
 # ------------------------------------------------------------------------------------------- on a Dask cluster
