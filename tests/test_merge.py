@@ -153,7 +153,7 @@ print(kilobytes("VmHWM:") - before)
 
 
 def test_memory_is_that_of_what_is_distinct(tmp_path: Path) -> None:
-    """Sixty-four profiles of the same stacks take less than three times as much as four of them, not sixteen times: what
+    """Sixty-four profiles of the same stacks take less than three times as much as four, not sixteen times: what
     is read ahead, and when Python frees it, makes up to twice as much."""
     for at in range(2):
         write_pprof(moved(large_profile(10_000, 20), at << 40), tmp_path / f"{at}.pb.gz")
