@@ -173,8 +173,8 @@ def run(*arguments: object, status: int = 0) -> str:
     return result.output
 
 
-#: Of few sizes. A process of its own has little memory: each measurement copies what there is, or takes it away. What
-#: other threads of the tests had freed it would get for nothing.
+#: Of few sizes. A process of its own has little memory: each measurement copies what there is, or takes it away. And
+#: nothing that other tests have left is used for it.
 SMALL = """
 from study import memory
 from study.__main__ import main
