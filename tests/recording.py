@@ -57,6 +57,17 @@ def record_enough(*pids: int) -> Recorded:
         return recording.stop()
 
 
+def record_when_ready(command: list[str]) -> Recorded:
+    """Records a program from the moment on at which it prints that it is ready."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            return record_enough(process.pid)
+        finally:
+            process.kill()
+
+
 def build_program(folder: Path, build_ids: list[bytes]) -> Path:
     """A program whose stack has a library for each of these build IDs, in this folder."""
     folder.mkdir(parents=True, exist_ok=True)

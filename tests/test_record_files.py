@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from recording import build_program, let_run, need_record, record_enough, running
+from recording import build_program, let_run, need_record, record_enough, record_when_ready, running
 
 from pybuildid.record import REASONS, SOURCES, Recorded, Recording
 from pybuildid.record._recorder import Recorder
@@ -146,13 +146,7 @@ while True:
 
 def test_memfd(program: Path) -> None:
     command = ["python3", "-c", MEMFD, str(program.parent / f"l{len(IDS) - 1:02}.so")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == b"ready\n"
-            recorded = record_enough(process.pid)
-        finally:
-            process.kill()
+    recorded = record_when_ready(command)
     counts = build_ids(recorded)
     assert counts[IDS[-1]] > 0.9 * counts.total() > 10
     assert "/memfd:code" in {file.path for file in recorded.files if file.build_id == IDS[-1]}
@@ -256,13 +250,7 @@ def test_a_file_that_is_large(offset: int, source: str, program: Path, on_tmpfs:
     symbols = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout
     place = next(int(line.split()[0], 16) for line in symbols.splitlines() if line.endswith(" link_call"))
     command = [sys.executable, "-c", FAR, *map(str, (library, on_tmpfs / "large", offset, place))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == b"ready\n"
-            recorded = record_enough(process.pid)
-        finally:
-            process.kill()
+    recorded = record_when_ready(command)
     found = Counter[tuple[str, bytes | None, bool]]()
     for stack in recorded.stacks:
         user = [frame for frame in stack.frames if not frame.kernel]
