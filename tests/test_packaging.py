@@ -231,6 +231,23 @@ def test_all_files_are_packed() -> None:
     assert {name.partition("/")[0] for name in tracked.splitlines()} == set(SOURCES)
 
 
+def test_every_change_is_linted_and_tested(tmp_path: Path) -> None:
+    """`.ci/run` beside a make that only writes down what it is asked for, on a machine without apt-get."""
+    asked = tmp_path / "asked"
+    (tmp_path / "make").write_text(f'#!/bin/sh\necho "$PWD $*" >> {asked}\n')
+    (tmp_path / "make").chmod(0o755)
+    bash, dirname = shutil.which("bash"), shutil.which("dirname")
+    assert bash
+    assert dirname
+    (tmp_path / "dirname").symlink_to(dirname)
+    run = subprocess.run(
+        [bash, ROOT / ".ci/run"], cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert asked.read_text() == f"{ROOT} lint\n{ROOT} test\n"
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
 def test_init_only_re_exports() -> None:
     body = ast.parse((ROOT / "pybuildid/__init__.py").read_text()).body
     assert isinstance(body[0], ast.Expr)
