@@ -32,8 +32,8 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
  * `overflow` they may meet. It counts in units of BID_FORK_ONE how many threads are between here and their fork. Below
  * that it holds the largest overflow that was seen since the last moment when there was none. A number that is too
  * large would keep the child from freeing; one that is too small would let it free too early.
- * A handler may fork while its thread is between here and a fork. The handler's child goes on with that fork, and nobody
- * is counted there any more; so the overflow stays there, for the children to come. */
+ * A handler may fork while its thread is between here and a fork. The handler's child goes on with that fork, and
+ * nobody is counted there any more; so the overflow stays there, for the children to come. */
 static struct bid_pin_area bid_fork_saved[2];
 #define BID_FORK_ONE (1ull << 32)
 

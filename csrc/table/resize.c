@@ -319,8 +319,7 @@ static int bid_rebuild_once(struct bid_table *table, struct bid_rebuild *rebuild
         status = bid_has_room(table, head, rebuild->entries);
     if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
         return status;
-    if (rebuild->done ==
-        BID_REBUILDS_MAX) /* others have used up the room; or their arrays, smaller, came before ours */
+    if (rebuild->done == BID_REBUILDS_MAX) /* others used up the room; or their arrays, smaller, came before ours */
         return bid_array_fits(head, rebuild->entries) ? BID_OK : BID_E_BUSY;
     status = bid_resize_begin(table, head, rebuild->need, bid_rebuild_entries(rebuild));
     if (status == BID_OK)
