@@ -82,8 +82,8 @@ enum bid_taker {
     BID_TAKE_COPY,   /* for a resize, which has units set aside for it */
     BID_TAKE_REMOVE, /* a copy that a remove needs, for which a few more are set aside */
 };
-/* Takes a record for a new word of this slot: its place, or one elsewhere. *index is its unit. Returns BID_OK,
- * BID_STEP_AGAIN, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
+/* Takes a record for a new word of this slot: its place, or one elsewhere. Returns BID_OK and its unit in *index, or
+ * BID_STEP_AGAIN, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK; *index means nothing then. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at, enum bid_taker taker,
                     int may_allocate, uint64_t *index);
 /* Populates so that as many records can be taken elsewhere without allocating. Returns as bid_record_take(). */
