@@ -2,8 +2,8 @@
 /*
  * The atomic accesses of the table, and their orders by the letters of csrc/README.md.
  *
- * Each order has a name of its own. So a model checker can be given the same source with one of these lines weakened, and
- * must find the fault. A kernel build maps the same names to smp_load_acquire() and its kin: see
+ * Each order has a name of its own. So a model checker can be given the same source with one of these lines weakened,
+ * and must find the fault. A kernel build maps the same names to smp_load_acquire() and its kin: see
  * kernel/atomic_kernel.h.
  */
 #ifndef BID_ATOMIC_H

@@ -257,25 +257,18 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 
 /* ---------------------------------------------------------------------------------- reserve and shrink -- */
 
-/* Bytes of the array that bid_shrink() would make. */
-static uint64_t bid_shrunk_bytes(const struct bid_table *table, uint64_t live)
-{
-    struct bid_array_plan plan = {.size = bid_size_for(live)};
-    bid_plan_records(table, live, 0, &plan);
-    return bid_plan_bytes(&plan);
-}
-
 /* Whether a new array would take less memory, or be free of tombstones or of records that serve no entry. Above the
  * load of a new one it has more buckets, and may take less memory all the same, without those records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table);
     uint64_t taken = bid_load(&array->record_next, BID_RELAXED) - array->record_first;
-    uint32_t size = bid_size_for(live);
+    struct bid_array_plan plan = {.size = bid_size_for(live)};
     int unused = bid_load(&array->claimed, BID_RELAXED) > live ||
                  taken > (BID_REMOVES_ASIDE + bid_elsewhere(table, live, 0)) * table->record_units;
-    return bid_shrunk_bytes(table, live) < bid_array_bytes(array) || size < array->size ||
-           (size == array->size && unused);
+    bid_plan_records(table, live, 0, &plan);
+    return bid_plan_bytes(&plan) < bid_array_bytes(array) || plan.size < array->size ||
+           (plan.size == array->size && unused);
 }
 
 /* Whether `entries` in all fit without allocating; populates the records for those that get no place. These are many of
@@ -287,7 +280,9 @@ static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64
     if (!bid_array_fits(array, claimed + more) || bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
     records += claimed > count ? claimed - count : 0;
-    return bid_record_prepare(table, array, records < more ? records : more);
+    uint64_t units = (records < more ? records : more) * table->record_units;
+    uint64_t end = bid_load(&array->record_next, BID_RELAXED) + units;
+    return end > array->record_capacity ? BID_STEP_NO_ROOM : bid_record_ready(table, array, end);
 }
 
 /* What one call of bid_reserve() or bid_shrink() is at. */

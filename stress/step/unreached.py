@@ -43,7 +43,9 @@ UNREACHED: dict[str, dict[str, tuple[str, ...]]] = {
         "bid_plan": ("plan->size = BID_SIZE_MAX;",),
     },
     "a remove in NMI context populates no records, so that cannot fail after one was taken": {
-        "bid_record_find": ("if (status != BID_OK && taker == BID_TAKE_REMOVE)",),
+        "bid_record_take": (
+            "if (status != BID_OK && taker == BID_TAKE_REMOVE && bid_record_aside(table, array, index))",
+        ),
     },
     "a temporary pin slot is taken for one pin, so no pin of it has another one inside": {
         "bid_pin_enter": (

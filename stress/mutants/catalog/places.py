@@ -184,7 +184,7 @@ PLACES = [
         "nothing-set-aside",
         "G4",
         "a remove in NMI context fails in the midst of a resize if there is no record",
-        (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE)", "if (0)"),),
+        (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE &&", "if (0 &&"),),
         (Program("test_nmi_forms"),),
     ),
     Mutant(
