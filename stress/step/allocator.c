@@ -46,6 +46,17 @@ static int reserve_until_done(void)
     return until_done(reserve);
 }
 
+static void prepare_key_and_room(void)
+{
+    prepare_key();
+    CHECK_STATUS(reserve(), BID_OK);
+}
+
+static int shrink_until_done(void)
+{
+    return until_done(shrink);
+}
+
 static int insert_until_done(void)
 {
     return until_done(insert_key);
@@ -140,6 +151,8 @@ static const struct bid_options by_refusing = {.expected_entries = 1, .id_size =
 const struct scenario memory_scenarios[] = {
     {"reserve-refused", "reserve, each time that another call of the allocator is refused", LIMITED, &by_refusing,
      prepare_key, reserve_until_done, 1, 1, BID_OK},
+    {"shrink-refused", "the same for a shrink", LIMITED, &by_refusing, prepare_key_and_room, shrink_until_done, 1, 1,
+     BID_OK},
     {"insert-refused", "the same for an insert into a full probe sequence", LIMITED, &by_refusing, prepare_full_path,
      insert_until_done, ABSENT, 5, BID_OK},
     {"create-refused", "the same for a third table", LIMITED, &small, prepare_key, create_until_done, 1, 1, BID_OK},

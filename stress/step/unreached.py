@@ -39,9 +39,6 @@ UNREACHED: dict[str, dict[str, tuple[str, ...]]] = {
             "if (!op->match_generation || bid_record_of(array->base, at->word)->generation == op->generation)",
         ),
     },
-    "an array for about 2^32 entries, which this machine cannot map": {
-        "bid_plan": ("plan->size = BID_SIZE_MAX;",),
-    },
     "a remove in NMI context populates no records, so that cannot fail after one was taken": {
         "bid_record_take": (
             "if (status != BID_OK && taker == BID_TAKE_REMOVE && bid_record_aside(table, array, index))",
