@@ -30,8 +30,8 @@ int bid_resident(const struct bid_design *design, uint64_t expected, const uint6
                  uint64_t *allocated);
 
 /* Finds the cycle of growth in which `entries` lie. The design must have resizing(), and gets these n keys in order.
- * Right after a grow it has *after entries, just before the next one *before. *most gets the bytes an entry at the worst
- * moment of the grow that ends the cycle, when the design has both the old array and the new one.
+ * Right after a grow it has *after entries, just before the next one *before. *most gets the bytes an entry at the
+ * worst moment of the grow that ends the cycle, when the design has both the old array and the new one.
  * Context: thread. Progress: blocking. Memory: that of the child.
  * Returns: BID_RESIDENT_OK; _E_SYSTEM; _E_SMAPS; _E_CREATE; _E_INSERT, also if n keys are too few. */
 int bid_resident_cycle(const struct bid_design *design, uint64_t entries, const uint64_t *keys, size_t n,
