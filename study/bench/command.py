@@ -35,7 +35,6 @@ from study.bench.result import (
     MANY_LOOP,
     MANY_PYTHON,
     REMOVE_ALL,
-    WAITS,
     WHILE_GROWING,
     Figure,
     document,
@@ -166,7 +165,7 @@ def exit_status(result: Result) -> int:
         return UNDECIDED
     if any(one.ok is False for one in result.ratios) or any(one.worse for one in result.head_to_head):
         return MISSED
-    unknown = any(one.ok is None and one.label != WAITS for one in result.ratios)
+    unknown = any(one.ok is None for one in result.ratios)
     unseen = any(one.worse is None and not one.once for one in result.head_to_head)
     return UNDECIDED if unknown or unseen or not (result.ratios or result.head_to_head) else 0
 
@@ -250,7 +249,6 @@ GROUPS = (
     ("hit, ", "{size:,} entries: hits by several threads: ns"),
     ((INSERT_ALL, REMOVE_ALL), "{size:,} entries: ns an update, of all threads"),
     (("insert", "churn", "remove"), "{size:,} entries: ns an update"),
-    (WAITS, "{size:,} entries: cache lines"),
     ((MANY_PYTHON, MANY_C, MANY_LOOP, MANY_LFHT), "{size:,} entries: ns a key, many at a call"),
     ("", "{size:,} entries: ns a lookup, median (least..most)"),
 )

@@ -36,7 +36,6 @@ from study.bench.result import (
     LOADED_HIT,
     REMOVE_ALL,
     RESIDENT,
-    WAITS,
     WHILE_GROWING,
     Figure,
     Interruption,
@@ -44,7 +43,6 @@ from study.bench.result import (
     Worst,
 )
 from study.bench.subject import BenchError, Hits, SlowError, Subject, pin
-from study.bench.waits import waits
 from study.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
@@ -151,7 +149,6 @@ class Measurement:
             for number, n in enumerate(mixed):
                 self.sizes.append(n)
                 self._size(n, mixed[n], time.monotonic() + share(self._left(), n, list(mixed)[number:]))
-            self._waits()
             self._loaded()
             self._adversarial()
             for contender in self.contenders:
@@ -463,11 +460,6 @@ class Measurement:
                 instructions=instructions or None,
             )
         )
-
-    def _waits(self) -> None:
-        counted = waits()
-        if counted is not None:
-            self._sample(WAITS, self.contenders[0].name, max(self.sizes), counted)
 
     def _loaded(self) -> None:
         """Hits in the addresses of loaded objects, beside glibc's _dl_find_object."""
