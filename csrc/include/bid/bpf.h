@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The table for BPF programs: a hash table that grows and shrinks while programs of any type read it, also in NMI
- * context, where the kernel's resizable map is not allowed.
+ * The table for BPF programs: a hash table that grows and shrinks while programs read it. They may be of any type, and
+ * run in NMI context, where the kernel's resizable map is not allowed; but they must not sleep (see the caveats).
  *
  *     the process:      bid_bpf_region_create(&region, 0);  table = bid_bpf_region_table(region);
  *                       bpf_map__reuse_fd(map "bid_region", bid_bpf_region_fd(region));    before the object is loaded
