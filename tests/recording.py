@@ -93,9 +93,11 @@ def let_run(pid: int, seconds: float) -> None:
 
 
 @contextmanager
-def running(program: Path, libraries: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program, when it has loaded its libraries."""
-    command = [str(program), str(program.parent), str(libraries), *arguments]
+def running(
+    program: Path, libraries: int, *arguments: str, folder: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, when it has loaded its libraries, of another folder if one is given."""
+    command = [str(program), str(folder or program.parent), str(libraries), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout

@@ -199,7 +199,7 @@ def _document(recorded: Recorded, options: dict[str, Any]) -> dict[str, Any]:
         "outcomes": [{"reason": reason, "source": by, "frames": n} for reason, by, n in recorded.outcomes()],
         "counts": status.counts,
         "stacks": len(recorded.stacks),
-        "files": {"known": status.files, "read": status.read, "unreadable": status.unreadable},
+        "files": {"known": status.files, "read": status.read, "unreadable": status.unreadable, "silent": status.silent},
         "cpu_seconds": status.cpu_seconds,
         "by_process": [[pid, name, n] for (pid, name), n in recorded.by_process().most_common()],
         "by_file": recorded.by_file().most_common(),
@@ -268,6 +268,7 @@ def _losses(status: Status, out: Console) -> None:
         (counts["no_room"], "mappings: there was no memory for them in the kernel"),
         (status.refused, "build IDs: there is no room for them in the table. More --memory helps"),
         (status.unreadable, "files could not be read, for their processes had ended"),
+        (status.silent, "files could not be read, for their file systems do not answer"),
         (status.denied, "files may not be read: run with all capabilities, outside of containers"),
     ):
         if lost:
