@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -90,6 +90,22 @@ def let_run(pid: int, seconds: float) -> None:
     while cpu_seconds() < enough:
         assert time.monotonic() < end, f"process {pid} did not run for {seconds} s within {LONGEST} s"
         time.sleep(0.02)
+
+
+def samples_are_taken(pid: int) -> bool:
+    """By this process: it has the events, and so the handlers of its signals before."""
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") == "anon_inode:[perf_event]":
+                return True
+    return False
+
+
+def wait_for(condition: object, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @contextmanager

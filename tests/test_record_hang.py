@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import pytest
 from conftest import bpf_programs_of
 from fuse import SILENCE, SPEAK, served
-from recording import RECORD, build_program, let_run, need_record, running
+from recording import RECORD, build_program, let_run, need_record, running, wait_for
 
 from pybuildid.record import REASONS, SOURCES, Recording
 
@@ -94,27 +93,20 @@ def test_an_answer_that_comes_late_is_taken(hung: Hung) -> None:
         let_run(hung.process.pid, 0.2)
         before = recording.status()
         hung.server.send_signal(SPEAK)
-        end = time.monotonic() + LONGEST
-        while recording.status().silent and time.monotonic() < end:
-            time.sleep(0.1)
-        assert not recording.status().silent
+        wait_for(lambda: not recording.status().silent)
     assert any(reason == REASONS.index(SILENT) for reason, _ in before.outcomes)
 
 
 def test_the_recorder_can_be_killed(hung: Hung, tmp_path: Path) -> None:
     """And nothing of it is left but the process that waits for the file system, as long as that is silent."""
     with subprocess.Popen([*RECORD, "-o", "p.pb.gz"], cwd=tmp_path, stderr=subprocess.DEVNULL) as recorder:
-        end = time.monotonic() + LONGEST
-        while not bpf_programs_of(recorder.pid) and time.monotonic() < end:
-            time.sleep(0.05)
+        wait_for(lambda: bpf_programs_of(recorder.pid))
         own = children(recorder.pid)
         recorder.kill()
         assert recorder.wait(timeout=LONGEST) == -signal.SIGKILL
     assert own
     hung.server.kill()
-    while any(map(is_there, own)):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_for(lambda: not any(map(is_there, own)))
 
 
 def is_there(pid: int) -> bool:
