@@ -35,8 +35,8 @@ class FileSystem:
 
     def _attributes(self, node: int) -> bytes:
         of = os.stat(self.files[node - 2]) if node != ROOT else None
-        size, mode = (of.st_size, of.st_mode) if of else (0, stat.S_IFDIR | 0o755)
-        return struct.pack("=6Q10I", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+        size, mode, time = (of.st_size, of.st_mode, int(of.st_mtime)) if of else (0, stat.S_IFDIR | 0o755, 0)
+        return struct.pack("=6Q10I", node, size, size // 512, time, time, time, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
     def answer(self, code: int, node: int, body: bytes) -> bytes | None:
         """None: there is no such thing."""

@@ -89,15 +89,24 @@ static void bid_file_read(const struct bid_read_request *request, struct bid_rea
     answer->cpu_ns = (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
+_Static_assert(sizeof(struct bid_read_request) != sizeof(struct bid_names_request), "readers tell them apart");
+
 static _Noreturn void bid_reader_run(void)
 {
-    struct bid_read_request request;
+    union {
+        struct bid_read_request file;
+        struct bid_names_request names;
+    } request;
     struct bid_read_answer answer = {0};
-    while (recv(BID_OWN_SOCKET, &request, sizeof request, 0) == sizeof request) {
-        bid_file_read(&request, &answer);
-        size_t length = offsetof(struct bid_read_answer, path) + strlen(answer.path) + 1;
-        if (send(BID_OWN_SOCKET, &answer, length, MSG_NOSIGNAL) < 0)
-            break;
+    ssize_t length;
+    while ((length = recv(BID_OWN_SOCKET, &request, sizeof request, 0)) > 0) {
+        if (length == sizeof request.names) {
+            bid_names_read(BID_OWN_SOCKET, &request.names);
+        } else if (length == sizeof request.file) {
+            bid_file_read(&request.file, &answer);
+            send(BID_OWN_SOCKET, &answer, offsetof(struct bid_read_answer, path) + strlen(answer.path) + 1,
+                 MSG_NOSIGNAL);
+        }
     }
     _exit(0);
 }

@@ -16,6 +16,7 @@
 #define BID_READER_H
 
 #include "bid/build_id.h"
+#include "names.h"
 #include "record.h"
 
 #include <limits.h>
@@ -27,6 +28,7 @@ struct bid_keeper {
     pid_t pid;
 };
 
+/* For a build ID. Readers take struct bid_names_request as well, and tell the two apart by their sizes. */
 struct bid_read_request {
     char link[64]; /* of the mapping: /proc/PID/map_files/START-END */
     struct bid_file_state state;

@@ -380,6 +380,11 @@ uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes)
     return count;
 }
 
+int bid_recorder_reader(const struct bid_recorder *recorder)
+{
+    return bid_reader_open(&recorder->files.asking->keeper);
+}
+
 void bid_recorder_result(const struct bid_recorder *recorder, struct bid_recorder_result *result)
 {
     *result = (struct bid_recorder_result){

@@ -19,6 +19,7 @@
 #define BID_RECORDER_H
 
 #include "files.h"
+#include "names.h"
 #include "stacks.h"
 
 #include <stddef.h>
@@ -86,6 +87,10 @@ BID_EXPORTED void bid_recorder_status(struct bid_recorder *recorder, struct bid_
  * Context: any thread. processes: room for BID_MADE numbers.
  * Returns: how many there are. */
 BID_EXPORTED uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes);
+
+/* Makes a process that takes struct bid_names_request from a socket: it reads files that may not answer. See names.h.
+ * Context: any thread. Returns: the socket, which the caller closes, or -1 and errno. */
+BID_EXPORTED int bid_recorder_reader(const struct bid_recorder *recorder);
 
 /* The table, which the recorder owns. */
 BID_EXPORTED struct bid_table *bid_recorder_table(const struct bid_recorder *recorder);

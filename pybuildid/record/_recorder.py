@@ -201,6 +201,15 @@ class Recorder:
         processes = ffi.new("uint32_t[]", lib.BID_MADE)
         return list(processes[0 : lib.bid_recorder_made(self._recorder, processes)])
 
+    def reader(self) -> int:
+        """A process that reads the files of csrc/record/names.h: the descriptor of its socket. Raises OSError."""
+        if not self._recorder:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        socket = int(lib.bid_recorder_reader(self._recorder))
+        if socket < 0:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        return socket
+
     def known(self, inode: int) -> bool:
         """For tests: whether the table has this address of an inode."""
         found = ffi.new("struct bid_build_id *")

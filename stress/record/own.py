@@ -28,8 +28,8 @@ STARTS = 5.0  #: seconds until everything is loaded and learned
 
 @dataclass(frozen=True)
 class Own:
-    """Seconds: of the clock, of processor time of the process and its children, and of its programs. samples: taken. verified:
-    instructions that the verifier visits for the program that takes samples."""
+    """Seconds: of the clock, of processor time of the process and its children, and of its programs. samples: taken.
+    verified: instructions that the verifier visits for the program that takes samples."""
 
     seconds: float
     process: float
