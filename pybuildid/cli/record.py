@@ -8,6 +8,8 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -18,9 +20,10 @@ from pybuildid._starting import children_are_waited_for, start_command
 from pybuildid.cli._errors import complain, explain, printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
-from pybuildid.cli._profile_output import check_output, name_functions, output_options, report_file
+from pybuildid.cli._profile_output import name_functions, output_options, report_file
 from pybuildid.cli._signals import STEP, Ending, ending
-from pybuildid.cli._types import Pid, Range
+from pybuildid.cli._standard_output import output_path
+from pybuildid.cli._types import OutputFile, Pid, Range
 from pybuildid.profile._program import find_program
 from pybuildid.record import Recorded, RecordError, Recording, Status, check_process
 
@@ -34,7 +37,7 @@ UNSAFE = (
 
 @click.command("record", context_settings={"allow_interspersed_args": False})
 @output_options("record.pb.gz")
-@click.option("--folded", type=click.Path(dir_okay=False, writable=True), help="Write folded stacks here as well.")
+@click.option("--folded", type=OutputFile(), help="Write folded stacks here as well.")
 @click.option("-F", "--frequency", default=99, show_default=True, type=click.IntRange(1, 10_000), help="Samples a "
               "second on each CPU.")  # fmt: skip
 @click.option("-a", "--all", "everything", is_flag=True, help="Record all processes, also while COMMAND runs.")
@@ -74,8 +77,6 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 77 if samples cannot be taken
     here, and then COMMAND was not started.
     """
-    for path in filter(None, (options["output"], options["folded"], options["report_to"])):
-        check_output(path)
     if pids and (everything or arguments):
         raise click.UsageError("-p goes neither with -a nor with COMMAND.")
     for pid in pids:
@@ -86,12 +87,14 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     except RecordError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         raise click.exceptions.Exit(CANNOT) from None
-    written, failed = _write(recorded, os.path.realpath(program) if program else "", options)
-    write_json(options["json_file"], lambda: _document(recorded, options))
-    with report_file(options["report_to"]) as stream:
-        _report(recorded, written, options, stream)
-        if recorded.stacks and not failed and not options["no_symbols"] and os.path.isfile(options["output"]):
-            name_functions(options["output"], stream, quiet=options["text"])
+    folded_path = output_path(options["folded"]) if options["folded"] else nullcontext(None)
+    with output_path(options["output"]) as path, folded_path as folded:
+        written, failed = _write(recorded, os.path.realpath(program) if program else "", options, path, folded)
+        write_json(options["json_file"], lambda: _document(recorded, options))
+        with report_file(options["report_to"]) as stream:
+            _report(recorded, written, options, stream)
+            if recorded.stacks and not failed and not options["no_symbols"] and path.is_file():
+                name_functions(path, stream, quiet=options["text"])
     status = status if status >= 0 else 128 - status
     raise click.exceptions.Exit(status or failed)
 
@@ -199,22 +202,24 @@ def _line(status: Status, seconds: float) -> str:
 # ------------------------------------------------------------------------------------------------ the report
 
 
-def _write(recorded: Recorded, program: str, options: dict[str, Any]) -> tuple[str, bool]:
+def _write(
+    recorded: Recorded, program: str, options: dict[str, Any], path: Path, folded: Path | None
+) -> tuple[str, bool]:
     """What is to be said of it, and whether it failed: what was recorded is reported all the same. A recording of
-    nothing does not take the place of the last one."""
+    nothing does not take the place of the last one. path, folded: where each is to be for now."""
     if not recorded.stacks:
-        return f"Not written: {printable(options['output'])}, for there are no samples.", False
+        return f"Not written: {printable(str(options['output']))}, for there are no samples.", False
     written: list[str] = []
     try:
-        for path, write in (
-            (options["output"], lambda path: recorded.write_pprof(path, main=program)),
-            (options["folded"], recorded.write_folded),
+        for name, where, write in (
+            (options["output"], path, lambda path: recorded.write_pprof(path, main=program)),
+            (options["folded"], folded, recorded.write_folded),
         ):
-            if path:
-                write(path)
-                written.append(printable(path))
+            if where:
+                write(where)
+                written.append(printable(str(name)))
     except OSError as error:
-        error.filename = error.filename or path
+        error.filename = error.filename or name
         complain(f"not written: {explain(error)}")
     return f"Written: {' and '.join(written) or 'nothing'}", len(written) < 1 + bool(options["folded"])
 
