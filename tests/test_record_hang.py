@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from conftest import bpf_programs_of
 from fuse import SILENCE, SPEAK, served
-from recording import RECORD, build_program, let_run, need_record, running, wait_for
+from recording import RECORD, build_program, let_run, need_record, running, samples_are_taken, wait_for
 
 from pybuildid.record import REASONS, SOURCES, Recording
 
@@ -70,8 +72,8 @@ def test_a_process_whose_files_do_not_answer(hung: Hung, tmp_path: Path) -> None
     document = json.loads(stdout)
     found = {one["reason"]: one["frames"] for one in document["outcomes"]}
     assert found[SILENT] > 0.2 * document["user_frames"] > 20, found
-    assert document["files"]["silent"] == len(IDS)
-    assert f"Lost: {len(IDS)} files could not be read, for their file systems do not answer" in stderr
+    assert document["files"]["silent"] >= len(IDS)  # others may have such file systems as well
+    assert re.search(r"Lost: \d+ files could not be read, for their file systems do not answer", stderr)
     assert (tmp_path / "record.pb.gz").stat().st_size > 100
 
 
@@ -83,28 +85,43 @@ def test_other_files_are_read_meanwhile(hung: Hung) -> None:
     by_table = {recorded.files[frame.file].build_id for stack in recorded.stacks for frame in stack.frames
                 if frame.file is not None and frame.source == SOURCES.index("table")}  # fmt: skip
     assert by_table > set(IDS)
-    assert recorded.status.silent == len(IDS)
+    assert recorded.status.silent >= len(IDS)
 
 
 def test_an_answer_that_comes_late_is_taken(hung: Hung) -> None:
     with Recording(frequency=997, only=True) as recording:
         recording.target(hung.process.pid)
         recording.start()
-        let_run(hung.process.pid, 0.2)
-        before = recording.status()
+        assert silent_frames(recording, hung) > 10
         hung.server.send_signal(SPEAK)
-        wait_for(lambda: not recording.status().silent)
-    assert any(reason == REASONS.index(SILENT) for reason, _ in before.outcomes)
+        wait_for(lambda: silent_frames(recording, hung) == 0)
+
+
+def silent_frames(recording: Recording, hung: Hung) -> int:
+    """So many frames come to have this reason while the process runs for a while."""
+
+    def count() -> int:
+        time.sleep(0.2)  # samples are collected every 0.1 s
+        reason = REASONS.index(SILENT)
+        return sum(frames for (why, _), frames in recording.status().outcomes.items() if why == reason)
+
+    before = count()
+    let_run(hung.process.pid, 0.1)
+    return count() - before
 
 
 def test_the_recorder_can_be_killed(hung: Hung, tmp_path: Path) -> None:
     """And nothing of it is left but the process that waits for the file system, as long as that is silent."""
     with subprocess.Popen([*RECORD, "-o", "p.pb.gz"], cwd=tmp_path, stderr=subprocess.DEVNULL) as recorder:
-        wait_for(lambda: bpf_programs_of(recorder.pid))
+        wait_for(lambda: samples_are_taken(recorder.pid))
         own = children(recorder.pid)
         recorder.kill()
         assert recorder.wait(timeout=LONGEST) == -signal.SIGKILL
-    assert own
+    assert len(own) > 1
+    wait_for(lambda: not is_there(own[0]))
+    left = [pid for pid in own if is_there(pid)]
+    assert left
+    assert not any(map(bpf_programs_of, left))
     hung.server.kill()
     wait_for(lambda: not any(map(is_there, own)))
 
