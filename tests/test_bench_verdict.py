@@ -38,6 +38,7 @@ from study.bench.result import (
     MANY_PYTHON,
     REMOVE_ALL,
     RESIDENT,
+    WAITS,
     WHILE_GROWING,
     Figure,
     HeadToHead,
@@ -114,6 +115,7 @@ def test_each_bound_is_met_up_to_it_and_missed_above(
         ("bytes an entry, right after a grow", 70),
         ("bytes an entry, mean of a cycle of growth", 58),
         ("bytes an entry, just before a grow", 52),
+        (WAITS, 2),
     ],
 )
 def test_what_is_counted_is_bounded_by_itself(label: str, bound: float) -> None:
@@ -258,7 +260,7 @@ def test_tables_have_at_most_120_columns() -> None:
     contenders, _ = choose([])
     names = (OURS, "fixed:/16", "_dl_find_object", FLOOR_PLAIN)
     whats = [
-        *("hit", "dependent hit", "miss", COLD, "hit, 64 threads at once", "hit, loaded objects"),
+        *("hit", "dependent hit", "miss", COLD, "hit, 64 threads at once", "hit, loaded objects", WAITS),
         *("insert", INSERT_ALL, "churn", "remove", REMOVE_ALL),
         *(f"hit {how} {what}" for what in ("churn", "resizes") for how in ("before", "beside")),
         *(f"lookup while it grows, {what}" for what in ("mean", "99.9 %", "worst")),

@@ -19,12 +19,8 @@
 #include "../table/pin.h"
 
 /* (M) the current pointer publishes a snapshot, and the entries of its files */
-#ifndef BID_M_RELEASE
 #define BID_M_RELEASE memory_order_release
-#endif
-#ifndef BID_M_ACQUIRE
 #define BID_M_ACQUIRE memory_order_acquire
-#endif
 
 struct bid_mapped_file {
     struct bid_inode inode; /* its address is the key in the table */

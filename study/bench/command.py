@@ -35,6 +35,7 @@ from study.bench.result import (
     MANY_LOOP,
     MANY_PYTHON,
     REMOVE_ALL,
+    WAITS,
     WHILE_GROWING,
     Figure,
     document,
@@ -249,6 +250,7 @@ GROUPS = (
     ("hit, ", "{size:,} entries: hits by several threads: ns"),
     ((INSERT_ALL, REMOVE_ALL), "{size:,} entries: ns an update, of all threads"),
     (("insert", "churn", "remove"), "{size:,} entries: ns an update"),
+    (WAITS, "{size:,} entries: cache lines"),
     ((MANY_PYTHON, MANY_C, MANY_LOOP, MANY_LFHT), "{size:,} entries: ns a key, many at a call"),
     ("", "{size:,} entries: ns a lookup, median (least..most)"),
 )

@@ -22,6 +22,7 @@ CYCLE_MEAN = "bytes an entry, mean of a cycle of growth"
 WHILE_GROWING = "bytes an entry, during a grow, the most"  # with the old array and the new one
 RESIDENT = "bytes an entry, resident"
 COLD = "cold hit"  # nothing of the process's data is in a cache before it
+WAITS = "cache lines that a cold hit waits for one after the other"  # see waits.py
 LEFT_OUT_MOST = 0.05  #: of the time of lookups; a run that left out more says nothing
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import time
 from array import array
@@ -16,6 +17,7 @@ from typing import Any
 
 from pybuildid.cli import _machine as machine
 from pybuildid.collisions import slab
+from stress.programs import CompilerError
 from study._measure import ffi, lib
 from study.bench import against, bounds
 from study.bench.ahead import SMALL, ahead, versus
@@ -36,6 +38,7 @@ from study.bench.result import (
     LOADED_HIT,
     REMOVE_ALL,
     RESIDENT,
+    WAITS,
     WHILE_GROWING,
     Figure,
     Interruption,
@@ -43,6 +46,7 @@ from study.bench.result import (
     Worst,
 )
 from study.bench.subject import BenchError, Hits, SlowError, Subject, pin
+from study.bench.waits import PLACES, PROCESSOR, waits
 from study.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
@@ -149,6 +153,7 @@ class Measurement:
             for number, n in enumerate(mixed):
                 self.sizes.append(n)
                 self._size(n, mixed[n], time.monotonic() + share(self._left(), n, list(mixed)[number:]))
+            self._waits()
             self._loaded()
             self._adversarial()
             for contender in self.contenders:
@@ -460,6 +465,18 @@ class Measurement:
                 instructions=instructions or None,
             )
         )
+
+    def _waits(self) -> None:
+        """Of the worst slot of a bucket whose record has a place there."""
+        if platform.machine() != PROCESSOR:
+            return
+        self.report(WAITS)
+        try:
+            counted = max(waits()[:PLACES])
+        except (FileNotFoundError, CompilerError) as error:
+            self.missing += (Missing(WAITS, "gcc binutils", str(error)),)
+        else:
+            self._sample(WAITS, self.contenders[0].name, max(self.sizes), counted)
 
     def _loaded(self) -> None:
         """Hits in the addresses of loaded objects, beside glibc's _dl_find_object."""

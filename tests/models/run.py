@@ -198,11 +198,20 @@ SCENARIOS = [
 ]
 
 RELAXED = "memory_order_relaxed"
+ORDER = re.compile(r"^#define (BID_[A-Z]_(?:RELEASE|ACQUIRE|FENCE)) memory_order_\w+$", re.MULTILINE)
+#: The definition of each order: its file and line.
+ORDERS = {
+    line[1]: (str(path.relative_to(CSRC)), line[0])
+    for path in sorted(CSRC.rglob("*.[ch]"))
+    for line in ORDER.finditer(path.read_text())
+}
 
 
 def weakened(macro: str, of: str, order: str = RELAXED) -> Scenario:
     base = next(s for s in SCENARIOS if s.name == of)
-    return Scenario(f"{macro} weakened: {of}", base.model, (*base.defines, f"{macro}={order}"), base.quick, True)
+    file, line = ORDERS[macro]
+    edit = Edit(file, line, f"#define {macro} {order}")
+    return Scenario(f"{macro} weakened: {of}", base.model, base.defines, base.quick, True, (edit,))
 
 
 def wrong(name: str, of: str, *edits: Edit) -> Scenario:
