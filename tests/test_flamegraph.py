@@ -270,7 +270,7 @@ def test_into_a_pipe(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "pybuildid", *arguments, "-o", "/dev/stdout"]
         run = subprocess.run(command, capture_output=True, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
-        assert run.stderr.startswith(b"Written: /dev/stdout")
+        assert run.stderr.startswith(b"Written: -")
         (tmp_path / "out").write_bytes(run.stdout)
         assert run.stdout == expected if expected else read_profile(tmp_path / "out").samples
 

@@ -54,10 +54,18 @@ def test_a_weakened_use_is_noticed(place: tuple[str, str]) -> None:
     assert finding.asked == 1
 
 
+@pytest.mark.parametrize("name", ["left", "left.c", "tests/models/left.c"])
+def test_a_file_means_its_scenarios(name: str) -> None:
+    named = [scenario.model for scenario in run.SCENARIOS if run.is_named(scenario, [name])]
+    assert named
+    assert set(named) == {"left"}
+
+
 @pytest.mark.parametrize(
     ("program", "name", "message"),
     [
         ("run.py", "publish and look for", "no scenario is called 'publish and look for'"),
+        ("run.py", "nothing.c", "no scenario is called 'nothing.c', nor its file"),
         ("weaken.py", "table/move.c:1", "table/move.c:1 names no memory order"),
     ],
 )

@@ -12,6 +12,7 @@ import click
 from pybuildid._files import replacing
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, say_written
+from pybuildid.cli._standard_output import output_path
 from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile
@@ -77,7 +78,7 @@ def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     profile = read_profile(file)
     draw = FORMATS[form or SUFFIXES.get(output.suffix, "html")]
     text = draw(profile, value_index(profile, value, file), Path(file).name)
-    with replacing(output) as out:
+    with output_path(output) as path, replacing(path) as out:
         out.write(text.encode("utf-8", "surrogateescape" if draw is _folded else "backslashreplace"))
     say_written(output)
     if profile.mappings and not any(location.lines for location in profile.locations):

@@ -166,7 +166,7 @@ def exit_status(result: Result) -> int:
         return UNDECIDED
     if any(one.ok is False for one in result.ratios) or any(one.worse for one in result.head_to_head):
         return MISSED
-    unknown = any(one.ok is None and one.label != WAITS for one in result.ratios)
+    unknown = any(one.ok is None for one in result.ratios)
     unseen = any(one.worse is None and not one.once for one in result.head_to_head)
     return UNDECIDED if unknown or unseen or not (result.ratios or result.head_to_head) else 0
 

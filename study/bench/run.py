@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import time
 from array import array
@@ -16,6 +17,7 @@ from typing import Any
 
 from pybuildid.cli import _machine as machine
 from pybuildid.collisions import slab
+from stress.programs import CompilerError
 from study._measure import ffi, lib
 from study.bench import against, bounds
 from study.bench.ahead import SMALL, ahead, versus
@@ -44,7 +46,7 @@ from study.bench.result import (
     Worst,
 )
 from study.bench.subject import BenchError, Hits, SlowError, Subject, pin
-from study.bench.waits import waits
+from study.bench.waits import PLACES, PROCESSOR, waits
 from study.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
@@ -465,8 +467,15 @@ class Measurement:
         )
 
     def _waits(self) -> None:
-        counted = waits()
-        if counted is not None:
+        """Of the worst slot of a bucket whose record has a place there."""
+        if platform.machine() != PROCESSOR:
+            return
+        self.report(WAITS)
+        try:
+            counted = max(waits()[:PLACES])
+        except (FileNotFoundError, CompilerError) as error:
+            self.missing += (Missing(WAITS, "gcc binutils", str(error)),)
+        else:
             self._sample(WAITS, self.contenders[0].name, max(self.sizes), counted)
 
     def _loaded(self) -> None:

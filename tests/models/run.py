@@ -441,10 +441,13 @@ def verify(tools: Tools, what: Scenario, cpu_seconds: int = 600) -> Verdict:
 
 
 def is_named(what: Scenario, names: list[str]) -> bool:
-    """A name that is a scenario's means that one alone, that of a file its scenarios, any other those that it is a part
-    of."""
+    """A name that is a scenario's means that one alone, that of a file (`NAME`, `NAME.c`, or a path) its scenarios, any
+    other those that it is a part of."""
     whole = {name for s in SCENARIOS + VARIANTS + FAULTS for name in (s.name, s.model)}
-    return not names or any(n in (what.name, what.model) or (n not in whole and n in what.name) for n in names)
+    file = f"{what.model}.c"
+    return not names or any(
+        n in (what.name, what.model) or Path(n).name == file or (n not in whole and n in what.name) for n in names
+    )
 
 
 def say(one: Scenario, verdict: Verdict) -> None:

@@ -20,9 +20,9 @@
  * A reader, in a process that has the memory mapped for reading:
  *
  *     bid_region_open(memory, bytes, &region);
- *     begin what the observing thread waits for
+ *     enter a section that the observing thread waits for, such as one of RCU
  *     bid_region_lookup(region, 0, key, &id);
- *     end it
+ *     leave it
  *
  * Caveats
  * -------
