@@ -241,6 +241,28 @@ def test_nothing_is_left_in_this_process() -> None:
     assert len(os.listdir("/proc/self/task")) == threads
 
 
+CHILDREN = """
+import os, signal
+from pybuildid.record._recorder import Recorder
+signals = []
+signal.signal(signal.SIGCHLD, lambda number, frame: signals.append(number))
+with Recorder(frequency=99) as recorder:
+    recorder.start()
+    try:
+        print(os.waitpid(-1, os.WNOHANG))
+    except ChildProcessError:
+        print("no children")
+print(signals)
+"""
+
+
+def test_a_program_that_records_sees_no_children() -> None:
+    """Those that read files send it no signal, and waitpid() does not find them."""
+    need_record()
+    result = subprocess.run([sys.executable, "-c", CHILDREN], capture_output=True, text=True, timeout=60)
+    assert result.stdout == "no children\n[]\n", result.stderr
+
+
 def test_two_recordings_at_once(program: Path) -> None:
     with running(program, len(IDS)) as process, Recording(frequency=499) as outer:
         outer.start()
