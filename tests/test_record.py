@@ -17,6 +17,7 @@ from conftest import bpf_programs_of
 from recording import (
     RECORD,
     build_program,
+    children,
     let_run,
     need_record,
     record_enough,
@@ -233,10 +234,14 @@ def test_nothing_is_left_in_this_process() -> None:
     need_record()
     descriptors = len(os.listdir("/proc/self/fd"))
     threads = len(os.listdir("/proc/self/task"))
+    others = {*children(os.getpid())}
     for _ in range(3):
         with Recording(frequency=99) as recording:
             recording.start()
             recording.stop()
+            own = {*children(os.getpid())} - others
+        assert len(own) > 1
+        assert not any(Path(f"/proc/{pid}").exists() for pid in own)  # not even as zombies
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert len(os.listdir("/proc/self/task")) == threads
 
