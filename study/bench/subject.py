@@ -49,7 +49,7 @@ class Hits:
 
 
 class Subject:
-    """A contender and its table. Methods that measure return ns an operation. One thread calls them; some start more."""
+    """A contender and its table. What measures returns ns an operation. One thread calls these; some start more."""
 
     def __init__(self, contender: Contender, mixed: array[int], keys: Keys, seed: int, *, filled: bool = True) -> None:
         """mixed: the keys that `keys` was made from, for designs that take objects instead."""
