@@ -108,6 +108,16 @@ def wait_for(condition: object, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def children(pid: int) -> list[int]:
+    """Of a process and of its children."""
+    found = []
+    with suppress(OSError):
+        for text in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, text.read_text().split()):
+                found += [child, *children(child)]
+    return found
+
+
 @contextmanager
 def running(
     program: Path, libraries: int, *arguments: str, folder: Path | None = None

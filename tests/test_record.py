@@ -17,6 +17,7 @@ from conftest import bpf_programs_of
 from recording import (
     RECORD,
     build_program,
+    children,
     let_run,
     need_record,
     record_enough,
@@ -233,12 +234,38 @@ def test_nothing_is_left_in_this_process() -> None:
     need_record()
     descriptors = len(os.listdir("/proc/self/fd"))
     threads = len(os.listdir("/proc/self/task"))
+    others = {*children(os.getpid())}
     for _ in range(3):
         with Recording(frequency=99) as recording:
             recording.start()
             recording.stop()
+            own = {*children(os.getpid())} - others
+        assert len(own) > 1
+        assert not any(Path(f"/proc/{pid}").exists() for pid in own)  # not even as zombies
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert len(os.listdir("/proc/self/task")) == threads
+
+
+CHILDREN = """
+import os, signal
+from pybuildid.record._recorder import Recorder
+signals = []
+signal.signal(signal.SIGCHLD, lambda number, frame: signals.append(number))
+with Recorder(frequency=99) as recorder:
+    recorder.start()
+    try:
+        print(os.waitpid(-1, os.WNOHANG))
+    except ChildProcessError:
+        print("no children")
+print(signals)
+"""
+
+
+def test_a_program_that_records_sees_no_children() -> None:
+    """Those that read files send it no signal, and waitpid() does not find them."""
+    need_record()
+    result = subprocess.run([sys.executable, "-c", CHILDREN], capture_output=True, text=True, timeout=60)
+    assert result.stdout == "no children\n[]\n", result.stderr
 
 
 def test_two_recordings_at_once(program: Path) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from conftest import bpf_programs_of
 from fuse import SILENCE, SPEAK, served
-from recording import RECORD, build_program, let_run, need_record, running, samples_are_taken, wait_for
+from recording import RECORD, build_program, children, let_run, need_record, running, samples_are_taken, wait_for
 
 from pybuildid.record import REASONS, SOURCES, Recording
 
@@ -130,13 +130,3 @@ def is_there(pid: int) -> bool:
     with suppress(OSError):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     return False
-
-
-def children(pid: int) -> list[int]:
-    """Of a process and of its children."""
-    found = []
-    with suppress(OSError):
-        for text in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in map(int, text.read_text().split()):
-                found += [child, *children(child)]
-    return found

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * Asking readers. Of the files of one device one is asked for at a time, so a device that does not answer takes one
+ * reader. Nothing here waits for longer than BID_SOON, but for bid_asking_finish(), which waits for BID_FINISH.
+ */
 #define _GNU_SOURCE
 #include "asking.h"
 
@@ -167,9 +171,8 @@ void bid_asking_close(struct bid_asking *asking)
     free(asking);
 }
 
-/* Whether this file need not wait for a reader: it was asked for, or will not be. Of the files of one device only one
- * is asked for at a time: if it does not answer, one reader is lost, not all. */
-static int bid_ask_now(struct bid_asking *asking, const struct bid_event *event)
+/* Whether this file need not wait for a reader: it was asked for, or will not be. waits: a moment for the answer. */
+static int bid_ask_now(struct bid_asking *asking, const struct bid_event *event, int waits)
 {
     struct bid_asked *other = bid_asked_find(asking, event->file.device);
     int silent = bid_device_is_silent(asking, event->file.device);
@@ -181,14 +184,14 @@ static int bid_ask_now(struct bid_asking *asking, const struct bid_event *event)
     if (!reader)
         return 0;
     bid_asked_start(asking, reader, event);
-    if (reader->busy)
+    if (reader->busy && waits)
         bid_asked_wait(asking, reader);
     return 1;
 }
 
 void bid_ask(struct bid_asking *asking, const struct bid_event *event)
 {
-    if (bid_ask_now(asking, event))
+    if (bid_ask_now(asking, event, 1))
         return;
     if (asking->count < BID_WAITING)
         asking->waiting[asking->count++] = *event;
@@ -214,7 +217,7 @@ void bid_asking_go(struct bid_asking *asking)
         }
     }
     for (uint32_t i = 0; i < asking->count; i++)
-        if (!bid_ask_now(asking, &asking->waiting[i]))
+        if (!bid_ask_now(asking, &asking->waiting[i], 0))
             asking->waiting[kept++] = asking->waiting[i];
     asking->count = kept;
 }

@@ -145,6 +145,15 @@ static int bid_keeper_wait(void)
     return fd;
 }
 
+/* The sockets of the readers are closed as well. Those that do not wait for a file system end at once: they do so as
+ * children of this process, for not every init waits for orphans. */
+static void bid_keeper_finish(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; i < 100 && waitpid(-1, NULL, WNOHANG) == 0; i++)
+        nanosleep(&pause, NULL);
+}
+
 static _Noreturn void bid_keeper_run(int control)
 {
     pid_t keeper = getpid();
@@ -164,6 +173,7 @@ static _Noreturn void bid_keeper_run(int control)
         }
         close(fd);
     }
+    bid_keeper_finish();
     _exit(0);
 }
 

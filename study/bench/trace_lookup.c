@@ -5,7 +5,7 @@
  */
 #include "../../tests/c/check.h"
 
-#include "hash.h"
+#include "table/hash.h"
 
 #include <signal.h>
 #include <sys/ptrace.h>
