@@ -95,8 +95,8 @@ int64_t bid_pprof_read(struct bid_pprof *profile, const void *data, size_t size)
 /* Memory that it takes, in bytes. */
 size_t bid_pprof_bytes(const struct bid_pprof *profile);
 
-/* Work that its tables are for whoever makes objects of them: bytes of labels and of what is in no table, BID_PPROF_MARK
- * for each label, and BID_PPROF_ITEM for each row, string, location, line and function. */
+/* Work that its tables are for whoever makes objects of them: bytes of labels and of what is in no table,
+ * BID_PPROF_MARK for each label, and BID_PPROF_ITEM for each row, string, location, line and function. */
 uint64_t bid_pprof_work(const struct bid_pprof *profile);
 #define BID_PPROF_MARK 4
 #define BID_PPROF_ITEM 16

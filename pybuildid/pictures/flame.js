@@ -46,71 +46,68 @@
   // A group has the number -1-group in place of a function.
   let tree, zoomed, focused, matches = null, boxes = [];
 
+  // Of each: the names of the groups, and the group of each count.
   const GROUPS = {
-    none: null,
     file: () => {
-      const files = [...new Set(modules)], place = new Map(files.map((file, at) => [file, at]));
-      const of = (at) => nodes[at] ? place.get(modules[functionOf[nodes[at]]]) : place.get("");
-      return [files.map((file) => file || "no file"), of];
+      const files = [...new Set(["", ...modules])], numbers = new Map(files.map((file, at) => [file, at]));
+      const fileOf = Uint32Array.from(modules, (module) => numbers.get(module));
+      return [files.map((file) => file || "no file"), nodes.map((node) => node ? fileOf[functionOf[node]] : 0)];
     },
-    thread: () => [data.threads.map((name) => name || "unknown thread"), (at) => threads[at]],
-    missing: () => [data.missing.map((text) => text || "nothing is missing"), (at) => missing[at]],
+    thread: () => [data.threads.map((name) => name || "unknown thread"), threads],
+    missing: () => [data.missing.map((text) => text || "nothing is missing"), missing],
   };
 
   function build(kind) {
-    if (!GROUPS[kind]) {
-      const own = counts.map((column) => {
-        const sums = new Float64Array(parents.length);
-        for (let at = 0; at < nodes.length; at++) sums[nodes[at]] += column[at];
-        return sums;
-      });
-      return layOut({ parents, functions: functionOf, own, groups: [] });
-    }
-    const [groups, of] = GROUPS[kind]();
-    const room = parents.length, own = counts.map(() => new Float64Array(room));
-    const made = { count: 1, parents: new Int32Array(room), functions: new Int32Array(room), own, groups };
-    // The stack that was added last, by depth: its nodes in the data, and those that are drawn.
-    const path = new Int32Array(last.length), drawn = new Int32Array(last.length);
-    const bins = groups.map(() => []);
-    nodes.forEach((_, at) => bins[of(at) ?? 0].push(at));
-    bins.forEach((samples, its) => {
-      if (!samples.length) return;
-      path.fill(-1, 1);
-      drawn[0] = grow(made, 0, -1 - its);
-      for (const at of samples) {
-        const its = copy(made, nodes[at], path, drawn);
-        for (let which = 0; which < counts.length; which++) made.own[which][its] += counts[which][at];
-      }
+    const made = kind in GROUPS ? copies(...GROUPS[kind]()) : { parents, functions: functionOf, places: nodes, groups: [] };
+    made.own = counts.map((column) => {
+      const sums = new Float64Array(made.parents.length);
+      for (let at = 0; at < nodes.length; at++) sums[made.places[at]] += column[at];
+      return sums;
     });
-    made.parents = made.parents.subarray(0, made.count);
-    made.own = made.own.map((sums) => sums.subarray(0, made.count));
     return layOut(made);
   }
 
-  function grow(made, parent, its) {
-    if (made.count === made.parents.length) {
-      const larger = (column) => {
-        const copy = new column.constructor(2 * column.length);
-        copy.set(column);
-        return copy;
-      };
-      made.parents = larger(made.parents);
-      made.functions = larger(made.functions);
-      made.own = made.own.map(larger);
-    }
-    made.parents[made.count] = parent;
-    made.functions[made.count] = its;
-    return made.count++;
+  // The counts of each group, one after the other, each in its order; and where each group ends there.
+  function sorted(groupOf, groups) {
+    const ends = new Uint32Array(groups), order = new Uint32Array(groupOf.length);
+    for (let at = 0; at < groupOf.length; at++) ends[groupOf[at]]++;
+    for (let its = 1; its < groups; its++) ends[its] += ends[its - 1];
+    for (let at = groupOf.length - 1; at >= 0; at--) order[--ends[groupOf[at]]] = at;
+    return [order, [...ends.subarray(1), groupOf.length]];
   }
 
-  // The drawn node for a node of the data, below those for its callers. Those that the stack before does not have are
-  // made: stacks come in the order of their nodes.
-  function copy(made, node, path, drawn) {
-    const depth = node ? depths[node - 1] : 0;
-    let from = depth;
-    for (let at = node; path[from] !== at; at = parents[at]) path[from--] = at;
-    while (from++ < depth) drawn[from] = grow(made, drawn[from - 1], functionOf[path[from]]);
-    return drawn[depth];
+  // A copy of the tree for each group, of those nodes that its counts have. places: the node of each count. Counts come
+  // in the order of their nodes, so the nodes that the one before does not have are made.
+  function copies(groups, groupOf) {
+    const places = new Uint32Array(nodes.length), [order, ends] = sorted(groupOf, groups.length);
+    // The stack of the last count, by depth: its nodes in the data, and those that are drawn.
+    const path = new Int32Array(last.length), drawn = new Int32Array(last.length);
+    let above = new Int32Array(parents.length + last.length), its = new Int32Array(above.length), count = 1, next = 0;
+    for (let group = 0; group < groups.length; group++) {
+      if (next === ends[group]) continue;
+      path.fill(-1, 1);
+      drawn[0] = count;
+      its[count++] = -1 - group;
+      for (; next < ends[group]; next++) {
+        const node = nodes[order[next]], depth = node ? depths[node - 1] : 0;
+        let from = depth;
+        for (let at = node; path[from] !== at; at = parents[at]) path[from--] = at;
+        while (from++ < depth) {
+          above[count] = drawn[from - 1];
+          its[count] = functionOf[path[from]];
+          drawn[from] = count++;
+        }
+        places[order[next]] = drawn[depth];
+        if (count + last.length > above.length) [above, its] = [larger(above), larger(its)];
+      }
+    }
+    return { parents: above.subarray(0, count), functions: its.subarray(0, count), places, groups };
+  }
+
+  function larger(column) {
+    const copy = new Int32Array(2 * column.length);
+    copy.set(column);
+    return copy;
   }
 
   // Sums, and how many nodes a node is with all below it: those stand right after it, before the next one beside it.
