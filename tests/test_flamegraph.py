@@ -154,6 +154,30 @@ def test_groups(page: Page, group: str, expected: dict[str, str]) -> None:
     assert {name: rest.partition(";")[0] for name, rest in found.items()} == expected
 
 
+def test_groups_of_many_stacks(browser: Browser, tmp_path: Path) -> None:
+    """Each thread has its own samples, and any function has as many in all groups together as without."""
+    page, trouble = drawn(browser, picture(large_profile(3000, 30), tmp_path), 1600)
+    counts: Counter[str] = Counter()
+    for sample in read_profile(tmp_path / "profile.pb.gz").samples:
+        counts[sample.label("thread")] += sample.values[0]
+    found: dict[str, set[str]] = {}
+    for group in ("none", "file", "thread"):
+        page.select_option("#group", group)
+        for name in ("function_17", "function_4", "lib7.so"):
+            page.fill("#search", name)
+            page.wait_for_function(f"document.getElementById('found').textContent.startsWith({name!r})")
+            if (group, name) != ("file", "lib7.so"):  # which finds a group, too
+                found.setdefault(name, set()).add(page.text_content("#found") or "")
+    assert {name: len(texts) for name, texts in found.items()} == dict.fromkeys(found, 1), found
+    page.select_option("#group", "thread")
+    page.locator("#flame").press("ArrowDown")
+    for name, count in counts.most_common():
+        assert details(page).startswith(f"{name}\n{count:,} samples")
+        page.locator("#flame").press("ArrowRight")
+    assert trouble == []
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1600])
 def test_it_fits_and_can_be_read(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:

@@ -58,7 +58,8 @@
   };
 
   function build(kind) {
-    const made = kind in GROUPS ? copies(...GROUPS[kind]()) : { parents, functions: functionOf, places: nodes, groups: [] };
+    const whole = { parents, functions: functionOf, places: nodes, groups: [] };
+    const made = kind in GROUPS ? copies(...GROUPS[kind]()) : whole;
     made.own = counts.map((column) => {
       const sums = new Float64Array(made.parents.length);
       for (let at = 0; at < nodes.length; at++) sums[made.places[at]] += column[at];
@@ -67,47 +68,48 @@
     return layOut(made);
   }
 
-  // The counts of each group, one after the other, each in its order; and where each group ends there.
-  function sorted(groupOf, groups) {
-    const ends = new Uint32Array(groups), order = new Uint32Array(groupOf.length);
-    for (let at = 0; at < groupOf.length; at++) ends[groupOf[at]]++;
-    for (let its = 1; its < groups; its++) ends[its] += ends[its - 1];
-    for (let at = groupOf.length - 1; at >= 0; at--) order[--ends[groupOf[at]]] = at;
-    return [order, [...ends.subarray(1), groupOf.length]];
+  const depthOf = (node) => node ? depths[node - 1] : 0;
+
+  // Sums of those before each number, from `first` on.
+  function ends(numbers, first) {
+    for (let at = 0, sum = first; at < numbers.length; at++) [numbers[at], sum] = [sum, sum + numbers[at]];
+    return numbers;
   }
 
-  // A copy of the tree for each group, of those nodes that its counts have. places: the node of each count. Counts come
-  // in the order of their nodes, so the nodes that the one before does not have are made.
-  function copies(groups, groupOf) {
-    const places = new Uint32Array(nodes.length), [order, ends] = sorted(groupOf, groups.length);
-    // The stack of the last count, by depth: its nodes in the data, and those that are drawn.
-    const path = new Int32Array(last.length), drawn = new Int32Array(last.length);
-    let above = new Int32Array(parents.length + last.length), its = new Int32Array(above.length), count = 1, next = 0;
-    for (let group = 0; group < groups.length; group++) {
-      if (next === ends[group]) continue;
-      path.fill(-1, 1);
-      drawn[0] = count;
-      its[count++] = -1 - group;
-      for (; next < ends[group]; next++) {
-        const node = nodes[order[next]], depth = node ? depths[node - 1] : 0;
-        let from = depth;
-        for (let at = node; path[from] !== at; at = parents[at]) path[from--] = at;
-        while (from++ < depth) {
-          above[count] = drawn[from - 1];
-          its[count] = functionOf[path[from]];
-          drawn[from] = count++;
-        }
-        places[order[next]] = drawn[depth];
-        if (count + last.length > above.length) [above, its] = [larger(above), larger(its)];
-      }
+  // Goes through the counts in the order of their nodes, and so through the nodes from the first to the last. path: the
+  // nodes of a count's stack, by depth. visit(count, group, from, depth, path): the nodes of depths `from` to `depth`
+  // are those that no count of this group had before. rows: where in `before` each group has its last stack.
+  function walk(groupOf, rows, visit) {
+    const path = new Int32Array(last.length), before = new Int32Array(rows[rows.length - 1]).fill(-1);
+    for (let at = 0, node = 0; at < nodes.length; at++) {
+      for (; node < nodes[at]; node++) path[depths[node]] = node + 1;
+      const group = groupOf[at], row = rows[group], depth = depthOf(node);
+      let from = depth + 1;
+      while (from && before[row + from - 1] !== path[from - 1]) before[row + --from] = path[from];
+      visit(at, group, from, depth, path);
     }
-    return { parents: above.subarray(0, count), functions: its.subarray(0, count), places, groups };
   }
 
-  function larger(column) {
-    const copy = new Int32Array(2 * column.length);
-    copy.set(column);
-    return copy;
+  // A copy of the tree for each group, of those nodes that its counts have, one after the other. places: the node of
+  // each count.
+  function copies(groups, groupOf) {
+    const rows = new Uint32Array(groups.length + 1), next = new Uint32Array(groups.length + 1);
+    for (let at = 0; at < nodes.length; at++) rows[groupOf[at]] = Math.max(rows[groupOf[at]], depthOf(nodes[at]) + 1);
+    ends(rows, 0);
+    walk(groupOf, rows, (_, group, from, depth) => { next[group] += depth + 1 - from; });
+    ends(next, 1);
+    const places = new Uint32Array(nodes.length), drawn = new Int32Array(rows[groups.length]);
+    const above = new Int32Array(next[groups.length]), its = new Int32Array(above.length);
+    walk(groupOf, rows, (count, group, from, depth, path) => {
+      const row = rows[group];
+      for (let at = from; at <= depth; at++) {
+        const node = drawn[row + at] = next[group]++;
+        above[node] = at ? drawn[row + at - 1] : 0;
+        its[node] = at ? functionOf[path[at]] : -1 - group;
+      }
+      places[count] = drawn[row + depth];
+    });
+    return { parents: above, functions: its, places, groups };
   }
 
   // Sums, and how many nodes a node is with all below it: those stand right after it, before the next one beside it.
