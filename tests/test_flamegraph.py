@@ -29,7 +29,16 @@ from profiled import need
 from pybuildid.cli import main
 from pybuildid.pictures import Tree, flame_page, tree_of
 from pybuildid.stacks.files import read_profile
-from pybuildid.stacks.model import Label, Sample, StackProfile, stack_frames, thread_name
+from pybuildid.stacks.model import (
+    Label,
+    Line,
+    Location,
+    Sample,
+    StackProfile,
+    ValueType,
+    stack_frames,
+    thread_name,
+)
 from pybuildid.stacks.pprof import write_pprof
 
 ROW = 20  #: pixels
@@ -398,6 +407,28 @@ def wait_for_server(address: str) -> None:
         except ConnectionRefusedError:
             time.sleep(0.1)
     pytest.fail(f"nobody listens at {address}")
+
+
+def test_a_profile_without_samples_is_said(tmp_path: Path) -> None:
+    """As Go writes it where nothing was blocked. It has mappings, and no name is missing."""
+    profile = named_profile(("app!main", 1))
+    profile.samples, profile.locations = [], []
+    picture(profile, tmp_path)
+    command = [sys.executable, "-m", "pybuildid", "flamegraph", "profile.pb.gz"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, "There are no samples in it.\n")
+
+
+def test_the_value_that_a_profile_says_itself(tmp_path: Path) -> None:
+    """Unless it has a number of samples: of a heap of Go, `go tool pprof` shows what is in use as well."""
+    types = [ValueType("alloc_space", "bytes"), ValueType("inuse_space", "bytes")]
+    samples = [Sample((1,), (700, 3)), Sample((), (0, 1))]
+    profile = StackProfile(types, samples, [], [Location(0, 0, (Line("main"),))], default_type="inuse_space")
+    picture(profile, tmp_path)
+    command = ["flamegraph", str(tmp_path / "profile.pb.gz"), "-o", str(tmp_path / "p.folded")]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert (tmp_path / "p.folded").read_text() == "[no stack] 1\nmain 3\n"
+    assert len(list(read_profile(tmp_path / "p.folded").samples)) == 2
 
 
 def test_a_profile_without_names_is_said(tmp_path: Path) -> None:
