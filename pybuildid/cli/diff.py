@@ -31,7 +31,12 @@ LEAST = 0.0005  #: of the whole: less is not shown
 @click.argument("after", type=click.Path(exists=True, dir_okay=False))
 @click.option("-o", "--output", type=OutputFile(), help="Draw the difference as a flame graph, an HTML page, here.")
 @click.option("--rows", default=25, show_default=True, type=click.IntRange(1), help="Functions in the table.")
-@click.option("--value", default="", metavar="NAME", help="What to compare, such as cpu; else numbers of samples.")
+@click.option(
+    "--value",
+    default="",
+    metavar="NAME",
+    help="What to compare, such as cpu; without it, numbers of samples, or what the profile says.",
+)
 @json_option
 @bounded()
 def diff(before: str, after: str, output: Path | None, rows: int, value: str, json_file: Path | None) -> None:

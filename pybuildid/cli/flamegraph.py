@@ -55,7 +55,12 @@ def value_index(profile: StackProfile, name: str, file: str) -> int:
     type=click.Choice(list(FORMATS)),
     help="Without it, the name of the output says: .folded or .txt, .json for speedscope, else html.",
 )
-@click.option("--value", default="", metavar="NAME", help="What to draw, such as cpu; without it, numbers of samples.")
+@click.option(
+    "--value",
+    default="",
+    metavar="NAME",
+    help="What to draw, such as cpu; without it, numbers of samples, or what the profile says.",
+)
 @bounded()
 def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     """Draw a profile as an interactive flame graph.
@@ -81,5 +86,7 @@ def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     with output_path(output) as path, replacing(path) as out:
         out.write(text.encode("utf-8", "surrogateescape" if draw is _folded else "backslashreplace"))
     say_written(output)
-    if profile.mappings and not any(location.lines for location in profile.locations):
+    if not any(True for _ in profile.samples):
+        console(stderr=True).print("There are no samples in it.")
+    elif profile.mappings and not any(location.lines for location in profile.locations):
         console(stderr=True).print(f"No function in it has a name: `pybuildid symbolize {printable(file)}` first.")

@@ -149,7 +149,7 @@ def _write(result: ProfileResult, output: Path, path: Path) -> str:
     try:
         result.write_pprof(path)
     except OSError as error:
-        error.filename = error.filename or output
+        error.filename = error.filename or str(output)
         raise
     return f"Written: {printable(str(output))}"
 

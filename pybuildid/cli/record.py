@@ -219,7 +219,7 @@ def _write(
                 write(where)
                 written.append(printable(str(name)))
     except OSError as error:
-        error.filename = error.filename or name
+        error.filename = error.filename or str(name)
         complain(f"not written: {explain(error)}")
     return f"Written: {' and '.join(written) or 'nothing'}", len(written) < 1 + bool(options["folded"])
 
