@@ -29,6 +29,25 @@ Work = Callable[[], object]
 
 #: Files of which several processes may run each some: their tests share nothing that takes long to make.
 SPREAD = {"test_c", "test_models", "test_other_processors", "test_profile_differential", "test_sanitize", "test_storm"}
+#: What takes longest in one piece goes first, and the small pieces of SPREAD last: so all processes end together.
+FIRST = ("test_kernel", "test_mutants", "test_storm", "test_record_guest", "test_step", "test_census_guest")
+
+
+def _rank(item: pytest.Item) -> tuple[int, bool]:
+    name = item.path.stem
+    return FIRST.index(name) if name in FIRST else len(FIRST), name in SPREAD
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of the processes of pytest -n
+        items.sort(key=_rank)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """-n auto: one more than there are processors, for each process waits now and then. None: as xdist's variable
+    says."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -41,6 +60,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
             file = nodeid.partition("::")[0]
             return nodeid if Path(file).stem in SPREAD else file
 
+    config.option.loadscopereorder = False  # _rank() has ordered them
     return ByFile(config, log)
 
 

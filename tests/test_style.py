@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import FIRST, SPREAD
 
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTION, FILE, COLUMNS = 60, 600, 120  #: at most: lines, lines, columns
@@ -54,3 +55,7 @@ def test_lines_end_in_time() -> None:
     assert len(files) > 300
     lines = [(path, line) for path in files for line in path.read_text().splitlines()]
     assert [f"{path}: {line}" for path, line in lines if len(line) > COLUMNS] == []
+
+
+def test_the_order_of_the_tests_names_files_that_are_there() -> None:
+    assert {*FIRST, *SPREAD} <= {path.stem for path in (ROOT / "tests").glob("test_*.py")}

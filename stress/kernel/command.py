@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -94,7 +95,7 @@ def kernel(seed: int, nmis: int | None, quick: bool, json_file: Path | None) -> 
     """
     plan = torturing.quick(seed) if quick else torturing.Plan(seed)
     if nmis:
-        plan = torturing.Plan(seed, nmis, plan.two_seconds, plan.mutant_nmis, plan.mutants, plan.rounds)
+        plan = replace(plan, nmis=nmis)
     console = _output.console()
     try:
         with console.status("building the modules") as status:

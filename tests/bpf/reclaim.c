@@ -118,6 +118,7 @@ int main(int count, char **arguments)
     printf("%llu runs, head moved in %llu, wrong %llu, %llu resizes\n", (unsigned long long)seen.runs,
            (unsigned long long)seen.moved, (unsigned long long)seen.wrong, (unsigned long long)bid_resizes(table));
     fflush(stdout);
-    CHECK(seen.moved && bid_resizes(table) > 10);
+    /* With "hurry" a wrong answer is enough: it may be the first, and the head may have moved on to the same place. */
+    CHECK(hurry || (seen.moved && bid_resizes(table) > 10));
     _exit(hurry ? !seen.wrong : seen.wrong != 0);
 }
