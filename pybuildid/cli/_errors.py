@@ -73,6 +73,8 @@ def explain(error: BaseException) -> str:
         return f"{error.source}: {error.reason}"
     if isinstance(error, ElfError):
         return f"{error}: the file is damaged or not complete; get or build it again"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted by Ctrl-C"
     if isinstance(error, MemoryError) and not str(error):
         return "out of memory: free some memory"
     return " ".join(str(error).split()) or type(error).__name__
