@@ -20,7 +20,7 @@ RECORD, ITERATORS = Path("csrc/record"), Path("csrc/iterators")
 HEADERS = (
     Path("csrc/bpf/space.h"),
     *(ITERATORS / name for name in ("holder.h", "iterators.h")),
-    *(RECORD / name for name in ("record.h", "files.h", "stacks.h", "recorder.h")),
+    *(RECORD / name for name in ("record.h", "names.h", "files.h", "stacks.h", "recorder.h")),
 )
 MODULES = ("table", "process", "region", "bpf", "record", "iterators", "note")  # of csrc
 #: The programs, where the package has them, and what is to be said where they cannot be built.

@@ -10,6 +10,7 @@ its count, whatever the count: of one machine in one minute, say.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import tempfile
@@ -95,13 +96,14 @@ def opened(browser: Browser, file: Path) -> float:
 
 
 def main() -> None:
-    what, *number = sys.argv[1:] or [""]
-    if what == "merge":
-        merge(int(number[0]) if number else 10)
-    elif what == "picture":
-        picture(int(number[0]) if number else 100_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("merge", "picture"))
+    parser.add_argument("number", type=int, nargs="?", help="FILES or STACKS")
+    options = parser.parse_args()
+    if options.what == "merge":
+        merge(options.number or 10)
     else:
-        sys.exit(__doc__)
+        picture(options.number or 100_000)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The help texts are the one place to edit.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 from collections.abc import Iterator
@@ -110,5 +111,6 @@ def roff(markdown: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(page())
     PAGE.with_suffix(".1").write_text(roff(page()))

@@ -12,6 +12,7 @@ hashed and with linear steps.
 
 from __future__ import annotations
 
+import argparse
 import random
 
 BUCKETS = 23 << 13
@@ -60,6 +61,7 @@ def first_full(rng: random.Random, *, sequence: int, hashed: bool, reports: bool
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     rng = random.Random(2023)
     print(f"{BUCKETS:,} buckets; records without a place are of one, two and three units:")
     first_full(rng, sequence=SEQUENCE, hashed=True, reports=True)

@@ -11,6 +11,7 @@ frequency, such as 10000, measures the same more exactly.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -55,8 +56,12 @@ def measure(frequency: int, rounds: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    frequency, rounds = (int(text) for text in (sys.argv[1:] + ["997", "15"][len(sys.argv[1:]) :]))
-    found = measure(frequency, rounds)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("frequency", type=int, nargs="?", default=997, help="samples a second (default: %(default)s)")
+    parser.add_argument("rounds", type=int, nargs="?", default=15, help="runs of each (default: %(default)s)")
+    options = parser.parse_args()
+    frequency = options.frequency
+    found = measure(frequency, options.rounds)
     alone = min(found["alone"])
     for who, seconds in found.items():
         more = min(seconds) - alone

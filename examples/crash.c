@@ -3,8 +3,8 @@
  * A crash handler: it prints (build ID, file offset) of each frame, from which the names of functions can be found
  * later and elsewhere, with `debuginfod-find debuginfo BUILD-ID` and addr2line.
  *
- * It walks frame pointers, so compile with them. Of a crash in a function that calls none the caller is missing, for
- * there the compiler keeps no frame pointer. A return address belongs to the call before it, hence the 1 less.
+ * It walks frame pointers, so compile with them. If a function that calls no other crashes, its caller is missing,
+ * because the compiler keeps no frame pointer there. A return address points behind the call: hence `- 1`.
  *
  * Build: cc -O1 -g -Wall -Wextra -fno-omit-frame-pointer -fno-optimize-sibling-calls crash.c \
  *        $(pkg-config --cflags --libs bid) -Wl,--build-id,-z,now -o crash

@@ -133,7 +133,9 @@ class BusyError(BuildIdTableError):
 
 
 class UnsupportedError(BuildIdTableError):
-    """The system lacks what a table needs: anonymous memory that a fork wipes (Linux 4.14)."""
+    """The system lacks what is needed: for a table, anonymous memory that a fork wipes (Linux 4.14); for a Resolver,
+    /proc; for its follow(), a table of descriptors for each thread.
+    """
 
     code = lib.BID_E_UNSUPPORTED
 

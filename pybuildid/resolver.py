@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pybuildid._arguments import uint
 from pybuildid._columns import integers
 from pybuildid._core import ffi, lib
-from pybuildid.errors import check
+from pybuildid.errors import UnsupportedError, check
 
 if TYPE_CHECKING:
     from typing import SupportsIndex
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from pybuildid._columns import Integers
 
 RECORD = 32  #: bytes of a struct bpf_stack_build_id
+
+
+def _check(status: int, lacking: str) -> int:
+    """As check(), but names what these calls may lack: the text of the status names what a table may lack."""
+    if status == lib.BID_E_UNSUPPORTED:
+        raise UnsupportedError(lacking)
+    return check(status)
 
 
 class Resolver:
@@ -37,11 +44,12 @@ class Resolver:
 
     def refresh(self) -> bool:
         """Reads what is mapped now. Returns whether that has changed. Raises as Resolver(), and RetiredLimitError."""
-        return check(lib.bid_maps_refresh(self._maps)) == 0
+        return _check(lib.bid_maps_refresh(self._maps), "/proc/self/maps cannot be read: is /proc mounted?") == 0
 
     def follow(self, milliseconds: SupportsIndex) -> None:
         """Starts a thread that refreshes every so often; 0 ends it. Code that comes and goes between is not noticed."""
-        check(lib.bid_maps_follow(self._maps, uint(milliseconds, 32, "milliseconds")))
+        status = lib.bid_maps_follow(self._maps, uint(milliseconds, 32, "milliseconds"))
+        _check(status, "the thread needs close_range() or unshare(), which a filter of system calls may forbid")
 
     def resolve_many(self, addresses: Integers) -> tuple[bytearray, bytearray]:
         """n addresses by the mappings of one moment: (records, reasons).

@@ -489,7 +489,7 @@ class Table(MutableMapping[int, bytes]):
     def upsert_many(
         self, keys: Integers, ids: Rows, lengths: Integers | None = None, generations: Integers | None = None
     ) -> int:
-        """Inserts or replaces n entries in one call, in their order: returns how many were new. Else insert_many()."""
+        """As insert_many(), but replaces entries that are there. Takes the rows in their order."""
         return self._change_many(lib.bid_rows_upsert, keys, ids, lengths, generations)
 
     def evict_many(self, keys: Integers, generations: Integers | None = None) -> int:

@@ -17,7 +17,7 @@ class _Header(ctypes.Structure):
 
 
 class _Data(ctypes.Structure):
-    """Two words each; of the first 32 capabilities, then of the others."""
+    """The kernel's struct __user_cap_data_struct: one for the first 32 capabilities, one for the others."""
 
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
@@ -47,7 +47,7 @@ def without(*capabilities: int) -> Iterator[None]:
 
 @contextmanager
 def without_map_files() -> Iterator[None]:
-    """/proc/PID/map_files cannot be followed."""
+    """Without the capabilities that it takes to follow /proc/PID/map_files."""
     with without(SYS_ADMIN, CHECKPOINT_RESTORE):
         place = "/proc/self/map_files"
         for name in os.listdir(place):

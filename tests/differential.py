@@ -40,7 +40,7 @@ TOOLS = {"node": "nodejs", "setpriv": "util-linux", "unshare": "util-linux", "ch
 
 @dataclass
 class Run:
-    """What is left of a run: status as a shell has it (None: it had to be killed), and all files by name."""
+    """What a run leaves: its status as a shell gives it (None: it had to be killed), and all files by name."""
 
     status: int | None
     killed: list[str]
@@ -89,7 +89,7 @@ def environment(folder: Path, binaries: Path) -> dict[str, str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every entry below: its kind and mode, and what is in it."""
+    """Every entry below a folder: its kind and mode, and its content."""
     found = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -104,7 +104,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def supervised(command: Sequence[str], place: Path, binaries: Path) -> Run:
-    """In place/here, which is made for it and taken away afterwards."""
+    """Runs a command in place/here, a folder that exists for this run only."""
     folder, report = place / "here", place / "report"
     folder.mkdir()
     folder.chmod(0o777)  # programs that become another user write there
@@ -129,12 +129,12 @@ def supervised(command: Sequence[str], place: Path, binaries: Path) -> Run:
 
 
 def inside(shell: str, command: Sequence[str]) -> list[str]:
-    """After a line for bash, in the process that becomes the command."""
+    """The command after a line for bash, both in the same process."""
     return ["bash", "-c", f'{shell}; exec "$@"', "bash", *command]
 
 
 def redirected(command: Sequence[str]) -> list[str]:
-    """Its streams into files of the folder: the profiler's report does not come between."""
+    """The command with its streams in files of the folder, apart from the profiler's report."""
     return ["sh", "-c", 'exec "$@" >stdout 2>stderr', "sh", *command]
 
 
@@ -155,7 +155,7 @@ def profiler(output: Path, options: Sequence[str] = ()) -> list[str]:
 
 
 def count_samples(output: Path) -> int:
-    """As the profile itself says."""
+    """The number of samples in a profile."""
     if not output.exists():
         return 0
     found = re.search(rb"\d+ of (\d+) samples", gzip.decompress(output.read_bytes()))
@@ -174,7 +174,7 @@ def place_for_runs() -> Iterator[Path]:
 def both_ways(
     command: Sequence[str], binaries: Path, options: Sequence[str] = (), before: str = ":"
 ) -> tuple[Run, Run]:
-    """Alone, and under the profiler; `before` is a line for bash that comes before either."""
+    """Runs a command alone, and under the profiler. `before` is a line for bash that comes first in both cases."""
     with place_for_runs() as place:
         output = place / "profile.pb.gz"
         under = [] if CONTROL else profiler(output, options)
@@ -185,7 +185,7 @@ def both_ways(
 
 
 def differences(alone: Run, profiled: Run) -> str:
-    """Nothing, if there are none."""
+    """What differs between two runs, as text; "" if nothing does."""
     lines = []
     if profiled.killed:
         lines.append(f"did not end; killed: {'; '.join(profiled.killed)}")
@@ -208,5 +208,5 @@ def _difference(name: str, before: bytes | None, after: bytes | None) -> list[st
 
 
 def _lines(data: bytes) -> list[str]:
-    """Of its beginning: a program that runs wild writes much."""
+    """The lines at the beginning of an output; a program that has gone wild may write much."""
     return [line[:200] for line in data[:50000].decode(errors="backslashreplace").splitlines()]

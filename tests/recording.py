@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -92,10 +92,38 @@ def let_run(pid: int, seconds: float) -> None:
         time.sleep(0.02)
 
 
+def samples_are_taken(pid: int) -> bool:
+    """By this process: it has the events, and so the handlers of its signals before."""
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}") == "anon_inode:[perf_event]":
+                return True
+    return False
+
+
+def wait_for(condition: object, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    """Of a process and of its children."""
+    found = []
+    with suppress(OSError):
+        for text in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, text.read_text().split()):
+                found += [child, *children(child)]
+    return found
+
+
 @contextmanager
-def running(program: Path, libraries: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program, when it has loaded its libraries."""
-    command = [str(program), str(program.parent), str(libraries), *arguments]
+def running(
+    program: Path, libraries: int, *arguments: str, folder: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, when it has loaded its libraries, of another folder if one is given."""
+    command = [str(program), str(folder or program.parent), str(libraries), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout

@@ -35,7 +35,7 @@ class Terminal:
         self.status: int | None = None
 
     def hang_up(self) -> int:
-        """As when its window is closed. The command's status."""
+        """Closes the terminal, as when its window is closed. Returns the command's status."""
         os.close(self._leader)
         self._leader = -1
         return self._process.wait(LONGEST)
@@ -44,7 +44,7 @@ class Terminal:
         os.write(self._leader, keys)
 
     def read_until(self, text: bytes, *, times: int = 1) -> None:
-        """Until a text was shown so often."""
+        """Reads until a text was shown so often."""
         self._read(lambda: self.output.count(text) >= times)
         assert self.output.count(text) >= times, self.output
 

@@ -38,6 +38,7 @@ from study.bench.result import (
     MANY_LFHT,
     MANY_LOOP,
     MANY_PYTHON,
+    WAITS,
     WHILE_GROWING,
     Figure,
     Interruption,
@@ -173,6 +174,18 @@ def test_a_loop_of_liburcu_into_the_same_arrays() -> None:
     many.close()
     other.settle()
     other.close()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86-64's instructions; run this on x86-64")
+def test_lines_are_counted_if_objdump_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = bench.Options(names=[], sizes=[100], seconds=1)
+    (counted,) = [one for one in bench.run(few).ratios if one.label == WAITS]
+    assert counted.median == 2
+    monkeypatch.setenv("OBJDUMP", "/nowhere/objdump")
+    result = bench.run(few)
+    (counted,) = [one for one in result.ratios if one.label == WAITS]
+    assert counted.median is None
+    assert [(one.name, one.package) for one in result.missing if one.name == WAITS] == [(WAITS, "gcc binutils")]
 
 
 #: A design of which one lookup in 16,000 takes a long time, as beside an updater that holds a lock.

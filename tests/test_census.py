@@ -26,6 +26,8 @@ from pybuildid.census._build_ids import Place, count_build_ids
 from pybuildid.census._counts import Limit
 from pybuildid.census.designs import designs, table_bytes
 
+pytestmark = pytest.mark.usefixtures("records")  # it reads the first page of every file, as a recording does
+
 
 @pytest.fixture
 def kcmp() -> None:

@@ -26,6 +26,8 @@ from pybuildid.census import _bpf, _kcmp
 from pybuildid.census._counts import Counts, Limit
 from stress.mutants.edits import Edit, copy_edited
 
+pytestmark = pytest.mark.usefixtures("records")  # it reads the first page of every file, as a recording does
+
 #: What both ways count, and have to find the same of where nothing changes.
 BOTH = (
     *("processes", "tasks", "descriptors", "open_files", "open_inodes"),

@@ -22,6 +22,8 @@ from pybuildid._iterators import IteratorError, Iterators
 from pybuildid.census import fleet
 from pybuildid.cli import main
 
+pytestmark = pytest.mark.usefixtures("records")  # it reads the first page of every file, as a recording does
+
 COMMAND = [sys.executable, "-m", "pybuildid", "census"]
 LONGEST = 60  #: seconds that a test waits for a line
 

@@ -140,7 +140,7 @@ def test_scan_follows_no_links(tree: Path) -> None:
 
 
 def test_scan_table_has_no_failures(tree: Path) -> None:
-    """They are on standard error."""
+    """Failures are on standard error, not in the table."""
     result = run("scan", "--table", tree)
     assert str(tree / "good") in result.stdout
     assert str(tree / "lib/bad") not in result.stdout
@@ -148,7 +148,7 @@ def test_scan_table_has_no_failures(tree: Path) -> None:
 
 
 def test_scan_of_what_has_vanished(tree: Path) -> None:
-    """Found below a directory, and gone when it is read: nobody has asked for it."""
+    """A file that is found below a directory, and gone when it is to be read, is no failure: nobody asked for it."""
     scan = Scan(named=(), everything=True)
     answers = scan.answers(iter([str(tree / "absent"), str(tree / "good")]), False, None)
     assert [(answer.path, answer.error) for answer in answers] == [(str(tree / "good"), None)]
@@ -162,7 +162,7 @@ def test_scan_counts(tree: Path) -> None:
 
 
 def test_scan_of_what_is_named(tree: Path) -> None:
-    """A file given by name is no chance find: that it is not ELF, or not there, is told."""
+    """A file that is given by name and is not ELF, or not there, is a failure: the user asked for it."""
     result = run("scan", tree / "lib/text", tree / "absent", tree / "lib/up/good")
     assert result.stdout == f"{ID.hex()} {tree}/lib/up/good\n"
     text, absent = result.stderr.splitlines()

@@ -29,7 +29,16 @@ from profiled import need
 from pybuildid.cli import main
 from pybuildid.pictures import Tree, flame_page, tree_of
 from pybuildid.stacks.files import read_profile
-from pybuildid.stacks.model import Label, Sample, StackProfile, stack_frames, thread_name
+from pybuildid.stacks.model import (
+    Label,
+    Line,
+    Location,
+    Sample,
+    StackProfile,
+    ValueType,
+    stack_frames,
+    thread_name,
+)
 from pybuildid.stacks.pprof import write_pprof
 
 ROW = 20  #: pixels
@@ -154,6 +163,30 @@ def test_groups(page: Page, group: str, expected: dict[str, str]) -> None:
     assert {name: rest.partition(";")[0] for name, rest in found.items()} == expected
 
 
+def test_groups_of_many_stacks(browser: Browser, tmp_path: Path) -> None:
+    """Each thread has its own samples, and any function has as many in all groups together as without."""
+    page, trouble = drawn(browser, picture(large_profile(3000, 30), tmp_path), 1600)
+    counts: Counter[str] = Counter()
+    for sample in read_profile(tmp_path / "profile.pb.gz").samples:
+        counts[sample.label("thread")] += sample.values[0]
+    found: dict[str, set[str]] = {}
+    for group in ("none", "file", "thread"):
+        page.select_option("#group", group)
+        for name in ("function_17", "function_4", "lib7.so"):
+            page.fill("#search", name)
+            page.wait_for_function(f"document.getElementById('found').textContent.startsWith({name!r})")
+            if (group, name) != ("file", "lib7.so"):  # which finds a group, too
+                found.setdefault(name, set()).add(page.text_content("#found") or "")
+    assert {name: len(texts) for name, texts in found.items()} == dict.fromkeys(found, 1), found
+    page.select_option("#group", "thread")
+    page.locator("#flame").press("ArrowDown")
+    for name, count in counts.most_common():
+        assert details(page).startswith(f"{name}\n{count:,} samples")
+        page.locator("#flame").press("ArrowRight")
+    assert trouble == []
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1600])
 def test_it_fits_and_can_be_read(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
@@ -270,7 +303,7 @@ def test_into_a_pipe(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "pybuildid", *arguments, "-o", "/dev/stdout"]
         run = subprocess.run(command, capture_output=True, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
-        assert run.stderr.startswith(b"Written: /dev/stdout")
+        assert run.stderr.startswith(b"Written: -")
         (tmp_path / "out").write_bytes(run.stdout)
         assert run.stdout == expected if expected else read_profile(tmp_path / "out").samples
 
@@ -374,6 +407,28 @@ def wait_for_server(address: str) -> None:
         except ConnectionRefusedError:
             time.sleep(0.1)
     pytest.fail(f"nobody listens at {address}")
+
+
+def test_a_profile_without_samples_is_said(tmp_path: Path) -> None:
+    """As Go writes it where nothing was blocked. It has mappings, and no name is missing."""
+    profile = named_profile(("app!main", 1))
+    profile.samples, profile.locations = [], []
+    picture(profile, tmp_path)
+    command = [sys.executable, "-m", "pybuildid", "flamegraph", "profile.pb.gz"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (0, "There are no samples in it.\n")
+
+
+def test_the_value_that_a_profile_says_itself(tmp_path: Path) -> None:
+    """Unless it has a number of samples: of a heap of Go, `go tool pprof` shows what is in use as well."""
+    types = [ValueType("alloc_space", "bytes"), ValueType("inuse_space", "bytes")]
+    samples = [Sample((1,), (700, 3)), Sample((), (0, 1))]
+    profile = StackProfile(types, samples, [], [Location(0, 0, (Line("main"),))], default_type="inuse_space")
+    picture(profile, tmp_path)
+    command = ["flamegraph", str(tmp_path / "profile.pb.gz"), "-o", str(tmp_path / "p.folded")]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert (tmp_path / "p.folded").read_text() == "[no stack] 1\nmain 3\n"
+    assert len(list(read_profile(tmp_path / "p.folded").samples)) == 2
 
 
 def test_a_profile_without_names_is_said(tmp_path: Path) -> None:

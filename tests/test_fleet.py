@@ -22,6 +22,8 @@ from pybuildid.census.fleet import CensusFormatError
 from pybuildid.cli import main
 from pybuildid.cli.census import show_host
 
+pytestmark = pytest.mark.usefixtures("records")  # it reads the first page of every file, as a recording does
+
 HOST = Census(
     host="a",
     kernel="6.18",

@@ -1,127 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-"""How many lines of memory a cold hit waits for one after the other (G11): counted in the instructions of it.
-
-Each value has a depth: how many lines were waited for, one after the other, until it was there. A load from a line that
-nobody asked for is one deeper than its address. A prefetch asks for a line as early as its address is known, without
-waiting. What is only compared is not waited for, for branches are predicted; nor is what a pin writes.
-"""
+"""How many lines of memory a cold hit waits for one after the other (G11)."""
 
 from __future__ import annotations
 
-import os
 import platform
-import re
-import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from stress.common import object_file
-from stress.common.object_file import Instruction
-from stress.mutants.edits import CSRC, Edit, copy_edited
-
-HERE = Path(__file__).resolve().parent
-LINE = 64
-SLOTS, PLACES = 8, 6
-COPIES = re.compile(r"v?(mov|lea|pshufd|pmovmskb|tzcnt|bsf|pop)")  # the destination is not read
-COMPARES = re.compile(r"cmp|test|j|nop|ret|push|endbr")
+from stress.mutants.edits import Edit, copy_edited
+from study.bench.waits import PLACES, PROCESSOR, SLOTS, waits
 
 pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="reads x86-64's instructions; run this on x86-64"
+    platform.machine() != PROCESSOR, reason="reads x86-64's instructions; run this on x86-64"
 )
 
 
-@dataclass
-class Trace:
-    """One lookup: the depths of registers, of lines, and of what it stored."""
-
-    answer: range
-    depths: dict[str, int] = field(default_factory=dict)
-    lines: dict[int, int] = field(default_factory=dict)
-    stored: dict[int, int] = field(default_factory=dict)
-
-    def address(self, operand: str, values: dict[str, int]) -> tuple[int, int] | None:
-        """Of an operand in memory: where it is, and the depth of that."""
-        match = re.fullmatch(r"(-?0x[0-9a-f]+)?\((%\w+)?(?:,(%\w+),(\d))?\)", operand)
-        if not match:
-            return None
-        parts = [(match[2], 1), (match[3], int(match[4] or 1))]
-        registers = [(object_file.register(name)[1:], scale) for name, scale in parts if name]
-        at = int(match[1] or "0", 16) + sum(values[name] * scale for name, scale in registers)
-        return at & (2**64 - 1), max((self.depths.get(name, 0) for name, _ in registers), default=0)
-
-    def read(self, operand: str, values: dict[str, int]) -> int:
-        if operand.startswith("%") and not operand.startswith("%fs:"):
-            return self.depths.get(operand[1:], 0)
-        if (place := self.address(operand, values)) is None:
-            return 0
-        at, depth = place
-        if at in self.stored:
-            return self.stored[at]
-        return max(depth, self.lines.setdefault(at // LINE, depth + 1))
-
-    def execute(self, instruction: Instruction, values: dict[str, int]) -> None:
-        operands = instruction.operands
-        if instruction.mnemonic.startswith("prefetch"):
-            at, depth = self.address(operands[0], values) or (0, 0)
-            self.lines.setdefault(at // LINE, depth + 1)
-        elif COMPARES.match(instruction.mnemonic) or not operands:
-            for operand in operands:
-                self.read(operand, values)
-        elif instruction.mnemonic in ("mul", "imul") and len(operands) == 1:
-            self.depths["rax"] = self.depths["rdx"] = max(self.read(operands[0], values), self.depths.get("rax", 0))
-        else:
-            self.write(instruction, operands, values)
-
-    def write(self, instruction: Instruction, operands: list[str], values: dict[str, int]) -> None:
-        *sources, target = operands
-        zero = len(operands) == 2 and sources == [target] and re.match(r"p?xor", instruction.mnemonic)
-        if instruction.mnemonic.startswith("lea"):
-            depth = (self.address(sources[0], values) or (0, 0))[1]
-        else:
-            depth = max((self.read(source, values) for source in sources), default=0)
-        if not COPIES.match(instruction.mnemonic):
-            depth = max(depth, self.read(target, values))
-        if place := self.address(target, values):
-            self.stored[place[0]] = max(depth, place[1])
-        elif target.startswith("%"):
-            self.depths[target[1:]] = 0 if zero or instruction.mnemonic == "pop" else depth
-
-    def waits(self) -> int:
-        """The lines that the answer waited for."""
-        return max(depth for at, depth in self.stored.items() if at in self.answer)
-
-
-def traces(csrc: Path, folder: Path) -> list[Trace]:
-    """Of a hit of each slot of a bucket, with what is measured compiled as a library is."""
-    lookup = object_file.compile_lookup(csrc)
-    body = lookup.functions["bid_lookup"]
-    sources = sorted(path for folder in ("table", "process") for path in (csrc / folder).glob("*.c"))
-    others = [path for path in sources if path.name != "lookup.c"]
-    includes = [f"-I{csrc / 'include'}", f"-I{csrc / 'table'}"]
-    program = folder / "trace"
-    command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", *includes, str(HERE / "c" / "trace_lookup.c")]
-    subprocess.run([*command, *map(str, others), str(lookup.path), "-o", str(program), "-pthread"], check=True)
-    size = body[-1].address - body[0].address + 1
-    output = subprocess.run([str(program), str(size)], capture_output=True, text=True, check=True, timeout=60).stdout
-    by_offset = {instruction.address - body[0].address: instruction for instruction in body}
-    found: list[Trace] = []
-    for line in output.splitlines():
-        first, *rest = line.split()
-        if first == "lookup":
-            start, length = (int(text, 16) for text in rest)
-            found.append(Trace(range(start, start + length)))
-            continue
-        values = {name: int(value, 16) for name, _, value in (text.partition("=") for text in rest)}
-        found[-1].execute(by_offset[int(first, 16)], values)
-    return found[-SLOTS:]
-
-
-def test_a_hit_waits_for_two_lines(tmp_path: Path) -> None:
+def test_a_hit_waits_for_two_lines() -> None:
     """The table's first one and the bucket's; one more where the record has no place in the bucket."""
-    waits = [trace.waits() for trace in traces(CSRC, tmp_path)]
-    assert waits == [2] * PLACES + [3] * (SLOTS - PLACES)
+    assert waits() == [2] * PLACES + [3] * (SLOTS - PLACES)
 
 
 @pytest.mark.parametrize(
@@ -141,4 +38,4 @@ def test_a_hit_waits_for_two_lines(tmp_path: Path) -> None:
 )
 def test_more_lines_are_counted(edit: Edit, expected: int, tmp_path: Path) -> None:
     csrc = copy_edited([edit], tmp_path / "csrc")
-    assert traces(csrc, tmp_path)[0].waits() == expected
+    assert waits(csrc)[0] == expected

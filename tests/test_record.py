@@ -10,13 +10,22 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import bpf_programs_of
-from recording import RECORD, build_program, let_run, need_record, record_enough, run_record, running
+from recording import (
+    RECORD,
+    build_program,
+    children,
+    let_run,
+    need_record,
+    record_enough,
+    run_record,
+    running,
+    samples_are_taken,
+    wait_for,
+)
 from terminal import Terminal
 from unrepaired import unrepaired
 
@@ -191,22 +200,6 @@ def names_of(programs: set[int]) -> set[str]:
     return {program["name"] for program in json.loads(output) if program["id"] in programs}
 
 
-def samples_are_taken(pid: int) -> bool:
-    """By this process: it has the events, and so the handlers of its signals before."""
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
-        with suppress(FileNotFoundError):  # closed meanwhile
-            if os.readlink(f"/proc/{pid}/fd/{descriptor}") == "anon_inode:[perf_event]":
-                return True
-    return False
-
-
-def wait_for(condition: object, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_nothing_is_left_however_it_ends(number: signal.Signals, program: Path, tmp_path: Path) -> None:
     command = [*RECORD, "-F", "499", "--seconds", "50"]
@@ -241,12 +234,38 @@ def test_nothing_is_left_in_this_process() -> None:
     need_record()
     descriptors = len(os.listdir("/proc/self/fd"))
     threads = len(os.listdir("/proc/self/task"))
+    others = {*children(os.getpid())}
     for _ in range(3):
         with Recording(frequency=99) as recording:
             recording.start()
             recording.stop()
+            own = {*children(os.getpid())} - others
+        assert len(own) > 1
+        assert not any(Path(f"/proc/{pid}").exists() for pid in own)  # not even as zombies
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert len(os.listdir("/proc/self/task")) == threads
+
+
+CHILDREN = """
+import os, signal
+from pybuildid.record._recorder import Recorder
+signals = []
+signal.signal(signal.SIGCHLD, lambda number, frame: signals.append(number))
+with Recorder(frequency=99) as recorder:
+    recorder.start()
+    try:
+        print(os.waitpid(-1, os.WNOHANG))
+    except ChildProcessError:
+        print("no children")
+print(signals)
+"""
+
+
+def test_a_program_that_records_sees_no_children() -> None:
+    """Those that read files send it no signal, and waitpid() does not find them."""
+    need_record()
+    result = subprocess.run([sys.executable, "-c", CHILDREN], capture_output=True, text=True, timeout=60)
+    assert result.stdout == "no children\n[]\n", result.stderr
 
 
 def test_two_recordings_at_once(program: Path) -> None:
@@ -274,13 +293,16 @@ def test_without_its_programs(tmp_path: Path) -> None:
 def test_without_the_iterator_over_mappings(program: Path, tmp_path: Path) -> None:
     """Where it may crash the kernel it is not loaded: programs that start later are resolved as ever."""
     need_record()
-    options = ["-F", "997", "--seconds", "3", "--json", "-", "-o", "p.pb.gz", "--folded", "folded.txt"]
+    options = ["-F", "997", "--json", "-", "-o", "p.pb.gz", "--folded", "folded.txt"]
     command = [*unrepaired(tmp_path), *RECORD, *options]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with running(program, len(IDS)) as before, subprocess.Popen(command, cwd=tmp_path, **pipes) as recorder:  # type: ignore[call-overload]
-        wait_for(lambda: len(bpf_programs_of(recorder.pid)) > 5)
+        wait_for(lambda: samples_are_taken(recorder.pid))
         assert "scan" not in names_of(bpf_programs_of(recorder.pid))
         with running(program, len(IDS)) as after:
+            for process in (before, after):
+                let_run(process.pid, 0.5)  # some hundred samples
+            recorder.send_signal(signal.SIGINT)
             stdout, stderr = recorder.communicate(timeout=60)
     assert recorder.returncode == 0, stderr
     document = json.loads(stdout)

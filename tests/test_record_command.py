@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from recording import RECORD, need_record, run_record
+from recording import RECORD, let_run, need_record, run_record, samples_are_taken, wait_for
 
 from pybuildid.record import Recording, ThreadError
 from pybuildid.stacks.files import read_profile
@@ -165,3 +165,28 @@ def test_files_that_may_not_be_read(tmp_path: Path) -> None:
     if result.returncode == 77:
         pytest.skip(f"it takes more capabilities here: {result.stderr}")
     assert "files may not be read: run with all capabilities" in result.stderr
+
+
+def test_it_ends_with_the_processes_that_were_named(tmp_path: Path) -> None:
+    """With all of them, and with what was recorded of them."""
+    spins = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
+    try:
+        named = [option for spin in spins for option in ("-p", str(spin.pid))]
+        command = [*RECORD, "--no-symbols", "-F", "997", *named]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as recorder:
+            try:
+                wait_for(lambda: samples_are_taken(recorder.pid))
+                for spin in spins:
+                    let_run(spins[-1].pid, 0.3)
+                    assert recorder.poll() is None
+                    spin.kill()  # which makes it a zombie
+                _, stderr = recorder.communicate(timeout=20)
+            finally:
+                recorder.kill()
+    finally:
+        for spin in spins:
+            spin.kill()
+            spin.wait()
+    assert recorder.returncode == 0
+    assert "Written: record.pb.gz" in stderr
+    assert len(list(read_profile(tmp_path / "record.pb.gz").samples)) > 10

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from recording import build_program, let_run, need_record, record_enough, record_when_ready, running
+from recording import build_program, children, let_run, need_record, record_enough, record_when_ready, running, wait_for
 
 from pybuildid.record import REASONS, SOURCES, Recorded, Recording
 from pybuildid.record._recorder import Recorder
@@ -258,3 +260,22 @@ def test_a_file_that_is_large(offset: int, source: str, program: Path, on_tmpfs:
             is_there = offset + place <= user[0].address < offset + place + 4096
             found[SOURCES[user[0].source], recorded.files[user[0].file].build_id, is_there] += stack.count
     assert found[source, IDS[-1], True] > 0.8 * found.total() > 10, found
+
+
+def test_the_processes_that_read_files_are_not_recorded(program: Path, tmp_path: Path) -> None:
+    """They read many here."""
+    others = {*children(os.getpid())}
+    with Recording(frequency=4999) as recording:
+        recording.start()
+        before = recording.status().read
+        for i in range(400):
+            copy = tmp_path / f"{i}.so"
+            shutil.copy(program.parent / "l00.so", copy)
+            with copy.open("rb") as file, mmap.mmap(file.fileno(), 4096, mmap.MAP_PRIVATE, mmap.PROT_EXEC):
+                pass
+        wait_for(lambda: recording.status().read + recording.status().unreadable >= before + 300)
+        own = {*children(os.getpid())} - others
+        recorded = recording.stop()
+    assert len(own) > 1
+    assert recorded.status.samples > 100
+    assert not {stack.process for stack in recorded.stacks} & own

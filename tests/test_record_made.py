@@ -9,17 +9,23 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fuse import SILENCE, served
 from profiled import Compile, remove_maps
 from recording import let_run, need_record, run_record
 
 from pybuildid.record import Recording
+from pybuildid.record._recorder import Recorder
 from pybuildid.record.made import Makers
 from pybuildid.stacks.files import read_profile
 from pybuildid.stacks.model import StackProfile
+from pybuildid.symbols.perfmap import PerfMap
 
 pytestmark = [
     pytest.mark.usefixtures("records"),
@@ -72,6 +78,7 @@ int main(int n, char **arguments)
     return 0;
 }
 """
+Names = Callable[[int], dict[int, PerfMap]]
 HEADERS = ("-include", "sys/types.h", "-include", "fcntl.h", "-fno-omit-frame-pointer")
 
 
@@ -79,6 +86,25 @@ HEADERS = ("-include", "sys/types.h", "-include", "fcntl.h", "-fno-omit-frame-po
 def program(compiled: Compile) -> Path:
     need_record()
     return compiled(MAKES_CODE, *HEADERS)
+
+
+@pytest.fixture
+def names_of(reader: Callable[[], int]) -> Names:
+    """What a process names, by one look."""
+
+    def look(process: int) -> dict[int, PerfMap]:
+        makers = Makers(lambda: [process], reader)
+        makers.start()
+        return makers.stop()
+
+    return look
+
+
+@pytest.fixture
+def reader() -> Iterator[Callable[[], int]]:
+    need_record()
+    with Recorder(frequency=1) as recorder:
+        yield recorder.reader
 
 
 @pytest.fixture(autouse=True)
@@ -175,17 +201,13 @@ PLANTED = {
 
 
 @pytest.mark.parametrize("what", PLANTED)
-def test_what_others_planted_is_not_believed(what: str, tmp_path: Path) -> None:
+def test_what_others_planted_is_not_believed(what: str, names_of: Names) -> None:
     path = Path(f"/tmp/perf-{os.getpid()}.map")
     path.write_text("1000 10 planted\n")
-    makers = Makers(lambda: [os.getpid()])
     try:
-        makers.start()
-        assert makers.stop()[os.getpid()].find(0x1008)
+        assert names_of(os.getpid())[os.getpid()].find(0x1008)
         exec(PLANTED[what], {"os": os, "path": str(path)})
-        makers = Makers(lambda: [os.getpid()])
-        makers.start()
-        assert makers.stop() == {}
+        assert names_of(os.getpid()) == {}
     finally:
         for left in (path, Path(f"{path}.other")):
             if left.is_dir():
@@ -194,39 +216,68 @@ def test_what_others_planted_is_not_believed(what: str, tmp_path: Path) -> None:
                 left.unlink(missing_ok=True)
 
 
-def test_a_folder_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
-    """/tmp of a process's own root directory, which leads out of it."""
-    (tmp_path / "root" / "proc").mkdir(parents=True)
-    (tmp_path / "tmp").mkdir()
-    (tmp_path / "root" / "tmp").symlink_to(tmp_path / "tmp")
-    code = f"import os, time; os.chroot({str(tmp_path / 'root')!r}); print('ready', flush=True); time.sleep(60)"
+@contextmanager
+def chrooted(root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with this root directory."""
+    code = f"import os, time; os.chroot({str(root)!r}); print('ready', flush=True); time.sleep(60)"
     with subprocess.Popen(["python3", "-c", code], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout
             if not process.stdout.readline():
                 pytest.skip("chroot() is for root")
-            (tmp_path / "tmp" / f"perf-{process.pid}.map").write_text("1000 10 planted\n")
-            makers = Makers(lambda: [process.pid])
-            makers.start()
-            assert makers.stop() == {}
-            (tmp_path / "root" / "tmp").unlink()
-            (tmp_path / "tmp").rename(tmp_path / "root" / "tmp")
-            makers = Makers(lambda: [process.pid])
-            makers.start()
-            assert makers.stop()[process.pid].find(0x1008)
+            yield process
         finally:
             process.kill()
 
 
-def test_a_file_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_a_link_is_not_followed(tmp_path: Path, names_of: Names) -> None:
+    """/tmp of a process's own root directory, which leads out of it."""
+    (tmp_path / "root" / "proc").mkdir(parents=True)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "root" / "tmp").symlink_to(tmp_path / "tmp")
+    with chrooted(tmp_path / "root") as process:
+        (tmp_path / "tmp" / f"perf-{process.pid}.map").write_text("1000 10 planted\n")
+        assert names_of(process.pid) == {}
+        (tmp_path / "root" / "tmp").unlink()
+        (tmp_path / "tmp").rename(tmp_path / "root" / "tmp")
+        assert names_of(process.pid)[process.pid].find(0x1008)
+
+
+def test_a_folder_that_does_not_answer(
+    tmp_path: Path, reader: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds neither this process nor the names of others."""
+    monkeypatch.setattr("pybuildid.record.made.SILENT", 0.5)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "tmp").mkdir()
+    own = Path(f"/tmp/perf-{os.getpid()}.map")
+    with chrooted(tmp_path / "root") as process:
+        for path in (tmp_path / "tmp" / f"perf-{process.pid}.map", own):
+            path.write_text("1000 10 made\n")
+        with served(tmp_path / "tmp", tmp_path / "root" / "tmp") as server:
+            try:
+                silent = Makers(lambda: [process.pid, os.getpid()], reader)
+                answers = Makers(lambda: [process.pid], reader)
+                answers.start()
+                assert answers.stop()[process.pid].find(0x1008)
+                own.touch()
+                (tmp_path / "tmp" / f"perf-{process.pid}.map").touch()
+                server.send_signal(SILENCE)
+                silent.start()
+                assert list(silent.stop()) == [os.getpid()]
+                assert not {each.name for each in threading.enumerate()} & {"names of made code"}
+            finally:
+                server.kill()
+                own.unlink()
+
+
+def test_a_file_that_is_too_large(monkeypatch: pytest.MonkeyPatch, names_of: Names) -> None:
     monkeypatch.setattr("pybuildid.record.made.MOST", 20)
     path = Path(f"/tmp/perf-{os.getpid()}.map")
     try:
         for text, is_read in (("1000 10 short\n", True), ("1000 10 much too long\n", False)):
             path.write_text(text)
-            makers = Makers(lambda: [os.getpid()])
-            makers.start()
-            assert (os.getpid() in makers.stop()) == is_read
+            assert (os.getpid() in names_of(os.getpid())) == is_read
     finally:
         path.unlink()
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import gc
 import mmap
+import shutil
 import struct
+import subprocess
+import sys
 import threading
 from array import array
 from pathlib import Path
@@ -35,6 +38,19 @@ def test_it_agrees_with_normalize() -> None:
             assert (status, build_id, where) == (2, bytes(20), location.address)
             assert reason
     assert resolved == reasons.count(0) > 10
+
+
+def test_without_proc_the_error_says_so(tmp_path: Path) -> None:
+    """It does not speak of memory, which is what a table may lack."""
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not on PATH (Debian: apt-get install util-linux)")
+    script = f"mount --bind {tmp_path} /proc && exec {sys.executable} -c 'import pybuildid; pybuildid.Resolver()'"
+    result = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=60)
+    if "pybuildid" not in result.stderr:
+        pytest.skip(f"no mount over /proc here, in a namespace by unshare -rm: {result.stderr}")
+    assert result.stderr.splitlines()[-1].endswith(
+        "UnsupportedError: /proc/self/maps cannot be read: is /proc mounted?"
+    )
 
 
 def test_what_is_mapped_later_is_seen_after_a_refresh() -> None:

@@ -21,8 +21,9 @@ from hypothesis import strategies as some
 from madeup import large_profile, named_profile
 from profiled import need
 
+from pybuildid._core import lib
 from pybuildid.profile.pprof import PprofWriter
-from pybuildid.stacks import columns
+from pybuildid.stacks import columns, work
 from pybuildid.stacks.columns import Message
 from pybuildid.stacks.errors import ProfileFormatError
 from pybuildid.stacks.files import read_profile
@@ -171,8 +172,9 @@ def test_damage_is_said(tmp_path: Path) -> None:
         (b"\x22\x06\x08\x63\x22\x02\x08\x63", "of a function that there is not"),
         (b"\x2a\x04\x08\x63\x10\x63", "not in the table of strings"),
         (b"\x0a\x00", "a sample has 2 values, and there are 3 types"),
+        (None, "it has samples, and no types of their values"),
     ):
-        path.write_bytes(tables + damage)
+        path.write_bytes(tables + damage if damage is not None else b"2\x00\x12\x02\x10\x01")
         with pytest.raises(ProfileFormatError, match=what):
             read_profile(path)
 
@@ -187,6 +189,7 @@ def test_a_small_file_does_not_take_all_memory(unit: bytes, tmp_path: Path, monk
     thousand of these in one."""
     monkeypatch.setattr(columns, "STEP", MIB)
     monkeypatch.setattr(columns, "available", lambda: 32 * MIB)
+    monkeypatch.setattr(work, "PER_BYTE", MIB)
     path = tmp_path / "bomb.pb.gz"
     path.write_bytes(gzip.compress(HEAD + unit * (8 * MIB // len(unit))))
     assert path.stat().st_size < 64 << 10
@@ -195,19 +198,71 @@ def test_a_small_file_does_not_take_all_memory(unit: bytes, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("unit", [message(3, b""), number(9, 1), packed(13, [0] * 999)])
-def test_what_is_in_no_table_is_limited(unit: bytes, tmp_path: Path) -> None:
+def test_what_is_in_no_table_is_limited(unit: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "PER_BYTE", MIB)
     path = tmp_path / "bomb.pb.gz"
     path.write_bytes(gzip.compress(HEAD + unit * (65 * MIB // len(unit)), 1))
     with pytest.raises(ProfileFormatError, match="all mappings together, have more than 64 MiB"):
         read_profile(path)
 
 
+def sample(stack: bytes, label: int = 1, more: bytes = b"") -> bytes:
+    return message(2, message(1, stack) + number(2, 1) + message(3, number(1, 1) + number(3, label)) + more)
+
+
+PLACE, LINE_OF_IT = number(1, 1) + number(3, 1), message(4, number(1, 1))
+CODE = message(5, number(1, 1) + number(2, 1)) + message(4, PLACE + LINE_OF_IT)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (CODE + sample(b"\1", 1, message(3, b"") * 4 * MIB), "bytes of labels"),
+        (CODE + sample(b"\1", 1, message(3, number(3, 1) * 4 * MIB)), "bytes of labels"),
+        (message(5, number(1, 1)) + message(4, PLACE + LINE_OF_IT * 2 * MIB), "bytes of labels"),
+        *((unit * 4 * MIB, "bytes of labels") for unit in (b"2\0", b"\x0a\0", number(13, 1), number(9, 1))),
+        (message(13, b"\1" * 8 * MIB), "bytes of labels"),
+        (message(3, number(1, 1) + number(2, 1) * 4 * MIB), "bytes of labels"),
+        (CODE + b"".join(sample(b"\1" * 30_000, at) for at in range(500)), "functions on all its stacks"),
+        (  # a product: stacks of 100 places with a hundred inlined functions each
+            message(5, number(1, 1)) + message(4, PLACE + LINE_OF_IT * 100)
+            + b"".join(sample(b"\1" * 100, at) for at in range(1000)),
+            "functions on all its stacks",
+        ),
+    ],
+)  # fmt: skip
+def test_a_small_file_does_not_take_all_time(content: bytes, what: str, tmp_path: Path) -> None:
+    """What gzip packs a thousand times, and what multiplies: in Python each part takes a microsecond."""
+    path = tmp_path / "bomb.pb.gz"
+    path.write_bytes(gzip.compress(HEAD + content, 9))
+    size = path.stat().st_size
+    most = work.FREE + work.PER_BYTE * size
+    with pytest.raises(ProfileFormatError, match=f"a file of {size:,} bytes may have {most:,} {what}"):
+        read_profile(path)
+
+
+def test_what_honest_files_need() -> None:
+    """Those of which most is packed: deep recursion, and many labels of which one differs; with room to spare."""
+    leaf = [Location(0, 16 * at, (Line(f"f{at}"),)) for at in range(1, 30)]
+    deep = [Sample((at, *[1] * depth), (depth % 7 + 1,)) for depth in range(2048) for at in (2, 3, 4)]
+    same = tuple(Label(f"key {at}", f"text {at}") for at in range(19))
+    many = [Sample((1, 2), (1,), (*same, Label("request", number=at))) for at in range(20_000)]
+    for samples in (deep, many):
+        content = encode(StackProfile([ValueType("samples", "count")], samples, [], leaf))
+        size = len(gzip.compress(content, 9))
+        found = Message(BytesIO(content).read).c
+        need = max(int(found.frames), int(lib.bid_pprof_work(found)))
+        assert work.FREE < need < work.FREE + work.PER_BYTE * size
+
+
 #: Runs a command as if there were little memory.
 SMALL = """
 import resource, sys
 import pybuildid.stacks.memory
+import pybuildid.stacks.work
 from pybuildid.cli import main
 pybuildid.stacks.memory.available = lambda: 96 << 20
+pybuildid.stacks.work.PER_BYTE = 1 << 20
 before = resource.getrlimit(resource.RLIMIT_DATA)
 try:
     main(sys.argv[1:])

@@ -3,11 +3,32 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
 
 from stress.__main__ import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Programs of the checkout that are no command of `stress` or `study`.
+PROGRAMS = (
+    *("docs/fleet.py", "docs/man.py", "docs/paths.py", "docs/profile_cost.py"),
+    *("tests/fuzz/fuzz.py", "tests/models/run.py", "tests/models/weaken.py"),
+    *("-mstress.kernel.census", "-mstress.record.guest"),
+)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_of_other_programs(program: str) -> None:
+    """It says how the program is called, and does nothing else."""
+    command = [sys.executable, program, "--help"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("usage: ")
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

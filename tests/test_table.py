@@ -155,7 +155,7 @@ def test_a_copy_loses_nothing() -> None:
     ],
 )
 def test_the_pair_that_cannot_be_an_entry_is_named(wrong: Any, message: str) -> None:
-    """Whatever is wrong with it, and wherever it is; the table has what came long before."""
+    """Whatever is wrong with the pair, and wherever it is. The table has what came long before it."""
     table = Table()
     with pytest.raises(errors.BuildIdTableError, match=message):
         table.update([*((key, b"id") for key in range(70_000)), wrong])
@@ -315,7 +315,7 @@ def test_iteration_is_weakly_consistent() -> None:
 
 
 def test_keys_that_come_while_they_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than there was room for."""
+    """More keys come than the list has room for."""
     table = Table()
     table.update(dict.fromkeys(range(1000), ID))
     monkeypatch.setattr(Table, "__len__", lambda self: 0)
@@ -338,7 +338,7 @@ def test_pop_of_what_another_thread_has_evicted(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_setdefault_of_what_another_thread_evicts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not the default before it is there."""
+    """setdefault() does not return the default before the table has it."""
     table = Table()
     table[1] = ID
     insert = Table.insert
@@ -436,7 +436,7 @@ def test_context_manager_and_repr() -> None:
 
 @pytest.mark.parametrize("close", [True, False])
 def test_memory_goes_with_the_table(close: bool) -> None:
-    """Closed, or without a reference."""
+    """The memory goes when the table is closed, or when nothing refers to it any more."""
     keys, ids = make_arrays(make_entries(50000))
     table = Table()
     table.insert_many(keys, ids)

@@ -47,7 +47,8 @@ enum bid_frame_reason {
     BID_FRAME_NO_BUILD_ID = 7, /* the file is known to have none */
     BID_FRAME_LONG_ID = 8,     /* longer than the 20 bytes that struct bpf_stack_build_id has room for */
     BID_FRAME_ERROR = 9,       /* the region is damaged */
-    BID_FRAME_REASONS = 10,
+    BID_FRAME_NO_ANSWER = 10,  /* the file's system does not answer: a recorder says so, no program does */
+    BID_FRAME_REASONS = 11,
 };
 
 enum bid_frame_source { BID_SOURCE_NONE = 0, BID_SOURCE_TABLE = 1, BID_SOURCE_KERNEL = 2, BID_SOURCES = 3 };

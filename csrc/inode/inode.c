@@ -18,12 +18,8 @@
 /* (I) An evict that sees ASSOCIATED when it sets DYING sees the entry, too. Nothing else depends on the flags' order.
  * An associate that comes too late removes its own entry. A lookup that sees the bit before the entry gives the answer
  * of a moment before. */
-#ifndef BID_I_RELEASE
 #define BID_I_RELEASE memory_order_release
-#endif
-#ifndef BID_I_ACQUIRE
 #define BID_I_ACQUIRE memory_order_acquire
-#endif
 
 #define BID_INODE_ASSOCIATED 1u
 #define BID_INODE_DYING 2u

@@ -16,18 +16,18 @@
 
 struct bid_process {
     struct bid_descriptor directory; /* /proc/PID */
-    struct bid_descriptor maps;      /* its file of that name; number -1: a kernel thread, which has no mappings */
+    struct bid_descriptor maps;      /* /proc/PID/maps; number -1: a kernel thread, which has no mappings */
     char *path;                      /* see bid_process_path() */
-    size_t room;                     /* for it */
+    size_t room;                     /* bytes of path */
 };
 
 /* A mapping, and what tells whether another mapping is of the same file: see bid_area_add(). */
 struct bid_area {
     struct bid_process_mapping shown;
     char *name;                /* as the kernel shows it; shown.path is in it */
-    uint64_t beginning;        /* where the last mapping before of offset 0 of a file so named begins */
-    uint8_t asked_length;      /* of the kernel's own answer; 0: none */
-    uint8_t asked[BID_ID_MAX]; /* it */
+    uint64_t beginning;        /* address of offset 0 of the file: of this mapping, or of the last one with this name */
+    uint8_t asked_length;      /* of the build ID that the kernel gives; 0: none */
+    uint8_t asked[BID_ID_MAX]; /* this build ID */
     struct bid_identity state; /* of the file when it was read */
 };
 

@@ -75,6 +75,9 @@ struct bid_pprof {
                                     * 1, 2, 3 ... */
     struct bid_bytes stack, marks; /* of the sample that is being read */
     struct bid_numbers sums;
+    uint64_t mark_count;  /* labels of that sample */
+    uint64_t label_count; /* of all sets */
+    uint64_t frames;      /* after bid_pprof_finish(): of all stacks, a line each, or one for a location without */
 };
 
 #define BID_PPROF_LOCATION 5
@@ -92,7 +95,14 @@ int64_t bid_pprof_read(struct bid_pprof *profile, const void *data, size_t size)
 /* Memory that it takes, in bytes. */
 size_t bid_pprof_bytes(const struct bid_pprof *profile);
 
-/* After the last piece: checks that locations have ids of their own, and that those of each sample are there. */
+/* Work that its tables are for whoever makes objects of them: bytes of labels and of what is in no table,
+ * BID_PPROF_MARK for each label, and BID_PPROF_ITEM for each row, string, location, line and function. */
+uint64_t bid_pprof_work(const struct bid_pprof *profile);
+#define BID_PPROF_MARK 4
+#define BID_PPROF_ITEM 16
+
+/* After the last piece: checks that locations have ids of their own, and that those of each sample are there. Counts
+ * frames. */
 int bid_pprof_finish(struct bid_pprof *profile);
 
 /* The stacks of the rows from begin to end: numbers of locations, counted from 1 in their order in the file. profile:

@@ -8,6 +8,7 @@
 enum { SAMPLE = 2, LOCATION = 4, FUNCTION = 5, STRING = 6, LAST = 15 }; /* fields of Profile */
 enum { SAMPLE_LOCATIONS = 1, SAMPLE_VALUES = 2, SAMPLE_LABELS = 3 };    /* of Sample */
 enum { LOCATION_LINES = 4, LOCATION_FOLDED = 5, SCALARS = 6 }; /* of Location; the most numbers of any message */
+enum { LINES_END = LOCATION_LINES - 1 };                       /* among a location's numbers */
 
 struct bid_pprof *bid_pprof_create(uint64_t seed)
 {
@@ -45,6 +46,14 @@ size_t bid_pprof_bytes(const struct bid_pprof *profile)
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++)
         sum += bytes[i]->room;
     return sum;
+}
+
+uint64_t bid_pprof_work(const struct bid_pprof *profile)
+{
+    uint64_t items = profile->samples.count + profile->strings.count + profile->lines.count / BID_PPROF_LINE +
+                     profile->locations.count / BID_PPROF_LOCATION + profile->functions.count / BID_PPROF_FUNCTION;
+    uint64_t bytes = profile->labels.keys.size + profile->others.size;
+    return bytes + profile->label_count * BID_PPROF_MARK + items * BID_PPROF_ITEM;
 }
 
 /* ---------------------------------------------------------------------------------------------- a sample -- */
@@ -100,12 +109,14 @@ static int append_label(struct bid_bytes *marks, const struct wire_field *field)
 static int add_sample(struct bid_pprof *profile)
 {
     struct bid_sums *samples = &profile->samples;
-    size_t row, marks;
+    size_t row, marks, sets = profile->labels.count;
     if (!samples->count)
         samples->width = profile->sums.count;
     if (samples->width != profile->sums.count || samples->width > BID_PPROF_VALUES_MAX)
         return BID_PPROF_E_VALUES;
     int error = bid_sums_find(&profile->labels, profile->marks.bytes, profile->marks.size, 0, &marks);
+    if (!error && profile->labels.count > sets)
+        profile->label_count += profile->mark_count;
     if (!error)
         error = bid_sums_find(samples, profile->stack.bytes, profile->stack.size, (uint32_t)marks, &row);
     if (!error)
@@ -117,7 +128,7 @@ static int read_sample(struct bid_pprof *profile, struct wire content)
 {
     struct wire_field field;
     int error = BID_PPROF_OK;
-    profile->stack.size = profile->marks.size = profile->sums.count = 0;
+    profile->stack.size = profile->marks.size = profile->sums.count = profile->mark_count = 0;
     while (!error && content.at < content.end) {
         error = wire_field(&content, &field);
         if (error)
@@ -127,7 +138,7 @@ static int read_sample(struct bid_pprof *profile, struct wire content)
         else if (field.number == SAMPLE_VALUES)
             error = append_values(&profile->sums, &field);
         else if (field.number == SAMPLE_LABELS)
-            error = append_label(&profile->marks, &field);
+            error = append_label(&profile->marks, &field), profile->mark_count++;
     }
     return error ? error : add_sample(profile);
 }
@@ -275,6 +286,15 @@ uint32_t bid_pprof_number(const struct bid_pprof *profile, uint64_t id)
     return first[0] == id ? (uint32_t)first[1] : 0;
 }
 
+/* Frames of the location with this number. */
+static uint64_t frames_at(const struct bid_pprof *profile, uint32_t number)
+{
+    const uint64_t *end =
+        profile->locations.items + (size_t)number * BID_PPROF_LOCATION - BID_PPROF_LOCATION + LINES_END;
+    uint64_t lines = *end - (number > 1 ? *(end - BID_PPROF_LOCATION) : 0);
+    return lines ? lines : 1;
+}
+
 int bid_pprof_finish(struct bid_pprof *profile)
 {
     const struct bid_bytes *keys = &profile->samples.keys;
@@ -282,8 +302,10 @@ int bid_pprof_finish(struct bid_pprof *profile)
     int error = number_ids(profile);
     for (struct wire wire = wire_of(keys, 0, keys->size); !error && wire.at < wire.end;) {
         error = wire_number(&wire, &id);
-        if (!error && !bid_pprof_number(profile, id))
+        uint32_t number = error ? 0 : bid_pprof_number(profile, id);
+        if (!error && !number)
             error = BID_PPROF_E_LOCATION;
+        profile->frames += number ? frames_at(profile, number) : 0;
     }
     return error;
 }

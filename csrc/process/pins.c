@@ -31,7 +31,9 @@ static struct bid_pin_area *bid_pin_area_published(int kind)
  * Ordinary memory. A slot belongs to one thread, so forks of several threads do not meet here. In a counter of
  * `overflow` they may meet. It counts in units of BID_FORK_ONE how many threads are between here and their fork. Below
  * that it holds the largest overflow that was seen since the last moment when there was none. A number that is too
- * large would keep the child from freeing; one that is too small would let it free too early. */
+ * large would keep the child from freeing; one that is too small would let it free too early.
+ * A handler may fork while its thread is between here and a fork. The handler's child goes on with that fork, and
+ * nobody is counted there any more; so the overflow stays there, for the children to come. */
 static struct bid_pin_area bid_fork_saved[2];
 #define BID_FORK_ONE (1ull << 32)
 
@@ -95,6 +97,14 @@ static void bid_fork_save_overflow(bid_word *saved, uint64_t overflow)
     } while (!bid_cas(saved, &before, after, BID_RELAXED));
 }
 
+/* In the child of a handler that forked since, this thread is not counted. */
+static void bid_fork_uncount(bid_word *saved)
+{
+    uint64_t before = bid_load(saved, BID_RELAXED);
+    while (before >= BID_FORK_ONE && !bid_cas(saved, &before, before - BID_FORK_ONE, BID_RELAXED))
+        ;
+}
+
 static void bid_fork_prepare(void)
 {
     uint64_t number = bid_pin_overflow(bid_platform_thread());
@@ -111,7 +121,7 @@ static void bid_fork_parent(void)
 {
     uint64_t number = bid_pin_overflow(bid_platform_thread());
     for (int kind = 0; kind < 2; kind++)
-        bid_sub(&bid_fork_saved[kind].overflow[number], BID_FORK_ONE, BID_RELAXED);
+        bid_fork_uncount(&bid_fork_saved[kind].overflow[number]);
 }
 
 /* This thread is the only one, and what it goes on with has the pins that it had. With a slot for life it is among the
@@ -119,17 +129,16 @@ static void bid_fork_parent(void)
 static void bid_fork_restore(int kind, struct bid_pin_area *area, struct bid_pin_area *saved)
 {
     uintptr_t thread = bid_platform_thread();
-    uint64_t number = bid_pin_overflow(thread), word = bid_load(&saved->overflow[number], BID_RELAXED);
-    uint64_t overflow = word % BID_FORK_ONE;
+    uint64_t number = bid_pin_overflow(thread);
+    uint64_t overflow = bid_load(&saved->overflow[number], BID_RELAXED) % BID_FORK_ONE;
     bid_platform_populate(area, sizeof *area, 0);
     if (bid_fork_copy_own(area, saved) && bid_fork_from_overflow[kind] != thread)
         overflow = 0;
-    if (word < BID_FORK_ONE)
-        return; /* the handler is there twice, and has been here: it has taken the count already */
     bid_store(&area->overflow[number], overflow, BID_RELAXED);
     bid_fork_from_overflow[kind] = overflow ? thread : 0;
 }
 
+/* Nobody else is about to fork here. The overflow stays, for this handler may be there twice, too. */
 static void bid_fork_child(void)
 {
     for (int kind = 0; kind < 2; kind++) {
@@ -138,7 +147,7 @@ static void bid_fork_child(void)
         if (area)
             bid_fork_restore(kind, area, saved);
         for (unsigned i = 0; i < BID_PIN_OVERFLOWS; i++)
-            bid_store(&saved->overflow[i], 0, BID_RELAXED); /* nobody else is about to fork here */
+            bid_store(&saved->overflow[i], bid_load(&saved->overflow[i], BID_RELAXED) % BID_FORK_ONE, BID_RELAXED);
         bid_store(&pins->forked, bid_epoch_pass(pins), BID_RELAXED);
         bid_add(&pins->forks, 1, BID_RELAXED);
     }

@@ -19,15 +19,16 @@
 BID_EXPORTED int bid_agent_start(struct bid_recording *recording);
 #define BID_AGENT_PATIENCE_MS 2000
 
-/* Gives the signal and the slot back; the server has closed the events. In the child of a fork, which
- * has none, only the signal.
+/* Gives the signal and the slot back, after the server has closed the events. The child of a fork has no slot and no
+ * events, so there it gives back the signal only.
  * Context: thread. Progress: blocking, until handlers that run are done, at most a second.
- * Returns: whether they are; else the recording must stay mapped. */
+ * Returns: whether they are done; otherwise the recording must stay mapped. */
 BID_EXPORTED int bid_agent_stop(void);
 
-/* The program is about to do what it could not do as alone while it is sampled: it is not, from now on. Once this
- * returns, no signal of the profiler's comes any more, but for one that a thread has pending which has it blocked. The
- * handler stays, as it hides such ones. Nothing if the process is not registered, nor in the child of a vfork().
+/* Ends the sampling of this process, because the program is about to do something that it could not do as usual while
+ * it is sampled. After the return no signal of the profiler comes any more, except one that is pending for a thread
+ * that blocks it. The handler stays, to hide such signals from the program. Does nothing if the process is not
+ * registered, or is the child of a vfork().
  * Context: thread. Progress: blocking, at most BID_AGENT_PATIENCE_MS. Memory: none. Keeps errno. */
 void bid_agent_leave(enum bid_refusal why);
 

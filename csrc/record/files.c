@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The files of a recording. A file is opened by the link of its mapping (/proc/PID/map_files/START-END): so it is the
- * mapped one, whatever its path means by now, also when it was deleted, lies in another mount namespace, or has no
+ * The files of a recording. A reader opens a file by the link of its mapping (/proc/PID/map_files/START-END): so it is
+ * the mapped one, whatever its path means by now, also when it was deleted, lies in another mount namespace, or has no
  * path.
  */
 #define _GNU_SOURCE
 #include "files.h"
 
+#include "asking.h"
 #include "bid/elf.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define BID_FILES_START 1024u
 
-int bid_files_open(struct bid_files *files, struct bid_bpf_region *region)
+static void bid_file_answered(void *argument, const struct bid_event *event, const struct bid_read_answer *answer);
+
+int bid_files_open(struct bid_files *files)
 {
-    *files = (struct bid_files){.region = region, .room = BID_FILES_START, .slots = 2 * BID_FILES_START};
+    *files = (struct bid_files){.room = BID_FILES_START, .slots = 2 * BID_FILES_START};
+    files->asking = bid_asking_open(bid_file_answered, files);
     files->files = calloc(files->room, sizeof *files->files);
     files->places = calloc(files->slots, sizeof *files->places);
-    return files->files && files->places ? 0 : -1;
+    return files->asking && files->files && files->places ? 0 : -1;
 }
 
 void bid_files_close(struct bid_files *files)
 {
+    bid_asking_close(files->asking);
     for (uint32_t i = 0; i < files->count; i++)
         free(files->files[i].path);
     free(files->files);
@@ -102,61 +102,12 @@ static struct bid_recorded_file *bid_files_get(struct bid_files *files, const st
     return file;
 }
 
-static void bid_file_name(struct bid_recorded_file *file, const char *link)
-{
-    static const char deleted[] = " (deleted)";
-    char path[PATH_MAX + sizeof deleted];
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0)
-        return;
-    path[length] = '\0';
-    struct stat status;
-    size_t end = (size_t)length - (sizeof deleted - 1);
-    if ((size_t)length > sizeof deleted && strcmp(path + end, deleted) == 0 && lstat(path, &status) != 0)
-        path[end] = '\0';
-    char *copy = strdup(path);
-    if (copy) {
-        free(file->path);
-        file->path = copy;
-    }
-}
-
-static int bid_file_is_regular(int fd)
-{
-    struct stat status;
-    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
-}
-
-/* Opens the file of a mapping, for reading. To open a device may have effects: of what is no regular file the
- * descriptor is good for fstat() alone. */
-static int bid_file_open(const char *link)
-{
-    char own[32];
-    int place = open(link, O_PATH | O_CLOEXEC);
-    if (place < 0 || !bid_file_is_regular(place))
-        return place;
-    snprintf(own, sizeof own, "/proc/self/fd/%d", place);
-    int fd = open(own, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    int error = errno;
-    close(place);
-    errno = error;
-    return fd;
-}
-
 static void bid_file_failed(struct bid_files *files, int error)
 {
     if (error == ENOENT || error == ESRCH)
         files->unreadable++;
     else
         files->denied++;
-}
-
-/* Whether an open file is in the state that was asked for. What is read of another would be another's build ID. */
-static int bid_file_is_still(int fd, const struct bid_file_state *state)
-{
-    struct stat now;
-    return fstat(fd, &now) == 0 && (uint64_t)now.st_size == state->size && now.st_mtim.tv_sec == state->mtime &&
-           (uint32_t)now.st_mtim.tv_nsec == state->mtime_ns;
 }
 
 /* Only a build ID that a frame has room for goes into the table; a longer one is in the report alone. */
@@ -172,43 +123,67 @@ static void bid_file_enter(struct bid_files *files, const struct bid_recorded_fi
     files->refused += status < 0;
 }
 
-void bid_files_learn(struct bid_files *files, const struct bid_event *event)
+static void bid_file_name(struct bid_recorded_file *file, const char *path)
+{
+    char *copy = *path ? strdup(path) : NULL;
+    if (copy) {
+        free(file->path);
+        file->path = copy;
+    }
+}
+
+static void bid_file_silent(struct bid_files *files, struct bid_recorded_file *file, uint32_t silent)
+{
+    files->silent += (uint64_t)silent - file->silent;
+    file->silent = silent;
+}
+
+static void bid_file_answered(void *argument, const struct bid_event *event, const struct bid_read_answer *answer)
 {
     static const uint8_t none[BID_ID_NARROW];
-    char link[64];
+    struct bid_files *files = argument;
     struct bid_recorded_file *file = bid_files_get(files, &event->file, none);
-    if (!file)
+    if (!file || file->status != BID_ELF_MORE)
         return;
-    if (file->status != BID_ELF_MORE) { /* asked for by several processes at once, or evicted and mapped again */
-        bid_file_enter(files, file);
+    bid_file_silent(files, file, !answer);
+    if (!answer)
         return;
-    }
-    snprintf(link, sizeof link, "/proc/%u/map_files/%llx-%llx", event->tgid, (unsigned long long)event->start,
-             (unsigned long long)event->end);
-    int fd = bid_file_open(link);
-    if (fd < 0) {
-        bid_file_failed(files, errno);
+    bid_file_name(file, answer->path);
+    if (answer->status == BID_ELF_E_IO && answer->error) {
+        bid_file_failed(files, answer->error);
         return;
     }
-    struct bid_elf elf;
-    int status = bid_file_is_regular(fd) ? bid_elf_read_fd(&elf, BID_ELF_FILE, fd) : BID_ELF_NOT_ELF;
-    int same = bid_file_is_still(fd, &event->file); /* after it was read */
-    close(fd);
-    bid_file_name(file, link);
-    if (status == BID_ELF_E_IO || !same) {
-        files->changed += !same;
-        files->denied += same;
+    if (!answer->same) {
+        files->changed++;
         return;
     }
     files->read++;
     file->start = event->start;
     file->end = event->end;
     file->offset = event->offset;
-    file->id_offset = elf.id_offset;
-    file->status = status;
-    file->id_length = status == BID_ELF_OK ? elf.id_length : 0;
-    memcpy(file->id, elf.id, file->id_length);
+    file->id_offset = answer->id_offset;
+    file->status = answer->status;
+    file->id_length = answer->id_length;
+    memcpy(file->id, answer->id, file->id_length);
     bid_file_enter(files, file);
+}
+
+void bid_files_learn(struct bid_files *files, const struct bid_event *event)
+{
+    static const uint8_t none[BID_ID_NARROW];
+    struct bid_recorded_file *file = bid_files_get(files, &event->file, none);
+    if (file && file->status != BID_ELF_MORE) /* asked for by several processes at once, or evicted and mapped again */
+        bid_file_enter(files, file);
+    else if (file)
+        bid_ask(files->asking, event);
+}
+
+int bid_files_are_silent(struct bid_files *files, const struct bid_frame *frame)
+{
+    static const uint8_t none[BID_ID_NARROW];
+    struct bid_file_state state = {.inode = frame->inode, .tag = frame->tag};
+    uint32_t number = files->silent && frame->inode ? *bid_files_place(files, &state, none) : 0;
+    return number && files->files[number - 1].silent;
 }
 
 /* The kernel pads shorter build IDs with zeros. These are the lengths that linkers write. */

@@ -121,8 +121,8 @@ static int bid_programs_fd(const struct bid_programs *programs, const char *name
     return libbpf->bpf_program__fd(libbpf->bpf_object__find_program_by_name(programs->object, name));
 }
 
-static int bid_programs_load(struct bid_programs *programs, const void *object, size_t size, uint32_t flags,
-                             int region_fd, struct bid_why *why)
+static int bid_programs_load(struct bid_programs *programs, const void *object, size_t size,
+                             const struct bid_record_settings *wanted, int region_fd, struct bid_why *why)
 {
     const struct bid_libbpf *libbpf = programs->libbpf;
     programs->object = libbpf->bpf_object__open_mem(object, size, NULL);
@@ -133,7 +133,7 @@ static int bid_programs_load(struct bid_programs *programs, const void *object, 
         libbpf->bpf_map__initial_value(libbpf->bpf_object__find_map_by_name(programs->object, ".rodata"), &size);
     if (!settings || size < sizeof *settings)
         return bid_why(why, EINVAL, "the BPF programs of this installation are of another version: install it again");
-    *settings = (struct bid_record_settings){.flags = flags, .self = (uint32_t)getpid()};
+    *settings = *wanted;
     libbpf->bpf_map__reuse_fd(libbpf->bpf_object__find_map_by_name(programs->object, "bid_region"), region_fd);
     int status = libbpf->bpf_object__load(programs->object);
     if (status)
@@ -177,8 +177,8 @@ static int bid_programs_prove(const struct bid_programs *programs, struct bid_wh
     return 0;
 }
 
-int bid_programs_open(struct bid_programs *programs, const void *object, size_t size, uint32_t flags, int region_fd,
-                      struct bid_why *why)
+int bid_programs_open(struct bid_programs *programs, const void *object, size_t size,
+                      const struct bid_record_settings *settings, int region_fd, struct bid_why *why)
 {
     const char *missing;
     char name[64];
@@ -186,7 +186,8 @@ int bid_programs_open(struct bid_programs *programs, const void *object, size_t 
     if (!programs->libbpf)
         return bid_why(why, ENOENT, "%s", missing);
     programs->possible_cpus = (unsigned)programs->libbpf->libbpf_num_possible_cpus();
-    if (bid_programs_probe(programs->libbpf, why) || bid_programs_load(programs, object, size, flags, region_fd, why))
+    if (bid_programs_probe(programs->libbpf, why) ||
+        bid_programs_load(programs, object, size, settings, region_fd, why))
         return -1;
     if (bid_programs_attach(programs, bid_programs_write(programs->libbpf), why))
         return -1;

@@ -167,9 +167,11 @@ static __always_inline u32 user_frames(void *context, u64 mm, struct scratch *ro
 }
 
 /* The recorder itself may be a target, so that its children are; it is not sampled. */
-static __always_inline int is_wanted(u32 tgid)
+static __always_inline int is_wanted(struct task_struct *task, u32 tgid)
 {
-    if (!tgid || tgid == settings.self)
+    if (!tgid || tgid == settings.self || tgid == settings.keeper)
+        return 0;
+    if ((u32)BPF_CORE_READ(task, real_parent, tgid) == settings.keeper)
         return 0;
     return !(settings.flags & BID_RECORD_ONLY) || bpf_map_lookup_elem(&targets, &tgid);
 }
@@ -180,10 +182,10 @@ int take_sample(void *context)
     u64 id = bpf_get_current_pid_tgid();
     u32 zero = 0, tgid = id >> 32;
     struct scratch *room = bpf_map_lookup_elem(&scratch, &zero);
-    if (!room || !is_wanted(tgid))
+    struct task_struct *task = bpf_get_current_task_btf();
+    if (!room || !is_wanted(task, tgid))
         return 0;
     count(BID_COUNT_SAMPLES, 1);
-    struct task_struct *task = bpf_get_current_task_btf();
     u64 mm = (u64)BPF_CORE_READ(task, mm);
     u32 user = mm ? user_frames(context, mm, room) : 0;
     if (user > BID_STACK_FRAMES)

@@ -67,8 +67,9 @@ enum bid_record_count {
 
 /* Constants of the programs, set before they are loaded. */
 struct bid_record_settings {
-    uint32_t flags; /* BID_RECORD_... */
-    uint32_t self;  /* the recorder's own process, which is not sampled */
+    uint32_t flags;  /* BID_RECORD_... */
+    uint32_t self;   /* the recorder's own process, which is not sampled */
+    uint32_t keeper; /* the process of struct bid_keeper: neither it nor its children, the readers, are sampled */
 };
 
 #endif

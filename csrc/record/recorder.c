@@ -5,6 +5,7 @@
  * The thread alone uses files, stacks and `counted` while it runs; others read what it has `shown`, under a lock.
  */
 #define _GNU_SOURCE
+#include "asking.h"
 #include "recording.h"
 
 #include <errno.h>
@@ -111,8 +112,11 @@ static struct bid_recorded_frame bid_user_frame(struct bid_recorder *recorder, u
         recorder->counted.outcomes[BID_FRAME_CHANGING * BID_SOURCES + BID_SOURCE_NONE]++;
         return (struct bid_recorded_frame){.address = frame->ip, .reason = BID_FRAME_CHANGING};
     }
+    if (reason == BID_FRAME_ABSENT && bid_files_are_silent(&recorder->files, frame))
+        reason = BID_FRAME_NO_ANSWER;
     recorder->counted.outcomes[reason * BID_SOURCES + source]++;
-    if (reason == BID_FRAME_NO_SPACE || (source == BID_SOURCE_KERNEL && reason != BID_FRAME_CHANGING))
+    if (reason == BID_FRAME_NO_SPACE || reason == BID_FRAME_NO_ANSWER ||
+        (source == BID_SOURCE_KERNEL && reason != BID_FRAME_CHANGING))
         bid_want_scan(recorder, tgid);
     uint32_t file = bid_files_of(&recorder->files, frame);
     uint64_t address = !file ? frame->ip : source == BID_SOURCE_KERNEL ? frame->offset : frame->place;
@@ -184,8 +188,9 @@ static void bid_show(struct bid_recorder *recorder)
     counted->files_denied = recorder->files.denied;
     counted->files_changed = recorder->files.changed;
     counted->files_refused = recorder->files.refused;
+    counted->files_silent = recorder->files.silent;
     counted->no_memory = recorder->stacks.lost;
-    counted->cpu_ns = bid_now(CLOCK_THREAD_CPUTIME_ID);
+    counted->cpu_ns = bid_now(CLOCK_THREAD_CPUTIME_ID) + recorder->files.asking->cpu_ns;
     pthread_mutex_lock(&recorder->showing);
     recorder->shown = *counted;
     pthread_mutex_unlock(&recorder->showing);
@@ -194,6 +199,7 @@ static void bid_show(struct bid_recorder *recorder)
 static void bid_collect(struct bid_recorder *recorder)
 {
     bid_look_for_missed(recorder);
+    bid_asking_go(recorder->files.asking);
     bid_ring_drain(&recorder->samples, bid_on_sample, recorder);
     bid_scan_wanted(recorder);
     bid_show(recorder);
@@ -202,7 +208,8 @@ static void bid_collect(struct bid_recorder *recorder)
 static void *bid_recorder_run(void *argument)
 {
     struct bid_recorder *recorder = argument;
-    struct pollfd polled[] = {{.fd = recorder->events.fd, .events = POLLIN}, {.fd = recorder->wake, .events = POLLIN}};
+    struct pollfd polled[2 + BID_READERS] = {{.fd = recorder->events.fd, .events = POLLIN},
+                                             {.fd = recorder->wake, .events = POLLIN}};
     uint64_t next = 0;
     while (!polled[1].revents) {
         uint64_t now = bid_now(CLOCK_MONOTONIC);
@@ -212,10 +219,14 @@ static void *bid_recorder_run(void *argument)
         }
         if (recorder->options.flags & BID_RECORD_RESCAN)
             bid_programs_scan(&recorder->programs, 0);
-        poll(polled, 2, recorder->options.flags & BID_RECORD_RESCAN ? 0 : BID_COLLECT_MS);
+        bid_asking_poll(recorder->files.asking, &polled[2]);
+        poll(polled, 2 + BID_READERS, recorder->options.flags & BID_RECORD_RESCAN ? 0 : BID_COLLECT_MS);
+        bid_asking_go(recorder->files.asking);
         if (bid_ring_drain(&recorder->events, bid_on_event, recorder))
             bid_scan_wanted(recorder);
     }
+    bid_ring_drain(&recorder->events, bid_on_event, recorder);
+    bid_asking_finish(recorder->files.asking, 1);
     bid_collect(recorder);
     return NULL;
 }
@@ -237,19 +248,25 @@ static int bid_recorder_learn(struct bid_recorder *recorder)
         if (counts[BID_COUNT_EVENTS_LOST] == lost)
             break;
     }
+    bid_asking_finish(recorder->files.asking, 0);
     return 0;
 }
 
 static int bid_recorder_open(struct bid_recorder *recorder, const void *object, size_t size, struct bid_why *why)
 {
+    if (bid_files_open(&recorder->files))
+        return bid_why(why, errno, "no process can be had that reads files (%s)", strerror(errno));
     int status = bid_bpf_region_create(&recorder->region, recorder->options.region_bytes);
     if (status == BID_E_UNSUPPORTED && (errno == EPERM || errno == EACCES))
         return bid_why(why, errno, "the kernel does not let this user make BPF maps: run as root, or with CAP_BPF");
     if (status != BID_OK)
         return bid_why(why, errno ? errno : EINVAL, "the memory for the table cannot be had (%s): less --memory may do",
                        bid_status_text(status));
-    if (bid_programs_open(&recorder->programs, object, size, recorder->options.flags,
-                          bid_bpf_region_fd(recorder->region), why))
+    recorder->files.region = recorder->region;
+    const struct bid_record_settings settings = {.flags = recorder->options.flags,
+                                                 .self = (uint32_t)getpid(),
+                                                 .keeper = (uint32_t)recorder->files.asking->keeper.pid};
+    if (bid_programs_open(&recorder->programs, object, size, &settings, bid_bpf_region_fd(recorder->region), why))
         return -1;
     const struct bid_libbpf *libbpf = recorder->programs.libbpf;
     struct bpf_object *loaded = recorder->programs.object;
@@ -259,7 +276,7 @@ static int bid_recorder_open(struct bid_recorder *recorder, const void *object, 
     if (bid_ring_open(&recorder->samples, samples, BID_SAMPLES_BYTES) ||
         bid_ring_open(&recorder->events, events, BID_EVENTS_BYTES) || recorder->wake < 0)
         return bid_why(why, errno, "the ring buffers cannot be mapped (%s)", strerror(errno));
-    if (bid_files_open(&recorder->files, recorder->region) || bid_stacks_open(&recorder->stacks))
+    if (bid_stacks_open(&recorder->stacks))
         return bid_why(why, ENOMEM, "out of memory");
     if (bid_recorder_learn(recorder))
         return bid_why(why, errno, "the mappings of the processes cannot be read (%s)", strerror(errno));
@@ -361,6 +378,11 @@ uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes)
     memcpy(processes, recorder->made, count * sizeof *processes);
     pthread_mutex_unlock(&recorder->showing);
     return count;
+}
+
+int bid_recorder_reader(const struct bid_recorder *recorder)
+{
+    return bid_reader_open(&recorder->files.asking->keeper);
 }
 
 void bid_recorder_result(const struct bid_recorder *recorder, struct bid_recorder_result *result)

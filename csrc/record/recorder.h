@@ -19,6 +19,7 @@
 #define BID_RECORDER_H
 
 #include "files.h"
+#include "names.h"
 #include "stacks.h"
 
 #include <stddef.h>
@@ -30,11 +31,11 @@
 
 struct bid_recorder_options {
     uint64_t region_bytes; /* of the memory that the table is in; 0: BID_BPF_REGION_DEFAULT */
-    uint64_t
-        breakpoint; /* an address of kernel data: samples are taken, in NMI context, when it is written; 0: by time */
-    uint32_t frequency; /* samples a second on each CPU */
-    uint32_t flags;     /* BID_RECORD_... */
-    uint32_t clock;     /* 1: by the clock even where there is a hardware counter */
+    uint64_t breakpoint;   /* the address of kernel data: samples are taken when it is written, in NMI context; 0: by
+                              time */
+    uint32_t frequency;    /* samples a second on each CPU */
+    uint32_t flags;        /* BID_RECORD_... */
+    uint32_t clock;        /* 1: by the clock even where there is a hardware counter */
     uint32_t reserved;
 };
 
@@ -45,12 +46,13 @@ struct bid_recorder_status {
     uint64_t frames;                 /* user frames collected */
     uint64_t outcomes[BID_OUTCOMES]; /* of these: [reason * BID_SOURCES + source] */
     uint64_t stacks, files, entries; /* different stacks; files known; entries of the table */
-    uint64_t files_read, files_unreadable, files_denied, files_changed, files_refused; /* as of struct bid_files */
-    uint64_t scans;                                                                    /* of one process's mappings */
+    /* As of struct bid_files. */
+    uint64_t files_read, files_unreadable, files_denied, files_changed, files_refused, files_silent;
+    uint64_t scans;     /* of one process's mappings */
     uint64_t resyncs;   /* times that all spaces were made anew, for a hook had been passed over */
     uint64_t collected; /* samples */
     uint64_t no_memory; /* samples that were lost to want of memory of this process */
-    uint64_t cpu_ns;    /* CPU time of the collecting thread */
+    uint64_t cpu_ns;    /* CPU time of the collecting thread, and of the processes that read files for it */
     uint32_t cpus;      /* on which samples are taken */
     uint32_t hardware;  /* 1: by a hardware counter of cycles */
     uint32_t areas;     /* 0: processes that were there before take the kernel's answers: the iterator is unsafe here */
@@ -85,6 +87,10 @@ BID_EXPORTED void bid_recorder_status(struct bid_recorder *recorder, struct bid_
  * Context: any thread. processes: room for BID_MADE numbers.
  * Returns: how many there are. */
 BID_EXPORTED uint32_t bid_recorder_made(struct bid_recorder *recorder, uint32_t *processes);
+
+/* Makes a process that takes struct bid_names_request from a socket: it reads files that may not answer. See names.h.
+ * Context: any thread. Returns: the socket, which the caller closes, or -1 and errno. */
+BID_EXPORTED int bid_recorder_reader(const struct bid_recorder *recorder);
 
 /* The table, which the recorder owns. */
 BID_EXPORTED struct bid_table *bid_recorder_table(const struct bid_recorder *recorder);

@@ -32,8 +32,8 @@ struct bid_sampling {
     int hardware;
 };
 
-int bid_programs_open(struct bid_programs *programs, const void *object, size_t size, uint32_t flags, int region_fd,
-                      struct bid_why *why);
+int bid_programs_open(struct bid_programs *programs, const void *object, size_t size,
+                      const struct bid_record_settings *settings, int region_fd, struct bid_why *why);
 void bid_programs_close(struct bid_programs *programs);
 
 /* Runs the iterator over the mappings of a process, or of all (0). Does nothing where it may not be run. 0 or -1. */

@@ -16,8 +16,8 @@ struct bid_recorded_frame {
 
 struct bid_recorded_stack {
     uint64_t count;
-    uint64_t
-        first; /* its frames are frames[first] to frames[first + depth - 1], innermost first, kernel frames first */
+    uint64_t first; /* its frames are frames[first] to frames[first + depth - 1], the innermost first, of these those of
+                       the kernel first */
     uint32_t depth;
     uint32_t tgid;
     char command[16];

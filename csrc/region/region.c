@@ -126,7 +126,7 @@ int bid_region_publish(struct bid_region *region, unsigned number, const struct 
         return BID_E_NULL;
     uint64_t offset = table ? (uintptr_t)table - (uintptr_t)region : 0;
     int inside = offset >= region->blocks && offset < region->bytes && region->bytes - offset >= sizeof *table;
-    if (number >= BID_REGION_TABLES || (table && !inside))
+    if (number >= BID_REGION_TABLES || (table && (!inside || !table->flavor->shared)))
         return BID_E_REGION;
     bid_store(bid_region_table(region, number), offset, BID_H_RELEASE); /* (H) pairs with bid_region_lookup() */
     return BID_OK;

@@ -19,12 +19,8 @@
 #include "../table/pin.h"
 
 /* (M) the current pointer publishes a snapshot, and the entries of its files */
-#ifndef BID_M_RELEASE
 #define BID_M_RELEASE memory_order_release
-#endif
-#ifndef BID_M_ACQUIRE
 #define BID_M_ACQUIRE memory_order_acquire
-#endif
 
 struct bid_mapped_file {
     struct bid_inode inode; /* its address is the key in the table */
@@ -50,7 +46,7 @@ struct bid_snapshot {
     uint64_t file_count;
     uint64_t begun, ended; /* when /proc/self/maps was read, by maps->clock */
     uint64_t number;
-    uint64_t same; /* says what the one it inherited from says; while it is made */
+    uint64_t same; /* 1: it says the same as the snapshot before; for the refresh that makes it */
     uint64_t bytes;
     uint64_t epoch;            /* when it was retired */
     struct bid_snapshot *next; /* in the list of retired ones */

@@ -45,16 +45,6 @@ static const char *bid_audit_slot(const struct bid_table *table, const struct bi
     return at.slot == slot ? NULL : "a key has two slots";
 }
 
-/* Whether the key of a word that is not EMPTY has a slot in the future array, which decides then. */
-static int bid_audit_moved(const struct bid_table *table, const struct bid_array *array, const struct bid_array *future,
-                           uint64_t word)
-{
-    struct bid_deciding at = {.own = 0};
-    if (future)
-        bid_deciding_find(table, future, bid_record_of(array->base, word)->key, &at);
-    return at.own;
-}
-
 /* The slots of a bucket fill from the first to the last. If the resize is done with it, they are FROZEN up to the first
  * EMPTY one, and each key that was live has a slot in the future array. */
 static const char *bid_audit_bucket(const struct bid_table *table, const struct bid_array *array,
@@ -78,7 +68,8 @@ static const char *bid_audit_bucket(const struct bid_table *table, const struct 
         const char *wrong = bid_audit_slot(table, array, slot);
         if (wrong)
             return wrong;
-        int live = bid_word_is_live(word), moved = bid_audit_moved(table, array, future, word);
+        int live = bid_word_is_live(word);
+        int moved = bid_has_slot(table, future, bid_record_of(array->base, word)->key); /* the future array decides */
         if (done && live && !moved)
             return "a chunk is done, and a live key of it has no slot in the future array";
         counts->claimed++;

@@ -2,9 +2,9 @@
 /*
  * The atomic accesses of the table, and their orders by the letters of csrc/README.md.
  *
- * Each order has a name of its own. So a model checker can be given the same source with one order weakened
- * (-DBID_P_RELEASE=memory_order_relaxed), and must find the fault. A kernel build maps the same names to
- * smp_load_acquire() and its kin: see kernel/atomic_kernel.h.
+ * Each order has a name of its own. So a model checker can be given the same source with one of these lines weakened,
+ * and must find the fault. A kernel build maps the same names to smp_load_acquire() and its kin: see
+ * kernel/atomic_kernel.h.
  */
 #ifndef BID_ATOMIC_H
 #define BID_ATOMIC_H
@@ -19,80 +19,38 @@ typedef _Atomic(uint64_t) bid_word;
 #endif
 
 /* (P) a slot word publishes its record; with FROZEN also the future array */
-#ifndef BID_P_RELEASE
 #define BID_P_RELEASE memory_order_release
-#endif
-#ifndef BID_P_ACQUIRE
 #define BID_P_ACQUIRE memory_order_acquire
-#endif
 /* (F) the future word publishes an array */
-#ifndef BID_F_RELEASE
 #define BID_F_RELEASE memory_order_release
-#endif
-#ifndef BID_F_ACQUIRE
 #define BID_F_ACQUIRE memory_order_acquire
-#endif
 /* (D) a done bit says that a chunk is frozen and copied */
-#ifndef BID_D_RELEASE
 #define BID_D_RELEASE memory_order_release
-#endif
-#ifndef BID_D_ACQUIRE
 #define BID_D_ACQUIRE memory_order_acquire
-#endif
 /* (H) the head word moves on when every chunk is done, gets LEFT, and loses RESEEDED */
-#ifndef BID_H_RELEASE
 #define BID_H_RELEASE memory_order_release
-#endif
-#ifndef BID_H_ACQUIRE
 #define BID_H_ACQUIRE memory_order_acquire
-#endif
 /* (E) the epoch and the resizes are counted up after the head moved; who reads the new count sees the new head */
-#ifndef BID_E_RELEASE
 #define BID_E_RELEASE memory_order_release
-#endif
-#ifndef BID_E_ACQUIRE
 #define BID_E_ACQUIRE memory_order_acquire
-#endif
 /* (U) what a reader read, it read before it unpinned, and that before the memory is freed */
-#ifndef BID_U_RELEASE
 #define BID_U_RELEASE memory_order_release
-#endif
-#ifndef BID_U_ACQUIRE
 #define BID_U_ACQUIRE memory_order_acquire
-#endif
 /* (S) pin, then head: the store of a pin comes before the load of the head (Dekker, with the reclaimer) */
-#ifndef BID_S_FENCE
 #define BID_S_FENCE memory_order_seq_cst
-#endif
 /* (L) the life of an array descriptor: its fields are written between two of its states */
-#ifndef BID_L_RELEASE
 #define BID_L_RELEASE memory_order_release
-#endif
-#ifndef BID_L_ACQUIRE
 #define BID_L_ACQUIRE memory_order_acquire
-#endif
 /* (C) the count of entries is up before one is there, and down after it has gone: see bid_entry_admit() */
-#ifndef BID_C_RELEASE
 #define BID_C_RELEASE memory_order_release
-#endif
-#ifndef BID_C_ACQUIRE
 #define BID_C_ACQUIRE memory_order_acquire
-#endif
 
 /* (G) a grace period of readers elsewhere was observed: their reads came before the memory is freed */
-#ifndef BID_G_RELEASE
 #define BID_G_RELEASE memory_order_release
-#endif
-#ifndef BID_G_ACQUIRE
 #define BID_G_ACQUIRE memory_order_acquire
-#endif
 /* (R) a block of a region's memory is given back before it is given out again */
-#ifndef BID_R_RELEASE
 #define BID_R_RELEASE memory_order_release
-#endif
-#ifndef BID_R_ACQUIRE
 #define BID_R_ACQUIRE memory_order_acquire
-#endif
 
 #ifndef __KERNEL__
 #define bid_load(pointer, order) atomic_load_explicit((pointer), (order))

@@ -53,3 +53,11 @@ void bid_deciding_find(const struct bid_table *table, const struct bid_array *ar
         sequence.bucket = bid_bucket_next(sequence.bucket, step, array->buckets);
     }
 }
+
+int bid_has_slot(const struct bid_table *table, const struct bid_array *array, uint64_t key)
+{
+    struct bid_deciding at = {.own = 0};
+    if (array)
+        bid_deciding_find(table, array, key, &at);
+    return at.own;
+}

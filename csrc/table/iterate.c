@@ -32,10 +32,7 @@ static int bid_walk_bucket(const struct bid_walk *walk, const struct bid_array *
         if (bid_word_is_empty(word))
             continue;
         uint64_t key = bid_record_of(array->base, word)->key;
-        struct bid_deciding at = {.own = 0};
-        if (but)
-            bid_deciding_find(walk->table, but, key, &at);
-        int stop = at.own ? 0 : bid_visit_key(walk, key);
+        int stop = bid_has_slot(walk->table, but, key) ? 0 : bid_visit_key(walk, key);
         if (stop)
             return stop;
     }

@@ -27,16 +27,18 @@ void bid_leave(struct bid_table *table, const struct bid_array *array)
             return;
 }
 
-/* A record in F, filled with a copy of one in A. */
+/* A record in F, filled with a copy of one in A. *index is its unit, and is left alone if there is none. */
 static int bid_copy_record(struct bid_table *table, const struct bid_record *from, struct bid_array *future,
                            struct bid_deciding *at, enum bid_taker taker, int may_allocate, uint64_t *index)
 {
-    int status = bid_record_take(table, future, at, taker, may_allocate, index);
+    uint64_t taken;
+    int status = bid_record_take(table, future, at, taker, may_allocate, &taken);
     if (status != BID_OK)
         return status;
-    struct bid_record *to = bid_record_at(future->base, *index);
+    struct bid_record *to = bid_record_at(future->base, taken);
     for (unsigned i = 0; i < table->record_units; i++)
         to[i] = from[i];
+    *index = taken;
     return BID_OK;
 }
 

@@ -34,22 +34,15 @@ int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t 
     return BID_OK;
 }
 
-/* While the array is being filled by a resize, the units that the copies may need are not for others. */
-static uint64_t bid_record_limit(const struct bid_table *table, const struct bid_array *array, enum bid_taker taker)
-{
-    if (taker != BID_TAKE_UPDATE || bid_is_head(table, array))
-        return array->record_capacity;
-    return array->record_capacity - array->record_copies;
-}
-
-/* Whatever can fail comes before the addition, so that a failure takes no units, however often it is met. It decides;
+/* `limit`: the end of the units that may be taken.
+ * Whatever can fail comes before the addition, so that a failure takes no units, however often it is met. It decides;
  * units that others took meanwhile may put one past the end, and what it took there is lost: a few at most for each
  * thread that was under way. */
-static int bid_record_elsewhere(struct bid_table *table, struct bid_array *array, enum bid_taker taker,
-                                int may_allocate, uint64_t *index)
+static int bid_record_elsewhere(struct bid_table *table, struct bid_array *array, uint64_t limit, int may_allocate,
+                                uint64_t *index)
 {
     uint64_t units = table->record_units, next = bid_load(&array->record_next, BID_RELAXED);
-    if (next + units > bid_record_limit(table, array, taker))
+    if (next + units > limit)
         return BID_STEP_NO_ROOM;
     if (!may_allocate && next + units > bid_load(&array->record_ready, BID_RELAXED))
         return BID_E_WOULD_ALLOCATE;
@@ -76,49 +69,30 @@ static int bid_record_aside(struct bid_table *table, struct bid_array *array, ui
     return number < BID_REMOVES_ASIDE;
 }
 
-/* Until the array is the head, updates may take few records of it, and so few of its slots: else those that do not help
- * with the resize, from handlers, could fill it before all is copied, and the resize could never be finished. */
-static int bid_record_is_early(const struct bid_table *table, const struct bid_array *array, enum bid_taker taker)
+/* The slot's place, else a record elsewhere.
+ * Until the array is the head, updates may take few records of it, and so few of its slots: else those that do not help
+ * with the resize, from handlers, could fill it before all is copied, and the resize could never be finished. Nor are
+ * the units that the copies may need for them. As with units, what decides about `early` is the addition, and it comes
+ * after whatever else can fail. */
+int bid_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at, enum bid_taker taker,
+                    int may_allocate, uint64_t *index)
 {
-    return taker == BID_TAKE_UPDATE && !bid_is_head(table, array);
-}
-
-/* The slot's place, else a record elsewhere. */
-static int bid_record_find(struct bid_table *table, struct bid_array *array, struct bid_deciding *at,
-                           enum bid_taker taker, int may_allocate, uint64_t *index)
-{
+    int early = taker == BID_TAKE_UPDATE && !bid_is_head(table, array), status = BID_OK;
+    if (early && bid_load(&array->early, BID_RELAXED) >= array->early_limit)
+        return BID_STEP_NO_ROOM;
     if (at->place) {
         BID_ASSERT(bid_word_is_empty(at->word) && !(at->word & (BID_TAKEN | BID_FROZEN)));
         if (!bid_cas(at->slot, &at->word, at->word | BID_TAKEN, BID_RELAXED))
             return BID_STEP_AGAIN;
         at->word |= BID_TAKEN;
         *index = at->place;
-        return BID_OK;
+    } else {
+        uint64_t limit = array->record_capacity - (early ? array->record_copies : 0);
+        status = bid_record_elsewhere(table, array, limit, may_allocate, index);
+        if (status != BID_OK && taker == BID_TAKE_REMOVE && bid_record_aside(table, array, index))
+            status = BID_OK;
     }
-    int status = bid_record_elsewhere(table, array, taker, may_allocate, index);
-    if (status != BID_OK && taker == BID_TAKE_REMOVE)
-        return bid_record_aside(table, array, index) ? BID_OK : status;
-    return status;
-}
-
-/* As with units, what decides about `early` is the addition, and it comes after whatever else can fail. */
-int bid_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at, enum bid_taker taker,
-                    int may_allocate, uint64_t *index)
-{
-    int early = bid_record_is_early(table, array, taker);
-    if (early && bid_load(&array->early, BID_RELAXED) >= array->early_limit)
-        return BID_STEP_NO_ROOM;
-    int status = bid_record_find(table, array, at, taker, may_allocate, index);
     if (status == BID_OK && early && bid_add(&array->early, 1, BID_RELAXED) >= array->early_limit)
         return BID_STEP_NO_ROOM;
     return status;
-}
-
-int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t records)
-{
-    uint64_t units = records * table->record_units;
-    uint64_t next = bid_load(&array->record_next, BID_RELAXED);
-    if (next + units > array->record_capacity)
-        return BID_STEP_NO_ROOM;
-    return bid_record_ready(table, array, next + units);
 }

@@ -74,11 +74,20 @@ static uint64_t bid_plan_entries(const struct bid_array_plan *plan)
     return bid_plan_slots(plan) * 9 / 16;
 }
 
+/* The floor's word: the entries for which room is kept, and above them the number of changes. So whoever takes back a
+ * change of his own takes back that of nobody else, though it be to the same entries. */
+#define BID_FLOOR_ONE (2 * BID_ENTRIES_MAX)
+
+static uint64_t bid_floor(const struct bid_table *table)
+{
+    return bid_load(&table->floor_entries, BID_RELAXED) % BID_FLOOR_ONE;
+}
+
 /* Entries that an array has to have room for: those reserved, by any thread or by this one, whose reservation a
  * bid_shrink() may have given up meanwhile. */
 static uint64_t bid_reserved(const struct bid_table *table, uint64_t wanted)
 {
-    uint64_t floor = bid_load(&table->floor_entries, BID_RELAXED);
+    uint64_t floor = bid_floor(table);
     return floor < wanted ? wanted : floor;
 }
 
@@ -139,8 +148,6 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
     plan->size = bid_size_rebuilt(live, need == BID_NEED_SHRINK ? live : claimed, reserved, least);
     if (need == BID_NEED_SHRINK && plan->size > now && live * 16 <= bid_array_slots(array) * 9)
         plan->size = now;
-    if (plan->size > BID_SIZE_MAX && live <= BID_ENTRIES_MAX)
-        plan->size = BID_SIZE_MAX; /* which these fill to a half at most */
     if (need == BID_NEED_SLOT && claimed * 2 < bid_array_slots(array)) {
         if (array->reseeds == BID_RESEEDS_MAX)
             return BID_E_COLLISIONS;
@@ -150,7 +157,7 @@ static int bid_plan(struct bid_table *table, const struct bid_array *array, enum
     if (plan->size < at_least)
         plan->size = at_least;
     if (plan->size > BID_SIZE_MAX)
-        return BID_E_TOO_MANY;
+        plan->size = BID_SIZE_MAX; /* which BID_ENTRIES_MAX fill to a half */
     bid_plan_seed(table, array, need, plan);
     *cause = need == BID_NEED_RESERVE ? BID_RESIZE_RESERVE
              : plan->size < now       ? BID_RESIZE_SHRINK
@@ -250,25 +257,18 @@ void bid_resize_consider(struct bid_table *table, struct bid_array *array)
 
 /* ---------------------------------------------------------------------------------- reserve and shrink -- */
 
-/* Bytes of the array that bid_shrink() would make. */
-static uint64_t bid_shrunk_bytes(const struct bid_table *table, uint64_t live)
-{
-    struct bid_array_plan plan = {.size = bid_size_for(live)};
-    bid_plan_records(table, live, 0, &plan);
-    return bid_plan_bytes(&plan);
-}
-
 /* Whether a new array would take less memory, or be free of tombstones or of records that serve no entry. Above the
  * load of a new one it has more buckets, and may take less memory all the same, without those records. */
 static int bid_wasteful(struct bid_table *table, const struct bid_array *array)
 {
     uint64_t live = bid_count(table);
     uint64_t taken = bid_load(&array->record_next, BID_RELAXED) - array->record_first;
-    uint32_t size = bid_size_for(live);
+    struct bid_array_plan plan = {.size = bid_size_for(live)};
     int unused = bid_load(&array->claimed, BID_RELAXED) > live ||
                  taken > (BID_REMOVES_ASIDE + bid_elsewhere(table, live, 0)) * table->record_units;
-    return bid_shrunk_bytes(table, live) < bid_array_bytes(array) || size < array->size ||
-           (size == array->size && unused);
+    bid_plan_records(table, live, 0, &plan);
+    return bid_plan_bytes(&plan) < bid_array_bytes(array) || plan.size < array->size ||
+           (plan.size == array->size && unused);
 }
 
 /* Whether `entries` in all fit without allocating; populates the records for those that get no place. These are many of
@@ -280,7 +280,9 @@ static int bid_has_room(struct bid_table *table, struct bid_array *array, uint64
     if (!bid_array_fits(array, claimed + more) || bid_load(&array->live_limit, BID_RELAXED) < entries)
         return BID_STEP_FULL;
     records += claimed > count ? claimed - count : 0;
-    return bid_record_prepare(table, array, records < more ? records : more);
+    uint64_t units = (records < more ? records : more) * table->record_units;
+    uint64_t end = bid_load(&array->record_next, BID_RELAXED) + units;
+    return end > array->record_capacity ? BID_STEP_NO_ROOM : bid_record_ready(table, array, end);
 }
 
 /* What one call of bid_reserve() or bid_shrink() is at. */
@@ -295,13 +297,6 @@ struct bid_rebuild {
 static uint64_t bid_rebuild_entries(const struct bid_rebuild *rebuild)
 {
     return rebuild->done ? rebuild->entries + rebuild->entries * 10 / (7 * BID_EARLY_SHARE - 10) + 1 : rebuild->entries;
-}
-
-/* After so many: there was room, and others have used it up; or their arrays, which were smaller, came before ours each
- * time. */
-static int bid_rebuild_ended(const struct bid_rebuild *rebuild, const struct bid_array *head)
-{
-    return rebuild->need == BID_NEED_SHRINK || bid_array_fits(head, rebuild->entries) ? BID_OK : BID_E_BUSY;
 }
 
 /* What reserve and shrink have in common: finish the resize that is under way, see whether the head will do, and if
@@ -319,8 +314,8 @@ static int bid_rebuild_once(struct bid_table *table, struct bid_rebuild *rebuild
         status = bid_has_room(table, head, rebuild->entries);
     if (status != BID_STEP_FULL && status != BID_STEP_NO_ROOM)
         return status;
-    if (rebuild->done == BID_REBUILDS_MAX)
-        return bid_rebuild_ended(rebuild, head);
+    if (rebuild->done == BID_REBUILDS_MAX) /* others used up the room; or their arrays, smaller, came before ours */
+        return bid_array_fits(head, rebuild->entries) ? BID_OK : BID_E_BUSY;
     status = bid_resize_begin(table, head, rebuild->need, bid_rebuild_entries(rebuild));
     if (status == BID_OK)
         status = bid_resize_complete(table, head);
@@ -346,12 +341,27 @@ static int bid_rebuild_until_done(struct bid_table *table, struct bid_rebuild *r
 
 static int bid_rebuild(struct bid_table *table, struct bid_rebuild *rebuild)
 {
-    if (bid_is_of_parent(table))
-        return BID_E_REGION;
     uint64_t frees = bid_load(&table->frees, BID_RELAXED);
     int status = bid_rebuild_until_done(table, rebuild);
     if (bid_lacks_memory(status) && bid_load(&table->frees, BID_RELAXED) != frees)
         return bid_rebuild_until_done(table, rebuild);
+    return status;
+}
+
+/* Keeps room for what a reserve asks for, or for nothing after a shrink, and rebuilds for that. If it cannot, the floor
+ * is as it was, unless another thread has changed it since. */
+static int bid_rebuild_for_floor(struct bid_table *table, struct bid_rebuild *rebuild)
+{
+    uint64_t before = bid_load(&table->floor_entries, BID_RELAXED), after, entries;
+    do {
+        entries = before % BID_FLOOR_ONE;
+        if (rebuild->need == BID_NEED_SHRINK || entries < rebuild->entries)
+            entries = rebuild->entries;
+        after = before - before % BID_FLOOR_ONE + BID_FLOOR_ONE + entries;
+    } while (!bid_cas(&table->floor_entries, &before, after, BID_RELAXED));
+    int status = bid_rebuild(table, rebuild);
+    if (status != BID_OK)
+        bid_cas(&table->floor_entries, &after, after - entries + before % BID_FLOOR_ONE, BID_RELAXED);
     return status;
 }
 
@@ -361,22 +371,21 @@ int bid_reserve(struct bid_table *table, uint64_t entries)
         return BID_E_NULL;
     if (entries > table->options.max_entries)
         return entries > BID_ENTRIES_MAX ? BID_E_TOO_MANY : BID_E_MAX_ENTRIES;
+    if (bid_is_of_parent(table))
+        return BID_E_REGION;
     struct bid_rebuild rebuild = {.need = BID_NEED_RESERVE, .entries = entries};
     int status = bid_rebuild(table, &rebuild);
-    if (status != BID_OK)
-        return status; /* room that cannot be had is not asked for by each rebuild to come */
-    uint64_t floor = bid_load(&table->floor_entries, BID_RELAXED);
-    while (floor < entries && !bid_cas(&table->floor_entries, &floor, entries, BID_RELAXED))
-        ;
-    return bid_rebuild(table, &rebuild); /* another thread may have shrunk it meanwhile */
+    /* Room that cannot be had is not asked for by each rebuild to come. And another thread may shrink it meanwhile. */
+    return status == BID_OK ? bid_rebuild_for_floor(table, &rebuild) : status;
 }
 
 int bid_shrink(struct bid_table *table)
 {
     if (!table)
         return BID_E_NULL;
-    bid_store(&table->floor_entries, 0, BID_RELAXED);
+    if (bid_is_of_parent(table))
+        return BID_E_REGION;
     struct bid_rebuild rebuild = {.need = BID_NEED_SHRINK};
-    int status = bid_rebuild(table, &rebuild);
+    int status = bid_rebuild_for_floor(table, &rebuild);
     return status == BID_OK && !rebuild.done ? BID_UNCHANGED : status;
 }

@@ -29,7 +29,7 @@ static const struct bid_status_entry bid_statuses[] = {
     BID_ENTRY(BID_E_WOULD_ALLOCATE, "this would allocate memory, which is not allowed in NMI context"),
     BID_ENTRY(BID_E_COLLISIONS, "too many keys collide under the table's seeds"),
     BID_ENTRY(BID_E_MLOCK, "memory could not be locked: see RLIMIT_MEMLOCK"),
-    BID_ENTRY(BID_E_UNSUPPORTED, "the system lacks anonymous memory that a fork wipes (Linux 4.14)"),
+    BID_ENTRY(BID_E_UNSUPPORTED, "the system lacks what is needed: for a table, memory that a fork wipes (Linux 4.14)"),
     BID_ENTRY(BID_E_EVICTED, "the inode is being evicted"),
     BID_ENTRY(BID_E_REGION, "no region of this layout, or a table of the process that this one was forked from"),
     BID_ENTRY(BID_E_BUSY, "other threads have replaced the array with smaller ones: try again"),

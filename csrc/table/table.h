@@ -132,7 +132,7 @@ struct bid_table {
 
     BID_LINE bid_word births; /* numbers for bid_life */
     bid_word builder;         /* birth number of the array that somebody is building a future for: a hint */
-    bid_word floor_entries;   /* do not shrink below room for that many */
+    bid_word floor_entries;   /* do not shrink below room for that many: see bid_floor() */
     bid_word largest;         /* bytes of the largest array so far */
     bid_word resizes;         /* heads moved */
     bid_word frees;           /* arrays freed; whoever lacked memory looks whether it has changed */

@@ -6,9 +6,15 @@
 #define BID_UPDATE_H
 
 #include "bucket.h"
-#include "debug.h"
 #include "hash.h"
 #include "pin.h"
+
+/* For debug builds: whatever is wrong stops the process where it happens. */
+#ifdef BID_DEBUG
+#define BID_ASSERT(condition) ((condition) ? (void)0 : __builtin_trap())
+#else
+#define BID_ASSERT(condition) ((void)sizeof(condition))
+#endif
 
 /* Of a struct that a caller of another version may have made larger or smaller. */
 static inline int bid_size_allowed(uint64_t size)
@@ -75,6 +81,8 @@ struct bid_deciding {
 /* ---- deciding.c */
 void bid_deciding_find(const struct bid_table *table, const struct bid_array *array, uint64_t key,
                        struct bid_deciding *at);
+/* Whether the key has a slot in the array, which may be NULL. */
+int bid_has_slot(const struct bid_table *table, const struct bid_array *array, uint64_t key);
 
 /* ---- record.c */
 enum bid_taker {
@@ -82,12 +90,10 @@ enum bid_taker {
     BID_TAKE_COPY,   /* for a resize, which has units set aside for it */
     BID_TAKE_REMOVE, /* a copy that a remove needs, for which a few more are set aside */
 };
-/* Takes a record for a new word of this slot: its place, or one elsewhere. *index is its unit. Returns BID_OK,
- * BID_STEP_AGAIN, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK. */
+/* Takes a record for a new word of this slot: its place, or one elsewhere. Returns BID_OK and its unit in *index, or
+ * BID_STEP_AGAIN, BID_STEP_NO_ROOM, BID_E_WOULD_ALLOCATE, BID_E_NO_MEMORY, BID_E_MLOCK; *index means nothing then. */
 int bid_record_take(struct bid_table *table, struct bid_array *array, struct bid_deciding *at, enum bid_taker taker,
                     int may_allocate, uint64_t *index);
-/* Populates so that as many records can be taken elsewhere without allocating. Returns as bid_record_take(). */
-int bid_record_prepare(struct bid_table *table, struct bid_array *array, uint64_t records);
 /* Makes at least the units before this one present. BID_OK, BID_E_NO_MEMORY or BID_E_MLOCK. */
 int bid_record_ready(struct bid_table *table, struct bid_array *array, uint64_t end);
 

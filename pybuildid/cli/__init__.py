@@ -38,4 +38,6 @@ def main() -> None:
 
     A build ID names one build of a program or library. Profilers store it with each sample, and debuggers find the
     right symbols by it.
+
+    Where an option names a file to write, - is standard output, and nothing else is written there.
     """

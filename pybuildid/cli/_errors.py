@@ -87,7 +87,7 @@ def _instead(path: str) -> str:
 def _explain_os_error(error: OSError, number: int) -> str:
     if type(error).__str__ is not OSError.__str__:
         return " ".join(str(error).split())  # it is phrased already, such as ProcessError
-    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else None
     process = re.match(r"/proc/(\d{1,20})(/exe)?(?:/|$)", path or "")
     told = _explain_process(number, process[1], bool(process[2])) if process else None
     advice = "" if number == errno.EIO and re.match("/(proc|sys)/", path or "") else _WHAT_TO_DO.get(number, "")

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pybuildid.cli._errors import complain, printable
-from pybuildid.cli._json import STANDARD_OUTPUT, json_option, passed_as_json
+from pybuildid.cli._json import json_option, passed_as_json
 from pybuildid.cli._output import console, print_table
+from pybuildid.cli._standard_output import STANDARD_OUTPUT
 
 Show = Callable[[Iterable["Answer"]], None]
 

@@ -6,38 +6,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
 
+from pybuildid.cli._standard_output import STANDARD_OUTPUT, standard_output
 from pybuildid.cli._types import OutputFile
-
-STANDARD_OUTPUT = Path("-")
-KEPT = "pybuildid.standard_output"
-
-
-def _keep_standard_output(ctx: click.Context, param: click.Parameter, file: Path | None) -> Path | None:
-    """With -, whatever else a command prints goes to standard error."""
-    if file == STANDARD_OUTPUT:
-        kept = ctx.meta[KEPT] = sys.stdout
-        sys.stdout = sys.stderr
-
-        @ctx.call_on_close
-        def restore() -> None:
-            sys.stdout = kept
-
-    return file
-
 
 json_option = click.option(
     "--json",
     "json_file",
-    type=OutputFile(dash=True),
+    type=OutputFile(),
     metavar="FILE",
-    callback=_keep_standard_output,
     help="Also write JSON to FILE; with -, to standard output, and nothing else there.",
 )
 
@@ -54,10 +36,7 @@ def plain(value: Any) -> Any:
 
 
 def _open(file: Path) -> TextIO:
-    if file == STANDARD_OUTPUT:
-        stream: TextIO = click.get_current_context().meta[KEPT]
-        return stream
-    return open(file, "w", encoding="utf-8")
+    return standard_output() if file == STANDARD_OUTPUT else open(file, "w", encoding="utf-8")
 
 
 def _close(stream: TextIO, file: Path) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, progress
 from pybuildid.stacks.model import StackProfile
-from pybuildid.stacks.pprof import read_pprof, write_pprof
+from pybuildid.stacks.pprof import StrPath, read_pprof, write_pprof
 from pybuildid.stacks.totals import FunctionKey, Totals, function_totals
 from pybuildid.symbols import FileNames, Search, Symbolizer, is_wanted
 from pybuildid.symbols.debuginfod import Client
@@ -27,7 +27,7 @@ FILES = 8  #: that are told of, those with most addresses first
 
 
 def add_names(
-    source: str, target: str, search: Search, seconds: float, shown: Callable[[StackProfile], object]
+    source: StrPath, target: StrPath, search: Search, seconds: float, shown: Callable[[StackProfile], object]
 ) -> tuple[list[FileNames], bool]:
     """Reads a profile, and writes it with names. shown: is told of it when it has those of this machine, and again when
     it has more from servers. What became of each file, and whether the time for servers was too short."""

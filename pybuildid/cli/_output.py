@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -90,11 +89,6 @@ def console(*, stderr: bool = False, wide: bool = False, file: TextIO | None = N
 
 
 def say_written(file: Path, of: str = "") -> None:
-    """That a file was written; on standard error if it is standard output, such as /dev/stdout."""
-    with suppress(OSError, ValueError):
-        if os.path.samestat(os.stat(file), os.fstat(sys.stdout.fileno())):
-            console(stderr=True).print(f"Written: {printable(str(file))}{of}")
-            return
     console().print(f"Written: {printable(str(file))}{of}")
 
 

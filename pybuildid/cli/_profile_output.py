@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -15,6 +14,8 @@ import click
 from pybuildid.cli._errors import explain, printable
 from pybuildid.cli._json import json_option
 from pybuildid.cli._output import console
+from pybuildid.cli._standard_output import STANDARD_OUTPUT, standard_output
+from pybuildid.cli._types import OutputFile
 from pybuildid.stacks.memory import bounded
 
 if TYPE_CHECKING:
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
 def output_options(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """-o, --text, --json, --report and --no-symbols."""
-    file = click.Path(dir_okay=False, writable=True)
     options = (
         click.option(
-            "-o", "--output", default=default, show_default=True, type=file, help="Write the profile here, for pprof."
+            "-o",
+            "--output",
+            default=default,
+            show_default=True,
+            type=OutputFile(binary=True),
+            help="Write the profile here, for pprof.",
         ),
         click.option(
             "--text",
@@ -34,7 +39,9 @@ def output_options(default: str) -> Callable[[Callable[..., Any]], Callable[...,
             help="Report the sampled files in the format of `eu-unstrip -n`. Spaces in names are \\040.",
         ),
         json_option,
-        click.option("--report", "report_to", type=file, help="Write the report here instead of to standard error."),
+        click.option(
+            "--report", "report_to", type=OutputFile(), help="Write the report here instead of to standard error."
+        ),
         click.option("--no-symbols", is_flag=True, help="Do not look for names of functions."),
     )
 
@@ -46,21 +53,14 @@ def output_options(default: str) -> Callable[[Callable[..., Any]], Callable[...,
     return add
 
 
-def report_file(path: str | None) -> AbstractContextManager[TextIO]:
+def report_file(path: Path | None) -> AbstractContextManager[TextIO]:
+    if path == STANDARD_OUTPUT:
+        return nullcontext(standard_output())
     return open(path, "w", encoding="utf-8", errors="surrogateescape") if path else nullcontext(sys.stderr)
 
 
-def check_output(path: str) -> None:
-    """Before the command runs, which may take long, rather than after it."""
-    directory = os.path.dirname(path) or "."
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    if not os.path.exists(path) and not os.access(directory, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-
-
 @bounded()
-def name_functions(path: str, stream: TextIO, quiet: bool) -> None:
+def name_functions(path: Path, stream: TextIO, quiet: bool) -> None:
     """Writes names into the profile, and prints a table of functions after the report. If that fails, the profile stays
     as it was."""
     from pybuildid.cli._names import SECONDS, add_names, functions_table, report_files

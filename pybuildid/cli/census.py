@@ -16,9 +16,10 @@ from rich.table import Table
 from pybuildid.census import Census, Limit, Method, Slab, UnsupportedCensusError, census, censuses, fleet
 from pybuildid.census.designs import designs
 from pybuildid.cli._errors import printable
-from pybuildid.cli._json import STANDARD_OUTPUT, json_option, passed_as_json, write_json
+from pybuildid.cli._json import json_option, passed_as_json, write_json
 from pybuildid.cli._output import console, print_table, progress
 from pybuildid.cli._signals import Ending, ending
+from pybuildid.cli._standard_output import STANDARD_OUTPUT
 from pybuildid.cli._types import Range
 
 LABELS = {

@@ -12,7 +12,8 @@ from rich.text import Text
 from pybuildid._files import replacing
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import json_option, write_json
-from pybuildid.cli._output import console
+from pybuildid.cli._output import console, say_written
+from pybuildid.cli._standard_output import output_path
 from pybuildid.cli._types import OutputFile
 from pybuildid.cli.flamegraph import value_index
 from pybuildid.pictures import Tree, flame_page
@@ -30,7 +31,12 @@ LEAST = 0.0005  #: of the whole: less is not shown
 @click.argument("after", type=click.Path(exists=True, dir_okay=False))
 @click.option("-o", "--output", type=OutputFile(), help="Draw the difference as a flame graph, an HTML page, here.")
 @click.option("--rows", default=25, show_default=True, type=click.IntRange(1), help="Functions in the table.")
-@click.option("--value", default="", metavar="NAME", help="What to compare, such as cpu; else numbers of samples.")
+@click.option(
+    "--value",
+    default="",
+    metavar="NAME",
+    help="What to compare, such as cpu; without it, numbers of samples, or what the profile says.",
+)
 @json_option
 @bounded()
 def diff(before: str, after: str, output: Path | None, rows: int, value: str, json_file: Path | None) -> None:
@@ -65,7 +71,7 @@ def diff(before: str, after: str, output: Path | None, rows: int, value: str, js
     if not shown:
         console().print(f"No function changed by {LEAST:.2%} of the whole or more.")
     if output:
-        console().print(f"Written: {printable(str(output))}")
+        say_written(output)
 
 
 def _warn(profiles: tuple[StackProfile, StackProfile], values: tuple[int, int], names: tuple[str, str]) -> None:
@@ -90,7 +96,7 @@ def _draw(
     for profile, value in zip(profiles, values):
         tree.add(profile, value, builds_alike=True)
     page = flame_page(tree, f"{names[0]} to {names[1]}", names)
-    with replacing(output) as out:
+    with output_path(output) as path, replacing(path) as out:
         out.write(page.encode("utf-8", "backslashreplace"))
 
 

@@ -12,6 +12,7 @@ import click
 from pybuildid._files import replacing
 from pybuildid.cli._errors import printable
 from pybuildid.cli._output import console, say_written
+from pybuildid.cli._standard_output import output_path
 from pybuildid.cli._types import OutputFile
 from pybuildid.pictures import flame_page, speedscope, tree_of
 from pybuildid.stacks.files import read_profile
@@ -54,7 +55,12 @@ def value_index(profile: StackProfile, name: str, file: str) -> int:
     type=click.Choice(list(FORMATS)),
     help="Without it, the name of the output says: .folded or .txt, .json for speedscope, else html.",
 )
-@click.option("--value", default="", metavar="NAME", help="What to draw, such as cpu; without it, numbers of samples.")
+@click.option(
+    "--value",
+    default="",
+    metavar="NAME",
+    help="What to draw, such as cpu; without it, numbers of samples, or what the profile says.",
+)
 @bounded()
 def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     """Draw a profile as an interactive flame graph.
@@ -77,8 +83,10 @@ def flamegraph(file: str, output: Path, form: str | None, value: str) -> None:
     profile = read_profile(file)
     draw = FORMATS[form or SUFFIXES.get(output.suffix, "html")]
     text = draw(profile, value_index(profile, value, file), Path(file).name)
-    with replacing(output) as out:
+    with output_path(output) as path, replacing(path) as out:
         out.write(text.encode("utf-8", "surrogateescape" if draw is _folded else "backslashreplace"))
     say_written(output)
-    if profile.mappings and not any(location.lines for location in profile.locations):
+    if not any(True for _ in profile.samples):
+        console(stderr=True).print("There are no samples in it.")
+    elif profile.mappings and not any(location.lines for location in profile.locations):
         console(stderr=True).print(f"No function in it has a name: `pybuildid symbolize {printable(file)}` first.")

@@ -11,6 +11,7 @@ import click
 
 from pybuildid.cli._errors import complain, explain, finish, printable
 from pybuildid.cli._output import progress, say_written
+from pybuildid.cli._standard_output import output_path
 from pybuildid.cli._types import OutputFile
 from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.merge import Merger
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     "--output",
     default="merged.pb.gz",
     show_default=True,
-    type=OutputFile(),
+    type=OutputFile(binary=True),
     help="Write here; a name that ends with .parquet gets a table of stacks.",
 )
 @click.option(
@@ -69,7 +70,8 @@ def merge(files: Sequence[str], output: Path, labels: tuple[str, ...], cluster: 
     merger, failures = _merge_on(cluster, files, labels) if cluster else _merge(files, labels)
     if merger.profiles:
         write = write_parquet if output.suffix == ".parquet" else write_pprof
-        write(merger.result(), output)
+        with output_path(output) as path:
+            write(merger.result(), path)
         count = f"{merger.profiles:,} profile{'s' * (merger.profiles != 1)}"
         say_written(output, f", of {count}")
     finish(failures)

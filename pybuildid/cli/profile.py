@@ -18,7 +18,8 @@ from rich.text import Text
 from pybuildid.cli._errors import printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
-from pybuildid.cli._profile_output import check_output, name_functions, output_options, report_file
+from pybuildid.cli._profile_output import name_functions, output_options, report_file
+from pybuildid.cli._standard_output import output_path
 from pybuildid.cli._types import Range
 from pybuildid.profile import MOST, REASONS, STACK_ENDS, Module, ProfileResult, profile_command
 
@@ -68,10 +69,10 @@ def _no_running_process(ctx: click.Context, parameter: click.Parameter, pid: str
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def profile(
-    output: str,
+    output: Path,
     text: bool,
     json_file: Path | None,
-    report_to: str | None,
+    report_to: Path | None,
     frequency: int,
     follow: float,
     stacks: bool,
@@ -113,8 +114,6 @@ def profile(
     Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 1 if it cannot be profiled, and
     was not started.
     """
-    for path in filter(None, (output, report_to)):
-        check_output(path)
     try:
         result, code = profile_command(
             command, frequency=frequency, follow=follow / 1000, parse=parse, evict=evict, timer=timer, stacks=stacks
@@ -123,15 +122,16 @@ def profile(
         raise click.ClickException(
             f"{command[0] or repr('')}: not a program that may be run: `chmod +x` makes a file one"
         ) from None
-    written = _write(result, output)
-    write_json(json_file, lambda: _document(result, command, code))
-    with report_file(report_to) as stream:
-        if text:
-            _print_files(result, stream)
-        else:
-            _report(result, written, console(file=stream), console(file=stream, wide=True))
-        if result.samples and not no_symbols and os.path.isfile(output):
-            name_functions(output, stream, quiet=text)
+    with output_path(output) as path:
+        written = _write(result, output, path)
+        write_json(json_file, lambda: _document(result, command, code))
+        with report_file(report_to) as stream:
+            if text:
+                _print_files(result, stream)
+            else:
+                _report(result, written, console(file=stream), console(file=stream, wide=True))
+            if result.samples and not no_symbols and path.is_file():
+                name_functions(path, stream, quiet=text)
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 
@@ -141,16 +141,17 @@ def _print_files(result: ProfileResult, stream: TextIO) -> None:
     _losses(result, console(stderr=True))
 
 
-def _write(result: ProfileResult, output: str) -> str:
-    """Writes the profile, and returns what to say about it. A profile without samples does not replace the last one."""
+def _write(result: ProfileResult, output: Path, path: Path) -> str:
+    """Writes the profile, and returns what to say about it. A profile without samples does not replace the last one.
+    path: where it is to be for now."""
     if not result.samples:
-        return f"Not written: {printable(output)}, for there are no samples."
+        return f"Not written: {printable(str(output))}, for there are no samples."
     try:
-        result.write_pprof(output)
+        result.write_pprof(path)
     except OSError as error:
-        error.filename = error.filename or output
+        error.filename = error.filename or str(output)
         raise
-    return f"Written: {printable(output)}"
+    return f"Written: {printable(str(output))}"
 
 
 def _document(result: ProfileResult, command: tuple[str, ...], code: int) -> dict[str, Any]:

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -17,9 +20,10 @@ from pybuildid._starting import children_are_waited_for, start_command
 from pybuildid.cli._errors import complain, explain, printable
 from pybuildid.cli._json import write_json
 from pybuildid.cli._output import console
-from pybuildid.cli._profile_output import check_output, name_functions, output_options, report_file
-from pybuildid.cli._signals import Ending, ending
-from pybuildid.cli._types import Pid, Range
+from pybuildid.cli._profile_output import name_functions, output_options, report_file
+from pybuildid.cli._signals import STEP, Ending, ending
+from pybuildid.cli._standard_output import output_path
+from pybuildid.cli._types import OutputFile, Pid, Range
 from pybuildid.profile._program import find_program
 from pybuildid.record import Recorded, RecordError, Recording, Status, check_process
 
@@ -33,7 +37,7 @@ UNSAFE = (
 
 @click.command("record", context_settings={"allow_interspersed_args": False})
 @output_options("record.pb.gz")
-@click.option("--folded", type=click.Path(dir_okay=False, writable=True), help="Write folded stacks here as well.")
+@click.option("--folded", type=OutputFile(), help="Write folded stacks here as well.")
 @click.option("-F", "--frequency", default=99, show_default=True, type=click.IntRange(1, 10_000), help="Samples a "
               "second on each CPU.")  # fmt: skip
 @click.option("-a", "--all", "everything", is_flag=True, help="Record all processes, also while COMMAND runs.")
@@ -57,8 +61,8 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     At the end functions get their names, as `pybuildid symbolize` finds them. Code that a program makes at run time has
     the names that the program writes to /tmp/perf-PID.map, as `node --perf-basic-prof` and `python3 -X perf` do.
 
-    Without -p and COMMAND all processes are recorded, until Ctrl-C or for --seconds. Nothing is changed in the
-    processes that are recorded.
+    Without -p and COMMAND all processes are recorded, until Ctrl-C or for --seconds. With -p the recording also ends
+    when all of these processes have ended. Nothing is changed in the processes that are recorded.
 
     Needs root (or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE), libbpf 1, and Linux 6.1 or later
     with type information (BTF).
@@ -73,8 +77,6 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     Exit status: that of COMMAND, 128 and the signal's number if it was ended by one; 77 if samples cannot be taken
     here, and then COMMAND was not started.
     """
-    for path in filter(None, (options["output"], options["folded"], options["report_to"])):
-        check_output(path)
     if pids and (everything or arguments):
         raise click.UsageError("-p goes neither with -a nor with COMMAND.")
     for pid in pids:
@@ -85,12 +87,14 @@ def command(arguments: tuple[str, ...], everything: bool, pids: tuple[int, ...],
     except RecordError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         raise click.exceptions.Exit(CANNOT) from None
-    written, failed = _write(recorded, os.path.realpath(program) if program else "", options)
-    write_json(options["json_file"], lambda: _document(recorded, options))
-    with report_file(options["report_to"]) as stream:
-        _report(recorded, written, options, stream)
-        if recorded.stacks and not failed and not options["no_symbols"] and os.path.isfile(options["output"]):
-            name_functions(options["output"], stream, quiet=options["text"])
+    folded_path = output_path(options["folded"]) if options["folded"] else nullcontext(None)
+    with output_path(options["output"]) as path, folded_path as folded:
+        written, failed = _write(recorded, os.path.realpath(program) if program else "", options, path, folded)
+        write_json(options["json_file"], lambda: _document(recorded, options))
+        with report_file(options["report_to"]) as stream:
+            _report(recorded, written, options, stream)
+            if recorded.stacks and not failed and not options["no_symbols"] and path.is_file():
+                name_functions(path, stream, quiet=options["text"])
     status = status if status >= 0 else 128 - status
     raise click.exceptions.Exit(status or failed)
 
@@ -112,15 +116,18 @@ def _record(
     arguments: tuple[str, ...], program: str, pids: tuple[int, ...], everything: bool, options: dict[str, Any]
 ) -> tuple[Recorded, int]:
     only = bool(pids or arguments) and not everything
-    with Recording(
-        frequency=options["frequency"], only=only, clock=options["clock"], memory=options["memory"] << 20
-    ) as recording:
+    with (
+        Named(pids) as named,
+        Recording(
+            frequency=options["frequency"], only=only, clock=options["clock"], memory=options["memory"] << 20
+        ) as recording,
+    ):
         for pid in pids:
             recording.target(pid)
         with children_are_waited_for() as ignored, ending() as over:
             recording.start()
             if not arguments:
-                _watch(recording, over, options["seconds"])
+                _watch(recording, over, named, options["seconds"])
                 return recording.stop(), 0
             recording.target(os.getpid())  # which is not sampled, but its children are
             with start_command(arguments, program, ignored=(*ignored, *over.ignored)) as process:
@@ -144,14 +151,44 @@ def _wait(process: subprocess.Popen[bytes], over: Ending, seconds: float | None)
         return 0
 
 
-def _watch(recording: Recording, over: Ending, seconds: float | None) -> None:
-    began = time.monotonic()
+class Named:
+    """The processes of -p, by descriptors: a number may be another process's by and by."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._descriptors = {os.pidfd_open(pid) for pid in pids}
+        self._poll = select.poll()
+        for descriptor in self._descriptors:
+            self._poll.register(descriptor, select.POLLIN)
+        self._any = bool(self._descriptors)
+
+    def wait(self, seconds: float) -> bool:
+        """For so many seconds, or until one ends. Whether all have ended, if there were any."""
+        for descriptor, _ in self._poll.poll(max(0.0, seconds) * 1000):
+            self._poll.unregister(descriptor)
+            self._descriptors.remove(descriptor)
+            os.close(descriptor)
+        return self._any and not self._descriptors
+
+    def __enter__(self) -> Named:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+
+def _watch(recording: Recording, over: Ending, named: Named, seconds: float | None) -> None:
+    """Until it is to end, the time is over, or the processes that were named have ended."""
+    began = shown = time.monotonic()
     err = console(stderr=True)
+    ended = False
     with err.status("Recording") as live:
-        while not over.is_set() and (seconds is None or time.monotonic() - began < seconds):
-            left = 1.0 if seconds is None else seconds - (time.monotonic() - began)
-            over.wait(max(0.0, min(1.0, left)))
-            live.update(_line(recording.status(), time.monotonic() - began))
+        while not ended and not over.is_set() and (seconds is None or time.monotonic() - began < seconds):
+            left = STEP if seconds is None else seconds - (time.monotonic() - began)
+            ended = named.wait(min(STEP, left))
+            if (now := time.monotonic()) - shown >= 1:
+                shown = now
+                live.update(_line(recording.status(), now - began))
 
 
 def _line(status: Status, seconds: float) -> str:
@@ -165,22 +202,24 @@ def _line(status: Status, seconds: float) -> str:
 # ------------------------------------------------------------------------------------------------ the report
 
 
-def _write(recorded: Recorded, program: str, options: dict[str, Any]) -> tuple[str, bool]:
+def _write(
+    recorded: Recorded, program: str, options: dict[str, Any], path: Path, folded: Path | None
+) -> tuple[str, bool]:
     """What is to be said of it, and whether it failed: what was recorded is reported all the same. A recording of
-    nothing does not take the place of the last one."""
+    nothing does not take the place of the last one. path, folded: where each is to be for now."""
     if not recorded.stacks:
-        return f"Not written: {printable(options['output'])}, for there are no samples.", False
+        return f"Not written: {printable(str(options['output']))}, for there are no samples.", False
     written: list[str] = []
     try:
-        for path, write in (
-            (options["output"], lambda path: recorded.write_pprof(path, main=program)),
-            (options["folded"], recorded.write_folded),
+        for name, where, write in (
+            (options["output"], path, lambda path: recorded.write_pprof(path, main=program)),
+            (options["folded"], folded, recorded.write_folded),
         ):
-            if path:
-                write(path)
-                written.append(printable(path))
+            if where:
+                write(where)
+                written.append(printable(str(name)))
     except OSError as error:
-        error.filename = error.filename or path
+        error.filename = error.filename or str(name)
         complain(f"not written: {explain(error)}")
     return f"Written: {' and '.join(written) or 'nothing'}", len(written) < 1 + bool(options["folded"])
 
@@ -199,7 +238,7 @@ def _document(recorded: Recorded, options: dict[str, Any]) -> dict[str, Any]:
         "outcomes": [{"reason": reason, "source": by, "frames": n} for reason, by, n in recorded.outcomes()],
         "counts": status.counts,
         "stacks": len(recorded.stacks),
-        "files": {"known": status.files, "read": status.read, "unreadable": status.unreadable},
+        "files": {"known": status.files, "read": status.read, "unreadable": status.unreadable, "silent": status.silent},
         "cpu_seconds": status.cpu_seconds,
         "by_process": [[pid, name, n] for (pid, name), n in recorded.by_process().most_common()],
         "by_file": recorded.by_file().most_common(),
@@ -268,6 +307,7 @@ def _losses(status: Status, out: Console) -> None:
         (counts["no_room"], "mappings: there was no memory for them in the kernel"),
         (status.refused, "build IDs: there is no room for them in the table. More --memory helps"),
         (status.unreadable, "files could not be read, for their processes had ended"),
+        (status.silent, "files could not be read, for their file systems do not answer"),
         (status.denied, "files may not be read: run with all capabilities, outside of containers"),
     ):
         if lost:

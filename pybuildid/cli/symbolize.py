@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from pybuildid.cli._errors import printable
-from pybuildid.cli._json import STANDARD_OUTPUT, json_option, write_json
+from pybuildid.cli._json import json_option, write_json
 from pybuildid.cli._names import SECONDS, add_names, check_folders, functions_table, report_files
-from pybuildid.cli._output import console
-from pybuildid.cli._types import Range
+from pybuildid.cli._output import console, say_written
+from pybuildid.cli._standard_output import STANDARD_OUTPUT, output_path
+from pybuildid.cli._types import OutputFile, Range
 from pybuildid.stacks.memory import bounded
 from pybuildid.stacks.model import StackProfile
 from pybuildid.symbols import Search
@@ -19,7 +19,7 @@ from pybuildid.symbols import Search
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, writable=True), help="Write here instead of to FILE.")
+@click.option("-o", "--output", type=OutputFile(binary=True), help="Write here instead of to FILE.")
 @click.option(
     "--dir",
     "folders",
@@ -39,7 +39,7 @@ from pybuildid.symbols import Search
 @json_option
 @bounded()
 def symbolize(
-    file: str, output: str | None, folders: tuple[str, ...], time_limit: float, json_file: Path | None
+    file: str, output: Path | None, folders: tuple[str, ...], time_limit: float, json_file: Path | None
 ) -> None:
     """Give the addresses in a profile their functions, files and lines.
 
@@ -67,7 +67,9 @@ def symbolize(
         if json_file != STANDARD_OUTPUT:
             out.print(functions_table(profile))
 
-    files, late = add_names(file, output or file, Search(folders), time_limit, shown)
-    if write_json(json_file, lambda: {"output": output or file, "files": files, "late": late}):
+    target = output or Path(file)
+    with output_path(target) as path:
+        files, late = add_names(file, path, Search(folders), time_limit, shown)
+    if write_json(json_file, lambda: {"output": target, "files": files, "late": late}):
         report_files(files, late, console())
-    console().print(f"Written: {printable(output or file)}")
+    say_written(target)

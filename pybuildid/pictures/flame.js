@@ -46,71 +46,70 @@
   // A group has the number -1-group in place of a function.
   let tree, zoomed, focused, matches = null, boxes = [];
 
+  // Of each: the names of the groups, and the group of each count.
   const GROUPS = {
-    none: null,
     file: () => {
-      const files = [...new Set(modules)], place = new Map(files.map((file, at) => [file, at]));
-      const of = (at) => nodes[at] ? place.get(modules[functionOf[nodes[at]]]) : place.get("");
-      return [files.map((file) => file || "no file"), of];
+      const files = [...new Set(["", ...modules])], numbers = new Map(files.map((file, at) => [file, at]));
+      const fileOf = Uint32Array.from(modules, (module) => numbers.get(module));
+      return [files.map((file) => file || "no file"), nodes.map((node) => node ? fileOf[functionOf[node]] : 0)];
     },
-    thread: () => [data.threads.map((name) => name || "unknown thread"), (at) => threads[at]],
-    missing: () => [data.missing.map((text) => text || "nothing is missing"), (at) => missing[at]],
+    thread: () => [data.threads.map((name) => name || "unknown thread"), threads],
+    missing: () => [data.missing.map((text) => text || "nothing is missing"), missing],
   };
 
   function build(kind) {
-    if (!GROUPS[kind]) {
-      const own = counts.map((column) => {
-        const sums = new Float64Array(parents.length);
-        for (let at = 0; at < nodes.length; at++) sums[nodes[at]] += column[at];
-        return sums;
-      });
-      return layOut({ parents, functions: functionOf, own, groups: [] });
-    }
-    const [groups, of] = GROUPS[kind]();
-    const room = parents.length, own = counts.map(() => new Float64Array(room));
-    const made = { count: 1, parents: new Int32Array(room), functions: new Int32Array(room), own, groups };
-    // The stack that was added last, by depth: its nodes in the data, and those that are drawn.
-    const path = new Int32Array(last.length), drawn = new Int32Array(last.length);
-    const bins = groups.map(() => []);
-    nodes.forEach((_, at) => bins[of(at) ?? 0].push(at));
-    bins.forEach((samples, its) => {
-      if (!samples.length) return;
-      path.fill(-1, 1);
-      drawn[0] = grow(made, 0, -1 - its);
-      for (const at of samples) {
-        const its = copy(made, nodes[at], path, drawn);
-        for (let which = 0; which < counts.length; which++) made.own[which][its] += counts[which][at];
-      }
+    const whole = { parents, functions: functionOf, places: nodes, groups: [] };
+    const made = kind in GROUPS ? copies(...GROUPS[kind]()) : whole;
+    made.own = counts.map((column) => {
+      const sums = new Float64Array(made.parents.length);
+      for (let at = 0; at < nodes.length; at++) sums[made.places[at]] += column[at];
+      return sums;
     });
-    made.parents = made.parents.subarray(0, made.count);
-    made.own = made.own.map((sums) => sums.subarray(0, made.count));
     return layOut(made);
   }
 
-  function grow(made, parent, its) {
-    if (made.count === made.parents.length) {
-      const larger = (column) => {
-        const copy = new column.constructor(2 * column.length);
-        copy.set(column);
-        return copy;
-      };
-      made.parents = larger(made.parents);
-      made.functions = larger(made.functions);
-      made.own = made.own.map(larger);
-    }
-    made.parents[made.count] = parent;
-    made.functions[made.count] = its;
-    return made.count++;
+  const depthOf = (node) => node ? depths[node - 1] : 0;
+
+  // Sums of those before each number, from `first` on.
+  function ends(numbers, first) {
+    for (let at = 0, sum = first; at < numbers.length; at++) [numbers[at], sum] = [sum, sum + numbers[at]];
+    return numbers;
   }
 
-  // The drawn node for a node of the data, below those for its callers. Those that the stack before does not have are
-  // made: stacks come in the order of their nodes.
-  function copy(made, node, path, drawn) {
-    const depth = node ? depths[node - 1] : 0;
-    let from = depth;
-    for (let at = node; path[from] !== at; at = parents[at]) path[from--] = at;
-    while (from++ < depth) drawn[from] = grow(made, drawn[from - 1], functionOf[path[from]]);
-    return drawn[depth];
+  // Goes through the counts in the order of their nodes, and so through the nodes from the first to the last. path: the
+  // nodes of a count's stack, by depth. visit(count, group, from, depth, path): the nodes of depths `from` to `depth`
+  // are those that no count of this group had before. rows: where in `before` each group has its last stack.
+  function walk(groupOf, rows, visit) {
+    const path = new Int32Array(last.length), before = new Int32Array(rows[rows.length - 1]).fill(-1);
+    for (let at = 0, node = 0; at < nodes.length; at++) {
+      for (; node < nodes[at]; node++) path[depths[node]] = node + 1;
+      const group = groupOf[at], row = rows[group], depth = depthOf(node);
+      let from = depth + 1;
+      while (from && before[row + from - 1] !== path[from - 1]) before[row + --from] = path[from];
+      visit(at, group, from, depth, path);
+    }
+  }
+
+  // A copy of the tree for each group, of those nodes that its counts have, one after the other. places: the node of
+  // each count.
+  function copies(groups, groupOf) {
+    const rows = new Uint32Array(groups.length + 1), next = new Uint32Array(groups.length + 1);
+    for (let at = 0; at < nodes.length; at++) rows[groupOf[at]] = Math.max(rows[groupOf[at]], depthOf(nodes[at]) + 1);
+    ends(rows, 0);
+    walk(groupOf, rows, (_, group, from, depth) => { next[group] += depth + 1 - from; });
+    ends(next, 1);
+    const places = new Uint32Array(nodes.length), drawn = new Int32Array(rows[groups.length]);
+    const above = new Int32Array(next[groups.length]), its = new Int32Array(above.length);
+    walk(groupOf, rows, (count, group, from, depth, path) => {
+      const row = rows[group];
+      for (let at = from; at <= depth; at++) {
+        const node = drawn[row + at] = next[group]++;
+        above[node] = at ? drawn[row + at - 1] : 0;
+        its[node] = at ? functionOf[path[at]] : -1 - group;
+      }
+      places[count] = drawn[row + depth];
+    });
+    return { parents: above, functions: its, places, groups };
   }
 
   // Sums, and how many nodes a node is with all below it: those stand right after it, before the next one beside it.

@@ -50,7 +50,7 @@ class Recording:
     def __init__(self, *, frequency: int = 99, only: bool = False, clock: bool = False, memory: int = 0) -> None:
         self.frequency = frequency
         self._recorder = Recorder(frequency=frequency, only=only, clock=clock, memory=memory)
-        self._makers = Makers(self._recorder.made)
+        self._makers = Makers(self._recorder.made, self._recorder.reader)
         self._began = self._started = 0.0  # by the clock; of the monotonic one
 
     def target(self, pid: int) -> None:

@@ -26,6 +26,7 @@ REASONS = (
     "in a file without a build ID",
     "in a file whose build ID is longer than 20 bytes",
     "lost to a damaged table",
+    "in a file whose file system does not answer",
 )
 SOURCES = ("none", "table", "kernel")  #: of a build ID: enum bid_frame_source
 
@@ -35,7 +36,7 @@ COUNTS = (
 )
 
 
-DESCRIPTORS = 60  #: that a recorder has open, and one more for each CPU
+DESCRIPTORS = 66  #: that a recorder has open, and one more for each CPU
 
 
 class RecordError(OSError):
@@ -59,9 +60,10 @@ class Status:
     counts: of the BPF programs, by the names in COUNTS. outcomes: user frames, by (reason, source), as indices of
     REASONS and SOURCES. samples, frames: collected. stacks: different ones. files: known. entries: of the table.
     read, unreadable (its process had ended), denied, changed, refused (the table is full): what became of files whose
-    build ID was asked for.
+    build ID was asked for. silent: files whose file system does not answer.
     scans: of one process's mappings. resyncs: times that all mappings were entered anew.
-    cpu_seconds: of the thread that collects. hardware: whether a hardware counter of cycles takes the samples.
+    cpu_seconds: of the thread that collects, and of the processes that read files for it.
+    hardware: whether a hardware counter of cycles takes the samples.
     areas: whether the mappings of processes that were there before could be entered, by a BPF iterator.
     """
 
@@ -77,6 +79,7 @@ class Status:
     denied: int
     changed: int
     refused: int
+    silent: int
     scans: int
     resyncs: int
     no_memory: int
@@ -181,6 +184,7 @@ class Recorder:
             denied=raw.files_denied,
             changed=raw.files_changed,
             refused=raw.files_refused,
+            silent=raw.files_silent,
             scans=raw.scans,
             resyncs=raw.resyncs,
             no_memory=raw.no_memory,
@@ -196,6 +200,15 @@ class Recorder:
             return []
         processes = ffi.new("uint32_t[]", lib.BID_MADE)
         return list(processes[0 : lib.bid_recorder_made(self._recorder, processes)])
+
+    def reader(self) -> int:
+        """A process that reads the files of csrc/record/names.h: the descriptor of its socket. Raises OSError."""
+        if not self._recorder:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        socket = int(lib.bid_recorder_reader(self._recorder))
+        if socket < 0:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        return socket
 
     def known(self, inode: int) -> bool:
         """For tests: whether the table has this address of an inode."""

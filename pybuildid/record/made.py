@@ -8,34 +8,78 @@ system of a process from being unmounted.
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pybuildid.symbols.perfmap import PerfMap, open_perf_map
+from pybuildid._recorder import ffi, lib
+from pybuildid.symbols.perfmap import PerfMap
 
 EVERY = 0.25  #: seconds between two looks, or
 SELDOM = 200  #: times as long as the last look took
 MOST = 64 << 20  #: bytes of all files together
-PATIENCE = 10.0  #: seconds that the last look may take: a file system of a process may not answer
+SILENT = 5.0  #: seconds, after which a file system does not answer, and
+REST = 30.0  #: for which it is not asked again
+PATIENCE = 10.0  #: seconds that the last look may take
 _SLACK = 1.0  #: seconds, by which the times of files and processes may differ
 _ROOT = "/proc/self/root"
+
+
+class _Reader:
+    """A process that reads the files: see csrc/record/reader.h. start: gives its socket."""
+
+    def __init__(self, start: Callable[[], int]) -> None:
+        self._start = start
+        self._socket: socket.socket | None = None
+
+    def read(self, request: Any) -> tuple[bytes, Any] | None:
+        """The text of a file, and the answer, which has its state; None if there is none, or it has not changed.
+        Raises OSError if it does not come: then that process is left behind, and the next file has a new one."""
+        if self._socket is None:
+            self._socket = socket.socket(fileno=self._start())
+            self._socket.settimeout(SILENT)
+        try:
+            self._socket.send(ffi.buffer(request))
+            return self._receive(self._socket)
+        except OSError:
+            self.close()
+            raise
+
+    @staticmethod
+    def _receive(of: socket.socket) -> tuple[bytes, Any] | None:
+        parts = []
+        while (message := of.recv(lib.BID_NAMES_MESSAGE)).startswith(b"D"):
+            parts.append(message[1:])
+        answer = ffi.new("struct bid_names_answer *")
+        if len(message) != ffi.sizeof("struct bid_names_answer"):
+            raise OSError(errno.EPIPE, "the process that reads files has ended")
+        ffi.buffer(answer)[:] = message
+        return (b"".join(parts), answer) if answer.found else None
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
 
 
 @dataclass
 class _Maker:
     """A process that makes code. root: its root directory. name: of its file in /tmp there. owners: users whose files
-    are believed. since: when it started; an older file is another's."""
+    are believed. since: when it started; an older file is another's. rests: until then it is not looked at."""
 
     root: str
     name: str
     owners: set[int]
     since: float
     text: bytes = b""
-    state: tuple[int, ...] = ()
+    answer: Any = None
+    rests: float = 0.0
 
     @classmethod
     def of(cls, process: int, began: float) -> _Maker:
@@ -51,36 +95,29 @@ class _Maker:
         except (OSError, ValueError, KeyError, IndexError):
             return cls(_ROOT, f"perf-{process}.map", owners, began)
 
-    def look(self, room: int) -> int:
+    def look(self, reader: _Reader, room: int) -> int:
         """Reads the file, if it has changed. room: bytes by which the text may grow. Returns by how many it grew."""
         before = len(self.text)
-        descriptor = self._open()
-        if descriptor is None:
+        if time.monotonic() < self.rests:
             return 0
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            state = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if state != self.state and status.st_size <= room + before:
-                self.text, self.state = file.read(room + before), state
+        try:
+            found = reader.read(self._request(room + before))
+        except OSError:
+            self.rests = time.monotonic() + REST
+            return 0
+        if found:
+            self.text, self.answer = found
         return len(self.text) - before
 
-    def _open(self) -> int | None:
-        """Follows no symbolic link of the process: seen from here, it would lead elsewhere."""
-        path = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        try:
-            root = os.open(self.root, path)
-        except OSError:
-            return None  # it has ended
-        try:
-            folder = os.open("tmp", path | os.O_NOFOLLOW, dir_fd=root)
-        except OSError:
-            return None
-        finally:
-            os.close(root)
-        try:
-            return open_perf_map(self.name, self.since, self.owners, folder)
-        finally:
-            os.close(folder)
+    def _request(self, most: int) -> Any:
+        request = ffi.new("struct bid_names_request *")
+        request.root, request.name = os.fsencode(self.root), os.fsencode(self.name)
+        request.since_ns, request.most = int(self.since * 1e9), most
+        if self.answer is not None:
+            request.known = self.answer.state
+        owners = sorted(self.owners)
+        request.owners = [*owners, *owners[-1:] * (lib.BID_NAMES_OWNERS - len(owners))]
+        return request
 
 
 def _started(folder: Path) -> float:
@@ -93,15 +130,16 @@ def _started(folder: Path) -> float:
 def _is_at_home(folder: Path) -> bool:
     """Whether a process has this process's root directory: then its /tmp is still there when it has ended."""
     namespace = os.readlink(folder / "ns/mnt") == os.readlink("/proc/self/ns/mnt")
-    return namespace and os.path.samefile(folder / "root", _ROOT)
+    return namespace and os.readlink(folder / "root") == "/"  # which asks no file system
 
 
 class Makers:
     """Looks for names from start() to stop(), in a thread. made: gives the processes in which code was seen that no
-    file has."""
+    file has. reader: makes a process that reads files, and gives its socket."""
 
-    def __init__(self, made: Callable[[], Iterable[int]]) -> None:
+    def __init__(self, made: Callable[[], Iterable[int]], reader: Callable[[], int]) -> None:
         self._made = made
+        self._reader = _Reader(reader)
         self._makers: dict[int, _Maker] = {}
         self._over = threading.Event()
         self._began = time.time()
@@ -129,10 +167,11 @@ class Makers:
             self._look()
             pause = max(EVERY, SELDOM * (time.thread_time() - begin))
         self._look()
+        self._reader.close()
 
     def _look(self) -> None:
         room = MOST - sum(len(each.text) for each in self._makers.values())
         for process in self._made():
             if process not in self._makers:
                 self._makers[process] = _Maker.of(process, self._began)
-            room -= self._makers[process].look(room)
+            room -= self._makers[process].look(self._reader, room)

@@ -16,6 +16,7 @@ from pybuildid._core import ffi, lib
 from pybuildid.stacks.memory import STEP, available
 from pybuildid.stacks.model import Label, Sample
 from pybuildid.stacks.wire import WireError
+from pybuildid.stacks.work import check_work
 
 CHUNK = 1 << 20  #: bytes that are read at a time
 SOME = 4096  #: rows that are decoded or written at a time
@@ -57,19 +58,23 @@ def allocated(made: Any, free: Callable[[Any], None]) -> Any:
 
 class Message:
     """A message that is read from its first byte to its last. Raises WireError where it is damaged, and MemoryError if
-    it takes more than one SHARE of the memory that is available: a small file can unpack to a large message."""
+    it takes more than one SHARE of the memory that is available: a small file can unpack to a large message. Raises
+    WorkError if it asks for more work than a file of its size can need."""
 
-    def __init__(self, read: Callable[[int], bytes], chunk: int = CHUNK) -> None:
-        """read: gives the next n bytes at most, and b"" at the end."""
+    def __init__(self, read: Callable[[int], bytes], chunk: int = CHUNK, size: int | None = None) -> None:
+        """read: gives the next n bytes at most, and b"" at the end. size: bytes of its file, packed or not; None: it is
+        from no file."""
         self.c = allocated(lib.bid_pprof_create(_seed()), lib.bid_pprof_destroy)
         rest, taken = b"", STEP
         while more := read(chunk):
             data = rest + more
             rest = data[check(lib.bid_pprof_read(self.c, data, len(data))) :]
             taken = self._check_memory(taken)
+            check_work(int(lib.bid_pprof_work(self.c)), "bytes of labels, names and places of code", size)
         if rest:
             raise WireError("it ends in the midst of a field")
         check(lib.bid_pprof_finish(self.c))
+        check_work(int(self.c.frames), "functions on all its stacks", size)
 
     def _check_memory(self, before: int) -> int:
         """What it takes. before: so much was not too much."""

@@ -40,6 +40,7 @@ def folded_lines(profile: StackProfile, value: int, *, threads: bool = False) ->
     counts: Counter[str] = Counter()
     for sample in profile.samples:
         names = [frame.name for frame in stack_frames(frames, sample)]
+        names = names or ["[no stack]"]
         if threads:
             names.insert(0, thread_name(sample) or "[unknown thread]")
         counts[";".join(name.translate(IN_NAMES) for name in names)] += sample.values[value]

@@ -127,10 +127,11 @@ class StackProfile:
         return self.locations[number - 1]
 
     def value_index(self, name: str = "") -> int:
-        """Which value counts: that of this name, or the first, which is a number of samples. Raises LookupError."""
+        """Which value counts: that of this name; or the number of samples, else the one that the profile says, else the
+        first. Raises LookupError."""
         kinds = [each.kind for each in self.types]
         if not name:
-            return kinds.index("samples") if "samples" in kinds else 0
+            return next((kinds.index(kind) for kind in ("samples", self.default_type) if kind in kinds), 0)
         if name not in kinds:
             raise LookupError(f"there is no value {name!r} in the profile: it has {', '.join(kinds) or 'none'}")
         return kinds.index(name)

@@ -34,6 +34,7 @@ from pybuildid.stacks.wire import (
     packed,
     signed,
 )
+from pybuildid.stacks.work import WorkError
 
 StrPath = Union[str, "os.PathLike[str]"]
 GZIP = b"\x1f\x8b"
@@ -53,6 +54,8 @@ def _problems(path: str) -> Iterator[None]:
         raise ProfileFormatError(path, f"its gzip is damaged or cut off ({error})") from error
     except WireError as error:
         raise ProfileFormatError(path, f"no profile in the format of pprof: {error}") from error
+    except WorkError as error:
+        raise ProfileFormatError(path, f"too much work: {error}") from error
     except MemoryError as error:
         raise ProfileFormatError(path, f"too large: {str(error) or 'there is no memory for it'}") from error
 
@@ -65,16 +68,16 @@ def open_regular(path: StrPath) -> IO[bytes]:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Callable[[int], bytes]]:
-    """read() of the message, decompressed."""
+def _opened(path: str) -> Iterator[tuple[Callable[[int], bytes], int]]:
+    """read() of the message, decompressed, and the bytes of the file."""
     with open_regular(path) as file:
-        packed = file.read(2) == GZIP
+        packed, size = file.read(2) == GZIP, os.fstat(file.fileno()).st_size
         file.seek(0)
         if not packed:
-            yield file.read
+            yield file.read, size
             return
         with gzip.open(file) as unpacked:
-            yield unpacked.read
+            yield unpacked.read, size
 
 
 class FileProfile(StackProfile):
@@ -92,6 +95,7 @@ class FileProfile(StackProfile):
         if len(self._functions) < len(functions):
             raise WireError("two functions have the same id")
         self._mapping_numbers: dict[int, int] = {0: 0}
+        self._known_labels: dict[bytes, Label] = {}
         self._made: list[Location] | None = None
         super().__init__()
         self._read_others()
@@ -144,17 +148,23 @@ class FileProfile(StackProfile):
         return Mapping(start, limit, offset, path, build_id, *(bool(value.get(field)) for field in (7, 8, 9, 10)))
 
     def _labels(self, content: bytes) -> tuple[Label, ...]:
-        return tuple(self._label(_scalars(value)) for _, value in fields(content))
+        return tuple([self._label(_bytes(value)) for _, value in fields(content)])
 
-    def _label(self, value: dict[int, int]) -> Label:
-        key, text, unit = (self._text(value.get(at, 0)) for at in (1, 2, 4))
-        return Label(key, text, signed(value.get(3, 0)), unit)
+    def _label(self, content: bytes) -> Label:
+        label = self._known_labels.get(content)
+        if label is None:
+            value = _scalars(content)
+            key, text, unit = (self._text(value.get(at, 0)) for at in (1, 2, 4))
+            label = self._known_labels[content] = Label(key, text, signed(value.get(3, 0)), unit)
+        return label
 
     # ---- locations
 
     def _check(self) -> None:
         """Raises for damage that would be found only when locations are made."""
         known, rows = len(self.types), self.samples
+        if len(rows) and not known:
+            raise WireError("it has samples, and no types of their values")
         if len(rows) and rows.width != known:
             raise WireError(f"a sample has {rows.width} values, and there are {known} types of them")
         texts = max((max(self._function(at), default=0) for at in (1, 2, 3)), default=0)
@@ -222,8 +232,8 @@ def _scalars(value: int | bytes) -> dict[int, int]:
 def read_pprof(path: StrPath) -> FileProfile:
     """A profile from a file, which is read to its end. Raises ProfileFormatError, OSError."""
     name = os.fspath(path)
-    with _problems(name), _opened(name) as read:
-        return FileProfile(Message(read))
+    with _problems(name), _opened(name) as (read, size):
+        return FileProfile(Message(read, size=size))
 
 
 def message_of(profile: StackProfile) -> FileProfile:
@@ -242,6 +252,7 @@ class _Encoder:
 
     strings: dict[str, int] = field(default_factory=lambda: {"": 0})
     functions: dict[tuple[str, str, str, int], int] = field(default_factory=dict)
+    labels: dict[Label, bytes] = field(default_factory=dict)
 
     def text(self, name: int, text: str) -> bytes:
         return number(name, self.strings.setdefault(text, len(self.strings)))
@@ -250,8 +261,11 @@ class _Encoder:
         return self.text(1, value.kind) + self.text(2, value.unit)
 
     def label(self, label: Label) -> bytes:
-        content = self.text(1, label.key) + self.text(2, label.text) + number(3, label.number)
-        return message(3, content + self.text(4, label.unit))
+        known = self.labels.get(label)
+        if known is None:
+            content = self.text(1, label.key) + self.text(2, label.text) + number(3, label.number)
+            known = self.labels[label] = message(3, content + self.text(4, label.unit))
+        return known
 
     def sample(self, sample: Sample) -> bytes:
         content = packed(1, sample.stack) + packed(2, sample.values)
@@ -269,12 +283,12 @@ class _Encoder:
         return message(MAPPING, content + b"".join(number(7 + i, flag) for i, flag in enumerate(flags)))
 
     def location(self, place: int, location: Location) -> bytes:
-        content = number(1, place) + number(2, location.mapping) + number(3, location.address)
+        content = [number(1, place), number(2, location.mapping), number(3, location.address)]
         for line in location.lines:
             function = (line.name, line.system_name or line.name, line.file, line.start_line)
             its = self.functions.setdefault(function, len(self.functions) + 1)
-            content += message(4, number(1, its) + number(2, line.line))
-        return message(LOCATION, content + number(5, location.folded))
+            content.append(message(4, number(1, its) + number(2, line.line)))
+        return message(LOCATION, b"".join([*content, number(5, location.folded)]))
 
     def function(self, place: int, name: str, system_name: str, file: str, start_line: int) -> bytes:
         content = number(1, place) + self.text(2, name) + self.text(3, system_name) + self.text(4, file)

@@ -20,14 +20,13 @@ def is_perf_map(path: str) -> bool:
     return _PATH.fullmatch(path) is not None
 
 
-def open_perf_map(path: str, since: float, owners: Collection[int], folder: int | None = None) -> int | None:
+def open_perf_map(path: str, since: float, owners: Collection[int]) -> int | None:
     """A descriptor of the file, which the caller closes. None, if there is no such file, if it is older than `since`
     (then another process with the same number has left it), or if it is of a user who is no owner of the process: in
-    /tmp anybody may have put it there. perf does not believe such files, either. folder: to which a path is relative.
-    """
+    /tmp anybody may have put it there. perf does not believe such files, either."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, flags, dir_fd=folder)
+        descriptor = os.open(path, flags)
     except OSError:
         return None
     status = os.fstat(descriptor)

@@ -47,7 +47,7 @@ STATE = Path("build/campaign.jsonl")
 )
 @click.option(
     "--state",
-    type=OutputFile(),
+    type=OutputFile(dash=False),
     help=f"Keep a line for each unit here, and go on with a file that is there. [default: {STATE}]",
 )
 @json_option

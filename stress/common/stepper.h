@@ -21,10 +21,10 @@ int stepper_main(int (*program)(int count, char **arguments), int count, char **
 stepper_visit stepper_install(stepper_visit visit); /* returns what was there before */
 void stepper_begin(void);                           /* of the calling thread */
 void stepper_end(void);
-void stepper_leave(void); /* in a visit: what it interrupted goes on without */
+void stepper_leave(void); /* in a visit: the interrupted code goes on without being stepped */
 
-/* As begin and end, but only counts, and does not visit. Also in a visit, where nothing is stepped otherwise. The
- * number has the switch's own instructions in it, which are always the same: count an empty function to know them. */
+/* Counts the instructions between the two calls, without a visit; also within a visit. The number includes instructions
+ * of the two calls themselves, always the same number: count an empty function to know it. */
 void stepper_count_begin(void);
 uint64_t stepper_count_end(void);
 

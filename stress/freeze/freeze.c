@@ -42,7 +42,7 @@ static uint64_t filler = FILLERS;
 static void until_full(void)
 {
     while (put(inode_key(filler++), 1, design->insert_nmi) == BID_OK)
-        CHECK(filler < FILLERS + FILL_MOST); /* or it makes room, which is not for it to do */
+        CHECK(filler < FILLERS + FILL_MOST); /* otherwise the form for NMI context has made room */
     CHECK(!design->resizing(table));
 }
 

@@ -61,7 +61,7 @@ static void remove_again(void)
         check(design->remove(table, OTHER(i)), BID_OK);
 }
 
-/* In the state before or after what the stopped thread was about; and then as others wish. */
+/* The key that the stopped operation is about: it may be there or not. Others can remove, insert and replace it. */
 static void update_the_subject(void)
 {
     struct bid_build_id id;
@@ -104,7 +104,7 @@ static int remove_in_nmi(uint64_t key)
     return status;
 }
 
-/* Where the operation stands still: there may be no room, and nobody makes some in these. */
+/* Updates for NMI context, right where the operation stands still. They make no room, so they may be refused. */
 static void update_in_nmi(uint64_t key)
 {
     int status = put_in_nmi(key);
@@ -135,7 +135,7 @@ static void every_other_kind(void)
     bid_reclaim(table);
 }
 
-/* What the table's options promise without a limit of their own. */
+/* What is retired stays below the limits that a table has by default. */
 static void see_retired(void)
 {
     struct bid_stats stats = statistics(table);
@@ -144,8 +144,8 @@ static void see_retired(void)
         found->max_retired = stats.bytes_retired;
 }
 
-/* A thread that is stopped with a pin keeps all that is retired from being freed: then a limit stops the others, who
- * are told so, and whose lookups and removes go on. */
+/* A thread that is stopped with a pin keeps all that is retired from being freed. At the limit resizes are refused with
+ * an error; lookups and removes go on. */
 static void go_to_the_limit(void)
 {
     int status = BID_OK;

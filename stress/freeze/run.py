@@ -95,8 +95,8 @@ def freeze(binary: Path, design: str, operation: str, first: int = 1, stride: in
 
 
 def shares(binary: Path, operation: str, points: int | None, jobs: int, turn: int = 0) -> list[tuple[int, int]]:
-    """The first point and the stride of each of so many searches, which have about so many points together: others in
-    each turn."""
+    """The first point and the stride of each of `jobs` searches. Together they have about `points` points, and in each
+    turn others."""
     instructions = freeze(binary, "ours", operation, stride=NO_STRIDE).instructions
     stride = instructions // points + 1 if points else 1
     return [(1 + turn % stride + job * stride, jobs * stride) for job in range(jobs)]

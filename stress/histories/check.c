@@ -2,9 +2,9 @@
 /*
  * The search of Wing and Gong (1993) with Lowe's memory of configurations (2017), for one key.
  *
- * A configuration is the set of operations that were given their place, and the key's state after them. The next in
- * place may be any operation that was invoked before each of the others that are left had returned. A configuration
- * that was met before leads nowhere new, so the search ends after at most as many as there are; it is exhaustive.
+ * A configuration is a set of operations that already have a place in the order, and the key's state after them. The
+ * next place may go to any operation that was invoked before the first of those that are left returned. The search does
+ * not go on from a configuration that it has met before. So it ends, and it is exhaustive.
  */
 #include "history.h"
 

@@ -26,8 +26,8 @@ struct arguments {
     struct bid_build_id found; /* for a lookup's answer */
 };
 
-/* As bid_insert(), but as the last of a batch, whose others are new keys of the background: so what is told of all of
- * them tells of this one. */
+/* Inserts the key as the last one of a batch. The others are new keys of the background, so the number of new entries
+ * says whether this one was new. */
 static int insert_many(struct bid_table *table, const struct arguments *with)
 {
     static const uint8_t background[BID_ID_NARROW] = "one of a batch";
@@ -119,13 +119,13 @@ void operation_record(struct history_op *op, int trap, struct recorder_tally *ta
 #define ALL_KEYS 4096 /* more than there are at any time */
 #define MANY_KEYS 20  /* of a lookup of many: more than are fetched ahead */
 
-/* One call, and the operation that it is on each key in question. */
+/* One call, as an operation on each key in question. */
 struct all {
     struct history_op *op[PLAN_KEYS];
     unsigned seen[PLAN_KEYS];
 };
 
-/* The first time, what was found; a second visit is one too many, which no order explains. */
+/* Notes what was found of a key in question. A second visit gets a status that no order of operations explains. */
 static void see(struct all *all, uint64_t key, int status, const struct bid_build_id *id)
 {
     for (uint32_t i = 0; i < run.plan->keys; i++) {
@@ -179,7 +179,7 @@ static void call_on_all(struct all *all, uint32_t kind)
         bid_iterate(run.table, visit, all);
 }
 
-/* A key that had an entry all the time must be seen: the operation on one that was not is "absent", at some moment. */
+/* Records an operation on all keys as one on each key in question. A key that is not seen counts as found absent. */
 static void record_all(struct worker *worker, const struct history_op *planned, unsigned level, int trap)
 {
     struct all all = {.seen = {0}};

@@ -109,7 +109,7 @@ static struct plan_step draw_operation(const struct plan *plan, uint64_t *random
     uint32_t id = draw(random, 8) ? ++*ids : HISTORY_NO_BUILD_ID;
     uint32_t key = draw(random, plan->keys), generation = 1 + draw(random, GENERATIONS);
     if (kind == HISTORY_INSERT_MANY)
-        generation = 0; /* which is what it gives */
+        generation = 0; /* bid_insert_many() knows no other */
     return (struct plan_step){.op = {.key = key, .kind = kind, .generation = generation, .id = id}};
 }
 
@@ -139,8 +139,8 @@ static struct plan_step draw_step(const struct plan *plan, uint64_t *random, uin
 
 /* ----------------------------------------------------------------------------------------------- tables -- */
 
-/* Small, so that a resize begins soon and ends soon: in the tiniest one update is enough, others take some dozens. All
- * keys in one home bucket now and then. */
+/* Tables are small, so that a resize begins soon and ends soon: after one update in the smallest, after some dozens in
+ * others. */
 static struct bid_options draw_options(uint64_t *random)
 {
     static const uint32_t entries[] = {1, 8, 30, 100, 300, 300, 300, 0}, sizes[] = {BID_ID_NARROW, BID_ID_MAX, 33, 0};
@@ -155,14 +155,14 @@ static struct bid_options draw_options(uint64_t *random)
         options.flags &= ~(uint32_t)BID_FIXED_SEED, options.seed = 0;
     if (draw(random, 16) == 0)
         options.flags |= BID_MLOCK; /* see recorder.c for where memory may not be locked */
-    if (draw(random, 6) == 0)       /* refuses inserts now and then */
+    if (draw(random, 6) == 0)       /* then the table refuses some inserts */
         options.max_entries = options.expected_entries + draw(random, 400) + 1;
-    if (draw(random, 6) == 0) /* likewise */
+    if (draw(random, 6) == 0) /* then it refuses some updates beside a reader */
         options.retired_limit = 1 + (uint64_t)draw(random, 64) * 1024;
     return options;
 }
 
-/* A resize begins while an update stands in the middle: it may have looked for a future array when there was none
+/* Plans a resize that begins in the middle of an update, which may have looked for a future array when there was none
  * yet. */
 static void plan_meeting(struct plan *plan, uint64_t *random)
 {

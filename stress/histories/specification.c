@@ -28,9 +28,9 @@ static int lookup(const struct history_op *op, uint64_t state)
     return found(op, state);
 }
 
-/* An update that says it could not be done changed nothing. Which errors there are: BID_E_RETIRED for a reader that
- * stands still, BID_E_MAX_ENTRIES for what adds an entry, and in a handler that it would have to allocate. All others
- * are wrong here. */
+/* Whether an update may have been refused; then it has changed nothing. BID_E_MAX_ENTRIES is right if it adds an entry,
+ * BID_E_WOULD_ALLOCATE for the forms for NMI context, and BID_E_RETIRED for the others, beside a reader that stands
+ * still. Any other error is wrong here. */
 static int refused(const struct history_op *op)
 {
     int nmi = op->kind == HISTORY_INSERT_NMI || op->kind == HISTORY_REMOVE_NMI;

@@ -10,6 +10,7 @@ and runs this checkout and this Python.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -59,9 +60,14 @@ def run(vmlinux: str) -> dict[str, Any]:
     return counts
 
 
-def main(vmlinux: str) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("vmlinux", metavar="VMLINUX", nargs="?", default="", help="debugging information, for drgn")
+    vmlinux = parser.parse_args().vmlinux
+    if vmlinux and not Path(vmlinux).is_file():
+        parser.error(f"{vmlinux}: there is no such file")
     try:
-        counts = run(vmlinux and str(Path(vmlinux).resolve(strict=True)))
+        counts = run(vmlinux and str(Path(vmlinux).resolve()))
     except KernelError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_status
@@ -77,4 +83,4 @@ def main(vmlinux: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
+    sys.exit(main())

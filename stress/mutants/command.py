@@ -80,6 +80,8 @@ def figures(verdicts: list[Verdict], seconds: float) -> dict[str, object]:
 
 
 def chosen(names: tuple[str, ...]) -> list[Mutant]:
+    if unknown := set(names) - set(NAMES):
+        raise click.BadParameter(f"{', '.join(sorted(unknown))}: see --list", param_hint="--mutant")
     return [mutant for mutant in MUTANTS if not names or mutant.name in names]
 
 
@@ -87,7 +89,6 @@ def chosen(names: tuple[str, ...]) -> list[Mutant]:
 @click.option(
     "--mutant",
     "names",
-    type=click.Choice(NAMES),
     metavar="NAME",
     multiple=True,
     help="Only this one; may be given again.",

@@ -174,14 +174,19 @@ class SkippedError(Exception):
     """A program could not check something here: which, and why."""
 
 
-def run_program(check: Program, build: Build) -> str:
+def run_to_its_end(command: list[str], build: Build) -> str:
+    """What a program of the tests found; "" if nothing. Raises SkippedError."""
     try:
-        result = run_command([str(build.program(check.name))], PROGRAM_SECONDS, build.folder)
+        result = run_command(command, PROGRAM_SECONDS, build.folder)
     except subprocess.TimeoutExpired:
         return f"did not end within {PROGRAM_SECONDS:.0f} s"
     if result.returncode == SKIPPED:
         raise SkippedError(ended(result))
     return ended(result).replace(f"{ROOT}/", "")
+
+
+def run_program(check: Program, build: Build) -> str:
+    return run_to_its_end([str(build.program(check.name))], build)
 
 
 def run_step(check: Step, build: Build) -> str:
@@ -222,13 +227,7 @@ def run_bpf(check: Bpf, build: Build) -> str:
         built = build_tool(check.name, ROOT / "tests" / "bpf", build.csrc, build.folder, debug=True)
     except BpfBuildError as reason:
         raise SkippedError(str(reason)) from reason
-    try:
-        result = run_command([*map(str, built), *check.arguments], PROGRAM_SECONDS, build.folder)
-    except subprocess.TimeoutExpired:
-        return f"did not end within {PROGRAM_SECONDS:.0f} s"
-    if result.returncode == SKIPPED:
-        raise SkippedError(ended(result))
-    return ended(result).replace(f"{ROOT}/", "")
+    return run_to_its_end([*map(str, built), *check.arguments], build)
 
 
 def run_record(check: Record, build: Build) -> str:

@@ -25,12 +25,10 @@ GUARANTEES = {
     "G8": "no pathological input",
     "G9": "fork, thread exit, alternate stacks and nested handlers change nothing",
     "G10": "the same sources in a process, in a kernel and under the model checker",
-    "G11": "a cold lookup waits for two cache lines: measured, see [bench.md](bench.md)",
+    "G11": "a cold lookup waits for two cache lines, one after the other",
     "G12": "an interrupted program is as it is alone",
     "notes": "the reader of build IDs bears any bytes",
 }
-#: Of the bench, which compares designs: no check of the harness can fail by it.
-MEASURED = {"G11"}
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,7 @@ def _record(found: Found) -> str:
     )
 
 
+CORE = ("lookup_object", "lookup_lines", "c")
 HARMLESS = ("differential", "refused")
 CHECKS = (
     Check("storm", ("G1", "G2", "G3", "G4", "G5", "G9"), ("-m", "stress", "--seconds", "20", "--json", "FILE"), _storm),
@@ -146,8 +145,8 @@ CHECKS = (
     ),
     Check(
         "tests",
-        ("G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9", "G12", "notes"),
-        ("-m", "pytest", "-q", "tests/test_lookup_object.py", "tests/test_c.py", "--junitxml", "FILE"),
+        ("G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9", "G11", "G12", "notes"),
+        ("-m", "pytest", "-q", *(f"tests/test_{part}.py" for part in CORE), "--junitxml", "FILE"),
         _tests_of("the lookup's object file and of the core in C"),
         skipped=lambda found: int(found["skipped"]) > 0,
     ),

@@ -10,6 +10,7 @@ import click
 
 from pybuildid.cli import _output
 from pybuildid.cli._json import json_option
+from pybuildid.cli._standard_output import STANDARD_OUTPUT, output_path
 from pybuildid.cli._types import OutputFile
 from stress import report
 from stress.campaign.run import LONG_RUNS
@@ -47,7 +48,9 @@ def prove(names: tuple[str, ...], page_file: Path | None, json_file: Path | None
     with console.status("proving") as status:
         proof = proving.prove(names, lambda name: status.update(f"running {name}"), say)
     if page_file:
-        _, mark, long_runs = page_file.read_text().partition(LONG_RUNS) if page_file.exists() else ("", "", "")
-        page_file.write_text(page(proof) + (f"\n{mark}{long_runs}" if mark else ""))
+        before = page_file.read_text(encoding="utf-8") if page_file.exists() and page_file != STANDARD_OUTPUT else ""
+        _, mark, long_runs = before.partition(LONG_RUNS)
+        with output_path(page_file) as path:
+            path.write_text(page(proof) + (f"\n{mark}{long_runs}" if mark else ""), encoding="utf-8")
     console.print(proof.summary(), markup=False, soft_wrap=True)
     report.conclude(proof.verdict, asdict(proof), json_file)

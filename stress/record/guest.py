@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from pybuildid.record._recorder import PROGRAMS
 from stress import programs
-from stress.kernel import disk
+from stress.kernel import build, disk
 from stress.kernel.vm import Machine, boot
 from stress.record.build import HERE, MODULES, build_work
 
@@ -65,6 +67,20 @@ def record_in_guest(seconds: int = SECONDS, loaded: Path = PROGRAMS) -> dict[str
     return found
 
 
-if __name__ == "__main__":
-    for name, number in record_in_guest().items():
+def main() -> int:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    if lacking := build.missing() or missing():
+        print(f"Error: {lacking}", file=sys.stderr)
+        return 2
+    try:
+        found = record_in_guest()
+    except build.KernelError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return error.exit_status
+    for name, number in found.items():
         print(name, number)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,7 +29,7 @@ static void unmap(void *context, void **address, size_t bytes)
 
 static const struct bid_allocator refusing = {.map = map, .populate = populate, .unmap = unmap};
 
-/* Once more and more, until nothing is refused. */
+/* Does the operation with its first request for memory refused, then with its second, and so on, until none is. */
 static int until_done(int (*operate)(void))
 {
     int status = BID_E_NO_MEMORY;
@@ -44,6 +44,17 @@ static int until_done(int (*operate)(void))
 static int reserve_until_done(void)
 {
     return until_done(reserve);
+}
+
+static void prepare_key_and_room(void)
+{
+    prepare_key();
+    CHECK_STATUS(reserve(), BID_OK);
+}
+
+static int shrink_until_done(void)
+{
+    return until_done(shrink);
 }
 
 static int insert_until_done(void)
@@ -68,7 +79,7 @@ static int create_until_done(void)
 
 /* ------------------------------------------------------------------------------------------- no memory for pins -- */
 
-/* A table in memory that is there, while the process may map nothing more. */
+/* Memory for a table while mmap() fails for the process. */
 static _Alignas(4096) char pool[1 << 20];
 
 static void *map_in_pool(void *context, size_t bytes, size_t present, size_t huge)
@@ -101,7 +112,7 @@ static int create_in_pool(void)
 
 /* --------------------------------------------------------------------------------------- records for removes -- */
 
-/* As if others had taken every place of the future array, and every record of it that is present. */
+/* Other threads have taken every place of the future array, and every record of it that is present. */
 static void prepare_no_records(void)
 {
     prepare_key_in_resize();
@@ -111,14 +122,14 @@ static void prepare_no_records(void)
     bid_store(&future->record_ready, bid_load(&future->record_next, BID_RELAXED), BID_RELAXED);
 }
 
-/* And those that are set aside. */
+/* Other threads have also taken the records that are set aside. */
 static void prepare_none_aside(void)
 {
     prepare_no_records();
     bid_store(&bid_future(stepped, bid_head(stepped))->aside, BID_REMOVES_ASIDE, BID_RELAXED);
 }
 
-/* Nor is there memory for others, which whoever helps with the key's chunk is told. */
+/* No records, and no memory for more. The next helper gets the chunk of the key, and meets that. */
 static void prepare_no_records_nor_memory(void)
 {
     prepare_no_records();
@@ -140,6 +151,8 @@ static const struct bid_options by_refusing = {.expected_entries = 1, .id_size =
 const struct scenario memory_scenarios[] = {
     {"reserve-refused", "reserve, each time that another call of the allocator is refused", LIMITED, &by_refusing,
      prepare_key, reserve_until_done, 1, 1, BID_OK},
+    {"shrink-refused", "the same for a shrink", LIMITED, &by_refusing, prepare_key_and_room, shrink_until_done, 1, 1,
+     BID_OK},
     {"insert-refused", "the same for an insert into a full probe sequence", LIMITED, &by_refusing, prepare_full_path,
      insert_until_done, ABSENT, 5, BID_OK},
     {"create-refused", "the same for a third table", LIMITED, &small, prepare_key, create_until_done, 1, 1, BID_OK},

@@ -37,7 +37,7 @@ static int is_sound(void)
     return bid_audit(audited, 0) ? BID_E_NULL : BID_OK;
 }
 
-/* Whether the audit says so if this word is not what it was. */
+/* Whether the audit says `what` while this word has another value. */
 static int says(const char *what, void *word, uint64_t value)
 {
     uint64_t volatile *spoilt = word;
@@ -55,7 +55,7 @@ static bid_word *slot_of(const struct bid_array *array, uint64_t key)
     return at.own ? at.slot : NULL;
 }
 
-/* Of the last slot of a bucket whose first one is EMPTY, if that is asked for. */
+/* The last slot of a bucket whose first slot is EMPTY. */
 static bid_word *last_slot(const struct bid_array *array)
 {
     for (uint64_t i = 0; i < array->buckets; i++)
@@ -100,7 +100,7 @@ static int finds_counts(struct bid_array *head)
            says("more entries than max_entries", &audited->options.max_entries, 1);
 }
 
-/* The word of a key, once more: in the first EMPTY slot of its bucket. */
+/* Writes the word of a key once more, to the first EMPTY slot of its bucket. */
 static int finds_a_second_slot(const struct bid_array *head)
 {
     bid_word *slot = slot_of(head, KEPT), *free = slot;
@@ -118,7 +118,7 @@ static int finds_what_is_wrong(void)
     return finds ? BID_OK : BID_E_NULL;
 }
 
-/* In the future array, that of a key of the chunk that is done. */
+/* The slot in the future array of a key of the first chunk, which has been copied. */
 static bid_word *moved_slot(const struct bid_array *head, const struct bid_array *future)
 {
     for (uint64_t i = 0; i < BID_CHUNK_BUCKETS * BID_BUCKET_SLOTS; i++) {

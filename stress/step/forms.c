@@ -26,10 +26,10 @@ static int insert_many_of_all_lengths(void)
     EXPECT(bid_insert_many(stepped, keys, MANY, ids[0], sizeof ids[0], lengths, &new_entries), BID_OK);
     EXPECT((int)new_entries, MANY);
     return bid_insert_many(stepped, keys, MANY, ids[0], 10, lengths,
-                           &new_entries); /* the second is longer than a row */
+                           &new_entries); /* the second length is more than a row has */
 }
 
-#define AHEAD 12 /* more than are fetched before their turn */
+#define AHEAD 12 /* more keys than bid_insert_many() fetches in advance */
 
 static int insert_many_ahead(void)
 {
@@ -42,7 +42,7 @@ static int insert_many_ahead(void)
     return bid_insert_many(stepped, keys, AHEAD, ids[0], sizeof ids[0], NULL, NULL);
 }
 
-/* Replaces, until the next finds no record left. */
+/* Uses up all records by replaces: the next one finds none. */
 static void prepare_used_up(void)
 {
     prepare_key();
@@ -54,7 +54,7 @@ static void prepare_used_up(void)
     }
 }
 
-#define GROWN 1500 /* entries for which a table has grown by itself */
+#define GROWN 1500 /* entries: a table has grown for so many */
 
 static void prepare_grown(void)
 {
@@ -65,14 +65,14 @@ static void prepare_grown(void)
         CHECK_STATUS(bid_remove(stepped, inode_key(2000 + --others)), BID_OK);
 }
 
-/* And what it has left waits for a reader. */
+/* As prepare_grown(), with a reader for which the arrays that the table has left must wait. */
 static void prepare_grown_with_reader(void)
 {
     let_read_for_good(stepped);
     prepare_grown();
 }
 
-/* Removes of other keys, until so few are left that the table shrinks by itself. */
+/* Removes other keys until the table has shrunk by itself. */
 static int remove_until_idle(void)
 {
     uint64_t resizes = bid_resizes(stepped);
@@ -92,11 +92,10 @@ static int remove_until_resizing(void)
 
 static int reserve_huge(void)
 {
-    return bid_reserve(stepped,
-                       1500000); /* so many that huge pages are asked for, and whether there is so much memory */
+    return bid_reserve(stepped, 1500000); /* so many that the table asks for huge pages, and how much memory there is */
 }
 
-/* It gives up, and says so, when others resize the table at each of its attempts. */
+/* bid_reserve() may return BID_E_BUSY if handlers resize the table at each of its attempts. */
 static int reserve_beside_others(void)
 {
     int status = reserve();
@@ -119,7 +118,7 @@ static void prepare_observed(void)
     prepare_retired();
 }
 
-/* Readers elsewhere, of which there are none. */
+/* Observes a grace period. There are no readers elsewhere, so it is over at once. */
 static int observe_and_reclaim(void)
 {
     bid_grace_end(stepped, bid_grace_begin(stepped));
@@ -140,11 +139,11 @@ static int create_with(struct bid_options options)
     return status;
 }
 
-/* The first of the process with fenced pins, which makes these. */
+/* The first table of the process with fenced pins: it makes these pins. */
 static int create_fenced(void)
 {
     int status = create_with((struct bid_options){.max_entries = 1 << 20, .flags = BID_FENCED_PINS | BID_MLOCK});
-    return status == BID_E_MLOCK ? BID_OK : status; /* this process may lock nothing */
+    return status == BID_E_MLOCK ? BID_OK : status; /* RLIMIT_MEMLOCK forbids it */
 }
 
 static int create_by_default(void)

@@ -113,14 +113,14 @@ static int look_up_kinds(void)
     return look_up_in_forms(of_another_tag, BID_ABSENT, 0);
 }
 
-/* In the full bucket as well: an update of a key that has others of other tags in its way. */
+/* Updates a key whose home bucket is full of keys with other tags. */
 static int insert_behind_others(void)
 {
     EXPECT(insert(stepped, of_another_tag, 1, 20), BID_OK);
     return bid_remove(stepped, of_another_tag);
 }
 
-/* As many as two pins are held for; and none. */
+/* Looks up no key, one, and more than one pin is held for. */
 static int look_up_batches(void)
 {
     static uint64_t keys[300];
@@ -140,7 +140,7 @@ static int stop_at_key(void *argument, uint64_t key, int status, const struct bi
     return key == KEY;
 }
 
-/* And from within a visit: pins nest. */
+/* Looks up and iterates within a visit: pins nest. */
 static int visit_in_a_visit(void *argument, uint64_t key, int status, const struct bid_build_id *id)
 {
     (void)argument, (void)status, (void)id;

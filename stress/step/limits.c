@@ -42,7 +42,7 @@ static void prepare_stalled_reader(void)
     prepare_retired_and_full_path();
 }
 
-/* And so many resizes that there is no descriptor left for another array. */
+/* A reader stands still during so many resizes that no descriptor is left for another array. */
 static void prepare_no_descriptor(void)
 {
     int status = BID_OK;
@@ -54,7 +54,7 @@ static void prepare_no_descriptor(void)
     CHECK(statistics(stepped).retired_arrays >= BID_RETIRED_MAX);
 }
 
-/* The system maps nothing more. */
+/* From now on mmap() fails: the process may not have more address space than it has. */
 void prepare_no_memory(void)
 {
     unsigned long pages;
@@ -90,7 +90,7 @@ static int reserve_more(void)
     return bid_reserve(stepped, 20000);
 }
 
-/* More than the largest array has room for that is made because many wait. */
+/* More entries than the arrays hold that are made large because many retired ones wait: a larger one is needed. */
 static int reserve_most(void)
 {
     return bid_reserve(stepped, 1000000);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What may come between two instructions of an operation, beside updates of its own key: at each instruction, or at
- * each at which the table is in a certain state. The operation and the other one must be told what they would have been
- * told one after the other.
+ * What another thread or a handler may do between two instructions of an operation, other than update its key. It is
+ * done at each instruction, or at each at which the table is in a certain state. Both operations must return what they
+ * would have returned one after the other.
  */
 #include "collide.h"
 #include "scenarios.h"
@@ -19,7 +19,7 @@ static int insert_neighbour(void)
     return bid_insert_nmi(stepped, path_key(500), 1, id, sizeof id);
 }
 
-#define FILLED_BY 200 /* more entries than the array that shrink makes for those of its scenario has slots */
+#define FILLED_BY 200 /* more entries than there are slots in the array that shrink() makes in its scenario */
 
 static void *fill(void *status)
 {
@@ -34,7 +34,7 @@ static int fill_by_another(void)
     return in_another_thread(fill);
 }
 
-/* A new array has its size and is not published yet. */
+/* The stepped thread has chosen the size of a new array, and has not published the array yet. */
 static int is_building(void)
 {
     return !bid_resizing(stepped) && bid_head(stepped)->live_limit != UINT64_MAX;
@@ -42,7 +42,7 @@ static int is_building(void)
 
 /* -------------------------------------------------------------------------------------------- the resize -- */
 
-/* Until one more key is reason enough for a resize. */
+/* Inserts keys until the next insert will begin a resize. */
 static void prepare_brink(void)
 {
     struct bid_array *head = bid_head(stepped);
@@ -56,13 +56,13 @@ static void *begin(void *status)
     return NULL;
 }
 
-/* And does not go on with it. */
+/* The other thread begins a resize, and leaves it there. */
 static int begin_by_another(void)
 {
     return in_another_thread(begin);
 }
 
-/* Before it looks whether the array has been left; and between the future that it gives it and LEFT. */
+/* The stepped thread has not looked yet for a future of the array; or it has given it one, and has not set LEFT yet. */
 static int is_about_to_leave(void)
 {
     if (!bid_resizing(stepped))
@@ -70,7 +70,7 @@ static int is_about_to_leave(void)
     return has_not_left();
 }
 
-/* All chunks are in the hands of threads that do not go on. */
+/* A resize whose chunks have all been taken by threads that do not go on. */
 static void prepare_handed_out(void)
 {
     prepare_resize();
@@ -89,7 +89,7 @@ static int finish_by_another(void)
     return in_another_thread(finish);
 }
 
-/* That is in the help with the resize, which comes first. */
+/* The update is still helping with the resize, which it does first. */
 static int is_early(void)
 {
     return judge_instructions() < 800;
@@ -103,7 +103,7 @@ static void tombstone(uint64_t key)
     CHECK_STATUS(bid_remove(stepped, key), BID_OK);
 }
 
-/* Two inserts over tombstones, which take records elsewhere, and one that is present. */
+/* Two keys have tombstones, so an insert of either takes a record elsewhere; only one such record is present. */
 static void prepare_last_present(void)
 {
     tombstone(KEY);
@@ -129,7 +129,7 @@ static int replace_by_another(void)
     return in_another_thread(replace_another);
 }
 
-/* Replaces, until there is a record for one more. */
+/* Uses up records by replaces, until one is left. */
 static void prepare_last_record(void)
 {
     prepare_key();
@@ -165,7 +165,7 @@ static int create_fenced(void)
     return status;
 }
 
-/* That is when the table has its memory, and comes to the pins. */
+/* The stepped thread has allocated the table, and makes or looks for the fenced pins. */
 static int is_among_pins(void)
 {
     return judge_instructions() >= 500 && judge_instructions() < 1200;

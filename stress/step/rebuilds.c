@@ -19,7 +19,7 @@ static void prepare_shrunk(void)
     CHECK_STATUS(shrink_table(stepped), BID_OK);
 }
 
-/* An array of the same size is free of the tombstone, and takes no less. */
+/* One tombstone: a new array would have none, and would have the same size. */
 static void prepare_shrunk_and_removed(void)
 {
     prepare_key();
@@ -28,9 +28,10 @@ static void prepare_shrunk_and_removed(void)
     CHECK_STATUS(bid_remove(stepped, inode_key(2000)), BID_OK);
 }
 
-#define REPLACED 700 /* of records that serve no entry any more */
+#define REPLACED 700 /* replaces: so many records serve no entry any more */
 
-/* Other keys, until so many hundredths of the slots are claimed. To replace them then takes records elsewhere. */
+/* Inserts other keys until so many hundredths of the slots are claimed, and replaces them, which takes records
+ * elsewhere. */
 static void fill_and_replace(unsigned hundredths)
 {
     uint8_t id[20];
@@ -46,7 +47,7 @@ static void fill_and_replace(unsigned hundredths)
     CHECK(!bid_resizing(stepped));
 }
 
-/* More than a new array is made for; so few that one of the same size may take them all the same. */
+/* More entries than an array of this size is made for, but few enough that one of the same size may take them. */
 static void prepare_replaced(void)
 {
     fill_and_replace(54);
@@ -97,7 +98,7 @@ static int insert_by_chance(void)
 
 /* --------------------------------------------------------------------------------------------- no room -- */
 
-/* As while another thread builds an array that has room for no more than there are. */
+/* Another thread builds an array that has room for the present entries only. */
 static void prepare_limited(void)
 {
     prepare_key();
@@ -110,7 +111,7 @@ static int insert_another_from_nmi(void)
     return bid_insert_nmi(stepped, inode_key(3000), 1, id, sizeof id);
 }
 
-/* No record is left, and the slots are enough. */
+/* There are slots, and no record is left. */
 static void prepare_used_up_records(void)
 {
     struct bid_array *head = bid_head(stepped);
@@ -123,7 +124,7 @@ static int reserve_some(void)
     return bid_reserve(stepped, 80);
 }
 
-/* Whenever an array has been freed, a shrink takes away the room that was reserved in the next one. */
+/* Shrinks the table whenever it frees an array, and so takes away the room that was reserved in the next one. */
 static void unmap_and_shrink(void *context, void **address, size_t bytes)
 {
     static int shrinks;
@@ -155,7 +156,7 @@ static const struct bid_allocator taking_room = {.map = map, .populate = populat
 
 /* ------------------------------------------------------------------------------------------ a failed attempt -- */
 
-/* Until one more key is reason enough for an early resize. */
+/* The next insert will begin an early resize, for which there is no memory. */
 static void prepare_nearly_filled(void)
 {
     struct bid_array *head = bid_head(stepped);
@@ -168,14 +169,14 @@ static void prepare_nearly_filled(void)
 static void prepare_reseeded_often(void)
 {
     prepare_full_path();
-    bid_head(stepped)->reseeds = 4; /* as if the last ones had been no better */
+    bid_head(stepped)->reseeds = 4; /* the last seeds were no better */
 }
 
 /* ---------------------------------------------------------------------------- no room in the future array -- */
 
-/* Nothing is copied yet of a full probe sequence of the old array, and the same sequence of the future one is full of
- * other keys, which handlers have inserted. That needs a limit on early updates as larger arrays have it. The next
- * helper gets the first chunk of the sequence. */
+/* The probe sequence of the key is full in the old array, and nothing of it is copied yet. In the future array it is
+ * full of other keys, which handlers have inserted; for that the limit on early updates is raised to that of larger
+ * arrays. The next helper gets the first chunk of the sequence. */
 static void prepare_full_paths(void)
 {
     uint8_t id[20] = {1};

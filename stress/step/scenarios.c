@@ -40,7 +40,7 @@ void prepare_key_in_resize(void)
     prepare_resize();
 }
 
-/* Inserts that may not allocate, until one cannot be done: the array has no room left, and no resize has begun. */
+/* Fills the array by inserts that may not allocate: it has no room left, and no resize has begun. */
 void prepare_no_room(void)
 {
     uint8_t id[20];
@@ -49,13 +49,13 @@ void prepare_no_room(void)
         uint64_t key = inode_key(2000 + filler++);
         make_id(key, 1, id, sizeof id);
         status = bid_insert_nmi(stepped, key, 1, id, sizeof id);
-        CHECK(filler < FILL_MOST); /* or it makes room, which is not for it to do */
+        CHECK(filler < FILL_MOST); /* otherwise the form for NMI context has made room */
     }
     CHECK_STATUS(status, BID_E_WOULD_ALLOCATE);
     CHECK(!bid_resizing(stepped));
 }
 
-/* Keys of one probe sequence, until the next does not fit. */
+/* Fills one probe sequence: the next key of it does not fit. */
 void prepare_full_path(void)
 {
     uint8_t id[20] = {1};
@@ -70,7 +70,7 @@ static void prepare_key_and_full_path(void)
     prepare_full_path();
 }
 
-/* A retired array, which a pin kept from being freed. */
+/* Leaves a retired array, which the pin of this visit has kept from being freed. */
 static int resize_while_pinned(void *argument, uint64_t key, int status, const struct bid_build_id *id)
 {
     (void)argument, (void)key, (void)status, (void)id;
@@ -193,7 +193,7 @@ int shrink(void)
     return shrink_table(stepped);
 }
 
-/* Inserts and removes of other keys until the tombstones have been dropped. */
+/* Inserts and removes other keys until a resize has dropped the tombstones. */
 static int drop_tombstones(void)
 {
     uint64_t resizes = bid_resizes(stepped);
@@ -207,7 +207,7 @@ static int drop_tombstones(void)
     return status;
 }
 
-/* Unless the other thread's resize has made that unnecessary. */
+/* The status, if the table has taken a new seed, or if the resize of another thread may have made that unnecessary. */
 static int has_reseeded(int status)
 {
     stepper_end();
@@ -224,7 +224,7 @@ static int insert_another_and_reseed(void)
     return has_reseeded(insert(stepped, FULL_PATH(filler), 1, 20));
 }
 
-/* What another thread's resize leaves meanwhile may still wait. */
+/* Everything is freed, unless the resize of another thread has left more meanwhile. */
 static int reclaim(void)
 {
     uint64_t resizes = bid_resizes(stepped), left = bid_reclaim(stepped);

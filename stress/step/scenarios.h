@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Every operation of the table, and what it begins with: for whoever steps them, or stops in the middle of them. */
+/* Scenarios: an operation of the table, and the state in which it begins. `step` and `freeze` use them. */
 #ifndef SCENARIOS_H
 #define SCENARIOS_H
 
@@ -8,15 +8,15 @@
 enum scenario_kind {
     PLAIN,
     INODES,   /* as PLAIN; the key in question is an inode */
-    COMPOUND, /* several operations: with an update of the key between two of them, it is not as if done at once */
-    RESTARTS, /* what is special about it is gone once a handler has looked up: to be run anew with quieter handlers */
-    RACED,    /* as PLAIN; where the key in question would be updated, something else comes in between: see races.c */
+    COMPOUND, /* several operations: an update of the key between two of them is seen, so they are not one operation */
+    RESTARTS, /* a lookup in a handler ends the special state: it is run again with handlers that do less */
+    RACED,    /* as PLAIN; instead of an update of the key in question something else comes in between: see races.c */
     THREADED, /* has threads of its own, which a fork would leave behind */
-    CROWDED,  /* as THREADED; no resize of its table can be finished, for too many keys collide */
+    CROWDED,  /* as THREADED; no resize of its table can be finished, because too many keys collide */
     FORKS,
-    FIRST_TABLES, /* the making of its tables is stepped, the first of the process: there is nothing to look up yet */
-    LONG_ONES,    /* longer than updates at some of its instructions are worth: handlers only look up */
-    LIMITED,      /* its table refuses updates, or would no longer refuse them after another: handlers only look up */
+    FIRST_TABLES, /* creates the first tables of the process while it is stepped: there is nothing to look up yet */
+    LONG_ONES,    /* so long that updates at its instructions would take too much time: handlers only look up */
+    LIMITED,      /* its table refuses updates, or an update of a handler would end that: handlers only look up */
 };
 
 struct scenario {
@@ -36,12 +36,12 @@ const struct scenario *scenario_named(const char *name);
 void scenario_prepare(const struct scenario *scenario);
 void scenario_watch(const struct scenario *scenario, struct judged_key watch[WATCHED]);
 
-/* The lists, each of which ends with one that has no name; in scenarios.c, forms.c, limits.c, inodes.c and so on. */
+/* The lists of scenarios.c, forms.c, limits.c, inodes.c and so on. The last element of each has no name. */
 extern const struct scenario plain_scenarios[], form_scenarios[], limit_scenarios[], inode_scenarios[],
     kind_scenarios[], stalled_scenarios[], system_scenarios[], memory_scenarios[], rebuild_scenarios[],
     race_scenarios[], audit_scenarios[];
 
-/* What each step of a scenario returns; the first that is not as expected is what the scenario returns. */
+/* A step of a scenario that has several. If the call returns another status, the scenario ends with that status. */
 #define EXPECT(call, expected)                                                                                         \
     do {                                                                                                               \
         int status_ = (call);                                                                                          \
@@ -49,10 +49,10 @@ extern const struct scenario plain_scenarios[], form_scenarios[], limit_scenario
             return status_ ? status_ : BID_E_NULL;                                                                     \
     } while (0)
 
-/* Of a scenario of kind RACED. */
+/* What a scenario of kind RACED has in addition. */
 struct race {
-    int (*meanwhile)(void); /* what comes in between; returns a status */
-    int (*is_time)(void);   /* whether the next instruction is one to do it at; NULL: each is */
+    int (*meanwhile)(void); /* is done between two instructions; returns a status */
+    int (*is_time)(void);   /* whether it is done before the next instruction; NULL: before each */
 };
 const struct race *race_of(const struct scenario *scenario);
 
@@ -68,11 +68,11 @@ void prepare_not_left(void);
 
 /* In threads.c. */
 void prepare_full_pins(void), prepare_overflow(void), prepare_longest(void);
-void let_read_for_good(struct bid_table *table); /* a thread that holds a pin from now on */
-/* A thread that runs this until the moment has come, and stands still there for good. */
+void let_read_for_good(struct bid_table *table); /* starts a thread that holds a pin from now on */
+/* Starts a thread that runs `run` until is_time(), and stands still there for good. */
 void let_stand(void *(*run)(void *), int (*is_time)(void));
 int first_pin(void), last_pin(void), forked(void), forked_in_overflow(void);
-int in_child(int (*operate)(void)); /* of a fork, which is stepped; BID_OK if it is that there */
+int in_child(int (*operate)(void)); /* operates in the child of a fork, stepped; returns BID_OK if operate() does */
 
 /* In scenarios.c, for the files above. */
 extern const struct bid_options roomy, small, few; /* small: grows soon; few: a path is full at a low load */

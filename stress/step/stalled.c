@@ -25,7 +25,7 @@ static uint64_t places_taken(void)
     return taken;
 }
 
-/* Between the place that it claimed for a copy and the word that would name it. */
+/* The helper has claimed a place for a copy, and no word names the place yet. */
 static int is_in_a_copy(void)
 {
     return places_taken() != places_before;
@@ -51,7 +51,7 @@ int has_not_left(void)
     return bid_resizing(stepped) && !(bid_load(&stepped->head, BID_RELAXED) & BID_HEAD_LEFT);
 }
 
-/* It has given the head a future, and not said so in the head word. */
+/* The stalled thread has given the head a future, and has not set LEFT. */
 void prepare_not_left(void)
 {
     prepare_key();
@@ -80,7 +80,7 @@ static int is_building(void)
     return array && array->mapping;
 }
 
-/* Made, and not published. */
+/* The thread has made an array, and not published it. */
 static int has_built(void)
 {
     for (unsigned i = 0; i < BID_ARRAYS; i++)
@@ -123,7 +123,7 @@ static void prepare_orphans(void)
     let_stand(reserves_more, has_moved);
 }
 
-/* And a resize is under way, of which others are in the middle. */
+/* One thread has built an array, and a resize by another array is half done. */
 static void prepare_orphans_in_resize(void)
 {
     prepare_key();
@@ -131,7 +131,7 @@ static void prepare_orphans_in_resize(void)
     prepare_resize();
 }
 
-/* In the child of a fork, what those threads were at is taken back: the table is alone with its head and its future. */
+/* The child of a fork takes back the arrays of those threads: the table keeps its head and its future only. */
 static int takes_back(void)
 {
     uint64_t in_use = 0;
@@ -144,7 +144,7 @@ static int takes_back(void)
 static int fork_and_take_back(void)
 {
     if (bid_retired_arrays(stepped) != 2)
-        return BID_E_NULL; /* in the parent, what is being freed waits, and what will be retired */
+        return BID_E_NULL; /* two arrays: the one that is being freed, and the one that is to be retired */
     return in_child(takes_back);
 }
 
@@ -153,7 +153,7 @@ static int fork_in_resize_and_take_back(void)
     return in_child(takes_back);
 }
 
-/* A child leaves a table alone that others read. */
+/* The child of a fork must leave a table alone that its parent shares with others. */
 static int is_of_parent(void)
 {
     EXPECT(insert_key(), BID_E_REGION);
@@ -173,7 +173,7 @@ static int fork_from_shared(void)
 
 /* --------------------------------------------------------------------------------------------------- pins -- */
 
-/* More readers than there are slots for: one is counted, and says nothing of how old it is. */
+/* All pin slots are taken, so the next reader is only counted, and nothing says how old its pin is. */
 static void prepare_reader_in_overflow(void)
 {
     prepare_overflow();

@@ -25,7 +25,8 @@
 #define THIRD_ARGUMENT (offsetof(struct seccomp_data, args) + 2 * sizeof(uint64_t)) /* its low half: little-endian */
 #define WHATEVER UINT32_MAX
 
-/* From now on a call with this third argument ends with this error here; 0: it only says that it was done. */
+/* From now on the kernel refuses a call with this third argument, with `error`. If error is 0, the kernel does nothing,
+ * and the call returns 0. */
 static void refuse(long call, uint32_t third, int error)
 {
     struct sock_filter program[] = {
@@ -48,7 +49,7 @@ static int reserve_more(void)
     return bid_reserve(stepped, 20000);
 }
 
-/* Linux before 5.14: memory is made present by touching it. */
+/* As in Linux before 5.14: the table has to touch memory to make it present. */
 static void prepare_no_populate(void)
 {
     prepare_key();
@@ -61,7 +62,7 @@ static void prepare_populate_fails(void)
     refuse(SYS_madvise, MADV_POPULATE_WRITE, ENOMEM);
 }
 
-/* What was retired cannot be seen to be free any more. */
+/* Without membarrier() retired memory is never freed. */
 static void prepare_no_membarrier(void)
 {
     prepare_key();
@@ -74,7 +75,8 @@ static int reclaim_nothing(void)
     return bid_reclaim(stepped) ? BID_OK : BID_E_NULL;
 }
 
-/* As with as many mappings as a process may have: the addresses are not given back, but the memory is. */
+/* munmap() fails, as in a process that has as many mappings as it may have. The table keeps the addresses, and gives
+ * back the memory. */
 static void prepare_no_unmap(void)
 {
     prepare_key();
@@ -107,7 +109,7 @@ static void prepare_no_lock(void)
     refuse(SYS_mlock, WHATEVER, EPERM);
 }
 
-/* Memory that is locked, though this process may lock none: the kernel refuses to empty it until it is unlocked. */
+/* Makes the table believe that it locks memory, and refuses MADV_DONTNEED, as the kernel does for locked memory. */
 static void prepare_locked(void)
 {
     prepare_key();
@@ -116,7 +118,7 @@ static void prepare_locked(void)
     refuse(SYS_madvise, MADV_DONTNEED, EINVAL);
 }
 
-/* And none of it can be unmapped. */
+/* As prepare_locked(), and the memory cannot be unmapped or wiped either. */
 static void prepare_locked_for_good(void)
 {
     prepare_locked();
@@ -124,7 +126,7 @@ static void prepare_locked_for_good(void)
     refuse(SYS_madvise, MADV_WIPEONFORK, EINVAL);
 }
 
-/* Linux before 4.14 has no memory that a fork wipes, and pins lie in it. */
+/* As in Linux before 4.14, which has no memory that a fork wipes: pins need it. */
 static void prepare_no_wipe(void)
 {
     prepare_key();
@@ -142,7 +144,7 @@ static int create_locked_and_fenced(void)
     return create_fenced();
 }
 
-/* Early in the boot: the table takes a seed all the same. */
+/* As early in the boot, when there are no random numbers yet: the table takes a seed all the same. */
 static void prepare_no_random(void)
 {
     prepare_key();
@@ -156,7 +158,7 @@ static int create(void)
 
 /* -------------------------------------------------------------------------------------- how much memory there is -- */
 
-/* Files of the system, as some machine has them; NULL: those of this one. */
+/* Files of /proc and /sys that open() gives instead of this machine's; NULL: those of this machine. */
 static const struct text {
     const char *path, *text;
 } *texts;
@@ -182,7 +184,7 @@ int open(const char *path, int flags, ...)
     return -1;
 }
 
-#define HUGE_ENTRIES 1500000 /* so many that huge pages are asked for, and whether there is so much memory */
+#define HUGE_ENTRIES 1500000 /* so many that the table asks for huge pages, and how much memory there is */
 
 static int reserve_huge_with(const struct text *files)
 {
@@ -198,7 +200,8 @@ static int reserve_little_available(void)
     return reserve_huge_with(files);
 }
 
-/* A limit of each version, of a group that is in another one; the inner one says that it is used up. */
+/* Limits of memory of a group within another one, by version 1 of cgroups, where the inner limit is used up; and of a
+ * group by version 2. */
 static int reserve_at_limits(void)
 {
     static const struct text old[] = {

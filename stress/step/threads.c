@@ -131,7 +131,7 @@ void let_read_for_good(struct bid_table *table)
     let_stay(reads_for_good, table);
 }
 
-/* Threads, until every slot of the pin table is one's for life. */
+/* Starts threads until each slot of the pin table belongs to one. */
 static void fill_pin_table(void)
 {
     struct bid_stats stats;
@@ -148,7 +148,7 @@ void prepare_full_pins(void)
     fill_pin_table();
 }
 
-/* And readers, until the temporary slots are taken, too: the next one is counted. */
+/* Also starts readers until the temporary slots are taken: the next reader is only counted. */
 static void fill_temporary_slots(void)
 {
     fill_pin_table();
@@ -183,8 +183,8 @@ static void migrate(uint64_t number)
     CHECK_STATUS(bid_insert_nmi(stepped, path_key(number), 1, id, sizeof id), BID_OK);
 }
 
-/* A probe sequence full of other keys in an array and in its future, each with the tag of the key in question, and a
- * thread whose pin is counted: no lookup has further to go. */
+/* The longest lookup. In an array and in its future the probe sequence is full of other keys, which all have the tag of
+ * the key in question, and the pin of the thread is only counted. */
 void prepare_longest(void)
 {
     uint64_t last = fill_path(100);

@@ -39,15 +39,10 @@ UNREACHED: dict[str, dict[str, tuple[str, ...]]] = {
             "if (!op->match_generation || bid_record_of(array->base, at->word)->generation == op->generation)",
         ),
     },
-    "an array for about 2^32 entries, which this machine cannot map": {
-        "bid_plan": (
-            "if (plan->size > BID_SIZE_MAX && live <= BID_ENTRIES_MAX)",
-            "plan->size = BID_SIZE_MAX;",
-            "return BID_E_TOO_MANY;",
-        ),
-    },
     "a remove in NMI context populates no records, so that cannot fail after one was taken": {
-        "bid_record_find": ("if (status != BID_OK && taker == BID_TAKE_REMOVE)",),
+        "bid_record_take": (
+            "if (status != BID_OK && taker == BID_TAKE_REMOVE && bid_record_aside(table, array, index))",
+        ),
     },
     "a temporary pin slot is taken for one pin, so no pin of it has another one inside": {
         "bid_pin_enter": (

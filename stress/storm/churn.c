@@ -17,19 +17,19 @@ void churn_failed(struct storm_thread *thread, int status)
         shared->first_error = status;
 }
 
-/* The director looks at this while the storm is under way. */
+/* Counts an update. The director reads the number while the storm is under way, hence the atomic store. */
 static void count_update(struct storm_tally *tally)
 {
     __atomic_store_n(&tally->updates, tally->updates + 1, __ATOMIC_RELAXED);
 }
 
-/* A refusal of an update that adds something or makes room: options ask for it, or a rival does not grow. */
+/* Whether an update was refused for the number of entries: by max_entries, or by a rival that does not grow. */
 static int is_over_limit(const struct storm_thread *thread, int status)
 {
     return status == BID_E_MAX_ENTRIES && (!thread->storm->forms || thread->storm->config.options.max_entries);
 }
 
-/* Who was stopped for good keeps memory from being freed for good, so there is no use in another try. */
+/* Whether an update was refused for good: an updater that was stopped for good keeps memory from being freed. */
 static int is_stalled(const struct storm_thread *thread, int status)
 {
     return status == BID_E_RETIRED && thread->storm->config.trial == STORM_STOPPED;
@@ -80,7 +80,7 @@ static int do_update(struct storm_thread *thread, int level, struct update updat
 
 /* ------------------------------------------------------------------------------------------ contested keys -- */
 
-/* Of what updates a contested key; the first ones are those that every design has, the last ones a handler's. */
+/* An update of a contested key. Every design has the first three; handlers use the last two. */
 static enum storm_operation draw_contest(const struct storm *storm, int level, uint64_t random)
 {
     static const uint8_t all[] = {
@@ -153,7 +153,7 @@ static enum storm_operation draw_own(struct storm_thread *thread, int was, int b
     return ways[thread->storm->forms ? oracle_random(&thread->random[0]) % 4 : 0];
 }
 
-/* BID_OK, or a status that this state does not allow: BID_EXISTS is what an upsert says that replaced. */
+/* Returns BID_OK if the update did what it had to, else a wrong status. An upsert that replaces says BID_EXISTS. */
 static int update_once(struct storm_thread *thread, const struct update *update, int was)
 {
     int status = do_update(thread, 0, *update);
@@ -162,7 +162,7 @@ static int update_once(struct storm_thread *thread, const struct update *update,
     return status == BID_EXISTS ? BID_OK : BID_EXISTS;
 }
 
-/* Another generation than the key has: nothing must come of it. */
+/* Removes a key of another generation than it has: nothing may happen. */
 static void remove_stale(struct storm_thread *thread, uint64_t key, const struct bid_build_id *now)
 {
     struct bid_build_id other = {.generation = now->generation + 1};
@@ -171,8 +171,8 @@ static void remove_stale(struct storm_thread *thread, uint64_t key, const struct
         churn_failed(thread, status);
 }
 
-/* Until it is done or has failed: what waits for readers is soon freed, and a form for NMI context has another beside
- * it. */
+/* Tries until the update is done or has failed. If retired memory is at its limit, some is freed soon. If a form for
+ * NMI context has no room, the form for thread context makes it. */
 static int update_until_done(struct storm_thread *thread, struct update update, int was)
 {
     for (;;) {
@@ -193,7 +193,7 @@ static void announce(struct oracle_key *key, uint64_t version)
     atomic_store_explicit(&key->begun, version, memory_order_release);
 }
 
-/* An update that was refused for good has changed nothing. */
+/* Tells the oracle how the update ended. If it was refused for good, it must not have changed anything. */
 static void settle(struct oracle_key *key, uint64_t version, int done)
 {
     if (done)

@@ -78,13 +78,13 @@ static void make_oracle(struct storm *storm)
         fail(storm, "memory for the oracle", strerror(errno));
 }
 
-/* A design that refuses what it has no room for gets a quarter more than it has at first; others get room for all. */
+/* Room for all entries. `rcu` gets room for a quarter more than there are at first: it refuses the rest. */
 static uint64_t room_for(const struct storm *storm)
 {
     return storm->design == &storm_rcu ? storm->real + storm->real / 4 + ORACLE_CONTESTED : storm->oracle.n;
 }
 
-/* Ours with the options that were asked for. */
+/* Our table gets the options that were asked for, another design its room. */
 static void create_table(struct storm *storm)
 {
     struct bid_table *table;
@@ -175,7 +175,7 @@ static uint64_t updates(const struct storm *storm)
     return sum;
 }
 
-/* One churner after the other, but for the first ones. */
+/* Stops the churners for good, one after the other. The first STORM_GOING_ON go on. */
 static void stop_another(struct storm *storm, double seconds)
 {
     uint64_t next = STORM_GOING_ON + (uint64_t)(seconds * 1e9 / STORM_STOP_NS);
@@ -236,8 +236,8 @@ static void check_contested(struct storm *storm)
     }
 }
 
-/* As thread 0, which has gone: a wrong answer counts as one of thread 0. That thread was watched for system calls, this
- * one is not. */
+/* Sweeps in the place of thread 0, which has ended, so a wrong answer counts as one of thread 0. This thread is not
+ * watched for system calls. */
 static void check_sweeps(struct storm *storm)
 {
     storm->thread[0].quiet.watched = 0;
@@ -271,7 +271,7 @@ static void check_at_end(struct storm *storm)
         check_count(storm);
 }
 
-/* All but those that stand for good. */
+/* Ends and joins all threads except those that were stopped for good. */
 static void join_threads(struct storm *storm, unsigned threads)
 {
     atomic_store(&storm->stop, 1);
@@ -283,7 +283,7 @@ static void join_threads(struct storm *storm, unsigned threads)
     }
 }
 
-/* Nobody may be inside of the table. */
+/* Audits and destroys the table. No thread may be inside of it. */
 static void take_down(struct storm *storm)
 {
     const char *unsound = storm->design == &bid_design_ours ? bid_audit(storm->table, 0) : NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
-/* Handlers run this, but for the statistics: nothing here allocates, locks or uses TLS. */
+/*
+ * Sweeps: operations that say something of all entries, bid_iterate(), bid_keys(), counts and statistics, and what the
+ * oracle says of their answers. All but the statistics also run in handlers: they do not allocate, lock or use TLS.
+ */
 #define _GNU_SOURCE
 #include "sweep.h"
 #include "judge.h"
@@ -9,9 +12,9 @@
 enum {
     SWEEP_STEADY = 0x80,
     SWEEP_SEEN = 0x7f
-}; /* of a key: no update was under way when the sweep began; times seen */
+}; /* state of a key: STEADY: no update of it was under way when the sweep began; SEEN: how often it was seen */
 
-/* One sweep: what is known of each key, contested ones after the others. */
+/* One sweep. The arrays have an element for each key; the contested keys come last. */
 struct sweep {
     struct storm_thread *thread;
     int level;
@@ -67,7 +70,7 @@ static struct sweep sweep_begin(struct storm_thread *thread, int level, enum sto
     return sweep;
 }
 
-/* Returns the number of a key that is seen for the first time. */
+/* Returns the number of the key. Complains if the key is unknown, or was seen before in this sweep. */
 static uint64_t sweep_see(struct sweep *sweep, uint64_t key)
 {
     uint64_t number = oracle_find(sweep->oracle, key);
@@ -80,7 +83,7 @@ static uint64_t sweep_see(struct sweep *sweep, uint64_t key)
     return number;
 }
 
-/* What stayed throughout was seen if it is an entry, and else not. */
+/* A key that was steady throughout must have been seen if it has an entry, and otherwise not. */
 static void sweep_end(struct sweep *sweep)
 {
     for (uint64_t i = 0; i < sweep->oracle->n; i++) {
@@ -127,7 +130,7 @@ void sweep_iterate(struct storm_thread *thread, int level)
     sweep_end(&sweep);
 }
 
-/* With room for all; or for one, which is as many as are written then. */
+/* With room for all keys; or with room for one, and then no more than one may be written. */
 void sweep_keys(struct storm_thread *thread, int level)
 {
     struct sweep sweep = sweep_begin(thread, level, STORM_keys);
@@ -144,7 +147,7 @@ void sweep_keys(struct storm_thread *thread, int level)
         sweep_end(&sweep);
 }
 
-/* Of `n` entries: as many as stay for good at least, and those on their way in at most. */
+/* A count is at least the number of keys that never change, and at most all keys and one for each update under way. */
 static void sweep_judge_count(const struct sweep *sweep, uint64_t n)
 {
     const struct storm *storm = sweep->thread->storm;

@@ -67,7 +67,7 @@ def judge(figures: Sequence[Figure]) -> tuple[HeadToHead, ...]:
 
 
 def is_worse(ratios: Sequence[float]) -> bool:
-    """In each round, and by more than LEAST."""
+    """Whether this build is worse in each round, and in the median by more than LEAST."""
     return min(ratios) > 1 and median(ratios) > LEAST
 
 

@@ -43,7 +43,7 @@ def versus(figures: Sequence[Figure], contenders: Sequence[Contender], sizes: Se
 
 
 def _ours(figures: Sequence[Figure], what: str, who: str, size: int, tableless: Sequence[str]) -> float | None:
-    """In theirs."""
+    """Ours / theirs: the median of the ratios of the same round; None without such rounds."""
     if what == RESIDENT and (size < SMALL or who in tableless):
         return None
     own, other = find(figures, what, OURS, size), find(figures, what, who, size)

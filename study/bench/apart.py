@@ -86,12 +86,12 @@ def _listen(pipe: IO[bytes], report: Report) -> Result:
 
 
 class _Answers:
-    """To the parent, from both threads of the child."""
+    """Sends answers to the parent, from both threads of the child."""
 
     def __init__(self) -> None:
         self._pipe = os.fdopen(os.dup(1), "wb")
         self._lock = threading.Lock()
-        os.dup2(2, 1)  # nothing else is to come between
+        os.dup2(2, 1)  # what others print must not come between the answers
 
     def send(self, kind: str, what: Any, *, last: bool = False) -> None:
         """last: the process ends, and leaves behind what hangs in it."""

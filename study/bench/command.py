@@ -161,18 +161,18 @@ MISSED, UNDECIDED = 1, 3  #: exit statuses with --strict
 
 
 def exit_status(result: Result) -> int:
-    """With --strict."""
+    """The exit status with --strict."""
     if result.unusable:
         return UNDECIDED
     if any(one.ok is False for one in result.ratios) or any(one.worse for one in result.head_to_head):
         return MISSED
-    unknown = any(one.ok is None and one.label != WAITS for one in result.ratios)
+    unknown = any(one.ok is None for one in result.ratios)
     unseen = any(one.worse is None and not one.once for one in result.head_to_head)
     return UNDECIDED if unknown or unseen or not (result.ratios or result.head_to_head) else 0
 
 
 def show(out: Console, result: Result) -> None:
-    """All of it, for a terminal."""
+    """Prints all of it."""
     if result.unusable:
         out.print(Text(f"THIS RUN IS NOT USABLE: {result.unusable}.", "bold red"), soft_wrap=True)
     processors = ", ".join(map(str, result.processors))
@@ -209,7 +209,7 @@ def _spread(samples: tuple[float, ...], decimals: int) -> Text:
 
 
 def _busy(figure: Figure) -> Text:
-    """Answers without an ID take no time to find one."""
+    """The share of "busy" answers, beside the time: they took no time to find an ID."""
     return Text("" if figure.busy is None else f" {figure.busy:.2%} busy", "yellow")
 
 
@@ -224,12 +224,12 @@ LABEL = 46  #: characters of a row's head
 
 
 def _folded(text: str, width: int) -> str:
-    """In lines: a table has at most 120 columns, also in a file, where nothing else folds it."""
+    """The text in lines, so that a table has at most 120 columns, also in a file, where nothing else folds it."""
     return "\n".join(wrap(text, width))
 
 
 def _figures(out: Console, title: str, figures: Sequence[Figure], decimals: int) -> None:
-    """Of one size: a row for each design, a column for each figure."""
+    """A table of one size: a row for each design, a column for each figure."""
     columns = list(dict.fromkeys(one.what for one in figures))
     if not columns:
         return

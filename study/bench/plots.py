@@ -46,7 +46,7 @@ def _of(figures: Sequence[Found], what: str) -> list[Found]:
 
 
 def looks(found: Sequence[Found]) -> dict[str, dict[str, Any]]:
-    """Of everyone in a panel: ours, the best other table at the largest size and the floor in colour, the rest grey."""
+    """Styles by name. Ours, the best other table at the largest size, and the floor have colours; the rest is grey."""
     everyone = dict.fromkeys(figure["who"] for figure in found)
     largest = max(figure["size"] for figure in found)
     none = (OURS, FLOOR_PLAIN, FLOOR_HUGE, *tableless())

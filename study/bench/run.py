@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import time
 from array import array
@@ -16,6 +17,7 @@ from typing import Any
 
 from pybuildid.cli import _machine as machine
 from pybuildid.collisions import slab
+from stress.programs import CompilerError
 from study._measure import ffi, lib
 from study.bench import against, bounds
 from study.bench.ahead import SMALL, ahead, versus
@@ -44,7 +46,7 @@ from study.bench.result import (
     Worst,
 )
 from study.bench.subject import BenchError, Hits, SlowError, Subject, pin
-from study.bench.waits import waits
+from study.bench.waits import PLACES, PROCESSOR, waits
 from study.bench.watch import watch
 
 LARGE = 100_000  # entries: from there on the octave of memory is not measured
@@ -103,7 +105,7 @@ def _contenders(options: Options) -> tuple[tuple[Contender, ...], tuple[Missing,
 
 @contextmanager
 def pinned(processor: int) -> Iterator[None]:
-    """The calling thread, for a while."""
+    """Pins the calling thread to a processor, for the block."""
     before = os.sched_getaffinity(0)
     pin(processor)
     try:
@@ -113,7 +115,7 @@ def pinned(processor: int) -> Iterator[None]:
 
 
 class Measurement:
-    """Of everything, in this process: once."""
+    """One measurement of all figures, in this process."""
 
     def __init__(self, options: Options, report: Report) -> None:
         self.options, self._report = options, report
@@ -176,7 +178,7 @@ class Measurement:
         return found
 
     def result(self, ended_early: str = "") -> Result:
-        """Of what has been measured so far. ended_early: why no more."""
+        """What has been measured so far. ended_early: why nothing was measured after that."""
         options = self.options
         self._note(
             options.threads > len(self.processors),
@@ -216,11 +218,11 @@ class Measurement:
             self.notes.append(text)
 
     def _sample(self, what: str, who: str, size: int, value: float) -> None:
-        """Of this round."""
+        """Keeps a sample of this round."""
         self.samples.setdefault((what, who, size), {})[self.round] = value
 
     def _hits(self, what: str, who: str, size: int, hits: Hits) -> None:
-        """In company."""
+        """Keeps hits in company as a sample."""
         self._sample(what, who, size, hits.ns)
         if hits.busy is not None:
             self.busy.setdefault((what, who, size), []).append(hits.busy)
@@ -231,7 +233,7 @@ class Measurement:
         return Figure(*key, tuple(samples.values()), rounds=tuple(samples), busy=mean)
 
     def _fitting(self, n: int) -> list[Contender]:
-        """Those that are measured at this size."""
+        """The contenders that are measured at this size."""
         fitting = []
         for contender in self.contenders:
             most = contender.limit() or n
@@ -241,7 +243,7 @@ class Measurement:
         return fitting
 
     def _left(self) -> float:
-        """Of the time for the sizes: seconds."""
+        """Seconds that are left for the sizes."""
         end = self.begin + self.options.seconds - AFTERWARDS * len(self.contenders)
         return end - time.monotonic()
 
@@ -267,7 +269,7 @@ class Measurement:
         self._updates(contenders, n, mixed, keys, until)
 
     def _turns(self, until: float, who: Sequence[Any]) -> Iterator[tuple[int, list[Any]]]:
-        """As many rounds as end in time; each round another one begins."""
+        """As many rounds as end in time. Each begins with another of `who`."""
         for number in rounds(self.options.rounds, until):
             self.round, first = number, number % len(who)
             yield number, [*who[first:], *who[:first]]
@@ -323,7 +325,7 @@ class Measurement:
             self._sample(COLD, who, n, ns)
 
     def _company(self, turn: Sequence[Subject], resized: Sequence[Subject]) -> None:
-        """Each beside its partner, and without it just before."""
+        """Hits of each subject beside a partner, and alone just before."""
         if self.partner is None or turn[0].keys.n < 64:
             return
         pairs = [("churn", subject, subject.beside_churn) for subject in turn]
@@ -334,7 +336,7 @@ class Measurement:
             self._hits(f"hit beside {name}", who, n, beside(BESIDE * self.min_ns, self.partner))
 
     def _many(self, subjects: Sequence[Subject]) -> None:
-        """Ours, and in the same turns cds_lfht, or another build of ours."""
+        """Lookups of many keys: by ours, and in the same turns by cds_lfht, or another build of ours."""
         self.report("many keys at a call, from Python and in C")
         others = [subject for subject in subjects[1:] if subject.functions.into_arrays != ffi.NULL]
         many = Many(subjects[0], self.options.seed, others)
@@ -383,14 +385,14 @@ class Measurement:
 
     @contextmanager
     def _unless_slow(self, n: int) -> Iterator[None]:
-        """A peer may lose a resize, and then there is no figure."""
+        """If inserts are given up, as those of a peer that has lost a resize, there is a note instead of a figure."""
         try:
             yield
         except SlowError as error:
             self._note(True, f"at {n:,} entries a measurement was given up, {error}")
 
     def _growth(self, contenders: Sequence[Contender], n: int, mixed: array[int], keys: Keys) -> None:
-        """For the largest size: from GROW_FROM entries on."""
+        """Lookups while a table grows from GROW_FROM entries to the largest size."""
         if self.partner is None or n != max(self.options.sizes) or n < 2 * GROW_FROM:
             return
         for contender in contenders:
@@ -465,8 +467,15 @@ class Measurement:
         )
 
     def _waits(self) -> None:
-        counted = waits()
-        if counted is not None:
+        """Cache lines of a hit, in the worst slot of a bucket whose record has a place there."""
+        if platform.machine() != PROCESSOR:
+            return
+        self.report(WAITS)
+        try:
+            counted = max(waits()[:PLACES])
+        except (FileNotFoundError, CompilerError) as error:
+            self.missing += (Missing(WAITS, "gcc binutils", str(error)),)
+        else:
             self._sample(WAITS, self.contenders[0].name, max(self.sizes), counted)
 
     def _loaded(self) -> None:

@@ -36,20 +36,20 @@ _REASONS = {
 
 
 def pin(processor: int) -> None:
-    """The calling thread."""
+    """Pins the calling thread to a processor."""
     os.sched_setaffinity(0, {processor})
 
 
 @dataclass(frozen=True)
 class Hits:
-    """In company, where nothing is left out."""
+    """Hits in company, of which nothing is left out."""
 
     ns: float
     busy: float | None  # the share that had no answer, of a design that may have none
 
 
 class Subject:
-    """Not for several threads at once, but for those that it starts itself."""
+    """A contender and its table. What measures returns ns an operation. One thread calls these; some start more."""
 
     def __init__(self, contender: Contender, mixed: array[int], keys: Keys, seed: int, *, filled: bool = True) -> None:
         """mixed: the keys that `keys` was made from, for designs that take objects instead."""
@@ -102,7 +102,7 @@ class Subject:
         return timing
 
     def hit(self, min_ns: int) -> float:
-        """All in ns an operation."""
+        """An independent lookup of a key that is there."""
         return float(self._timed(lambda t: lib.timing_hits(*self._of(self.keys.hits, min_ns, ffi.NULL, t))).ns)
 
     def miss(self, min_ns: int) -> float:
@@ -113,19 +113,19 @@ class Subject:
         return float(self._timed(lambda t: lib.timing_chain(*arguments, t)).ns)
 
     def bytes(self) -> int:
-        """Of slots and records, where the design counts them itself."""
+        """Bytes of slots and records, if the design counts them itself; otherwise 0."""
         return int(self.functions.mapped_bytes(self.table)) if self.functions.mapped_bytes != ffi.NULL else 0
 
     # ------------------------------------------------------------------------------------------- updates
 
     def insert(self) -> float:
-        """Into the empty table."""
+        """Inserts all keys into the empty table."""
         arguments = self._of(self.keys.present, self.keys.next, self.keys.n)
         return float(self._timed(lambda t: lib.timing_insert(*arguments, t)).ns)
 
     def remove(self) -> float:
-        """All, in a random order: in that of their insertion the entries of designs that use malloc() follow each other
-        in memory, and are prefetched."""
+        """Removes all keys, in a random order. In the order of insertion, entries from malloc() follow each other in
+        memory, and are prefetched."""
         return float(self._timed(lambda t: lib.timing_remove(*self._of(self.keys.cycle, self.keys.n, t))).ns)
 
     def churn(self) -> float:

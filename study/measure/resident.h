@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * What a design costs in memory: resident bytes, as the kernel counts them, from before it is created until it holds
- * n entries. Built and filled in a child process of its own, so that nothing else counts. Of a design whose entries are
- * fields of objects, the objects do not count, and their fields do.
+ * What a design costs in memory: by how many resident bytes, as the kernel counts them, a process grows from before
+ * the design is created until it holds n entries. This is measured in a child process, so that nothing else counts. If
+ * the entries of a design are fields of objects, the fields count and the objects do not.
  *
- * What the calling process keeps for a next table (pins, the pools of an allocator) the child has for nothing: figures
- * to be compared are to be taken in a process that never had a table. malloc() gets no huge pages in the child,
- * whatever the process asked for; a design that asks the kernel for them itself does.
+ * A process keeps some memory for its next table (pins, the pools of an allocator), and the child has it for nothing.
+ * So compare only figures of processes that never had a table. malloc() gets no huge pages in the child, whatever the
+ * process asked for. A design that asks the kernel for huge pages gets them.
  */
 #ifndef BID_RESIDENT_H
 #define BID_RESIDENT_H
@@ -22,16 +22,16 @@ enum bid_resident_status {
 };
 
 /* Puts n keys with 20-byte IDs into a design that was created for `expected` entries, and gives its resident bytes.
- * What is freed in the meantime, such as the arrays that it has grown out of, is given back before counting.
- * allocated (may be NULL): the same in the allocator's view: bytes that malloc() has handed out, with its headers, and
- * what the design has mapped besides.
+ * Memory that the design has freed, such as the arrays that it has grown out of, goes back to the system before that.
+ * *allocated (allocated may be NULL) gets the bytes that malloc() has handed out, with its headers, and those that the
+ * design has mapped itself.
  * Context: thread. Progress: blocking. Memory: that of the child. Returns: enum bid_resident_status. */
 int bid_resident(const struct bid_design *design, uint64_t expected, const uint64_t *keys, size_t n, uint64_t *bytes,
                  uint64_t *allocated);
 
-/* The cycle of growth that so many entries lie in, of a design that has resizing() and takes these n keys in order:
- * right after a grow it has *after entries, and *before just before the next. *most: bytes an entry while it grows at
- * the end of the cycle, with the array that it grows out of and the one that it grows into, at the worst moment.
+/* Finds the cycle of growth in which `entries` lie. The design must have resizing(), and gets these n keys in order.
+ * Right after a grow it has *after entries, just before the next one *before. *most gets the bytes an entry at the
+ * worst moment of the grow that ends the cycle, when the design has both the old array and the new one.
  * Context: thread. Progress: blocking. Memory: that of the child.
  * Returns: BID_RESIDENT_OK; _E_SYSTEM; _E_SMAPS; _E_CREATE; _E_INSERT, also if n keys are too few. */
 int bid_resident_cycle(const struct bid_design *design, uint64_t entries, const uint64_t *keys, size_t n,

@@ -316,7 +316,7 @@ static int insert_one(const struct bid_design *design, void *table, uint64_t key
 
 uint64_t timing_slow_ns = 60ull * 1000 * 1000 * 1000;
 
-/* A table whose resize was lost takes ever longer. */
+/* Gives up after timing_slow_ns: a table that has lost a resize gets slower and slower. */
 static int insert_all(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
                       size_t n)
 {
@@ -394,7 +394,7 @@ int timing_churn_partner(const struct bid_design *design, void *table, const uin
         status = churn_slice(design, table, keys + slice * SLICE, SLICE);
         atomic_fetch_add(&company->turns, SLICE);
     }
-    atomic_store(&company->wanted, 0); /* or those who wait for a turn of a partner that failed would wait for ever */
+    atomic_store(&company->wanted, 0); /* if this partner has failed, no thread may wait for its next turn */
     return status;
 }
 
@@ -418,7 +418,7 @@ int timing_resize_partner(const struct bid_design *design, void *table, size_t e
         status = resize(design, table, 4 * entries);
         atomic_fetch_add(&company->turns, 1);
     }
-    atomic_store(&company->wanted, 0); /* or those who wait for a turn of a partner that failed would wait for ever */
+    atomic_store(&company->wanted, 0); /* if this partner has failed, no thread may wait for its next turn */
     return status;
 }
 
@@ -452,7 +452,7 @@ int timing_fill(const struct bid_design *design, void *table, const uint64_t *ke
         if (status != TIMING_OK)
             return status;
         if (design->settle)
-            design->settle(table); /* or each look takes long in a table that its worker has still to resize */
+            design->settle(table); /* lookups are slow until the worker of the table has resized it */
     }
     for (size_t i = 0; i < n; i++)
         if (!answer_is(design, table, keys[i], next[i]) || design->lookup(table, absent[i], &id, NULL) != BID_ABSENT)

@@ -68,23 +68,23 @@ int timing_hits(const struct bid_design *design, void *table, const struct timin
 int timing_chain(const struct bid_design *design, void *table, const uint64_t *cycle, size_t n, uint64_t min_ns,
                  struct timing *timing);
 
-/* Inserts keys[i] with an ID that begins with next[i], in order; removes keys; both in turn, a slice of each, until n
- * of both are done. */
+/* timing_insert: inserts keys[i], with an ID that begins with next[i], in order. timing_remove: removes keys.
+ * timing_churn: inserts and removes a slice of keys by turns, until n of both are done. */
 int timing_insert(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
                   struct timing *timing);
 int timing_remove(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
 int timing_churn(const struct bid_design *design, void *table, const uint64_t *keys, size_t n, struct timing *timing);
 
-/* A partner: the same until company->stop, where a turn is a key; room for four times as many entries made and given
- * back, until company->stop, where the design has reserve() and shrink(); or one pass of inserts, and then it sets
- * company->stop. */
+/* What a partner does. timing_churn_partner: the same as timing_churn() until company->stop; a turn is a key.
+ * timing_resize_partner: makes room for four times the entries and gives it back, until company->stop; the design must
+ * have reserve() and shrink(). timing_grow_partner: inserts all keys once, and then sets company->stop. */
 int timing_churn_partner(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                          struct timing_company *company);
 int timing_resize_partner(const struct bid_design *design, void *table, size_t entries, struct timing_company *company);
 int timing_grow_partner(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next,
                         size_t n, struct timing_company *company);
 
-/* Lookups beside a partner, each timed for itself, until it stops. next[i]: what the ID of keys[i] begins with. */
+/* Lookups beside a partner until it stops, each timed by itself. next[i]: what the ID of keys[i] begins with. */
 int timing_latency(const struct bid_design *design, void *table, const uint64_t *keys, const uint64_t *next, size_t n,
                    struct timing_company *company, struct timing *timing);
 
@@ -101,21 +101,21 @@ struct timing_cost {
 void timing_cost(const struct bid_design *design, void *table, const uint64_t *keys, size_t n,
                  struct timing_cost *cost);
 
-/* Lookups of all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. many: by
- * lookup_many() of the design, else by into_arrays(); it has to have that. TIMING_WRONG: one was not found. */
+/* Looks up all draws into arrays: rows of BID_ID_NARROW bytes, and lengths. many: by lookup_many() of the design, which
+ * it must have; otherwise by its into_arrays(). TIMING_WRONG: a key was not found. */
 int timing_into_arrays(const struct bid_design *design, void *table, const struct timing_draws *draws, int many,
                        uint8_t *ids, uint8_t *lengths, struct timing *timing);
 
-/* Bytes that malloc() has handed out, as it counts them itself: with its own headers. 0: it does not (glibc 2.33
- * does). */
+/* Bytes that malloc() has handed out, with its own headers, as it counts them itself. 0: it does not count them (glibc
+ * does from 2.33 on). */
 uint64_t timing_allocated(void);
 
-/* What was freed goes back to the system, where malloc() keeps it and can be told to (glibc). */
+/* Lets malloc() give back to the system what was freed, if it has a call for that (glibc has). */
 void timing_trim(void);
 
 /* ------------------------------------------------------------------------------------------------ keys -- */
 
-/* A random order; the same for the same seed and n. */
+/* A random order, the same for the same seed and n. */
 void timing_shuffle(uint64_t *keys, size_t n, uint64_t seed);
 
 /* cycle: the keys in another random order. next[i]: what follows keys[i] there. Returns TIMING_OK or TIMING_MEMORY. */

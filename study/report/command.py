@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pybuildid.cli._errors import printable
+from pybuildid.cli._standard_output import output_path
 from pybuildid.cli._types import OutputFile
 from study import report as pages
 
@@ -45,7 +46,8 @@ def report(storm: Path | None, bench: Path | None, collisions: Path | None, memo
         documents = pages.read({name: file for name, file in files.items() if file is not None})
     except pages.DocumentError as error:
         raise click.ClickException(str(error)) from None
-    output.write_text(pages.render(documents), encoding="utf-8")
+    with output_path(output) as path:
+        path.write_text(pages.render(documents), encoding="utf-8")
     verdict = pages.judge(documents)
     for name, file in files.items():
         if file is None:

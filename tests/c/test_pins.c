@@ -9,9 +9,13 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 
+static void fork_again(void);
+
+/* Ours is there first, so it comes last before a fork. */
 static int register_twice(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
-    int error = pthread_atfork(prepare, parent, child);
+    int error = pthread_atfork(fork_again, NULL, NULL);
+    error = error ? error : pthread_atfork(prepare, parent, child);
     return error ? error : pthread_atfork(prepare, parent, child);
 }
 
@@ -96,9 +100,30 @@ static void wait_for(pid_t pid)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static int is_child, nested_forks;
+
+static void fork_here(void)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid)
+        wait_for(pid);
+    else
+        is_child = 1, alarm(60);
+}
+
+/* As in a handler that interrupts a fork. Its child goes on with that fork as well. */
+static void fork_again(void)
+{
+    if (nested_forks) {
+        nested_forks--;
+        fork_here();
+    }
+}
+
 /* Each level of a visit moves the table on, begins the next level, and moves on again. */
 struct levels {
-    int now, deepest, forks, is_child;
+    int now, deepest, forks, nested;
 };
 
 static int descend(void *argument, uint64_t key, int status, const struct bid_build_id *id)
@@ -112,12 +137,8 @@ static int descend(void *argument, uint64_t key, int status, const struct bid_bu
         CHECK(bid_iterate(table, descend, levels) == 1);
     if (levels->now == levels->deepest && levels->forks) {
         levels->forks--;
-        pid_t pid = fork();
-        CHECK(pid >= 0);
-        if (pid)
-            wait_for(pid);
-        else
-            levels->is_child = 1, alarm(60);
+        nested_forks = levels->nested;
+        fork_here();
     }
     before = bid_retired_arrays(table);
     CHECK(before >=
@@ -127,14 +148,30 @@ static int descend(void *argument, uint64_t key, int status, const struct bid_bu
     return 1;
 }
 
-/* The child goes on with the visits that it was forked in, and then is rid of everything, too. */
-static void across(enum form form, int deepest, int forks)
+/* The child of a thread that reads nothing is held up by nobody. */
+static void fork_outside(void)
 {
-    struct levels levels = {.deepest = deepest, .forks = forks};
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (!pid) {
+        alarm(60);
+        move_on();
+        CHECK(bid_retired_arrays(table) == 0);
+        _exit(0);
+    }
+    wait_for(pid);
+}
+
+/* The child goes on with the visits that it was forked in, and then is rid of everything, too. */
+static void across(enum form form, int deepest, int forks, int nested)
+{
+    struct levels levels = {.deepest = deepest, .forks = forks, .nested = nested};
     begin(form);
     CHECK(bid_iterate(table, descend, &levels) == 1);
+    if (nested)
+        fork_outside();
     end();
-    if (levels.is_child)
+    if (is_child)
         _exit(0);
 }
 
@@ -203,15 +240,7 @@ static void fork_beside_readers(enum form form)
     start_other();
     if (form == CROWD && bid_pin_overflow(bid_platform_thread()) == bid_pin_overflow((uintptr_t)other))
         start_other(); /* those two share a counter: what one adds, the other's child has as well */
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (!pid) {
-        alarm(60);
-        move_on();
-        CHECK(bid_retired_arrays(table) == 0);
-        _exit(0);
-    }
-    wait_for(pid);
+    fork_outside();
     atomic_store(&go_on, 1);
     CHECK(pthread_join(other, NULL) == 0);
     atomic_store(&go_on, 0);
@@ -292,7 +321,8 @@ int main(void)
         fflush(stdout);
         for (int deepest = 1; deepest <= 3; deepest++)
             for (int forks = 0; forks <= 2; forks++)
-                across(form, deepest, forks);
+                for (int nested = 0; nested <= (deepest == 2 && forks == 1); nested++)
+                    across(form, deepest, forks, nested);
         fork_beside_readers(form);
         many_across_resizes(form);
         many_in_a_resize(form);

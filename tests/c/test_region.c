@@ -62,8 +62,11 @@ static void bad_regions_are_refused(void)
     CHECK_STATUS(bid_region_publish(region, 0, NULL), BID_OK);
     CHECK(bid_grace_begin(outside) == 0 && bid_grace_begin(NULL) == 0);
     bid_destroy(outside);
+    CHECK_STATUS(bid_region_init(shared.memory, MEGABYTE, &region, &allocator), BID_OK);
     struct bid_options options = {.size = sizeof options, .allocator = &allocator};
-    allocator = shared.allocator;
+    struct bid_table *unshared = make_table(options); /* it would free what is read elsewhere */
+    CHECK_STATUS(bid_region_publish(region, 0, unshared), BID_E_REGION);
+    bid_destroy(unshared);
     allocator.unmap = NULL;
     CHECK_STATUS(bid_create(&outside, &options), BID_E_NULL);
     give_up_region(&shared);
@@ -320,7 +323,7 @@ static void a_child_leaves_the_table_alone(void)
     struct bid_table *table = make_shared_table(&shared, (struct bid_options){.id_size = 20});
     CHECK_STATUS(insert(table, 1, 1, 20), BID_OK);
     CHECK_STATUS(bid_reserve(table, 20000), BID_OK); /* something is retired, for the child to take for an orphan */
-    uint64_t bytes = bid_region_free(shared.region);
+    uint64_t bytes = bid_region_free(shared.region), floor = bid_load(&table->floor_entries, BID_RELAXED);
     pid_t child = fork();
     CHECK(child >= 0);
     if (!child)
@@ -329,6 +332,7 @@ static void a_child_leaves_the_table_alone(void)
     CHECK(waitpid(child, &status, 0) == child && status == 0);
     struct bid_build_id id;
     CHECK(bid_region_free(shared.region) == bytes && bid_count(table) == 1);
+    CHECK(bid_load(&table->floor_entries, BID_RELAXED) == floor);
     CHECK_STATUS(bid_lookup(table, 1, &id), BID_OK);
     CHECK_STATUS(insert(table, 2, 1, 20), BID_OK);
     bid_destroy(table);

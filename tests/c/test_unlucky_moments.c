@@ -77,10 +77,11 @@ int stopping_resize_complete(struct bid_table *table, struct bid_array *array)
 
 static void (*when_made)(struct bid_table *table, const struct bid_array_plan *plan); /* an array, and not published */
 static void (*when_given_up)(void);                                                   /* one that was too small */
+static int no_memory;                                                                 /* for arrays */
 
 int stopping_array_make(struct bid_table *table, const struct bid_array_plan *plan, struct bid_array **array)
 {
-    int status = bid_array_make(table, plan, array);
+    int status = no_memory ? BID_E_NO_MEMORY : bid_array_make(table, plan, array);
     if (when_made)
         when_made(table, plan);
     return status;
@@ -215,6 +216,51 @@ static void reserve_against_shrink(void)
     uint8_t id[20] = {1};
     for (uint64_t i = 0; i < 100000; i++)
         CHECK_STATUS(bid_insert_nmi(table, inode_key(i), 0, id, sizeof id), BID_OK);
+    bid_destroy(table);
+}
+
+/* ----------------------------------------------------------------- a reservation that fails when it is made -- */
+
+/* The room that the array of a reserve has is used up when the reserve looks at it again, and memory with it. */
+static void room_is_used_up(struct bid_table *table)
+{
+    if (bid_floor(table) < 100000)
+        return;
+    bid_store(&bid_head(table)->live_limit, 0, BID_RELAXED);
+    no_memory = 1;
+}
+
+/* So does another thread, which keeps what it asks for. */
+static void another_reserves(struct bid_table *table)
+{
+    if (bid_floor(table) < 100000)
+        return;
+    meanwhile = NULL;
+    CHECK_STATUS(bid_reserve(table, 100000), BID_OK);
+    room_is_used_up(table);
+}
+
+static void a_failed_reserve_asks_for_nothing(void (*at_the_second_look)(struct bid_table *), uint64_t kept)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20, .expected_entries = 100});
+    meanwhile = at_the_second_look;
+    CHECK_STATUS(bid_reserve(table, 100000), BID_E_NO_MEMORY);
+    CHECK(bid_floor(table) == kept);
+    no_memory = 0;
+    meanwhile = NULL;
+    bid_destroy(table);
+}
+
+static void a_failed_shrink_gives_nothing_up(void)
+{
+    struct bid_table *table = make_table((struct bid_options){.id_size = 20});
+    CHECK_STATUS(bid_reserve(table, 100000), BID_OK);
+    no_memory = 1;
+    CHECK_STATUS(bid_shrink(table), BID_E_NO_MEMORY);
+    CHECK(bid_floor(table) == 100000);
+    no_memory = 0;
+    CHECK_STATUS(bid_shrink(table), BID_OK);
+    CHECK(bid_floor(table) == 0);
     bid_destroy(table);
 }
 
@@ -368,6 +414,9 @@ int main(void)
     many_between_look_and_swap();
     many_before_the_look();
     reserve_against_shrink();
+    a_failed_reserve_asks_for_nothing(room_is_used_up, 100);
+    a_failed_reserve_asks_for_nothing(another_reserves, 100000);
+    a_failed_shrink_gives_nothing_up();
     reserve_beside_handlers(1280);
     reserve_beside_handlers(2560);
     reserve_beside_handlers(2304);

@@ -4,7 +4,8 @@
  *
  *   - the reader ends, and what it answers is one of enum bid_pprof_status;
  *   - the same comes out whether the message is there as a whole or comes in pieces;
- *   - the stacks of all rows are of locations that there are, and labels of sets that there are;
+ *   - the stacks of all rows are of locations that there are, and labels of sets that there are; their frames are as
+ *     many as are counted;
  *   - samples that are added up, written and read again are the same.
  *
  * The address sanitizer sees reads outside of the bytes given: each piece is a block of its own.
@@ -83,6 +84,14 @@ static void check_equal(const struct bid_pprof *one, const struct bid_pprof *oth
     CHECK(numbers_equal(&one->locations, &other->locations) && numbers_equal(&one->lines, &other->lines));
     CHECK(numbers_equal(&one->functions, &other->functions) && numbers_equal(&one->ids, &other->ids));
     CHECK(bytes_equal(&one->others, &other->others));
+    CHECK(one->frames == other->frames && bid_pprof_work(one) == bid_pprof_work(other));
+}
+
+static uint64_t lines_of(const struct bid_pprof *profile, uint32_t number)
+{
+    uint64_t lines = profile->locations.items[(number - 1) * BID_PPROF_LOCATION + 3];
+    lines -= number > 1 ? profile->locations.items[(number - 2) * BID_PPROF_LOCATION + 3] : 0;
+    return lines ? lines : 1;
 }
 
 static void check_stacks(const struct bid_sums *sums, const struct bid_pprof *profile, size_t locations, size_t sets)
@@ -93,8 +102,12 @@ static void check_stacks(const struct bid_sums *sums, const struct bid_pprof *pr
     bid_sums_stacks(sums, profile, 0, sums->count, numbers, ends, labels);
     size_t count = sums->count ? ends[sums->count - 1] : 0;
     CHECK(count <= sums->keys.size);
-    for (size_t i = 0; i < count; i++)
+    uint64_t frames = 0;
+    for (size_t i = 0; i < count; i++) {
         CHECK(numbers[i] >= 1 && numbers[i] <= locations);
+        frames += profile ? lines_of(profile, numbers[i]) : 0;
+    }
+    CHECK(!profile || frames == profile->frames);
     for (size_t row = 0; row < sums->count; row++)
         CHECK(labels[row] < sets && (row == 0 || ends[row - 1] <= ends[row]));
     free(numbers);

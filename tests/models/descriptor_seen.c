@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A descriptor is taken again, whose array had a future in its last life, while another thread retires what the head
- * has left: the new array, which is not published yet, is none of that.
+ * A thread takes a descriptor again, for a new array that is not published yet. In its last life the descriptor had a
+ * future. Meanwhile another thread retires the arrays that the head has left: the new one must not be among them.
  */
 #define MODEL_FENCED_PINS 1
 #include "model.h"

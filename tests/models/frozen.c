@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * FROZEN says that there is a future: an update that sees it there finds the future at once, and does not look again
- * until it does (P). A key is sealed; or with HELP a whole chunk is frozen.
+ * FROZEN says that there is a future (P): an update that reads a frozen word must find the future when it looks for it
+ * once. The other thread seals a key; with HELP it freezes a whole chunk.
  */
 #include "model.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * LEFT in the head word: one thread gives the head a future, and may not have set LEFT yet when another finds the
- * future, seals its key and updates it there. A reader whose lookup takes the simple form, which believes a head word
- * without LEFT, and who was told of the update, sees it. SEEN: so does one who has seen the update before, by a lookup
- * in general form, which finds the future whatever the head word says.
+ * LEFT in the head word. One thread gives the head a future, and may not have set LEFT yet. Another thread finds the
+ * future, seals its key and updates it there, and then tells a reader. The reader's lookup in simple form, which
+ * believes a head word without LEFT, must find the update. With SEEN nobody tells the reader: it has found the update
+ * before, by a lookup in general form, which finds the future whatever the head word says.
  */
 #include "states.h"
 

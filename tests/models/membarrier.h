@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The plain pins, with what membarrier() does to a running thread: somewhere between two of its instructions it
- * executes a full fence, and the caller goes on when it has. The model checker chooses before which of the reader's
- * atomic loads that is.
+ * Plain pins and membarrier(). A running thread executes a full fence somewhere between two of its instructions, and
+ * the caller of membarrier() goes on after that. The model checker chooses the atomic load of the reader before which
+ * the fence is.
  */
 #ifndef BID_MODEL_MEMBARRIER_H
 #define BID_MODEL_MEMBARRIER_H

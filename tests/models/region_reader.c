@@ -18,6 +18,7 @@ static void *updater(void *unused)
 {
     model_enter(1);
     model_setup();
+    table.flavor = &bid_flavor_shared;
     assert(model_insert(7, 1) == BID_OK);
     assert(bid_region_publish(&region, 0, &table) == BID_OK);
     return unused;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * Two threads help with a resize, a chunk each or the same chunk twice, and one of them moves the head. Who reads the
- * new head finds in it what either has copied.
+ * Two threads help with a resize, a chunk each or the same chunk twice, and one of them moves the head. A lookup that
+ * reads the new head must find there what either of them has copied.
  */
 #define BID_CHUNK_BUCKETS 1
 #include "model.h"

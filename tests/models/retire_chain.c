@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * A head that was just moved gets a future at once, while another thread retires what the head has left. Who sees
- * that future must not believe that the head is still the array before it.
+ * A thread moves the head, and gives the new head a future at once. Meanwhile another thread retires the array that the
+ * head has left. If it sees that future, it must also see that the head has moved.
  */
 #define MODEL_FENCED_PINS 1
 #include "model.h"

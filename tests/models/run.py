@@ -198,11 +198,20 @@ SCENARIOS = [
 ]
 
 RELAXED = "memory_order_relaxed"
+ORDER = re.compile(r"^#define (BID_[A-Z]_(?:RELEASE|ACQUIRE|FENCE)) memory_order_\w+$", re.MULTILINE)
+#: The definition of each order: its file and line.
+ORDERS = {
+    line[1]: (str(path.relative_to(CSRC)), line[0])
+    for path in sorted(CSRC.rglob("*.[ch]"))
+    for line in ORDER.finditer(path.read_text())
+}
 
 
 def weakened(macro: str, of: str, order: str = RELAXED) -> Scenario:
     base = next(s for s in SCENARIOS if s.name == of)
-    return Scenario(f"{macro} weakened: {of}", base.model, (*base.defines, f"{macro}={order}"), base.quick, True)
+    file, line = ORDERS[macro]
+    edit = Edit(file, line, f"#define {macro} {order}")
+    return Scenario(f"{macro} weakened: {of}", base.model, base.defines, base.quick, True, (edit,))
 
 
 def wrong(name: str, of: str, *edits: Edit) -> Scenario:
@@ -432,10 +441,13 @@ def verify(tools: Tools, what: Scenario, cpu_seconds: int = 600) -> Verdict:
 
 
 def is_named(what: Scenario, names: list[str]) -> bool:
-    """A name that is a scenario's means that one alone, that of a file its scenarios, any other those that it is a part
-    of."""
+    """A name that is a scenario's means that one alone, that of a file (`NAME`, `NAME.c`, or a path) its scenarios, any
+    other those that it is a part of."""
     whole = {name for s in SCENARIOS + VARIANTS + FAULTS for name in (s.name, s.model)}
-    return not names or any(n in (what.name, what.model) or (n not in whole and n in what.name) for n in names)
+    file = f"{what.model}.c"
+    return not names or any(
+        n in (what.name, what.model) or Path(n).name == file or (n not in whole and n in what.name) for n in names
+    )
 
 
 def say(one: Scenario, verdict: Verdict) -> None:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * The table for BPF programs: a hash table that grows and shrinks while programs of any type read it, also in NMI
- * context, where the kernel's resizable map is not allowed.
+ * The table for BPF programs: a hash table that grows and shrinks while programs read it. They may be of any type, and
+ * run in NMI context, where the kernel's resizable map is not allowed; but they must not sleep (see the caveats).
  *
  *     the process:      bid_bpf_region_create(&region, 0);  table = bid_bpf_region_table(region);
  *                       bpf_map__reuse_fd(map "bid_region", bid_bpf_region_fd(region));    before the object is loaded
@@ -86,8 +86,8 @@ BID_PUBLIC int bid_bpf_region_create(struct bid_bpf_region **region, uint64_t by
  * Context: thread. Progress: blocking. Memory: frees. May change errno. */
 BID_PUBLIC void bid_bpf_region_destroy(struct bid_bpf_region *region);
 
-/* The descriptor of the map, which the region owns.
- * Context: any. Progress: wait-free. Memory: none. */
+/* Gives the descriptor of the map, which the region owns.
+ * Context: any. Progress: wait-free. Memory: none. Returns: the descriptor. */
 BID_PUBLIC int bid_bpf_region_fd(const struct bid_bpf_region *region);
 
 /* Waits for a grace period of RCU, and frees what has waited for it. After BID_E_NO_MEMORY or BID_E_RETIRED of an
@@ -95,8 +95,8 @@ BID_PUBLIC int bid_bpf_region_fd(const struct bid_bpf_region *region);
  * Context: thread. Progress: blocking, for milliseconds at least. Memory: frees. May change errno. */
 BID_PUBLIC void bid_bpf_region_synchronize(struct bid_bpf_region *region);
 
-/* The table in the region: its number 0. Do not destroy it.
- * Context: any. Progress: wait-free. Memory: none. */
+/* Gives the table of the region, its number 0. Do not destroy it.
+ * Context: any. Progress: wait-free. Memory: none. Returns: the table. */
 BID_PUBLIC struct bid_table *bid_bpf_region_table(const struct bid_bpf_region *region);
 
 #ifdef __cplusplus

@@ -20,9 +20,9 @@
  * A reader, in a process that has the memory mapped for reading:
  *
  *     bid_region_open(memory, bytes, &region);
- *     begin what the observing thread waits for
+ *     enter a section that the observing thread waits for, such as one of RCU
  *     bid_region_lookup(region, 0, key, &id);
- *     end it
+ *     leave it
  *
  * Caveats
  * -------
@@ -70,7 +70,8 @@ BID_PUBLIC int bid_region_init(void *memory, size_t bytes, struct bid_region **r
 /* Lets readers find a table in a region, by a number below BID_REGION_TABLES. NULL takes the table of that number away.
  * Before bid_destroy() the caller does that, and waits for the readers that may have found the table.
  * Context: thread. Progress: wait-free. Memory: none.
- * Returns: BID_OK; BID_E_NULL; BID_E_REGION: the table is not in this region, or the number is too large. */
+ * Returns: BID_OK; BID_E_NULL; BID_E_REGION: the table is not in this region, or not of bid_flavor_shared, or the
+ * number is too large. */
 BID_PUBLIC int bid_region_publish(struct bid_region *region, unsigned number, const struct bid_table *table);
 
 /* Counts the bytes of a region that are not given out.

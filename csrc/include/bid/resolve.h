@@ -80,12 +80,12 @@ struct bid_maps;
 BID_PUBLIC int bid_resolve(const struct bid_maps *maps, uint64_t ip, struct bid_stack_build_id *record,
                            struct bid_build_id *id);
 
-/* Resolves so many instruction pointers at once, such as a call stack that bpf_get_stack() or frame pointers gave, by
- * the mappings of one moment. records[i] is filled whatever the result; reasons[i] (`reasons` may be NULL) gets its
- * enum bid_resolve_reason. The arrays must not overlap. The file of consecutive addresses in one range is looked up
- * once. Return addresses are resolved as they are: the call is in the byte before.
- * Context: any. Progress: wait-free: one pin, and for each address at most the steps of bid_resolve(); memory that is
- * retired meanwhile waits for the whole array. Memory: none.
+/* Resolves `count` instruction pointers, such as a call stack that bpf_get_stack() or frame pointers gave, all by the
+ * same snapshot. records[i] is filled whatever the result; reasons[i] (`reasons` may be NULL) gets its
+ * enum bid_resolve_reason. The arrays must not overlap. If consecutive addresses lie in one range, its file is looked
+ * up once. Return addresses are resolved as they are: the call is in the byte before.
+ * Context: any. Progress: wait-free: one pin, and for each address at most the steps of bid_resolve(). Memory that is
+ * retired meanwhile is freed after the call at the earliest. Memory: none.
  * Returns: how many are BID_RESOLVED. */
 BID_PUBLIC size_t bid_resolve_many(const struct bid_maps *maps, const uint64_t *ips, size_t count,
                                    struct bid_stack_build_id *records, uint8_t *reasons);
@@ -110,16 +110,16 @@ BID_PUBLIC void bid_maps_destroy(struct bid_maps *maps);
  * their address or may have changed.
  * Context: thread. Progress: lock-free but for system calls. Memory: may allocate, and free. May change errno.
  * Returns: BID_OK if a new snapshot was published, BID_EXISTS if nothing had changed; BID_E_NULL, BID_E_NO_MEMORY,
- * BID_E_UNSUPPORTED (/proc/self/maps cannot be read, or other threads go on taking its descriptor away), BID_E_TOO_MANY
+ * BID_E_UNSUPPORTED (/proc/self/maps cannot be read, or other threads keep closing its descriptor), BID_E_TOO_MANY
  * (over BID_MAPS_MAX_RANGES), BID_E_RETIRED (a stalled reader keeps BID_MAPS_RETIRED_MAX snapshots), or as
  * bid_insert(). */
 BID_PUBLIC int bid_maps_refresh(struct bid_maps *maps);
 
-/* Starts a thread that refreshes every so many milliseconds; 0 ends it. Code that is mapped and unmapped between two
- * looks is not noticed; see the caveats. The thread has no descriptor in the program's table and runs no signal handler
- * of the program. It changes its user and groups when the program's threads do (setuid() and the like), and has no
- * capability that none of them has, but for the moments after they gave one up. A system call that needs a process of
- * one thread, as unshare(CLONE_NEWUSER), fails.
+/* Starts a thread that refreshes every `milliseconds`; 0 ends it. Code that is mapped and unmapped between two looks is
+ * not noticed; see the caveats. The thread has no descriptor in the program's table and runs no signal handler of the
+ * program. It changes its user and groups when the program's threads do (setuid() and the like). It gives up a
+ * capability shortly after the program's last thread that had it. A system call that needs a process of one thread, as
+ * unshare(CLONE_NEWUSER), fails.
  * Context: thread, one at a time. Progress: blocking. Memory: may allocate. May change errno.
  * Returns: BID_OK, BID_E_NULL, BID_E_NO_MEMORY (no thread could be made), BID_E_UNSUPPORTED (the thread cannot have a
  * table of descriptors of its own: close_range() and unshare() are both refused, as by a seccomp filter). */

@@ -34,8 +34,9 @@ enum bid_status {
     BID_E_COLLISIONS = -15, /* the key's probe sequence is full: practically only with keys made for the table's seed */
     BID_E_MLOCK = -16,      /* memory could not be locked (RLIMIT_MEMLOCK); removing goes on, it needs none */
 
-    /* Creation only. */
-    BID_E_UNSUPPORTED = -17, /* this system has no anonymous memory that a fork wipes (madvise MADV_WIPEONFORK) */
+    /* The system lacks something. */
+    BID_E_UNSUPPORTED = -17, /* creation: anonymous memory that a fork wipes (madvise MADV_WIPEONFORK); functions of
+                                bid/resolve.h and bid/bpf.h say themselves what they need */
 
     /* The protocol on inodes. */
     BID_E_EVICTED = -18, /* the inode is being evicted or has been: nothing may be associated with it */

@@ -29,6 +29,9 @@
  *   that other threads were making or freeing. bid_count() may be too high there, by one for each other thread that was
  *   inserting or removing. Memory locks are not inherited (mlock(2)), so BID_MLOCK ends there. After a fork the system
  *   copies pages that one side writes, so a lookup that meets an update of another thread may take a page fault.
+ * - A handler may interrupt fork() and fork itself, with two exceptions. In the new process, until fork() returns: pins
+ *   may be lost, so a lookup, update or visit that is under way is not protected there and must not go on. And in a
+ *   visit of the handler's own: the child of the interrupted fork() may have a pin too many, and never free memory.
  * - A child made by _Fork() or a bare clone() system call skips the fork handlers. Its first pin takes page faults. A
  *   lookup, update or visit that was under way when the child was made is not protected there and must not go on. A
  *   table of bid_flavor_shared is still its parent's there, and nothing refuses an update: do not make one.

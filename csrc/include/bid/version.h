@@ -17,8 +17,7 @@
 #define BID_VERSION (BID_VERSION_MAJOR * 10000 + BID_VERSION_MINOR * 100 + BID_VERSION_PATCH)
 
 /* Stands before every function of the interface. A build of the shared library defines it as the attribute that exports
- * the function, and compiles with -fvisibility=hidden. Who compiles the sources into a program of his own exports
- * none. */
+ * the function, and compiles with -fvisibility=hidden. A program that compiles the sources itself exports nothing. */
 #ifndef BID_PUBLIC
 #define BID_PUBLIC
 #endif

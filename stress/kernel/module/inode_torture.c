@@ -179,7 +179,7 @@ static ssize_t command(struct file *unused, const char __user *buffer, size_t le
 
 static const struct proc_ops command_ops = {.proc_write = command};
 
-/* Beside whatever evicts on the same processor, so that evictions come in the midst of a resize, too. */
+/* Resizes all the time on each processor, so that some evictions come in the midst of a resize. */
 static int resize(void *unused)
 {
     while (!kthread_should_stop()) {

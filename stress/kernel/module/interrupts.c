@@ -51,7 +51,7 @@ void interrupt_other(int number)
     apic->send_IPI_mask(cpumask_of(!number), NMI_VECTOR);
 }
 
-/* From a thread that begins what is done seldom, which may be short or long: an NMI early or late in it. */
+/* A thread calls this before an operation that it does seldom, so that an NMI comes early or late in the operation. */
 void interrupt_soon(int number)
 {
     u32 r = draw(&cpus[number].random);

@@ -46,7 +46,7 @@ static u32 look_cost(struct cpu *cpu, u64 key)
     return id_version(status, key, &id);
 }
 
-/* Rows have no generation. */
+/* What a row of bid_lookup_many() says. A row has no generation, so the one that belongs to its version is taken. */
 static struct bid_build_id id_of_row(const u8 *row, u8 length)
 {
     struct bid_build_id id = {.length = length};
@@ -99,7 +99,7 @@ static void check_stable(struct cpu *cpu, u32 r)
         wrong(cpu, NOT_STABLE, key, 2, 1);
 }
 
-/* The key of an operation that stands still here: before or after, and never before once it was after. */
+/* The key of an operation that this NMI has interrupted: it has the state before or after it, and never goes back. */
 static void check_under_way(struct cpu *cpu, struct under_way *op)
 {
     int i;
@@ -118,7 +118,8 @@ static void check_under_way(struct cpu *cpu, struct under_way *op)
     }
 }
 
-/* Some key of an updater: exact if it is one of this processor's and not under way, else never older than it was. */
+/* A key of an updater. If the updater is of this processor, and the key is not under way, the version must be the last
+ * one. Otherwise it must not be older than one that was seen. */
 static void check_key(struct cpu *cpu, int number, struct updater *updater, int i)
 {
     u64 key = key_of(updater->number, i);
@@ -140,7 +141,7 @@ static void check_updaters(struct cpu *cpu, int number, u32 r)
         u64 key = READ_ONCE(updater->op.key);
         if (updater->cpu == number && READ_ONCE(updater->op.active))
             check_under_way(cpu, &updater->op);
-        if (updater->cpu != number && READ_ONCE(updater->op.active) && key) /* a race with it */
+        if (updater->cpu != number && READ_ONCE(updater->op.active) && key) /* under way elsewhere */
             check_key(cpu, number, updater, (key - key_of(i, 0)) / 680 % KEYS);
         else
             check_key(cpu, number, updater, (r >> 8) % most);

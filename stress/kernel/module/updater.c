@@ -132,7 +132,8 @@ static void walk(struct updater *updater, const struct bid_table *walked, int fo
         wrong(&cpus[updater->cpu], STATUS, 0, seen, least_keys);
 }
 
-/* Of a small table all of it is near the beginning or the end of a call, where NMIs come seldom otherwise. */
+/* Does every operation on a small table: there each instruction is near the beginning or the end of a call, where few
+ * NMIs come otherwise. */
 static void try_all(struct updater *updater, struct bid_table *made)
 {
     int i;
@@ -175,7 +176,7 @@ static void another_table(struct updater *updater)
     bid_destroy(made);
 }
 
-/* What is asked for seldom. Returns whether it was. */
+/* Does one of the operations that are done seldom, if r chooses one. Returns whether it did. */
 static int now_and_then(struct updater *updater, u32 r)
 {
     enum kind kind = RESERVE + r % 8;

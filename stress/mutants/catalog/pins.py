@@ -144,7 +144,21 @@ RECLAMATION = [
         "fork-handlers-twice",
         "G9",
         "where two threads have registered the fork handlers, the child forgets its pins among the overflow",
-        (Edit("process/pins.c", "if (word < BID_FORK_ONE)", "if (0)"),),
+        (
+            Edit(
+                "process/pins.c",
+                "bid_load(&saved->overflow[i], BID_RELAXED) % BID_FORK_ONE, BID_RELAXED)",
+                "0, BID_RELAXED)",
+            ),
+        ),
+        (Program("test_pins"),),
+    ),
+    Mutant(
+        "fork-in-a-fork-counted-twice",
+        "G9",
+        "the child of a handler that interrupted a fork takes back a count that it does not have, and its children "
+        "keep pins that have ended",
+        (Edit("process/pins.c", "while (before >= BID_FORK_ONE && !bid_cas(", "while (!bid_cas("),),
         (Program("test_pins"),),
     ),
     Mutant(

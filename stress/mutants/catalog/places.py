@@ -184,7 +184,20 @@ PLACES = [
         "nothing-set-aside",
         "G4",
         "a remove in NMI context fails in the midst of a resize if there is no record",
-        (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE)", "if (0)"),),
+        (Edit("table/record.c", "if (status != BID_OK && taker == BID_TAKE_REMOVE &&", "if (0 &&"),),
         (Program("test_nmi_forms"),),
+    ),
+    Mutant(
+        "copy-of-no-record",
+        "G5",
+        "a copy that finds no record, because others took the last ones meanwhile, is published all the same",
+        (
+            Edit(
+                "table/move.c",
+                "bid_record_take(table, future, at, taker, may_allocate, &taken);\n",
+                "bid_record_take(table, future, at, taker, may_allocate, index);\n    taken = *index;\n",
+            ),
+        ),
+        (Program("test_late_records"),),
     ),
 ]

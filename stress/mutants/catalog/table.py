@@ -527,7 +527,7 @@ UPDATES = [
         "G4",
         "bid_reserve() rebuilds until handlers leave it in peace",
         (
-            Edit("table/resize.c", "    if (rebuild->done == BID_REBUILDS_MAX)\n", "    if (0)\n"),
+            Edit("table/resize.c", "    if (rebuild->done == BID_REBUILDS_MAX)", "    if (0)"),
             Edit("table/resize.c", "    return rebuild->done ? rebuild->entries +", "    return 0 ? 0 *"),
         ),
         (Program("test_unlucky_moments"),),

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
  * Prints, for a hit of each slot of one home bucket, the address where the answer goes, and then each instruction of
- * bid_lookup(): its offset in the function, and the registers before it. See test_lookup_lines.py.
+ * bid_lookup(): its offset in the function, and the registers before it. See waits.py.
  */
-#include "check.h"
+#include "../../tests/c/check.h"
 
-#include "hash.h"
+#include "table/hash.h"
 
 #include <signal.h>
 #include <sys/ptrace.h>
