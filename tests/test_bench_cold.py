@@ -94,8 +94,8 @@ def test_all_pages_that_a_lookup_reads_are_found_and_no_others(tmp_path: Path, p
 
 
 def test_a_design_whose_lookups_read_too_many_pages_has_no_cold_hits() -> None:
-    """Chains of some 200 entries, each from malloc() at another time."""
-    mixed = addresses(4000)
+    """Long chains, each entry from malloc(): over 500 pages in all, also where the entries lie close together."""
+    mixed = addresses(32_000)
     keys = keying.make(mixed, 1)
     subjects = [Subject(one, mixed, keys, 1) for one in choose(["fixed:8"])[0]]
     floor = lib.timing_array_create(1 << 20, 1, 1)
