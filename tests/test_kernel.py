@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import lzma
 import subprocess
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 from stress.__main__ import main
-from stress.kernel import build, coverage, kfunc, torture, vm
+from stress.kernel import build, coverage, image, kfunc, torture, vm
 from stress.kernel import run as campaign
-from stress.kernel.build import Modules
+from stress.kernel.build import Kernel, Modules
 from stress.mutants.edits import Edit
 
 #: What the lookup's object file may need of a kernel. All of its calls are these.
@@ -105,6 +107,25 @@ def test_nmis_that_leave_no_time_end_all_the_same(modules: Modules) -> None:
     assert found.caught == ""
     assert found["nmis"] >= 5000
     assert found["most_row"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "booted"),
+    [
+        (b"code" + lzma.compress(b"\x7fELF" + b"\4\0\0\0\x08\0\0\0\x12\0\0\0Xen\0"), "vmlinux-"),
+        (b"code" + lzma.compress(b"\x7fELF without that note"), "packed"),
+        (b"packed otherwise", "packed"),
+    ],
+)
+def test_an_image_is_unpacked_where_that_can_be_booted(
+    content: bytes, booted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "packed").write_bytes(content)
+    monkeypatch.setattr(image, "BUILD", tmp_path)
+    monkeypatch.setattr(image, "find_kernel", lambda: Kernel("1.2.3", tmp_path / "packed", tmp_path))
+    for function in ("unpacked", "bootable"):
+        monkeypatch.setattr(image, function, cache(getattr(image, function).__wrapped__))
+    assert image.bootable().name.startswith(booted)
 
 
 def test_flags_that_no_processor_has_are_not_the_tables_fault() -> None:

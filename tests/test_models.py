@@ -17,8 +17,13 @@ TOOLS = run.Tools.find()
 if TOOLS is None:
     pytest.skip(run.HOW_TO_GET, allow_module_level=True)
 
-#: Each takes as long as twenty others: `make verify` and `make prove` run them.
-LONG = {"begin to grow and grow against insert", "grow against remove: the late copy"}
+#: Each takes as long as four others or more: `make verify` and `make prove` run them.
+LONG = {
+    *("begin to grow and grow against insert", "grow against remove: the late copy"),
+    *("two helpers of one resize, look up", "retire, reclaim, overflowing pins", "retire, reclaim, temporary pin"),
+    *("retire, another thread reclaims, look up", "reseed, reclaim, look up", "begin to grow and grow, iterate"),
+    *("insert against insert of one key and another", "retire, reclaim with membarrier, simple form"),
+}
 QUICK = [s for s in run.SCENARIOS + run.VARIANTS + run.FAULTS if s.quick and s.name not in LONG]
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import lzma
 import re
 import struct
 import subprocess
@@ -13,11 +12,11 @@ from pathlib import Path
 
 from stress.kernel import vm
 from stress.kernel.build import BUILD, ROOT, KernelError, Modules, find_kernel, find_tool
+from stress.kernel.image import unpacked
 from stress.kernel.torture import BOOT_SECONDS, CRASH
 
 NMIS = 1000
 PACKAGES = "clang libbpf-dev libelf-dev zlib1g-dev bpftool pahole"
-XZ = b"\xfd7zXZ\0"
 
 
 def missing() -> str:
@@ -36,13 +35,10 @@ def _run(*command: object) -> str:
 
 def kernel_btf(folder: Path) -> Path:
     """The BTF of the kernel to be run, out of its image: Debian's headers come without."""
-    image, vmlinux, btf = find_kernel().image.read_bytes(), folder / "vmlinux", folder / "vmlinux.btf"
-    at = image.find(XZ)
-    if at < 0:
+    image, btf = unpacked(), folder / "vmlinux.btf"
+    if not image:
         raise KernelError(f"{find_kernel().image} is not packed with xz, so its BTF is out of reach")
-    vmlinux.write_bytes(lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(image[at:]))
-    _run(find_tool("objcopy"), "--dump-section", f".BTF={btf}", vmlinux, folder / "nothing")
-    vmlinux.unlink()
+    _run(find_tool("objcopy"), "--dump-section", f".BTF={btf}", image, folder / "nothing")
     (folder / "nothing").unlink(missing_ok=True)
     return btf
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stress.kernel.build import BUILD, KernelError, find_kernel
+from stress.kernel.build import BUILD, KernelError
+from stress.kernel.image import bootable
 
 #: Two instructions of a nanosecond would be as well: what counts is that time passes with instructions only.
 ICOUNT = ("-icount", "shift=4,sleep=off")
@@ -108,7 +109,7 @@ def command(machine: Machine, initrd: Path) -> list[str]:
         *("-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"),
         *("-rtc", "base=2023-03-16,clock=vm", "-global", "hpet.msi=on"),
         *(ICOUNT if machine.exact else ()),
-        *("-kernel", str(find_kernel().image), "-initrd", str(initrd), "-append", APPEND),
+        *("-kernel", str(bootable()), "-initrd", str(initrd), "-append", APPEND),
     )
     return ["qemu-system-x86_64", *options, *machine.arguments]
 
