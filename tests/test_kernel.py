@@ -116,6 +116,7 @@ def test_nmis_that_leave_no_time_end_all_the_same(modules: Modules) -> None:
         (b"code" + lzma.compress(b"\x7fELF without that note"), "packed"),
         (b"packed otherwise", "packed"),
     ],
+    ids=["with the note", "without it", "not by xz"],
 )
 def test_an_image_is_unpacked_where_that_can_be_booted(
     content: bytes, booted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
