@@ -3,7 +3,8 @@
 #include "scenarios.h"
 
 #include "../../tests/c/check.h"
-#include "table/table.h" /* to see when records are used up */
+#include "table/hash.h"
+#include "table/table.h" /* to see when records are used up, and what a resize has copied */
 
 #define LONG BID_ID_MAX
 
@@ -88,6 +89,17 @@ static int remove_until_resizing(void)
     while (status == BID_OK && others && !bid_resizing(stepped))
         status = bid_remove(stepped, inode_key(2000 + --others));
     return others ? status : BID_E_NULL;
+}
+
+/* A shrink stands half done, and its array has another seed. The key is there already. */
+static void prepare_key_in_shrink(void)
+{
+    prepare_grown();
+    CHECK_STATUS(remove_until_resizing(), BID_OK);
+    const struct bid_array *head = bid_head(stepped);
+    while (bid_sequence(head, KEY).bucket >= bid_load(&head->moved, BID_RELAXED))
+        CHECK_STATUS(bid_remove(stepped, inode_key(2000 + --others)), BID_OK);
+    CHECK(bid_resizing(stepped));
 }
 
 static int reserve_huge(void)
@@ -233,6 +245,8 @@ const struct scenario form_scenarios[] = {
      BID_OK},
     {"shrink-idle-waiting", "the beginning of that while arrays wait for a reader", LIMITED, &small,
      prepare_grown_with_reader, remove_until_resizing, 1, 1, BID_OK},
+    {"lookup-hit-shrinking", "lookup across a shrink, present", PLAIN, &small, prepare_key_in_shrink, look_up, 1, 1,
+     BID_OK},
     {"reserve-huge", "reserve of so much that huge pages are asked for", LIMITED, &small, prepare_key, reserve_huge, 1,
      1, BID_OK},
     {"iterate-resizing", "iteration across a resize", PLAIN, &small, prepare_key_in_resize, iterate, 1, 1, BID_OK},

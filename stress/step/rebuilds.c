@@ -72,6 +72,27 @@ static int shrink_by_chance(void)
     return bid_shrink(by_chance);
 }
 
+static uint64_t left; /* entries of it */
+
+/* A few removes, and it shrinks by itself. */
+static void prepare_sparse_by_chance(void)
+{
+    prepare_key();
+    by_chance = make_table((struct bid_options){0});
+    while (left < 1500)
+        CHECK_STATUS(insert(by_chance, inode_key(left++), 1, 20), BID_OK);
+    while (bid_resizing(by_chance) || left * 16 > bid_array_slots(bid_head(by_chance)) + 32)
+        CHECK_STATUS(bid_remove(by_chance, inode_key(--left)), BID_OK);
+}
+
+static int remove_by_chance(void)
+{
+    int status = BID_OK;
+    while (status == BID_OK && !bid_resizing(by_chance))
+        status = bid_remove(by_chance, inode_key(--left));
+    return status;
+}
+
 /* A key of one probe sequence, under whatever seed that table has. */
 static int insert_into_path(uint64_t number)
 {
@@ -210,6 +231,8 @@ const struct scenario rebuild_scenarios[] = {
      shrink_again, 1, 1, BID_OK},
     {"shrink-by-chance", "shrink of a third table, whose seeds are random", LIMITED, &small, prepare_by_chance,
      shrink_by_chance, 1, 1, BID_OK},
+    {"sparse-by-chance", "removes until that table shrinks by itself", LIMITED, &small, prepare_sparse_by_chance,
+     remove_by_chance, 1, 1, BID_OK},
     {"reseed-by-chance", "insert into a full probe sequence of a third table", LIMITED, &small,
      prepare_full_path_by_chance, insert_by_chance, 1, 1, BID_OK},
     {"insert-nmi-limited", "insert for NMI context beside a shrink that is being begun", LIMITED, &small,
