@@ -58,7 +58,7 @@ PROGRAM_SECONDS = 60.0  #: what has not ended by then hangs
 MODEL_SECONDS = 120.0
 HISTORIES = 250
 FREEZE_POINTS = 200
-RECORD_SECONDS, RECORD_TURNS = 2.0, 4
+RECORD_SECONDS, RECORD_TURNS = 1.0, 20  # one fault shows in every third or fourth process only, and there at once
 SOUND = "sound"  #: the name of the sources as they are, among the mutants
 
 

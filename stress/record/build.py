@@ -61,10 +61,11 @@ def build_tool(
 
 
 def _compile(output: Path, *arguments: str) -> None:
-    """Others may be using what is there, or be making it as well."""
-    made = output.with_name(f"{output.name}.{os.getpid()}")
-    subprocess.run(["cc", *FRAMES, *arguments, "-o", str(made)], check=True)
-    made.replace(output)
+    """Others, also threads of this process, may be using what is there, or be making it as well."""
+    with TemporaryDirectory(dir=output.parent) as folder:
+        made = Path(folder, output.name)
+        subprocess.run(["cc", *FRAMES, *arguments, "-o", str(made)], check=True)
+        made.replace(output)
 
 
 def _is_current(output: Path, source: str) -> bool:
